@@ -1,0 +1,74 @@
+# shellcheck shell=bash
+# Functions shared by the scripts of this folder. To be sourced, not run.
+
+# Everything the scripts keep between runs is here and not in the checkout, so that a fresh clone finds it again.
+cache_dir="${XDG_CACHE_HOME:-${HOME:?HOME is not set; the scripts keep their cache in it}/.cache}/windlass"
+
+say() { printf '%s: %s\n' "$(basename "$0" .sh)" "$*"; }
+
+die() {
+    printf '%s: %s\n' "$(basename "$0" .sh)" "$*" >&2
+    exit 1
+}
+
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# Administrators' tools such as dockerd and sshd live in folders that an ordinary user's PATH leaves out.
+PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
+
+# need_root_or_explain WHAT WHY REMEDY: returns when as_root will work, else says what to do and ends the script.
+need_root_or_explain() {
+    if [ "$(id -u)" -eq 0 ] || have sudo; then
+        return
+    fi
+    die "$1 is missing. It is needed $2. This user is not root and there is no sudo, so please $3, then run this again."
+}
+
+# as_root COMMAND...: runs the command as root. The variables that matter are given with env, since sudo drops them.
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    else
+        sudo -- "$@"
+    fi
+}
+
+package_installed() {
+    [ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+}
+
+apt_updated=no
+
+# apt_install WHY PACKAGE...: installs those of the Debian packages that are missing.
+apt_install() {
+    local why="$1" package missing=()
+    shift
+    for package in "$@"; do
+        package_installed "$package" || missing+=("$package")
+    done
+    if [ "${#missing[@]}" -eq 0 ]; then
+        return
+    fi
+    have apt-get || die "please install ${missing[*]} with this system's package manager (Debian's names). It is needed $why."
+    need_root_or_explain "${missing[*]}" "$why" "have an administrator run: apt-get install ${missing[*]}"
+    if [ "$apt_updated" = no ]; then
+        say "refreshing the package lists"
+        # A third-party source that does not answer is no reason to stop: the installation below tells what matters.
+        as_root apt-get update -qq || say "some package lists could not be refreshed; going on with what is there"
+        apt_updated=yes
+    fi
+    say "installing ${missing[*]} ($why)"
+    if apt_get_install "${TMPDIR:-/tmp}" "${missing[@]}"; then
+        return
+    fi
+    # Where something tidies /tmp meanwhile, dpkg loses the temporary files of its maintainer scripts.
+    say "that failed; trying once more with temporary files in /var/tmp"
+    apt_get_install /var/tmp "${missing[@]}" || die "apt could not install ${missing[*]}; its messages are above."
+}
+
+apt_get_install() {
+    local temporary="$1"
+    shift
+    as_root env DEBIAN_FRONTEND=noninteractive TMPDIR="$temporary" \
+        apt-get install -y -qq --no-install-recommends -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300 "$@" </dev/null
+}
