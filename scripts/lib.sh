@@ -72,3 +72,22 @@ apt_get_install() {
     as_root env DEBIAN_FRONTEND=noninteractive TMPDIR="$temporary" \
         apt-get install -y -qq --no-install-recommends -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300 "$@" </dev/null
 }
+
+system_files=()
+
+# system_file_meanwhile PATH MODE CONTENT: a file of root's that is there until the script ends, however it ends.
+system_file_meanwhile() {
+    system_files+=("$1")
+    trap 'as_root rm -f "${system_files[@]}"' EXIT
+    as_root mkdir -p "$(dirname "$1")"
+    printf '%s\n' "$3" | as_root tee "$1" >/dev/null
+    as_root chmod "$2" "$1"
+}
+
+# Debian starts what it installs. Where only the program is wanted, this forbids it until the script ends.
+start_no_services() {
+    if [ ! -e /usr/sbin/policy-rc.d ]; then
+        system_file_meanwhile /usr/sbin/policy-rc.d 755 '#!/bin/sh
+exit 101'
+    fi
+}

@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Brings what `make bench` needs in addition: the load generator, and the webhook server it compares Windlass with.
+set -euo pipefail
+# shellcheck source=scripts/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+have wrk || apt_install "as the load generator of the benchmarks" wrk
+say "load generator: $(command -v wrk)"
+
+if ! have webhook; then
+    need_root_or_explain webhook "as the peer that the benchmarks compare the webhook inbox with" \
+        "have an administrator run: apt-get install webhook"
+    start_no_services
+    apt_install "as the peer that the benchmarks compare the webhook inbox with" webhook
+fi
+say "peer: $(command -v webhook)"
