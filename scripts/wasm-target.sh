@@ -62,7 +62,9 @@ explain_remedies() {
     die "$1. Plugins cannot be compiled without $target. Please either run 'rustup target add $target' where rustup may download, or install a Rust version whose rust-src Debian has in one of the suites $suites."
 }
 
-have apt-get && have dpkg-deb || explain_remedies "this is no Debian, so its rust-src cannot be fetched"
+if ! have apt-get || ! have dpkg-deb; then
+    explain_remedies "this is no Debian, so its rust-src cannot be fetched"
+fi
 
 mkdir -p "$cache_dir/wasm-std"
 exec 9>"$cache_dir/wasm-std/lock"
