@@ -6,10 +6,11 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 
 # rustup looks for its toolchains in HOME. Where HOME was moved, as some CI systems do, they are still beside cargo.
-ifeq ($(RUSTUP_HOME)$(wildcard $(HOME)/.rustup),)
-  rustup_beside_cargo := $(wildcard $(abspath $(dir $(shell command -v cargo))../../.rustup))
+# (The folder .rustup alone proves nothing: rustup makes an empty one when it is asked.)
+ifeq ($(RUSTUP_HOME)$(wildcard $(HOME)/.rustup/toolchains),)
+  rustup_beside_cargo := $(wildcard $(abspath $(dir $(shell command -v cargo))../../.rustup/toolchains))
   ifneq ($(rustup_beside_cargo),)
-    export RUSTUP_HOME := $(rustup_beside_cargo)
+    export RUSTUP_HOME := $(rustup_beside_cargo:/toolchains=)
   endif
 endif
 

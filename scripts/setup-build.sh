@@ -7,7 +7,7 @@ set -euo pipefail
 
 have cargo ||
     die "cargo is missing. Rust compiles Windlass; please install it (https://rustup.rs) and have cargo in PATH, for instance with: . \"\$HOME/.cargo/env\""
-cargo_version="$(cargo --version 2>&1)" || die "cargo does not run. Its message is: $cargo_version"
+cargo_version="$(cargo --version 2>&1)" || die "cargo does not run. Its message is: ${cargo_version%%$'\n'*}"
 say "Rust: $cargo_version"
 
 have cc || apt_install "to compile the C parts of the dependencies" gcc libc6-dev

@@ -18,7 +18,7 @@ target=wasm32-unknown-unknown
 suites="trixie-backports trixie sid forky"
 
 rustc="${RUSTC:-rustc}"
-about="$("$rustc" -vV 2>&1)" || die "$rustc does not run. Please install Rust first. Its message is: $about"
+about="$("$rustc" -vV 2>&1)" || die "$rustc does not run. Please install Rust first. Its message is: ${about%%$'\n'*}"
 version="$(sed -n 's/^release: //p' <<<"$about")"
 commit="$(sed -n 's/^commit-hash: //p' <<<"$about")"
 sysroot="$cache_dir/wasm-std/$version-${commit:0:9}"
