@@ -34,13 +34,20 @@
 //! windlass_sdk::export_forge!(Tiny);
 //! ```
 
+mod change;
+mod delivery;
+mod words;
+
 use std::marker::PhantomData;
 
 use crate::bindings::base::exports::windlass::plugin::manifest::Guest as ManifestGuest;
 use crate::bindings::forge::exports::windlass::git_forge::forge as wit;
 use crate::{Failure, Manifest};
 
+pub use change::RefUpdate;
+pub use delivery::malformed;
 pub use wit::{Change, ChangeKind, Commit, Delivery, Event, Push, Repository};
+pub use words::{asks_to_skip_ci, is_no_commit, unix_ms};
 
 /// A git forge. Export it with [`crate::export_forge!`].
 pub trait Forge {
@@ -52,61 +59,6 @@ pub trait Forge {
     /// # Errors
     /// `permanent` with the code `malformed-payload` if the body is not what its headers promise.
     fn parse_webhook(delivery: Delivery) -> Result<Event, Failure>;
-}
-
-impl Delivery {
-    /// The first header of this name, which has to be in lower case.
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
-    }
-}
-
-impl Change {
-    /// A change of the branch or tag `name` without commits; add what is known.
-    pub fn new(kind: ChangeKind, name: &str) -> Self {
-        Self {
-            kind,
-            name: name.to_owned(),
-            before: None,
-            after: None,
-            head: None,
-            skip_ci: false,
-            paths: Vec::new(),
-            extras: Vec::new(),
-        }
-    }
-
-    /// The commit before.
-    #[must_use]
-    pub fn before(mut self, sha: &str) -> Self {
-        self.before = Some(sha.to_owned());
-        self
-    }
-
-    /// The commit after.
-    #[must_use]
-    pub fn after(mut self, sha: &str) -> Self {
-        self.after = Some(sha.to_owned());
-        self
-    }
-}
-
-/// Whether a commit message asks not to be built: `[skip ci]`, `[ci skip]`, `[no ci]`, `[skip actions]` or
-/// `[actions skip]` anywhere, or a trailer `skip-checks: true`. Letter case does not matter.
-pub fn asks_to_skip_ci(message: &str) -> bool {
-    const WORDS: [&str; 5] = ["[skip ci]", "[ci skip]", "[no ci]", "[skip actions]", "[actions skip]"];
-    let message = message.to_ascii_lowercase();
-    WORDS.iter().any(|word| message.contains(word)) || has_skip_checks_trailer(&message)
-}
-
-/// Trailers are the last paragraph of a message that has more than one.
-fn has_skip_checks_trailer(message: &str) -> bool {
-    let lines: Vec<&str> = message.trim_end().lines().map(str::trim).collect();
-    let Some(blank) = lines.iter().rposition(|line| line.is_empty()) else { return false };
-    lines[blank..].iter().any(|line| {
-        line.split_once(':')
-            .is_some_and(|(name, value)| name.trim() == "skip-checks" && value.trim() == "true")
-    })
 }
 
 /// Makes a [`Forge`] a component.
