@@ -2,6 +2,7 @@
 //!
 //! The module map, and who may import whom, is in `README.md` and enforced by `tests/architecture.rs`.
 
+pub mod config;
 pub mod domain;
 pub mod error;
 pub mod plugins;

@@ -37,6 +37,7 @@ pub struct BuildSettings {
     pub pre_build_commands: Vec<String>,
     #[serde(default)]
     pub post_build_commands: Vec<String>,
+    /// Environment of the running containers.
     #[serde(default)]
     pub environment_variables: Vec<EnvVar>,
     /// Build timeout in seconds.

@@ -35,9 +35,6 @@ pub struct RunSpec {
     pub ports: Vec<Port>,
     #[serde(default)]
     pub volumes: Vec<Volume>,
-    /// Environment of the running containers.
-    #[serde(default)]
-    pub environment: Vec<Variable>,
     /// Replaces the image's command.
     #[serde(default)]
     pub command: Option<Vec<String>>,
@@ -63,7 +60,6 @@ impl Default for RunSpec {
             replicas: 1,
             ports: Vec::new(),
             volumes: Vec::new(),
-            environment: Vec::new(),
             command: None,
             stop_timeout_secs: 10,
             allow_downtime: false,
@@ -99,13 +95,6 @@ pub struct Volume {
     pub read_only: bool,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Variable {
-    pub name: String,
-    pub value: String,
-}
-
 /// The rule for names that end up in image, container and network names.
 pub fn check_name(field: &str, name: &str) -> Result<()> {
     let fits = (1..=63).contains(&name.len())
@@ -135,9 +124,6 @@ impl RunSpec {
         }
         self.check_ports()?;
         self.check_volumes()?;
-        for variable in &self.environment {
-            check_variable("run.environment", &variable.name, &variable.value)?;
-        }
         Ok(())
     }
 
