@@ -16,7 +16,7 @@ use crate::domain::deployment::{Deployment, DeploymentStatus};
 use crate::domain::event::{EventKind, NewEvent};
 use crate::domain::page::{Page, PageRequest};
 use crate::domain::path;
-use crate::domain::plugin::{BuildStep, PlanContext};
+use crate::domain::plan::{BuildStep, PlanContext};
 use crate::domain::repository::{GitAuthType, GitCredentials, GitRepository};
 use crate::domain::{Id, reference};
 use crate::error::{Error, Result};

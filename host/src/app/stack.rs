@@ -230,6 +230,14 @@ pub async fn stack_list(app: &App, page: PageRequest) -> Result<Page<Stack>> {
     stacks::list(&mut conn, page).await
 }
 
+/// The integers of a stack and its project, which seed 4 shows as ids.
+pub async fn stack_numbers(app: &App, id: &Id) -> Result<(i64, i64)> {
+    let mut conn = app.db.read().await?;
+    let stack = stacks::find(&mut conn, id.as_str()).await?;
+    let project = projects::find(&mut conn, stack.project_id.as_str()).await?;
+    Ok((project.seq, stack.seq))
+}
+
 /// Removes the stack, its history and its containers. Refused while a deployment runs.
 pub async fn stack_delete(app: &App, reference: &str) -> Result<()> {
     let view = stack_view(app, reference).await?;
@@ -288,7 +296,7 @@ async fn check(app: &App, input: &StackInput) -> Result<()> {
     if let Some(given) = &input.repository {
         repository::check_url(&given.url)?;
         reference::check_name(&given.branch)?;
-        app.plugins.require(&given.provider, PluginKind::GitForge)?;
+        app.plugins.check(&given.provider, PluginKind::GitForge)?;
         check_credentials(given)?;
     }
     let problems = app.plugins.planner_validate(&planner_name(&input.build), &input.build).await?;
