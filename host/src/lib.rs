@@ -10,4 +10,5 @@ pub mod domain;
 pub mod error;
 pub mod jobs;
 pub mod plugins;
+pub mod serve;
 pub mod web;
