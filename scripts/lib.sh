@@ -2,6 +2,7 @@
 # Functions shared by the scripts of this folder. To be sourced, not run.
 
 # Everything the scripts keep between runs is here and not in the checkout, so that a fresh clone finds it again.
+# shellcheck disable=SC2034 # It is used by the scripts that source this file.
 cache_dir="${XDG_CACHE_HOME:-${HOME:?HOME is not set; the scripts keep their cache in it}/.cache}/windlass"
 
 say() { printf '%s: %s\n' "$(basename "$0" .sh)" "$*"; }

@@ -1,0 +1,59 @@
+# Windlass: every task of a developer. `make` alone lists them.
+# The scripts bring what is missing on this machine and skip what is there, so each target works from a fresh clone.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# rustup looks for its toolchains in HOME. Where HOME was moved, as some CI systems do, they are still beside cargo.
+# (The folder .rustup alone proves nothing: rustup makes an empty one when it is asked.)
+ifeq ($(RUSTUP_HOME)$(wildcard $(HOME)/.rustup/toolchains),)
+  rustup_beside_cargo := $(wildcard $(abspath $(dir $(shell command -v cargo))../../.rustup/toolchains))
+  ifneq ($(rustup_beside_cargo),)
+    export RUSTUP_HOME := $(rustup_beside_cargo:/toolchains=)
+  endif
+endif
+
+.PHONY: help setup setup-build setup-docker setup-test setup-bench build demo check test bench fmt
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+setup: setup-build setup-docker setup-test ## bring everything that building, the demo and the tests need
+
+setup-build:
+	@scripts/setup-build.sh
+
+setup-docker:
+	@scripts/setup-docker.sh
+
+setup-test:
+	@scripts/setup-test.sh
+
+setup-bench:
+	@scripts/setup-bench.sh
+
+build: setup-build ## compile the server to target/release/windlass
+	cargo build --release --locked -p windlass
+
+demo: setup-build setup-docker ## start a server with a sample project in it
+	cargo build --release --locked -p windlass
+	@scripts/demo.sh
+
+check: setup-build ## formatting and lints, as CI has them
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+# The tests of the test package start the debug binary, so it is compiled first.
+test: setup ## all the tests, against a real Docker Engine, PostgreSQL and a browser
+	cargo build --locked -p windlass
+	cargo test --workspace --locked --no-fail-fast
+
+bench: setup setup-bench ## the benchmarks
+	cargo run --release --locked -p windlass-tests --bin bench
+
+fmt: ## format the Rust code
+	cargo fmt --all
+
+# apt and the compiler use a machine fully by themselves; two setups at once would only wait for each other.
+.NOTPARALLEL:

@@ -1,0 +1,208 @@
+//! How a stack is built (seed 2, `BuildConfig`).
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{Id, UnixMs, path, stack::check_variable};
+use crate::error::{Error, Result};
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BuildConfig {
+    pub id: Id,
+    pub stack_id: Id,
+    pub repository_id: Option<Id>,
+    pub settings: BuildSettings,
+    pub created_at: UnixMs,
+    pub updated_at: UnixMs,
+}
+
+/// The part of a build configuration that a person writes. Field names are seed 2's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct BuildSettings {
+    #[serde(default = "docker_build")]
+    pub build_type: String,
+    /// Folder handed to the build, relative to the repository's root.
+    #[serde(default)]
+    pub context_path: Option<String>,
+    /// Relative to the repository's root.
+    #[serde(default)]
+    pub dockerfile_path: Option<String>,
+    #[serde(default)]
+    pub compose_path: Option<String>,
+    #[serde(default)]
+    pub target: Option<String>,
+    #[serde(default)]
+    pub build_args: Vec<BuildArg>,
+    #[serde(default)]
+    pub pre_build_commands: Vec<String>,
+    #[serde(default)]
+    pub post_build_commands: Vec<String>,
+    /// Environment of the running containers.
+    #[serde(default)]
+    pub environment_variables: Vec<EnvVar>,
+    /// Build timeout in seconds.
+    #[serde(default = "half_hour")]
+    pub timeout: u32,
+    #[serde(default = "yes")]
+    pub auto_deploy_on_push: bool,
+    /// Regular expressions, each matched against the whole branch name. Empty: the repository's default branch only.
+    #[serde(default)]
+    pub auto_deploy_branches: Vec<String>,
+    #[serde(default)]
+    pub health_check_path: Option<String>,
+    /// Seconds a new instance may take to become healthy.
+    #[serde(default)]
+    pub health_check_timeout: Option<u32>,
+    #[serde(default = "yes")]
+    pub rollback_on_failure: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BuildArg {
+    pub name: String,
+    pub value: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EnvVar {
+    pub name: String,
+    /// Sealed in the database when `secret`.
+    pub value: String,
+    #[serde(default)]
+    pub secret: bool,
+}
+
+fn docker_build() -> String {
+    "docker_build".into()
+}
+
+fn half_hour() -> u32 {
+    1800
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// Seconds, when the build configuration names none.
+pub const DEFAULT_HEALTH_TIMEOUT_SECS: u32 = 60;
+
+impl Default for BuildSettings {
+    fn default() -> Self {
+        Self {
+            build_type: docker_build(),
+            context_path: None,
+            dockerfile_path: None,
+            compose_path: None,
+            target: None,
+            build_args: Vec::new(),
+            pre_build_commands: Vec::new(),
+            post_build_commands: Vec::new(),
+            environment_variables: Vec::new(),
+            timeout: half_hour(),
+            auto_deploy_on_push: true,
+            auto_deploy_branches: Vec::new(),
+            health_check_path: None,
+            health_check_timeout: None,
+            rollback_on_failure: true,
+        }
+    }
+}
+
+impl BuildSettings {
+    /// What the host can say without the planner: ranges, names, and that paths stay inside the repository.
+    pub fn check(&self) -> Result<()> {
+        for (field, value) in [
+            ("build.contextPath", &self.context_path),
+            ("build.dockerfilePath", &self.dockerfile_path),
+            ("build.composePath", &self.compose_path),
+        ] {
+            if let Some(value) = value {
+                path::check_relative(field, value)?;
+            }
+        }
+        if !(1..=86_400).contains(&self.timeout) {
+            return Err(Error::invalid("build.timeout", "timeout has to be between 1 and 86400 seconds"));
+        }
+        if self.health_check_timeout.is_some_and(|secs| !(1..=3600).contains(&secs)) {
+            return Err(Error::invalid(
+                "build.healthCheckTimeout",
+                "healthCheckTimeout has to be between 1 and 3600 seconds",
+            ));
+        }
+        if let Some(path) = &self.health_check_path
+            && (!path.starts_with('/') || path.len() > 2048 || path.bytes().any(|b| b <= b' ' || b == 0x7f))
+        {
+            return Err(Error::invalid(
+                "build.healthCheckPath",
+                "healthCheckPath has to start with / and may not contain blanks or control characters",
+            ));
+        }
+        for arg in &self.build_args {
+            check_variable("build.buildArgs", &arg.name, &arg.value)?;
+        }
+        for variable in &self.environment_variables {
+            check_variable("build.environmentVariables", &variable.name, &variable.value)?;
+        }
+        self.branch_patterns().map(|_| ())
+    }
+
+    /// The compiled branch patterns. The engine's cost is linear in its input and its size is bounded here.
+    pub fn branch_patterns(&self) -> Result<Vec<regex::Regex>> {
+        self.auto_deploy_branches
+            .iter()
+            .map(|pattern| {
+                regex::RegexBuilder::new(&format!("^(?:{pattern})$")).size_limit(1 << 20).build().map_err(
+                    |error| {
+                        Error::invalid(
+                            "build.autoDeployBranches",
+                            format!("`{}` is not a regular expression: {error}", pattern.escape_debug()),
+                        )
+                    },
+                )
+            })
+            .collect()
+    }
+
+    /// Whether a push to `branch` deploys, given the repository's default branch.
+    pub fn deploys_branch(&self, branch: &str, default_branch: &str) -> Result<bool> {
+        if self.auto_deploy_branches.is_empty() {
+            return Ok(branch == default_branch);
+        }
+        Ok(self.branch_patterns()?.iter().any(|pattern| pattern.is_match(branch)))
+    }
+
+    pub fn health_timeout_secs(&self) -> u32 {
+        self.health_check_timeout.unwrap_or(DEFAULT_HEALTH_TIMEOUT_SECS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_patterns_only_the_default_branch_deploys() {
+        let settings = BuildSettings::default();
+        assert!(settings.deploys_branch("main", "main").unwrap_or(false));
+        assert!(!settings.deploys_branch("dev", "main").unwrap_or(true));
+    }
+
+    #[test]
+    fn a_pattern_matches_the_whole_branch_name() {
+        let settings =
+            BuildSettings { auto_deploy_branches: vec!["release/.*".into()], ..Default::default() };
+        assert!(settings.deploys_branch("release/1.2", "main").unwrap_or(false));
+        assert!(!settings.deploys_branch("my-release/1.2", "main").unwrap_or(true));
+        assert!(!settings.deploys_branch("main", "main").unwrap_or(true));
+    }
+
+    #[test]
+    fn a_path_that_leaves_the_repository_is_refused() {
+        let settings = BuildSettings { dockerfile_path: Some("../Dockerfile".into()), ..Default::default() };
+        assert!(settings.check().is_err());
+    }
+}

@@ -1,0 +1,25 @@
+//! Nouns, their state machines and the deciding parts. Pure: no I/O, no async, no clock, no randomness.
+
+pub mod build;
+pub mod build_config;
+pub mod deployment;
+pub mod event;
+pub mod health;
+pub mod id;
+pub mod page;
+pub mod path;
+pub mod plan;
+pub mod plugin;
+pub mod project;
+pub mod reference;
+pub mod release;
+pub mod repository;
+pub mod rollout;
+pub mod stack;
+pub mod task;
+pub mod time;
+pub mod token;
+pub mod webhook;
+
+pub use id::Id;
+pub use time::UnixMs;

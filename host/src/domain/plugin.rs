@@ -1,0 +1,107 @@
+//! What the host knows of a plugin: the host's side of `windlass:plugin/manifest` and of the component's type.
+
+use serde::{Deserialize, Serialize};
+
+/// The kinds of plugin this host can load.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PluginKind {
+    GitForge,
+    BuildPlanner,
+    DeploymentStrategy,
+}
+
+impl PluginKind {
+    pub const ALL: [Self; 3] = [Self::GitForge, Self::BuildPlanner, Self::DeploymentStrategy];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::GitForge => "git-forge",
+            Self::BuildPlanner => "build-planner",
+            Self::DeploymentStrategy => "deployment-strategy",
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    pub name: String,
+    pub version: String,
+    pub summary: String,
+    pub kinds: Vec<String>,
+    /// JSON Schema 2020-12, as text.
+    pub settings_schema: String,
+    pub credentials: Vec<CredentialSlot>,
+    pub permissions: Vec<Permission>,
+    pub webhooks: Option<WebhookContract>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CredentialSlot {
+    pub name: String,
+    pub summary: String,
+    pub injection: String,
+    pub required: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Permission {
+    pub methods: Vec<String>,
+    pub path: String,
+    pub reason: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WebhookContract {
+    pub schemes: Vec<WebhookScheme>,
+    pub delivery_headers: Vec<String>,
+    pub event_headers: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WebhookScheme {
+    pub name: String,
+    pub algorithm: String,
+    pub header: String,
+    pub prefix: String,
+    pub encoding: String,
+    pub signed: String,
+}
+
+/// One loaded plugin, for lists.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PluginInfo {
+    pub manifest: Manifest,
+    /// sha256 of the component, in hex.
+    pub digest: String,
+    /// `builtin` or `path:…`.
+    pub source: String,
+    /// Read from the component's type, not from what it says.
+    pub kinds: Vec<PluginKind>,
+    /// Interfaces the component imports and exports, with versions.
+    pub imports: Vec<String>,
+    pub exports: Vec<String>,
+    pub size_bytes: u64,
+}
+
+/// One configured plugin, loaded or not. A plugin that does not load never stops the server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PluginStatus {
+    pub name: String,
+    /// `builtin` or `path:…`.
+    pub source: String,
+    /// sha256 of the component, in hex, if its bytes could be read.
+    pub digest: Option<String>,
+    /// Present exactly if it is loaded.
+    pub info: Option<PluginInfo>,
+    /// Why it is not loaded, what differs, and what to do.
+    pub error: Option<String>,
+}
+
+/// One finding of a plugin's `validate`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// JSON pointer into the validated value; empty for the whole.
+    pub path: String,
+    pub message: String,
+}

@@ -1,0 +1,14 @@
+//! A project groups stacks.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Id, UnixMs};
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Project {
+    pub id: Id,
+    pub seq: i64,
+    pub name: String,
+    pub created_at: UnixMs,
+    pub updated_at: UnixMs,
+}

@@ -1,0 +1,212 @@
+//! From an order to the effects that are still missing. Pure, so an order that was half carried out before a crash is
+//! finished by planning it again.
+
+use super::{Action, Container, Effect, Weight};
+use crate::domain::Id;
+
+/// What planning needs to know about the stack.
+#[derive(Debug, Clone)]
+pub struct View<'a> {
+    pub stack: &'a str,
+    pub deployment: &'a Id,
+    /// The stack has fixed host ports, so only one container at a time can be reached there.
+    pub fixed_port: bool,
+    pub containers: &'a [Container],
+    pub traffic: &'a [Weight],
+}
+
+/// The effects that carry `action` out, in order. Empty if the world already is as ordered.
+pub fn effects(action: &Action, view: &View<'_>) -> Vec<Effect> {
+    match action {
+        Action::Scale { release, count } => scale(release, *count as usize, view),
+        Action::Route { weights } => route(weights, view),
+        // Without a router there is nothing between a client and a container that could drain, and the gate is
+        // probed continuously while a rollout runs.
+        Action::Drain { .. } | Action::Probe { .. } => Vec::new(),
+        Action::Ask { .. } | Action::Finish { .. } | Action::Other { .. } => Vec::new(),
+    }
+}
+
+fn scale(release: &Id, count: usize, view: &View<'_>) -> Vec<Effect> {
+    let mut own: Vec<&Container> = view.containers.iter().filter(|c| c.release == *release).collect();
+    // Running ones come first, so that surplus is taken from those that do not serve.
+    own.sort_by_key(|c| (!c.running, !c.published, c.name.clone()));
+    if count == 0 {
+        return own.iter().map(|c| remove(c, c.running)).collect();
+    }
+    let mut effects = Vec::new();
+    let kept = own.len().min(count);
+    for container in &own[..kept] {
+        if !container.running {
+            effects.push(restart(container, view));
+        }
+    }
+    for container in &own[kept..] {
+        effects.push(remove(container, false));
+    }
+    let mut slot = 0;
+    for _ in kept..count {
+        while view.containers.iter().any(|c| c.name == name(view, release, slot)) {
+            slot += 1;
+        }
+        let published = view.fixed_port && !port_is_held(view);
+        effects.push(Effect::Launch { release: release.clone(), name: name(view, release, slot), published });
+        slot += 1;
+    }
+    effects
+}
+
+/// A container that was created but never started is launched again under its name; one that stopped is started.
+fn restart(container: &Container, _view: &View<'_>) -> Effect {
+    let (release, name) = (container.release.clone(), container.name.clone());
+    if container.created_only {
+        Effect::Launch { release, name, published: container.published }
+    } else {
+        Effect::Start { release, name }
+    }
+}
+
+fn remove(container: &Container, gently: bool) -> Effect {
+    Effect::Remove { release: container.release.clone(), name: container.name.clone(), gently }
+}
+
+fn port_is_held(view: &View<'_>) -> bool {
+    view.containers.iter().any(|c| c.published && (c.running || c.created_only))
+}
+
+fn route(weights: &[Weight], view: &View<'_>) -> Vec<Effect> {
+    let mut effects = Vec::new();
+    if view.fixed_port
+        && let Some(winner) = weights.iter().find(|weight| weight.percent > 0)
+    {
+        effects.extend(hand_over_ports(&winner.release, view));
+    }
+    if weights != view.traffic {
+        effects.push(Effect::SetRoute { weights: weights.to_vec() });
+    }
+    effects
+}
+
+/// Only one container can hold a fixed host port: the old holder is stopped but kept, so that it can be started again at
+/// once; then the new holder comes up. Copies of the winner that were started for trial only are removed.
+fn hand_over_ports(winner: &Id, view: &View<'_>) -> Vec<Effect> {
+    let of_winner = |c: &&Container| c.release == *winner;
+    if view.containers.iter().filter(of_winner).any(|c| c.published && c.running) {
+        return trials(winner, view);
+    }
+    let mut effects: Vec<Effect> = view
+        .containers
+        .iter()
+        .filter(|c| c.release != *winner && c.published && c.running)
+        .map(|c| Effect::Stop { release: c.release.clone(), name: c.name.clone() })
+        .collect();
+    let holder = view.containers.iter().filter(of_winner).find(|c| c.published);
+    match holder {
+        Some(container) => effects.push(restart(container, view)),
+        None => {
+            let name = (0..)
+                .map(|slot| name(view, winner, slot))
+                .find(|n| view.containers.iter().all(|c| c.name != *n));
+            effects.extend(name.map(|name| Effect::Launch {
+                release: winner.clone(),
+                name,
+                published: true,
+            }));
+        }
+    }
+    effects.extend(trials(winner, view));
+    effects
+}
+
+fn trials(winner: &Id, view: &View<'_>) -> Vec<Effect> {
+    view.containers
+        .iter()
+        .filter(|c| c.release == *winner && !c.published)
+        .map(|c| remove(c, false))
+        .collect()
+}
+
+/// Deterministic, so that a second attempt finds the container of the first.
+fn name(view: &View<'_>, release: &Id, slot: usize) -> String {
+    format!("windlass-{}-{}-{}-{slot}", view.stack, release.short(), view.deployment.short())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(text: &str) -> Id {
+        Id::from_text(format!("00000000-{text:0>8}"))
+    }
+
+    fn container(release: &str, slot: usize, published: bool, running: bool) -> Container {
+        Container {
+            id: format!("{release}{slot}"),
+            name: format!("windlass-web-{:0>8}-{:0>8}-{slot}", release, "d"),
+            release: id(release),
+            deployment: id("d"),
+            published,
+            running,
+            created_only: false,
+        }
+    }
+
+    fn view<'a>(deployment: &'a Id, fixed_port: bool, containers: &'a [Container]) -> View<'a> {
+        View { stack: "web", deployment, fixed_port, containers, traffic: &[] }
+    }
+
+    #[test]
+    fn scaling_to_what_is_there_needs_nothing() {
+        let (deployment, containers) = (id("d"), [container("new", 0, false, true)]);
+        let action = Action::Scale { release: id("new"), count: 1 };
+        assert!(effects(&action, &view(&deployment, false, &containers)).is_empty());
+    }
+
+    #[test]
+    fn a_trial_copy_does_not_take_a_port_that_is_held() {
+        let (deployment, containers) = (id("d"), [container("old", 0, true, true)]);
+        let action = Action::Scale { release: id("new"), count: 1 };
+        let planned = effects(&action, &view(&deployment, true, &containers));
+        assert!(matches!(&planned[..], [Effect::Launch { published: false, .. }]), "{planned:?}");
+    }
+
+    #[test]
+    fn the_first_copy_takes_a_free_port_at_once() {
+        let deployment = id("d");
+        let action = Action::Scale { release: id("new"), count: 1 };
+        let planned = effects(&action, &view(&deployment, true, &[]));
+        assert!(matches!(&planned[..], [Effect::Launch { published: true, .. }]), "{planned:?}");
+    }
+
+    #[test]
+    fn routing_hands_the_port_over_and_keeps_the_old_container() {
+        let deployment = id("d");
+        let containers = [container("old", 0, true, true), container("new", 0, false, true)];
+        let weights = vec![Weight { release: id("new"), percent: 100 }];
+        let planned = effects(&Action::Route { weights }, &view(&deployment, true, &containers));
+        assert!(
+            matches!(
+                &planned[..],
+                [
+                    Effect::Stop { .. },
+                    Effect::Launch { published: true, .. },
+                    Effect::Remove { gently: false, .. },
+                    Effect::SetRoute { .. }
+                ]
+            ),
+            "{planned:?}"
+        );
+    }
+
+    #[test]
+    fn routing_back_starts_the_kept_container() {
+        let deployment = id("d");
+        let containers = [container("old", 0, true, false), container("new", 1, true, true)];
+        let weights = vec![Weight { release: id("old"), percent: 100 }];
+        let planned = effects(&Action::Route { weights }, &view(&deployment, true, &containers));
+        assert!(
+            matches!(&planned[..], [Effect::Stop { .. }, Effect::Start { .. }, Effect::SetRoute { .. }]),
+            "{planned:?}"
+        );
+    }
+}

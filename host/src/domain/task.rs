@@ -1,0 +1,149 @@
+//! The work the queue carries: a closed set, so that `jobs` can match it exhaustively.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Id, UnixMs};
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Task {
+    /// Read one stored webhook event and act on it.
+    Webhook {
+        event_id: Id,
+    },
+    Build {
+        build_id: Id,
+    },
+    /// Bring a deployment's release into service.
+    Deploy {
+        deployment_id: Id,
+    },
+}
+
+impl Task {
+    /// The wire value (seed 4: `build`, `deploy`).
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Webhook { .. } => "webhook",
+            Self::Build { .. } => "build",
+            Self::Deploy { .. } => "deploy",
+        }
+    }
+
+    pub fn subject(&self) -> &Id {
+        match self {
+            Self::Webhook { event_id } => event_id,
+            Self::Build { build_id } => build_id,
+            Self::Deploy { deployment_id } => deployment_id,
+        }
+    }
+
+    /// Wall-clock limit of one attempt in seconds. Builds and rollouts carry tighter deadlines of their own.
+    pub fn timeout_secs(&self) -> i64 {
+        match self {
+            Self::Webhook { .. } => 60,
+            Self::Build { .. } | Self::Deploy { .. } => 90_000,
+        }
+    }
+
+    pub fn max_attempts(&self) -> i64 {
+        match self {
+            Self::Webhook { .. } => 5,
+            Self::Build { .. } => 3,
+            Self::Deploy { .. } => 10,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskStatus {
+    Queued,
+    Running,
+    Success,
+    Failed,
+    Cancelled,
+}
+
+impl TaskStatus {
+    pub const ALL: [Self; 5] = [Self::Queued, Self::Running, Self::Success, Self::Failed, Self::Cancelled];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Success => "success",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == text)
+    }
+
+    /// The word of seed 4, which knows no cancelled jobs.
+    pub fn seed4(self) -> &'static str {
+        match self {
+            Self::Cancelled => "failed",
+            other => other.as_str(),
+        }
+    }
+}
+
+/// A row of the queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskRow {
+    pub id: Id,
+    pub task: Task,
+    pub status: TaskStatus,
+    /// 0 to 100.
+    pub progress: i64,
+    pub attempt: i64,
+    pub max_attempts: i64,
+    pub priority: i64,
+    pub unique_key: Option<String>,
+    pub concurrency_key: Option<String>,
+    pub run_at: UnixMs,
+    pub lease_owner: Option<String>,
+    pub lease_until: Option<UnixMs>,
+    /// The fencing token: raised with every claim.
+    pub fence: i64,
+    pub cancel_requested: bool,
+    pub error: Option<String>,
+    pub created_at: UnixMs,
+    pub started_at: Option<UnixMs>,
+    pub finished_at: Option<UnixMs>,
+}
+
+/// What a caller enqueues.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewTask {
+    pub id: Id,
+    pub task: Task,
+    pub priority: i64,
+    /// While a task with this key is queued or running, another one is not added.
+    pub unique_key: Option<String>,
+    /// Tasks with the same key run one at a time, in order of creation.
+    pub concurrency_key: Option<String>,
+    pub run_at: Option<UnixMs>,
+}
+
+/// How long to wait before the next attempt: exponential from 1 s, at most 5 minutes, with `jitter` (0 to 999) in thousandths.
+pub fn backoff_ms(attempt: i64, jitter: i64) -> i64 {
+    let exponent = u32::try_from(attempt.clamp(1, 9) - 1).unwrap_or(0);
+    let base = (1000_i64 << exponent).min(300_000);
+    base / 2 + base * jitter.clamp(0, 999) / 2000
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn backoff_grows_and_stays_bounded() {
+        assert_eq!(backoff_ms(1, 0), 500);
+        assert!(backoff_ms(3, 500) > backoff_ms(1, 999));
+        assert!((1..100).all(|attempt| backoff_ms(attempt, 999) <= 300_000));
+    }
+}
