@@ -2,5 +2,6 @@
 //!
 //! The module map, and who may import whom, is in `README.md` and enforced by `tests/architecture.rs`.
 
+pub mod docker;
 pub mod domain;
 pub mod error;
