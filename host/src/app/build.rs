@@ -11,7 +11,7 @@ use super::logs::{LogKind, LogWriter};
 use super::stack::{StackView, credentials_context, planner_name, stack_view};
 use crate::docker::BuildRequest;
 use crate::domain::build::{Build, BuildStatus};
-use crate::domain::build_config::BuildSettings;
+use crate::domain::build_config::{BuildArg, BuildSettings};
 use crate::domain::deployment::{Deployment, DeploymentStatus};
 use crate::domain::event::{EventKind, NewEvent};
 use crate::domain::page::{Page, PageRequest};
@@ -240,8 +240,9 @@ async fn run(app: &App, task: &TaskContext, view: &StackView, build: &Build, log
         }
         match step {
             BuildStep::DockerBuild { .. } => {
-                let request = request(step, checkout.path())?;
-                let built = app.docker.build(request, &|line| log.line(line), &task.cancel).await?;
+                let timeout = Duration::from_secs(u64::from(view.build.settings.timeout));
+                let request = request(step, checkout.path(), &commit, timeout)?;
+                let built = app.docker.build(request, |line| log.line(&line.text), &task.cancel).await?;
                 image = Some((built.tag, built.digest));
             }
             BuildStep::Tag { source, target } => app.docker.tag(source, target).await?,
@@ -276,20 +277,30 @@ async fn plan(app: &App, view: &StackView, build: &Build, commit: &Commit) -> Re
     app.plugins.planner_plan(&build.planner, context).await
 }
 
-fn request(step: &BuildStep, checkout: &std::path::Path) -> Result<BuildRequest> {
+fn request(
+    step: &BuildStep,
+    checkout: &std::path::Path,
+    commit: &Commit,
+    timeout: Duration,
+) -> Result<BuildRequest> {
     let BuildStep::DockerBuild { context_path, dockerfile_path, target, build_args, labels, tags } = step else {
         return Err(Error::internal("not a docker build"));
     };
     path::check_relative("contextPath", context_path)?;
     path::check_relative("dockerfilePath", dockerfile_path)?;
+    let args = build_args.iter().map(|(name, value)| BuildArg { name: name.clone(), value: value.clone() });
     Ok(BuildRequest {
-        checkout: checkout.to_path_buf(),
-        context_path: context_path.clone(),
-        dockerfile_path: dockerfile_path.clone(),
+        root: checkout.to_path_buf(),
+        context: context_path.clone(),
+        dockerfile: dockerfile_path.clone(),
         target: target.clone(),
-        args: build_args.clone(),
+        args: args.collect(),
         labels: labels.clone(),
         tags: tags.clone(),
+        platform: None,
+        modified_at: commit.at,
+        logins: Vec::new(),
+        timeout,
     })
 }
 
