@@ -5,3 +5,4 @@
 pub mod docker;
 pub mod domain;
 pub mod error;
+pub mod git;
