@@ -7,7 +7,12 @@ use std::{
 };
 
 use super::{
-    Git, Log, file_name, lock::FileLock, mirror, private_folder, progress::Stop, read, tree::Writer,
+    Git, Log, file_name,
+    lock::FileLock,
+    mirror, private_folder,
+    progress::Stop,
+    read,
+    tree::{LINK, Writer},
 };
 use crate::{
     domain::Id,
