@@ -1,5 +1,6 @@
 //! Builds: fetch, plan, check out, build, and hand the release over to the rollout.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
@@ -20,7 +21,7 @@ use crate::domain::plan::{BuildStep, PlanContext};
 use crate::domain::repository::{GitAuthType, GitCredentials, GitRepository};
 use crate::domain::{Id, reference};
 use crate::error::{Error, Result};
-use crate::git::{Commit, GitAuth, RepoAccess};
+use crate::git::{Commit, GitAuth, Log, RepoAccess};
 use crate::queue::TaskContext;
 use crate::store::{self, builds, deployments, events, releases, repositories};
 
@@ -127,7 +128,7 @@ pub async fn build_run(app: &App, task: &TaskContext, build_id: &Id) -> Result<(
     }
     let view = stack_view(app, build.stack_id.as_str()).await?;
     let secrets = secrets_of(app, &view)?;
-    let log = app.logs.writer(LogKind::Build, &build.id, secrets)?;
+    let log = Arc::new(app.logs.writer(LogKind::Build, &build.id, secrets)?);
     crash::point("build: before it is marked as running");
     begin(app, &build, &log).await?;
     crash::point("build: after it is marked as running");
@@ -221,17 +222,21 @@ async fn begin(app: &App, build: &Build, log: &LogWriter) -> Result<()> {
         .await
 }
 
-async fn run(app: &App, task: &TaskContext, view: &StackView, build: &Build, log: &LogWriter) -> Result<()> {
+async fn run(app: &App, task: &TaskContext, view: &StackView, build: &Build, log: &Arc<LogWriter>) -> Result<()> {
+    let sink: Log = {
+        let log = log.clone();
+        Arc::new(move |line: &str| log.line(line))
+    };
     let access = access(app, view, build)?;
     log.line(&format!("Fetching {}", crate::domain::repository::redact_url(&access.url)));
-    app.git.fetch(&access, &task.cancel, &|line| log.line(line)).await?;
+    app.git.fetch(&access, &task.cancel, sink.clone()).await?;
     task.progress(15);
     let wanted = if build.commit_sha.is_empty() { &build.git_ref } else { &build.commit_sha };
     let commit = app.git.resolve(&access.id, wanted).await?;
-    log.line(&format!("Commit {} {}", commit.sha, commit.message.lines().next().unwrap_or("")));
+    log.line(&format!("Commit {} {}", commit.sha, commit.subject()));
     crash::point("build: after the fetch");
     let steps = plan(app, view, build, &commit).await?;
-    let checkout = app.git.checkout(&access.id, &commit.sha, &build.id).await?;
+    let checkout = app.git.checkout(&access.id, &commit.sha, &build.id, sink).await?;
     task.progress(25);
     let mut image: Option<(String, String)> = None;
     for step in &steps {
@@ -298,7 +303,7 @@ fn request(
         labels: labels.clone(),
         tags: tags.clone(),
         platform: None,
-        modified_at: commit.at,
+        modified_at: Some(commit.at),
         logins: Vec::new(),
         timeout,
     })
