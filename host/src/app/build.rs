@@ -1,5 +1,6 @@
 //! Builds: fetch, plan, check out, build, and hand the release over to the rollout.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
@@ -11,7 +12,7 @@ use super::logs::{LogKind, LogWriter};
 use super::stack::{StackView, credentials_context, planner_name, stack_view};
 use crate::docker::BuildRequest;
 use crate::domain::build::{Build, BuildStatus};
-use crate::domain::build_config::BuildSettings;
+use crate::domain::build_config::{BuildArg, BuildSettings};
 use crate::domain::deployment::{Deployment, DeploymentStatus};
 use crate::domain::event::{EventKind, NewEvent};
 use crate::domain::page::{Page, PageRequest};
@@ -20,7 +21,7 @@ use crate::domain::plan::{BuildStep, PlanContext};
 use crate::domain::repository::{GitAuthType, GitCredentials, GitRepository};
 use crate::domain::{Id, reference};
 use crate::error::{Error, Result};
-use crate::git::{Commit, GitAuth, RepoAccess};
+use crate::git::{Commit, GitAuth, Log, RepoAccess};
 use crate::queue::TaskContext;
 use crate::store::{self, builds, deployments, events, releases, repositories};
 
@@ -127,7 +128,7 @@ pub async fn build_run(app: &App, task: &TaskContext, build_id: &Id) -> Result<(
     }
     let view = stack_view(app, build.stack_id.as_str()).await?;
     let secrets = secrets_of(app, &view)?;
-    let log = app.logs.writer(LogKind::Build, &build.id, secrets)?;
+    let log = Arc::new(app.logs.writer(LogKind::Build, &build.id, secrets)?);
     crash::point("build: before it is marked as running");
     begin(app, &build, &log).await?;
     crash::point("build: after it is marked as running");
@@ -221,17 +222,21 @@ async fn begin(app: &App, build: &Build, log: &LogWriter) -> Result<()> {
         .await
 }
 
-async fn run(app: &App, task: &TaskContext, view: &StackView, build: &Build, log: &LogWriter) -> Result<()> {
+async fn run(app: &App, task: &TaskContext, view: &StackView, build: &Build, log: &Arc<LogWriter>) -> Result<()> {
+    let sink: Log = {
+        let log = log.clone();
+        Arc::new(move |line: &str| log.line(line))
+    };
     let access = access(app, view, build)?;
     log.line(&format!("Fetching {}", crate::domain::repository::redact_url(&access.url)));
-    app.git.fetch(&access, &task.cancel, &|line| log.line(line)).await?;
+    app.git.fetch(&access, &task.cancel, sink.clone()).await?;
     task.progress(15);
     let wanted = if build.commit_sha.is_empty() { &build.git_ref } else { &build.commit_sha };
     let commit = app.git.resolve(&access.id, wanted).await?;
-    log.line(&format!("Commit {} {}", commit.sha, commit.message.lines().next().unwrap_or("")));
+    log.line(&format!("Commit {} {}", commit.sha, commit.subject()));
     crash::point("build: after the fetch");
     let steps = plan(app, view, build, &commit).await?;
-    let checkout = app.git.checkout(&access.id, &commit.sha, &build.id).await?;
+    let checkout = app.git.checkout(&access.id, &commit.sha, &build.id, sink).await?;
     task.progress(25);
     let mut image: Option<(String, String)> = None;
     for step in &steps {
@@ -240,8 +245,9 @@ async fn run(app: &App, task: &TaskContext, view: &StackView, build: &Build, log
         }
         match step {
             BuildStep::DockerBuild { .. } => {
-                let request = request(step, checkout.path())?;
-                let built = app.docker.build(request, &|line| log.line(line), &task.cancel).await?;
+                let timeout = Duration::from_secs(u64::from(view.build.settings.timeout));
+                let request = request(step, checkout.path(), &commit, timeout)?;
+                let built = app.docker.build(request, |line| log.line(&line.text), &task.cancel).await?;
                 image = Some((built.tag, built.digest));
             }
             BuildStep::Tag { source, target } => app.docker.tag(source, target).await?,
@@ -276,20 +282,30 @@ async fn plan(app: &App, view: &StackView, build: &Build, commit: &Commit) -> Re
     app.plugins.planner_plan(&build.planner, context).await
 }
 
-fn request(step: &BuildStep, checkout: &std::path::Path) -> Result<BuildRequest> {
+fn request(
+    step: &BuildStep,
+    checkout: &std::path::Path,
+    commit: &Commit,
+    timeout: Duration,
+) -> Result<BuildRequest> {
     let BuildStep::DockerBuild { context_path, dockerfile_path, target, build_args, labels, tags } = step else {
         return Err(Error::internal("not a docker build"));
     };
     path::check_relative("contextPath", context_path)?;
     path::check_relative("dockerfilePath", dockerfile_path)?;
+    let args = build_args.iter().map(|(name, value)| BuildArg { name: name.clone(), value: value.clone() });
     Ok(BuildRequest {
-        checkout: checkout.to_path_buf(),
-        context_path: context_path.clone(),
-        dockerfile_path: dockerfile_path.clone(),
+        root: checkout.to_path_buf(),
+        context: context_path.clone(),
+        dockerfile: dockerfile_path.clone(),
         target: target.clone(),
-        args: build_args.clone(),
+        args: args.collect(),
         labels: labels.clone(),
         tags: tags.clone(),
+        platform: None,
+        modified_at: Some(commit.at),
+        logins: Vec::new(),
+        timeout,
     })
 }
 

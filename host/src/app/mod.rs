@@ -24,7 +24,7 @@ use crate::domain::Id;
 use crate::domain::rollout::Weight;
 use crate::error::{Error, Result};
 use crate::git::Git;
-use crate::plugins::Plugins;
+use crate::plugins::{PluginSource, Plugins, Settings, Source};
 use crate::queue::Canceller;
 use crate::store::{self, Db, routes};
 use logs::Logs;
@@ -69,7 +69,7 @@ impl App {
         let logs = Logs::open(&config.build.log_dir)?;
         let (db, plugins) = tokio::try_join!(
             Db::open(&config.database_url()),
-            Plugins::open(&data.join("plugins"), &config.plugins)
+            Plugins::start(plugin_settings(&config))
         )?;
         let git = Git::open(data.join("git"))?;
         let host = Some(config.docker.host.as_str()).filter(|host| !host.is_empty());
@@ -96,6 +96,18 @@ impl App {
         let mut conn = self.db.read().await?;
         Ok(routes::get(&mut conn, stack_id).await?.map(|route| route.weights).unwrap_or_default())
     }
+}
+
+fn plugin_settings(config: &Config) -> Settings {
+    let sources = config.plugins.iter().map(|(name, plugin)| PluginSource {
+        name: name.clone(),
+        source: match plugin.source.strip_prefix("path:") {
+            Some(path) => Source::Path(path.into()),
+            None => Source::Builtin,
+        },
+        sha256: plugin.sha256.clone(),
+    });
+    Settings { sources: sources.collect(), ..Settings::new(config.server.data_dir.join("plugins")) }
 }
 
 /// Tells this server's containers from those of another one on the same engine. Lives as long as the data folder.

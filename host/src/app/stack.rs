@@ -248,7 +248,7 @@ pub async fn stack_delete(app: &App, reference: &str) -> Result<()> {
         )));
     }
     for container in app.docker.list(&view.stack.name).await? {
-        app.docker.remove(&container.container.name, Some(view.stack.run.stop_timeout_secs)).await?;
+        app.docker.remove(&container.container.name, Some(view.stack.run.stop_timeout())).await?;
     }
     let id = view.stack.id.clone();
     app.db

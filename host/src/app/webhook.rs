@@ -153,7 +153,7 @@ async fn repository_endpoint(app: &App, id: &Id) -> Result<Arc<Endpoint>> {
     drop(conn);
     let endpoint = Arc::new(Endpoint {
         repository_id: Some(row.id.clone()),
-        contract: app.plugins.webhook_contract(&row.provider)?,
+        contract: Arc::new(app.plugins.webhook_contract(&row.provider)?),
         secrets: secrets(app, &row)?,
         provider: row.provider,
     });
@@ -179,7 +179,7 @@ fn global_secret(app: &App) -> Vec<Vec<u8>> {
 /// To find them the body is read by the plugin before it is verified; that is harmless, because the plugin is pure and
 /// its answer only chooses which secrets are tried.
 async fn provider_endpoint(app: &App, provider: &str, incoming: &Incoming) -> Result<Arc<Endpoint>> {
-    let contract = app.plugins.webhook_contract(provider)?;
+    let contract = Arc::new(app.plugins.webhook_contract(provider)?);
     let mut secrets = global_secret(app);
     let parsed = app.plugins.forge_parse(provider, incoming.headers.clone(), incoming.body.clone()).await;
     if let Ok(ForgeEvent::Push(push)) = parsed {

@@ -124,16 +124,18 @@ impl Rollout<'_> {
     async fn effect(&mut self, effect: &Effect) -> Result<()> {
         let docker = &self.app.docker;
         match effect {
-            Effect::Launch { release, name, published } => docker.launch(&self.launch_spec(release, name, *published)?).await,
+            Effect::Launch { release, name, published } => {
+                docker.launch(&self.launch_spec(release, name, *published)?).await.map(|_| ())
+            }
             Effect::Stop { release, name } => {
-                let secs = self.release(release)?.spec.run.stop_timeout_secs;
+                let grace = self.release(release)?.spec.run.stop_timeout();
                 self.paused_at.get_or_insert_with(std::time::Instant::now);
-                docker.stop(name, secs).await
+                docker.stop(name, grace).await
             }
             Effect::Start { name, .. } => docker.start(name).await,
             Effect::Remove { release, name, gently } => {
-                let secs = self.release(release).map_or(10, |release| release.spec.run.stop_timeout_secs);
-                docker.remove(name, gently.then_some(secs)).await
+                let grace = self.release(release)?.spec.run.stop_timeout();
+                docker.remove(name, gently.then_some(grace)).await
             }
             Effect::SetRoute { weights } => {
                 let (stack_id, weights) = (self.view.stack.id.clone(), weights.clone());

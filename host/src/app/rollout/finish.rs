@@ -1,14 +1,22 @@
 //! The end of a rollout: recorded in one transaction, then cleaned up after.
 
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+
 use super::{Rollout, status_of, sweep};
 use crate::app::App;
 use crate::app::crash;
 use crate::app::deployment::status_event;
+use crate::docker::LogOptions;
 use crate::domain::deployment::{Deployment, DeploymentStatus};
 use crate::domain::release::ReleaseState;
 use crate::domain::rollout::Outcome;
 use crate::error::Result;
 use crate::store::{self, deployments, events, releases, stacks};
+
+/// How long the next line of a container's last output may take.
+const TAIL_PATIENCE: Duration = Duration::from_secs(2);
 
 impl Rollout<'_> {
     pub(super) async fn finish(&mut self, outcome: Outcome) -> Result<()> {
@@ -38,11 +46,12 @@ impl Rollout<'_> {
         }
         let Ok(containers) = self.app.docker.list(&self.view.stack.name).await else { return };
         for view in containers.iter().filter(|view| view.container.release == self.target.id) {
-            if let Ok(lines) = self.app.docker.tail(&view.container.name, 20).await {
-                self.log.line(&format!("Last output of {}:", view.container.name));
-                for line in lines {
-                    self.log.line(&format!("  {line}"));
-                }
+            let options = LogOptions { tail: Some(20), ..LogOptions::default() };
+            let Ok(lines) = self.app.docker.logs(&view.container.name, options).await else { continue };
+            self.log.line(&format!("Last output of {}:", view.container.name));
+            let mut lines = std::pin::pin!(lines);
+            while let Ok(Some(Ok(line))) = tokio::time::timeout(TAIL_PATIENCE, lines.next()).await {
+                self.log.line(&format!("  {}", line.text));
             }
         }
     }

@@ -175,7 +175,7 @@ impl Rollout<'_> {
                 return self.finish(outcome).await;
             }
             if !acted {
-                self.sleep(&step, &mut observer).await;
+                self.sleep(&step, &observer).await;
             }
         }
     }
@@ -323,7 +323,7 @@ impl Rollout<'_> {
         Ok(())
     }
 
-    async fn sleep(&self, step: &Step, observer: &mut Observer<'_>) {
+    async fn sleep(&self, step: &Step, observer: &Observer<'_>) {
         let wanted = step.wake_after.map_or(BUSY, Duration::from_millis);
         let nap = wanted.clamp(Duration::from_millis(20), BUSY);
         if self.task.cancel.is_cancelled() {
