@@ -4,3 +4,5 @@
 
 pub mod domain;
 pub mod error;
+pub mod queue;
+pub mod store;
