@@ -28,6 +28,9 @@ use crate::store::{self, builds, deployments, events, releases, repositories};
 /// A commit with more files is planned with the first so many.
 const MAX_FILES: usize = 10_000;
 
+/// What a build row says when nothing is configured (seed 4's migration).
+pub const DEFAULT_DOCKERFILE: &str = "Dockerfile";
+
 /// What seed 4's build request may say; everything else comes from the stack.
 #[derive(Debug, Clone, Default)]
 pub struct BuildOverrides {
@@ -54,7 +57,7 @@ pub async fn build_create(app: &App, stack: &str, overrides: BuildOverrides, cal
     let context_path =
         overrides.context_path.or_else(|| settings.context_path.clone()).unwrap_or_else(|| ".".into());
     let dockerfile =
-        overrides.dockerfile.or_else(|| settings.dockerfile_path.clone()).unwrap_or_else(|| "Dockerfile".into());
+        overrides.dockerfile.or_else(|| settings.dockerfile_path.clone()).unwrap_or_else(|| DEFAULT_DOCKERFILE.into());
     path::check_relative("context_path", &context_path)?;
     path::check_relative("dockerfile", &dockerfile)?;
     let planner = planner_name(settings);
@@ -87,7 +90,7 @@ pub async fn build_create(app: &App, stack: &str, overrides: BuildOverrides, cal
         .db
         .write(move |tx| {
             Box::pin(async move {
-                let build = builds::insert(tx, &build).await?;
+                let build = builds::insert(tx, build).await?;
                 events::append(tx, build_event(&build, BuildStatus::Queued)).await?;
                 enqueue_build(tx, &build).await
             })
@@ -114,7 +117,7 @@ pub async fn build_cancel(app: &App, reference: &str) -> Result<Build> {
     }
     if let Some(deployment_id) = &build.deployment_id {
         deployment::deployment_cancel(app, deployment_id.as_str()).await?;
-    } else if app.cancel_task(&deployment::build_key(&build.id)).await? {
+    } else if app.cancel_task(&build.id).await? {
         end(app, &build, BuildStatus::Cancelled, "cancelled on request").await?;
     }
     build_view(app, reference).await
@@ -198,14 +201,14 @@ async fn begin(app: &App, build: &Build, log: &LogWriter) -> Result<()> {
     if again {
         log.line("The server was interrupted; building again.");
     }
-    running.status = BuildStatus::Building;
     running.log_path = Some(path);
-    running.started_at = Some(build.started_at.unwrap_or_else(store::now));
     app.db
         .write(move |tx| {
             Box::pin(async move {
                 builds::update(tx, &running).await?;
                 if !again {
+                    let (from, to) = (running.status, BuildStatus::Building);
+                    builds::set_status(tx, &running.id, from, to, None, store::now()).await?;
                     events::append(tx, build_event(&running, BuildStatus::Building)).await?;
                 }
                 if let Some(id) = &running.deployment_id {
@@ -267,9 +270,12 @@ async fn run(app: &App, task: &TaskContext, view: &StackView, build: &Build, log
 
 async fn plan(app: &App, view: &StackView, build: &Build, commit: &Commit) -> Result<Vec<BuildStep>> {
     let files = app.git.list_files(&mirror_id(view, build), &commit.sha, MAX_FILES).await?;
+    // What nobody configured is left open: then the planner looks in the context first.
+    let is_default = build.dockerfile == DEFAULT_DOCKERFILE && view.build.settings.dockerfile_path.is_none();
+    let dockerfile = (!is_default).then(|| build.dockerfile.clone());
     let settings = BuildSettings {
         context_path: Some(build.context_path.clone()),
-        dockerfile_path: Some(build.dockerfile.clone()),
+        dockerfile_path: dockerfile,
         ..view.build.settings.clone()
     };
     let context = PlanContext {
@@ -323,10 +329,6 @@ async fn succeed(
     done.commit_sha = commit.sha.clone();
     done.image_tag = tag.to_string();
     done.image_digest = digest.to_string();
-    done.status = BuildStatus::Success;
-    done.started_at = Some(build.started_at.unwrap_or(now));
-    done.finished_at = Some(now);
-    done.log_size = log_size;
     done.log_path = Some(app.logs.path(LogKind::Build, &build.id).display().to_string());
     let waiting = match &build.deployment_id {
         Some(id) => {
@@ -347,7 +349,10 @@ async fn succeed(
         .write(move |tx| {
             Box::pin(async move {
                 builds::update(tx, &done).await?;
-                events::append(tx, build_event(&done, BuildStatus::Success)).await?;
+                builds::set_log_size(tx, &done.id, log_size).await?;
+                let (from, to) = (BuildStatus::Building, BuildStatus::Success);
+                builds::set_status(tx, &done.id, from, to, None, now).await?;
+                events::append(tx, build_event(&done, to)).await?;
                 if let Some(id) = &repository_id {
                     repositories::set_synced(tx, id, &done.commit_sha, now).await?;
                 }
@@ -355,8 +360,8 @@ async fn succeed(
                 if deployment.status.is_terminal() {
                     return Ok(());
                 }
-                releases::insert(tx, &release).await?;
-                deployments::set_release(tx, &deployment).await?;
+                releases::insert(tx, release).await?;
+                deployments::update(tx, &deployment).await?;
                 let next = DeploymentStatus::Deploying;
                 deployments::transition(tx, &deployment.id, deployment.status, next, None, now).await?;
                 events::append(tx, status_event(&deployment, next)).await?;
@@ -367,19 +372,15 @@ async fn succeed(
 }
 
 async fn end(app: &App, build: &Build, status: BuildStatus, text: &str) -> Result<()> {
-    let now = store::now();
-    let mut ended = build.clone();
-    ended.status = status;
-    ended.error = Some(text.to_string());
-    ended.started_at = build.started_at.or(Some(now));
-    ended.finished_at = Some(now);
-    ended.log_path = Some(app.logs.path(LogKind::Build, &build.id).display().to_string());
-    let text = text.to_string();
+    let (now, text, id) = (store::now(), text.to_string(), build.id.clone());
     app.db
         .write(move |tx| {
             Box::pin(async move {
-                builds::update(tx, &ended).await?;
-                events::append(tx, build_event(&ended, status)).await?;
+                let ended = builds::find(tx, id.as_str()).await?;
+                if !ended.status.is_terminal() {
+                    builds::set_status(tx, &id, ended.status, status, Some(&text), now).await?;
+                    events::append(tx, build_event(&ended, status)).await?;
+                }
                 let Some(id) = &ended.deployment_id else { return Ok(()) };
                 let deployment = deployments::find(tx, id.as_str()).await?;
                 if deployment.status.is_terminal() {

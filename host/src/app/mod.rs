@@ -26,8 +26,7 @@ use crate::domain::rollout::Weight;
 use crate::error::{Error, Result};
 use crate::git::Git;
 use crate::plugins::{PluginSource, Plugins, Settings, Source};
-use crate::queue::Canceller;
-use crate::store::{self, Db, routes};
+use crate::store::{self, Db, DbConfig, routes};
 use logs::Logs;
 use metrics::Metrics;
 use vault::Vault;
@@ -47,7 +46,6 @@ pub struct Parts {
     pub logs: Logs,
     pub metrics: Metrics,
     pub endpoints: Endpoints,
-    pub canceller: Canceller,
     /// When this process began.
     pub started_at: i64,
 }
@@ -68,15 +66,15 @@ impl App {
         private_folder(&data)?;
         let vault = Vault::open(&data.join("secret.key"))?;
         let logs = Logs::open(&config.build.log_dir)?;
+        let database = DbConfig::new(config.database_url());
         let (db, plugins) = tokio::try_join!(
-            Db::open(&config.database_url()),
+            Db::open(&database),
             Plugins::start(plugin_settings(&config))
         )?;
         let git = Git::open(data.join("git"))?;
         let host = Some(config.docker.host.as_str()).filter(|host| !host.is_empty());
         let docker = Docker::connect(host, &instance_id(&data)?)?;
         let metrics = Metrics::new(&plugins);
-        let canceller = Canceller::new(db.clone());
         Ok(Self(Arc::new(Parts {
             config,
             db,
@@ -87,7 +85,6 @@ impl App {
             logs,
             metrics,
             endpoints: Endpoints::default(),
-            canceller,
             started_at: store::now(),
         })))
     }

@@ -74,7 +74,7 @@ impl Rollout<'_> {
                         stacks::set_active_release(tx, &stack_id, Some(&target), now).await?;
                         mark_rolled_back(tx, &row, now).await?;
                     } else {
-                        let failed = releases::find(tx, &target).await?;
+                        let failed = releases::find(tx, target.as_str()).await?;
                         if failed.state == ReleaseState::Candidate {
                             releases::set_state(tx, &target, ReleaseState::Bad).await?;
                         }
@@ -90,7 +90,7 @@ impl Rollout<'_> {
 }
 
 /// A manual rollback that succeeded marks the deployment it went back behind.
-async fn mark_rolled_back(tx: &mut store::Tx<'_>, row: &Deployment, now: i64) -> Result<()> {
+async fn mark_rolled_back(tx: &mut store::Tx, row: &Deployment, now: i64) -> Result<()> {
     let Some(id) = &row.previous_deployment_id else { return Ok(()) };
     let previous = deployments::find(tx, id.as_str()).await?;
     if previous.status == DeploymentStatus::Successful {

@@ -84,9 +84,9 @@ async fn releases_of(app: &App, deployment: &Deployment) -> Result<(Release, Opt
         .as_ref()
         .ok_or_else(|| Error::internal(format!("deployment {} has no release", deployment.seq)))?;
     let mut conn = app.db.read().await?;
-    let target = releases::find(&mut conn, target).await?;
+    let target = releases::find(&mut conn, target.as_str()).await?;
     let stable = match &deployment.stable_release_id {
-        Some(id) => Some(releases::find(&mut conn, id).await?),
+        Some(id) => Some(releases::find(&mut conn, id.as_str()).await?),
         None => None,
     };
     Ok((target, stable))

@@ -49,12 +49,13 @@ impl<'a> Observer<'a> {
         let known = |view: &ContainerView| {
             [Some(target), stable].into_iter().flatten().find(|release| release.id == view.container.release)
         };
+        let docker = &self.app.docker;
         let probes = views.iter().filter_map(|view| known(view).map(|release| (view, release))).map(|(view, release)| {
             async move {
                 if !view.container.running {
                     return (view, release, None);
                 }
-                let probe = self.app.docker.probe(view, &release.spec.health, store::now()).await;
+                let probe = docker.probe(view, &release.spec.health, store::now()).await;
                 (view, release, Some(probe))
             }
         });
