@@ -178,13 +178,30 @@ pub async fn latest_by_stack(conn: &mut Conn, stack: &Id) -> Result<Option<Deplo
         .await
 }
 
-/// What a rollback of the deployment with that number goes back to.
-pub async fn last_successful_before(conn: &mut Conn, stack: &Id, seq: i64) -> Result<Option<Deployment>> {
+/// What a rollback of the deployment with that number goes back to: the last successful one before it that produced
+/// another release than `active`.
+pub async fn last_successful_before(
+    conn: &mut Conn,
+    stack: &Id,
+    seq: i64,
+    active: Option<&Id>,
+) -> Result<Option<Deployment>> {
     let query = query(select!(
-        "WHERE stack_id = $1 AND status = 'successful' AND seq < $2 ORDER BY seq DESC LIMIT 1"
+        "WHERE stack_id = $1 AND status = 'successful' AND seq < $2 AND release_id <> $3 ORDER BY seq DESC LIMIT 1"
     ))
     .bind(stack.as_str())
-    .bind(seq);
+    .bind(seq)
+    .bind(active.map_or("", Id::as_str));
+    fetch_opt(conn, query).await
+}
+
+/// The newest deployment that put this release into service.
+pub async fn latest_of_release(conn: &mut Conn, stack: &Id, release: &Id) -> Result<Option<Deployment>> {
+    let query = query(select!(
+        "WHERE stack_id = $1 AND status = 'successful' AND release_id = $2 ORDER BY seq DESC LIMIT 1"
+    ))
+    .bind(stack.as_str())
+    .bind(release.as_str());
     fetch_opt(conn, query).await
 }
 
