@@ -246,7 +246,8 @@ async fn answers_beyond_the_contract_are_nonsense() {
     let cases = [
         ("progress", progress("(i32.const 101)"), "progress of 101"),
         ("memory", store(12, 70_000), "memory of 70000 bytes"),
-        ("actions", store(32, 65), "step of 65 actions"),
+        // Without an address of its own the list would be read from the manifest.
+        ("actions", format!("{} drop {}", store(28, 20_000), store(32, 65)), "step of 65 actions"),
         ("pointer", store(16, u32::MAX), ""),
         ("variant", store(0, 77), ""),
         ("address", "i32.const 0x7ffffff0".to_owned(), ""),
@@ -270,6 +271,7 @@ async fn a_foreign_import_is_refused_with_its_name_and_what_to_do() {
     let (_bench, plugins) = only("foreign", &guest).await;
     let status = plugins.inspect("foreign").expect("it is listed");
     let error = error_of(&status);
+    println!("{error}");
     assert!(error.contains("wasi:cli/environment@0.2.6"), "{error}");
     assert!(error.contains("windlass:host/log@0.1.0") && error.contains("Please"), "{error}");
     assert!(matches!(decide(&plugins, "foreign").await, Err(PluginErrorKind::Load(text)) if text == error));
@@ -308,11 +310,16 @@ async fn a_later_patch_of_the_contract_is_taken() {
 }
 
 #[tokio::test]
-async fn a_manifest_that_contradicts_the_exports_is_refused() {
-    let guest = Guest::strategy("liar", "unreachable").replacing("A guest of the tests", "A guest");
-    let (_bench, plugins) = only("honest", &guest).await;
-    let status = plugins.inspect("honest").expect("it is listed");
-    assert!(error_of(&status).contains("calls it `liar`"), "{}", error_of(&status));
+async fn a_manifest_that_contradicts_the_exports_or_the_configuration_is_refused() {
+    // Of the same length, since the manifest's addresses are fixed.
+    let liar = Guest::strategy("liar", "unreachable")
+        .replacing("testsdeployment-strategy", "testsdeployment-strategx");
+    let bench = Bench::new().with("liar", &liar).with("alias", &Guest::strategy("name", "unreachable"));
+    let plugins = bench.start().await;
+    let status = plugins.inspect("liar").expect("it is listed");
+    assert!(error_of(&status).contains("its exports say [deployment-strategy]"), "{}", error_of(&status));
+    let status = plugins.inspect("alias").expect("it is listed");
+    assert!(error_of(&status).contains("calls it `name`"), "{}", error_of(&status));
 }
 
 #[tokio::test]

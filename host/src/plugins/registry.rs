@@ -123,8 +123,9 @@ impl Loader {
         let plugin = self.load_origin(runtime, &source.name, &origin).map_err(failed)?;
         if plugin.info.manifest.name != source.name {
             return Err(failed(format!(
-                "it is configured as `{}`, and its manifest calls it `{0}`. Please configure it by that name",
+                "it is configured as `{}`, and its manifest calls it `{}`. Please configure it by that name",
                 source.name.escape_debug(),
+                plugin.info.manifest.name,
             )));
         }
         Ok(plugin)
