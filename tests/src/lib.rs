@@ -1,1 +1,6 @@
+//! What the tests share: real servers and a real engine, made for one test and gone with it.
 
+#![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
+
+pub mod docker;
+pub mod git_server;

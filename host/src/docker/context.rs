@@ -52,18 +52,17 @@ enum Kind {
 impl Context {
     /// Blocking. `context` and `dockerfile` are relative; the Dockerfile is looked for in the context and then in `root`.
     pub(super) fn scan(root: &Path, context: &str, dockerfile: &str) -> Result<Self> {
-        let base = join("", context);
-        let folder = descend(root, "contextPath", &base)?;
-        if !folder.is_dir() {
-            let shown = if base.is_empty() { "." } else { &base };
-            return Err(Error::invalid(
-                "contextPath",
-                format!("`{shown}` is not a folder of the repository"),
-            ));
+        if !context.is_empty() {
+            check_relative("contextPath", context)?;
         }
-        let (inside, path, shown) = find_dockerfile(root, &folder, &base, dockerfile)?;
-        let text = read_text(&path, &shown)?;
-        let ignore = find_ignore(&folder, &path)?;
+        let base = join("", context);
+        let folder =
+            descend(root, "contextPath", &base)?.filter(|folder| folder.is_dir()).ok_or_else(|| {
+                Error::invalid("contextPath", format!("there is no folder `{base}` in this commit"))
+            })?;
+        let dockerfile = find_dockerfile(root, &folder, &base, dockerfile)?;
+        let text = read_text(&dockerfile.path, &dockerfile.shown)?;
+        let ignore = find_ignore(&folder, &dockerfile.path)?;
         let mut this = Self {
             entries: Vec::new(),
             dockerfile: OUTSIDE.into(),
@@ -71,10 +70,13 @@ impl Context {
             files: 0,
             bytes: 0,
         };
-        this.walk(&folder, Path::new(""), &ignore, inside.as_deref())?;
-        match inside {
+        this.walk(&folder, Path::new(""), &ignore, dockerfile.inside.as_deref())?;
+        match dockerfile.inside {
             Some(inside) => this.dockerfile = inside,
-            None => this.entries.push(Entry { name: OUTSIDE.into(), kind: file_kind(&path)?, disk: path }),
+            None => {
+                let kind = file_kind(&dockerfile.path)?;
+                this.entries.push(Entry { name: OUTSIDE.into(), disk: dockerfile.path, kind });
+            }
         }
         Ok(this)
     }
@@ -86,8 +88,8 @@ impl Context {
         for child in children {
             let name = name.join(child.file_name());
             let shown = name.to_string_lossy().into_owned();
-            // The engine needs these two even where the patterns leave them out; it does not copy them into the image then.
-            let needed = Some(shown.as_str()) == dockerfile || shown == ".dockerignore";
+            // The builder reads it from the archive, so it is sent even where the patterns leave it out.
+            let needed = Some(shown.as_str()) == dockerfile;
             let out = ignore.leaves_out(&shown) && !needed;
             let disk = child.path();
             let meta = read(&disk, fs::symlink_metadata(&disk))?;
@@ -181,17 +183,16 @@ impl Context {
     }
 }
 
-/// Follows a relative path below `root` and refuses to pass a symbolic link.
-fn descend(root: &Path, field: &str, path: &str) -> Result<PathBuf> {
+/// Follows a relative path below `root` and refuses to pass a symbolic link. None if there is nothing.
+fn descend(root: &Path, field: &str, path: &str) -> Result<Option<PathBuf>> {
     let mut at = root.to_path_buf();
     if path.is_empty() {
-        return Ok(at);
+        return Ok(Some(at));
     }
     check_relative(field, path)?;
     for segment in path.split('/') {
         at.push(segment);
-        let meta = fs::symlink_metadata(&at)
-            .map_err(|_| Error::invalid(field, format!("`{path}` does not exist in this commit")))?;
+        let Ok(meta) = fs::symlink_metadata(&at) else { return Ok(None) };
         if meta.is_symlink() {
             return Err(Error::invalid(
                 field,
@@ -199,38 +200,35 @@ fn descend(root: &Path, field: &str, path: &str) -> Result<PathBuf> {
             ));
         }
     }
-    Ok(at)
+    Ok(Some(at))
 }
 
-/// The name inside the archive (none if it lies outside the context), the file, and how people call it.
-fn find_dockerfile(
-    root: &Path,
-    folder: &Path,
-    base: &str,
-    dockerfile: &str,
-) -> Result<(Option<String>, PathBuf, String)> {
+/// Where the Dockerfile is.
+struct Dockerfile {
+    /// Its name inside the archive; none if it lies outside the context.
+    inside: Option<String>,
+    path: PathBuf,
+    /// As people call it.
+    shown: String,
+}
+
+fn find_dockerfile(root: &Path, folder: &Path, base: &str, dockerfile: &str) -> Result<Dockerfile> {
     let field = "dockerfilePath";
-    let name = join("", if dockerfile.is_empty() { "Dockerfile" } else { dockerfile });
-    let in_context = join(base, &name);
-    let first = descend(folder, field, &name);
-    if let Ok(path) = first {
-        return Ok((Some(name), path, in_context));
+    let written = if dockerfile.is_empty() { "Dockerfile" } else { dockerfile };
+    check_relative(field, written)?;
+    let name = join("", written);
+    let shown = join(base, &name);
+    if let Some(path) = descend(folder, field, &name)? {
+        return Ok(Dockerfile { inside: Some(name), path, shown });
     }
     // Some people write it relative to the repository, as `docker build -f` has it.
-    if !base.is_empty()
-        && let Ok(path) = descend(root, field, &name)
-    {
-        return Ok(match name.strip_prefix(&format!("{base}/")) {
-            Some(inside) => (Some(inside.to_string()), path, name.clone()),
-            None => (None, path, name),
-        });
-    }
-    Err(match fs::symlink_metadata(folder.join(&name)) {
-        Err(_) if check_relative(field, &name).is_ok() => {
-            Error::invalid(field, format!("there is no `{in_context}` in this commit"))
+    match descend(root, field, &name)? {
+        Some(path) if !base.is_empty() => {
+            let inside = name.strip_prefix(&format!("{base}/")).map(str::to_string);
+            Ok(Dockerfile { inside, path, shown: name })
         }
-        _ => first.err().unwrap_or_else(|| Error::internal("a Dockerfile was both found and not found")),
-    })
+        _ => Err(Error::invalid(field, format!("there is no `{shown}` in this commit"))),
+    }
 }
 
 /// `<Dockerfile>.dockerignore` beside the Dockerfile counts more than the context's `.dockerignore`.
