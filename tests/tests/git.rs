@@ -286,6 +286,9 @@ async fn a_fetch_ends_when_it_is_cancelled_or_takes_too_long() {
     assert!(rig.git.resolve(&access.id, "main").await.is_ok());
 }
 
+/// What it is called, and how it is inflicted on a mirror.
+type Wound = (&'static str, fn(&Path));
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mirror_that_a_killed_process_left_broken_heals() {
     let server = GitServer::start().await;
@@ -295,7 +298,7 @@ async fn a_mirror_that_a_killed_process_left_broken_heals() {
     let access = open_access(server.url("app"));
     rig.fetch(&access).await.unwrap();
     let mirror = rig.mirror(&access);
-    let wounds: [(&str, fn(&Path)); 5] = [
+    let wounds: [Wound; 5] = [
         ("locks", |mirror| {
             for lock in ["refs/heads/main.lock", "config.lock", "packed-refs.lock", "HEAD.lock"] {
                 std::fs::write(mirror.join(lock), "").unwrap();
