@@ -1,1 +1,39 @@
+//! Write a Windlass plugin in Rust: **one trait and one macro a kind**.
+//!
+//! | kind | you implement | you write at the end |
+//! |---|---|---|
+//! | reads a git forge's webhooks | [`forge::Forge`] | [`export_forge!`] |
+//! | decides how a commit becomes an image | [`planner::Planner`] | [`export_planner!`] |
+//! | decides how a release comes into service | [`strategy::Strategy`] | [`export_strategy!`] |
+//!
+//! The contract itself is the folder `wit/`; this crate only makes it pleasant. A plugin is an ordinary crate with
+//! `crate-type = ["cdylib", "rlib"]`. It is compiled for `wasm32-unknown-unknown` with the linker
+//! `wasm-component-ld`, which writes a component; there is no further tool. Natively the very same code compiles as
+//! well, so its logic is tested with plain `cargo test`.
+//!
+//! A plugin is a function of its arguments: there is no clock, no randomness, no file, no socket and no environment.
+//! The host hands in the time where a kind needs it. This is what makes every call repeatable.
+//!
+//! A build planner and a strategy import nothing at all. A forge may write messages with [`log`]; a strategy that
+//! did would be refused by the host for the import.
 
+mod bindings;
+mod failure;
+mod manifest;
+
+pub mod forge;
+pub mod log;
+pub mod params;
+pub mod planner;
+pub mod strategy;
+
+pub use bindings::base::exports::windlass::plugin::manifest::{
+    CredentialSlot, Manifest, Permission, WebhookContract, WebhookScheme,
+};
+pub use bindings::base::windlass::types::types::{Disposition, Extras, Failure, Problem, UnixMs};
+
+/// What the export macros need. No part of the interface.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::bindings::{base, forge, planner, strategy};
+}

@@ -4,3 +4,5 @@
 
 pub mod docker;
 pub mod git_server;
+pub mod guests;
+pub mod server;

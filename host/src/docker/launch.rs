@@ -33,8 +33,8 @@ pub struct LaunchSpec {
     /// Takes the stack's fixed host ports. Otherwise every port gets a free one on the loopback address.
     pub published: bool,
     pub run: RunSpec,
-    /// Added to the environment of `run` and wins over it: secrets, which are opened for this call only.
-    pub extra_env: Vec<(String, String)>,
+    /// Opened for this call only.
+    pub environment: Vec<(String, String)>,
 }
 
 impl std::fmt::Debug for LaunchSpec {
@@ -171,9 +171,8 @@ impl Docker {
 
 /// `NAME=value`, each name once, sorted: the same spec gives the same container.
 fn environment(spec: &LaunchSpec) -> Vec<String> {
-    let own = spec.run.environment.iter().map(|one| (one.name.as_str(), one.value.as_str()));
-    let extra = spec.extra_env.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    let all: BTreeMap<&str, &str> = own.chain(extra).collect();
+    let all: BTreeMap<&str, &str> =
+        spec.environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     all.into_iter().map(|(name, value)| format!("{name}={value}")).collect()
 }
 

@@ -1,6 +1,7 @@
 //! How a stack is built (seed 2, `BuildConfig`).
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{Id, UnixMs, path, stack::check_variable};
 use crate::error::{Error, Result};
@@ -16,7 +17,7 @@ pub struct BuildConfig {
 }
 
 /// The part of a build configuration that a person writes. Field names are seed 2's.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BuildSettings {
     #[serde(default = "docker_build")]
@@ -24,7 +25,7 @@ pub struct BuildSettings {
     /// Folder handed to the build, relative to the repository's root.
     #[serde(default)]
     pub context_path: Option<String>,
-    /// Relative to the context.
+    /// Relative to the repository's root.
     #[serde(default)]
     pub dockerfile_path: Option<String>,
     #[serde(default)]
@@ -37,6 +38,7 @@ pub struct BuildSettings {
     pub pre_build_commands: Vec<String>,
     #[serde(default)]
     pub post_build_commands: Vec<String>,
+    /// Environment of the running containers.
     #[serde(default)]
     pub environment_variables: Vec<EnvVar>,
     /// Build timeout in seconds.
@@ -56,14 +58,14 @@ pub struct BuildSettings {
     pub rollback_on_failure: bool,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BuildArg {
     pub name: String,
     pub value: String,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EnvVar {
     pub name: String,

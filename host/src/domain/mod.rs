@@ -8,6 +8,7 @@ pub mod health;
 pub mod id;
 pub mod page;
 pub mod path;
+pub mod plan;
 pub mod plugin;
 pub mod project;
 pub mod reference;

@@ -83,3 +83,25 @@ pub struct PluginInfo {
     pub exports: Vec<String>,
     pub size_bytes: u64,
 }
+
+/// One configured plugin, loaded or not. A plugin that does not load never stops the server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PluginStatus {
+    pub name: String,
+    /// `builtin` or `path:…`.
+    pub source: String,
+    /// sha256 of the component, in hex, if its bytes could be read.
+    pub digest: Option<String>,
+    /// Present exactly if it is loaded.
+    pub info: Option<PluginInfo>,
+    /// Why it is not loaded, what differs, and what to do.
+    pub error: Option<String>,
+}
+
+/// One finding of a plugin's `validate`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// JSON pointer into the validated value; empty for the whole.
+    pub path: String,
+    pub message: String,
+}

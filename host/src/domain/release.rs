@@ -31,7 +31,7 @@ pub struct Release {
 pub struct ReleaseSpec {
     pub run: RunSpec,
     pub health: HealthCheck,
-    /// Sealed JSON of secret variables, opened when a container is created.
+    /// Sealed JSON of the containers' environment, opened when a container is created.
     #[serde(default)]
     pub sealed_environment: Option<String>,
 }

@@ -1,6 +1,7 @@
 //! A git repository of a stack (seed 2, `GitRepository`).
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{Id, UnixMs};
 use crate::error::{Error, Result};
@@ -27,7 +28,7 @@ pub struct GitRepository {
     pub updated_at: UnixMs,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum GitAuthType {
     None,
@@ -50,7 +51,7 @@ impl GitAuthType {
 }
 
 /// In the clear only while in use; stored sealed.
-#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct GitCredentials {
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,6 +1,7 @@
 //! A stack: what is deployed, and how it should run.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{Id, UnixMs};
 use crate::error::{Error, Result};
@@ -26,8 +27,8 @@ pub struct Stack {
 }
 
 /// How a stack's containers run. A release keeps the copy it was made with.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RunSpec {
     #[serde(default = "one")]
     pub replicas: u32,
@@ -35,9 +36,6 @@ pub struct RunSpec {
     pub ports: Vec<Port>,
     #[serde(default)]
     pub volumes: Vec<Volume>,
-    /// Environment of the running containers.
-    #[serde(default)]
-    pub environment: Vec<Variable>,
     /// Replaces the image's command.
     #[serde(default)]
     pub command: Option<Vec<String>>,
@@ -63,7 +61,6 @@ impl Default for RunSpec {
             replicas: 1,
             ports: Vec::new(),
             volumes: Vec::new(),
-            environment: Vec::new(),
             command: None,
             stop_timeout_secs: 10,
             allow_downtime: false,
@@ -71,8 +68,8 @@ impl Default for RunSpec {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Port {
     /// Port inside the container.
     pub container: u16,
@@ -88,8 +85,8 @@ fn loopback() -> String {
     "127.0.0.1".into()
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Volume {
     /// A named volume of the engine; host paths are not taken.
     pub name: String,
@@ -97,13 +94,6 @@ pub struct Volume {
     pub path: String,
     #[serde(default)]
     pub read_only: bool,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Variable {
-    pub name: String,
-    pub value: String,
 }
 
 /// The rule for names that end up in image, container and network names.
@@ -131,13 +121,10 @@ impl RunSpec {
             return Err(Error::invalid("run.replicas", "replicas has to be between 1 and 32"));
         }
         if self.stop_timeout_secs > 600 {
-            return Err(Error::invalid("run.stop_timeout_secs", "stop_timeout_secs has to be at most 600"));
+            return Err(Error::invalid("run.stopTimeoutSecs", "stopTimeoutSecs has to be at most 600"));
         }
         self.check_ports()?;
         self.check_volumes()?;
-        for variable in &self.environment {
-            check_variable("run.environment", &variable.name, &variable.value)?;
-        }
         Ok(())
     }
 
@@ -183,6 +170,10 @@ impl RunSpec {
             }
         }
         Ok(())
+    }
+
+    pub fn stop_timeout(&self) -> std::time::Duration {
+        std::time::Duration::from_secs(u64::from(self.stop_timeout_secs))
     }
 
     /// Whether two instances can run side by side: a volume that both would write to forbids it.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Id, UnixMs};
+use super::{Id, UnixMs, build_config::BuildSettings, reference};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebhookEvent {
@@ -141,4 +141,107 @@ pub enum ChangeKind {
     TagPushed,
     TagDeleted,
     Other(String),
+}
+
+/// What a change of a ref means for one stack: `None` deploys it.
+pub fn reason_not_to_deploy(
+    change: &RefChange,
+    default_branch: &str,
+    settings: &BuildSettings,
+) -> Option<(ReasonCode, String)> {
+    match &change.kind {
+        ChangeKind::BranchDeleted => {
+            return Some((
+                ReasonCode::BranchDeleted,
+                format!("branch `{}` was deleted", change.name.escape_debug()),
+            ));
+        }
+        ChangeKind::TagPushed | ChangeKind::TagDeleted => {
+            return Some((
+                ReasonCode::TagIgnored,
+                format!("tag `{}`: tags are not deployed", change.name.escape_debug()),
+            ));
+        }
+        ChangeKind::Other(kind) => {
+            return Some((
+                ReasonCode::UnsupportedEvent,
+                format!("a change of kind `{}`", kind.escape_debug()),
+            ));
+        }
+        ChangeKind::BranchPushed => {}
+    }
+    if let Err(error) = reference::check_name(&change.name) {
+        return Some((ReasonCode::InvalidRef, error.to_string()));
+    }
+    let Some(after) = &change.after else {
+        return Some((ReasonCode::Malformed, "the delivery does not say which commit was pushed".into()));
+    };
+    if let Err(error) = reference::check_commit(after) {
+        return Some((ReasonCode::InvalidRef, error.to_string()));
+    }
+    if !settings.auto_deploy_on_push {
+        return Some((ReasonCode::AutoDeployOff, "autoDeployOnPush is off for this stack".into()));
+    }
+    match settings.deploys_branch(&change.name, default_branch) {
+        Ok(true) => {}
+        Ok(false) => {
+            let wanted = if settings.auto_deploy_branches.is_empty() {
+                format!("only `{default_branch}` is deployed")
+            } else {
+                format!("only branches matching {} are deployed", settings.auto_deploy_branches.join(", "))
+            };
+            return Some((ReasonCode::BranchMismatch, format!("branch `{}`: {wanted}", change.name)));
+        }
+        Err(error) => return Some((ReasonCode::BranchMismatch, error.to_string())),
+    }
+    if change.skip_ci {
+        return Some((ReasonCode::SkipCi, "the commit message asks not to be built".into()));
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn push(name: &str) -> RefChange {
+        RefChange {
+            kind: ChangeKind::BranchPushed,
+            name: name.into(),
+            before: None,
+            after: Some("a".repeat(40)),
+            head: None,
+            skip_ci: false,
+            paths: Vec::new(),
+        }
+    }
+
+    fn reason(change: &RefChange) -> Option<ReasonCode> {
+        reason_not_to_deploy(change, "main", &BuildSettings::default()).map(|(reason, _)| reason)
+    }
+
+    #[test]
+    fn a_push_to_the_default_branch_deploys() {
+        assert_eq!(reason(&push("main")), None);
+    }
+
+    #[test]
+    fn every_other_change_has_its_own_reason() {
+        assert_eq!(reason(&push("dev")), Some(ReasonCode::BranchMismatch));
+        assert_eq!(reason(&push("-h")), Some(ReasonCode::InvalidRef));
+        assert_eq!(reason(&RefChange { skip_ci: true, ..push("main") }), Some(ReasonCode::SkipCi));
+        assert_eq!(
+            reason(&RefChange { kind: ChangeKind::TagPushed, ..push("v1") }),
+            Some(ReasonCode::TagIgnored)
+        );
+        assert_eq!(
+            reason(&RefChange { kind: ChangeKind::BranchDeleted, after: None, ..push("main") }),
+            Some(ReasonCode::BranchDeleted)
+        );
+        assert_eq!(reason(&RefChange { after: None, ..push("main") }), Some(ReasonCode::Malformed));
+        assert_eq!(
+            reason(&RefChange { after: Some("HEAD".into()), ..push("main") }),
+            Some(ReasonCode::InvalidRef)
+        );
+    }
 }

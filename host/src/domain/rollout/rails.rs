@@ -63,7 +63,7 @@ fn check_scale(release: &Id, count: u32, situation: &Situation) -> Option<String
         && !situation.traffic.iter().any(|w| w.release != *release && situation.healthy(&w.release) > 0);
     if count == 0 && serves_alone && !situation.stack.run.allows_downtime() {
         return Some(
-            "it would have removed the last healthy serving instance; set `allow_downtime` on the stack to permit that".into(),
+            "it would have removed the last healthy serving instance; set `allowDowntime` on the stack to permit that".into(),
         );
     }
     None

@@ -1,0 +1,67 @@
+//! HTTP for programs: `/api/v1`, the seeds' routes, health and metrics, and their OpenAPI document.
+
+mod admin;
+mod cicd;
+mod error;
+mod extract;
+mod runs;
+mod stacks;
+mod stream;
+mod view;
+mod webhooks;
+
+use axum::Json;
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::get;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder, SecurityRequirement};
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::app::App;
+
+pub use error::{ApiError, status};
+pub use extract::{Auth, COOKIE};
+pub use view::time;
+
+/// JSON requests beyond this are refused.
+pub const MAX_JSON_BYTES: usize = 1024 * 1024;
+
+/// All routes for programs.
+pub fn router() -> Router<App> {
+    let (router, document) = routes().split_for_parts();
+    let document = described(document);
+    router
+        .route("/api/v1/openapi.json", get(move || async move { Json(document) }))
+        .layer(DefaultBodyLimit::max(MAX_JSON_BYTES))
+}
+
+/// The OpenAPI document that is checked in as `docs/openapi.json`.
+pub fn openapi() -> OpenApi {
+    described(routes().into_openapi())
+}
+
+fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .merge(stacks::router())
+        .merge(runs::router())
+        .merge(stream::router())
+        .merge(webhooks::router())
+        .merge(admin::router())
+        .merge(cicd::router())
+}
+
+fn described(mut document: OpenApi) -> OpenApi {
+    let info = InfoBuilder::new()
+        .title("Windlass")
+        .version(env!("CARGO_PKG_VERSION"))
+        .description(Some("From a git push to running, healthy containers. Every request but webhooks and health checks needs a bearer token."))
+        .build();
+    document.info = info;
+    let bearer = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
+    let mut components = document.components.take().unwrap_or_default();
+    components.add_security_scheme("token", bearer);
+    document.components = Some(components);
+    document.security = Some(vec![SecurityRequirement::new("token", Vec::<String>::new())]);
+    OpenApiBuilder::from(document).build()
+}

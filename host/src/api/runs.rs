@@ -1,0 +1,133 @@
+//! `/api/v1/deployments`, `/api/v1/builds` and `/api/v1/tasks`.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::error::ApiResult;
+use super::extract::{Auth, PageQuery, Params, Success, ok};
+use super::stream::{self, Part};
+use super::view::{BuildView, DeploymentView, PageView, StepView, TaskView};
+use crate::app::logs::LogKind;
+use crate::app::{App, build, deployment, task};
+use crate::domain::Id;
+
+pub fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(deployment_list))
+        .routes(routes!(deployment_view))
+        .routes(routes!(deployment_steps))
+        .routes(routes!(deployment_logs))
+        .routes(routes!(deployment_cancel))
+        .routes(routes!(build_view))
+        .routes(routes!(build_logs))
+        .routes(routes!(build_cancel))
+        .routes(routes!(task_view))
+}
+
+/// Lists all deployments, newest first.
+#[utoipa::path(get, path = "/api/v1/deployments", tag = "deployments", params(PageQuery),
+    responses((status = 200, body = Success<PageView<DeploymentView>>)))]
+async fn deployment_list(
+    State(app): State<App>,
+    _: Auth,
+    Params(page): Params<PageQuery>,
+) -> ApiResult<Json<Success<PageView<DeploymentView>>>> {
+    let page = deployment::deployment_list(&app, None, page.request()).await?;
+    Ok(ok(PageView::of(page, DeploymentView::from)))
+}
+
+/// Shows a deployment by id or number.
+#[utoipa::path(get, path = "/api/v1/deployments/{deployment}", tag = "deployments",
+    responses((status = 200, body = Success<DeploymentView>)))]
+async fn deployment_view(
+    State(app): State<App>,
+    _: Auth,
+    Path(id): Path<String>,
+) -> ApiResult<Json<Success<DeploymentView>>> {
+    Ok(ok(deployment::deployment_view(&app, &id).await?.into()))
+}
+
+/// The journal of the rollout: what was ordered, and how it went.
+#[utoipa::path(get, path = "/api/v1/deployments/{deployment}/steps", tag = "deployments",
+    responses((status = 200, body = Success<Vec<StepView>>)))]
+async fn deployment_steps(
+    State(app): State<App>,
+    _: Auth,
+    Path(id): Path<String>,
+) -> ApiResult<Json<Success<Vec<StepView>>>> {
+    let row = deployment::deployment_view(&app, &id).await?;
+    let steps = deployment::deployment_steps(&app, &row.id).await?;
+    Ok(ok(steps.into_iter().map(StepView::from).collect()))
+}
+
+/// The log of build and rollout: as text, or live as server-sent events when `Accept` is `text/event-stream`.
+///
+/// Each SSE event has one line of the log as data and a position as id, which `Last-Event-ID` resumes after. The event
+/// `end` carries the deployment's final status.
+#[utoipa::path(get, path = "/api/v1/deployments/{deployment}/logs", tag = "deployments",
+    responses((status = 200, content_type = "text/plain", body = String)))]
+async fn deployment_logs(
+    State(app): State<App>,
+    _: Auth,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> ApiResult<Response> {
+    let row = deployment::deployment_view(&app, &id).await?;
+    let mut parts = Vec::new();
+    if let Some(build_id) = row.build_id {
+        parts.push(Part { kind: LogKind::Build, id: build_id });
+    }
+    parts.push(Part { kind: LogKind::Deployment, id: row.id });
+    stream::logs(app, parts, &headers).await
+}
+
+/// Stops a running deployment; what served before goes on serving.
+#[utoipa::path(post, path = "/api/v1/deployments/{deployment}/cancel", tag = "deployments",
+    responses((status = 202, body = Success<DeploymentView>)))]
+async fn deployment_cancel(
+    State(app): State<App>,
+    _: Auth,
+    Path(id): Path<String>,
+) -> ApiResult<(StatusCode, Json<Success<DeploymentView>>)> {
+    Ok((StatusCode::ACCEPTED, ok(deployment::deployment_cancel(&app, &id).await?.into())))
+}
+
+/// Shows a build by id or number.
+#[utoipa::path(get, path = "/api/v1/builds/{build}", tag = "builds", responses((status = 200, body = Success<BuildView>)))]
+async fn build_view(State(app): State<App>, _: Auth, Path(id): Path<String>) -> ApiResult<Json<Success<BuildView>>> {
+    Ok(ok(build::build_view(&app, &id).await?.into()))
+}
+
+/// A build's log: as text, or live as server-sent events.
+#[utoipa::path(get, path = "/api/v1/builds/{build}/logs", tag = "builds",
+    responses((status = 200, content_type = "text/plain", body = String)))]
+async fn build_logs(
+    State(app): State<App>,
+    _: Auth,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> ApiResult<Response> {
+    let row = build::build_view(&app, &id).await?;
+    stream::logs(app, vec![Part { kind: LogKind::Build, id: row.id }], &headers).await
+}
+
+/// Stops a build, and with it the deployment that waits for it.
+#[utoipa::path(post, path = "/api/v1/builds/{build}/cancel", tag = "builds",
+    responses((status = 202, body = Success<BuildView>)))]
+async fn build_cancel(
+    State(app): State<App>,
+    _: Auth,
+    Path(id): Path<String>,
+) -> ApiResult<(StatusCode, Json<Success<BuildView>>)> {
+    Ok((StatusCode::ACCEPTED, ok(build::build_cancel(&app, &id).await?.into())))
+}
+
+/// Shows a task of the queue.
+#[utoipa::path(get, path = "/api/v1/tasks/{task}", tag = "tasks", responses((status = 200, body = Success<TaskView>)))]
+async fn task_view(State(app): State<App>, _: Auth, Path(id): Path<String>) -> ApiResult<Json<Success<TaskView>>> {
+    Ok(ok(task::task_view(&app, &Id::from_text(id)).await?.into()))
+}

@@ -1,0 +1,181 @@
+//! `/api/v1/stacks`.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::error::ApiResult;
+use super::extract::{Auth, Body, PageQuery, Params, Success, ok};
+use super::view::{BuildView, DeploymentView, PageView, StackView};
+use crate::app::stack::{StackInput, WebhookSetup};
+use crate::app::{App, build, deployment, stack};
+
+pub fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(stack_list, stack_create))
+        .routes(routes!(stack_view, stack_update, stack_delete))
+        .routes(routes!(stack_deployments))
+        .routes(routes!(stack_builds))
+        .routes(routes!(stack_deploy))
+        .routes(routes!(stack_rollback_readiness, stack_rollback))
+}
+
+#[derive(Serialize, ToSchema)]
+struct StackCreated {
+    stack: StackView,
+    /// Where the forge has to send its deliveries, and the secret to sign them with. Shown this once.
+    webhook: Option<WebhookSetup>,
+}
+
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct DeployInput {
+    /// Branch, tag or commit; the repository's branch if left out.
+    #[serde(default)]
+    git_ref: Option<String>,
+    /// An image that the engine has already; nothing is built then.
+    #[serde(default)]
+    image_tag: Option<String>,
+    #[serde(default)]
+    reason: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct RollbackInput {
+    /// Id or number of the deployment to go back to; the last successful one before the current if left out.
+    #[serde(default)]
+    deployment: Option<String>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct RollbackReadiness {
+    ready: bool,
+    /// What a rollback would bring back.
+    target: Option<DeploymentView>,
+    /// Why it would not work.
+    reason: Option<String>,
+}
+
+/// Lists stacks, newest first.
+#[utoipa::path(get, path = "/api/v1/stacks", tag = "stacks", params(PageQuery),
+    responses((status = 200, body = Success<PageView<StackView>>)))]
+async fn stack_list(
+    State(app): State<App>,
+    _: Auth,
+    Params(page): Params<PageQuery>,
+) -> ApiResult<Json<Success<PageView<StackView>>>> {
+    Ok(ok(PageView::of(stack::stack_list(&app, page.request()).await?, StackView::from)))
+}
+
+/// Creates a stack with its repository and build configuration.
+#[utoipa::path(post, path = "/api/v1/stacks", tag = "stacks", request_body = StackInput,
+    responses((status = 201, body = Success<StackCreated>)))]
+async fn stack_create(
+    State(app): State<App>,
+    _: Auth,
+    Body(input): Body<StackInput>,
+) -> ApiResult<(StatusCode, Json<Success<StackCreated>>)> {
+    let (view, webhook) = stack::stack_create(&app, input).await?;
+    Ok((StatusCode::CREATED, ok(StackCreated { stack: view.into(), webhook })))
+}
+
+/// Shows a stack by id, number or name.
+#[utoipa::path(get, path = "/api/v1/stacks/{stack}", tag = "stacks", responses((status = 200, body = Success<StackView>)))]
+async fn stack_view(State(app): State<App>, _: Auth, Path(name): Path<String>) -> ApiResult<Json<Success<StackView>>> {
+    Ok(ok(stack::stack_view(&app, &name).await?.into()))
+}
+
+/// Changes a stack. Secrets that are left out are kept.
+#[utoipa::path(put, path = "/api/v1/stacks/{stack}", tag = "stacks", request_body = StackInput,
+    responses((status = 200, body = Success<StackView>)))]
+async fn stack_update(
+    State(app): State<App>,
+    _: Auth,
+    Path(name): Path<String>,
+    Body(input): Body<StackInput>,
+) -> ApiResult<Json<Success<StackView>>> {
+    Ok(ok(stack::stack_update(&app, &name, input).await?.into()))
+}
+
+/// Removes a stack, its history and its containers.
+#[utoipa::path(delete, path = "/api/v1/stacks/{stack}", tag = "stacks", responses((status = 204)))]
+async fn stack_delete(State(app): State<App>, _: Auth, Path(name): Path<String>) -> ApiResult<StatusCode> {
+    stack::stack_delete(&app, &name).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Lists a stack's deployments, newest first.
+#[utoipa::path(get, path = "/api/v1/stacks/{stack}/deployments", tag = "stacks", params(PageQuery),
+    responses((status = 200, body = Success<PageView<DeploymentView>>)))]
+async fn stack_deployments(
+    State(app): State<App>,
+    _: Auth,
+    Path(name): Path<String>,
+    Params(page): Params<PageQuery>,
+) -> ApiResult<Json<Success<PageView<DeploymentView>>>> {
+    let id = stack::stack_view(&app, &name).await?.stack.id;
+    let page = deployment::deployment_list(&app, Some(&id), page.request()).await?;
+    Ok(ok(PageView::of(page, DeploymentView::from)))
+}
+
+/// Lists a stack's builds, newest first.
+#[utoipa::path(get, path = "/api/v1/stacks/{stack}/builds", tag = "stacks", params(PageQuery),
+    responses((status = 200, body = Success<PageView<BuildView>>)))]
+async fn stack_builds(
+    State(app): State<App>,
+    _: Auth,
+    Path(name): Path<String>,
+    Params(page): Params<PageQuery>,
+) -> ApiResult<Json<Success<PageView<BuildView>>>> {
+    let id = stack::stack_view(&app, &name).await?.stack.id;
+    Ok(ok(PageView::of(build::build_list(&app, &id, page.request()).await?, BuildView::from)))
+}
+
+/// Deploys a branch, tag or commit, or an image that is there already.
+#[utoipa::path(post, path = "/api/v1/stacks/{stack}/deploy", tag = "stacks", request_body = DeployInput,
+    responses((status = 202, body = Success<DeploymentView>)))]
+async fn stack_deploy(
+    State(app): State<App>,
+    auth: Auth,
+    Path(name): Path<String>,
+    Body(input): Body<DeployInput>,
+) -> ApiResult<(StatusCode, Json<Success<DeploymentView>>)> {
+    let caller = auth.caller();
+    let row = match &input.image_tag {
+        Some(tag) => deployment::deployment_create_from_image(&app, &name, tag, input.reason, caller).await?,
+        None => deployment::deployment_create(&app, &name, input.git_ref.as_deref(), input.reason, caller).await?,
+    };
+    Ok((StatusCode::ACCEPTED, ok(row.into())))
+}
+
+/// Says whether a rollback would work now, and to what.
+#[utoipa::path(get, path = "/api/v1/stacks/{stack}/rollback", tag = "stacks",
+    responses((status = 200, body = Success<RollbackReadiness>)))]
+async fn stack_rollback_readiness(
+    State(app): State<App>,
+    _: Auth,
+    Path(name): Path<String>,
+) -> ApiResult<Json<Success<RollbackReadiness>>> {
+    Ok(ok(match deployment::rollback_readiness(&app, &name).await? {
+        Ok(target) => RollbackReadiness { ready: true, target: Some(target.into()), reason: None },
+        Err(reason) => RollbackReadiness { ready: false, target: None, reason: Some(reason) },
+    }))
+}
+
+/// Brings a kept release back.
+#[utoipa::path(post, path = "/api/v1/stacks/{stack}/rollback", tag = "stacks", request_body = RollbackInput,
+    responses((status = 202, body = Success<DeploymentView>)))]
+async fn stack_rollback(
+    State(app): State<App>,
+    auth: Auth,
+    Path(name): Path<String>,
+    Body(input): Body<RollbackInput>,
+) -> ApiResult<(StatusCode, Json<Success<DeploymentView>>)> {
+    let row = deployment::deployment_rollback(&app, &name, input.deployment.as_deref(), auth.caller()).await?;
+    Ok((StatusCode::ACCEPTED, ok(row.into())))
+}

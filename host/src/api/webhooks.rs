@@ -1,0 +1,125 @@
+//! Webhook deliveries in, and the inbox.
+
+use axum::Json;
+use axum::body::{Body, to_bytes};
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::error::ApiResult;
+use super::extract::{Auth, Params, Success, ok};
+use super::view::{PageView, WebhookEventView};
+use crate::app::webhook::{Incoming, Received, Target};
+use crate::app::{App, webhook};
+use crate::domain::Id;
+use crate::domain::page::PageRequest;
+use crate::error::Error;
+
+/// The forge plugin behind the route that seed 4 spells out.
+const SEED4_FORGE: &str = "github";
+
+pub fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(receive))
+        .routes(routes!(receive_shared))
+        .routes(routes!(webhook_list))
+        .routes(routes!(webhook_view))
+}
+
+#[derive(Serialize, ToSchema)]
+struct Accepted {
+    success: bool,
+    /// Id of the stored event.
+    event_id: String,
+    /// True if the same delivery was stored before; nothing is started then.
+    duplicate: bool,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+struct ListQuery {
+    repository: Option<String>,
+    before: Option<i64>,
+    limit: Option<i64>,
+}
+
+/// Takes a delivery for one repository. Answered once it is committed; what it meant is in the inbox.
+#[utoipa::path(post, path = "/api/webhooks/{repository}", tag = "webhooks", request_body(content = String),
+    responses((status = 202, body = Accepted), (status = 401), (status = 404)), security(()))]
+async fn receive(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> ApiResult<(StatusCode, Json<Accepted>)> {
+    take(&app, Target::Repository(Id::from_text(id)), &headers, body).await
+}
+
+/// Takes a GitHub delivery for whichever repositories it is about (seed 4).
+#[utoipa::path(post, path = "/v1/webhooks/github", tag = "webhooks", request_body(content = String),
+    responses((status = 202, body = Accepted), (status = 401)), security(()))]
+async fn receive_shared(
+    State(app): State<App>,
+    headers: HeaderMap,
+    body: Body,
+) -> ApiResult<(StatusCode, Json<Accepted>)> {
+    take(&app, Target::Provider(SEED4_FORGE.to_string()), &headers, body).await
+}
+
+async fn take(
+    app: &App,
+    target: Target,
+    headers: &HeaderMap,
+    body: Body,
+) -> ApiResult<(StatusCode, Json<Accepted>)> {
+    let limit = app.config.webhooks.max_body_bytes;
+    let announced = headers.get("content-length").and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let too_large = || Error::TooLarge { what: "webhook delivery", limit: limit as u64 };
+    if announced.is_some_and(|length| length > limit as u64) {
+        return Err(too_large().into());
+    }
+    let body = to_bytes(body, limit).await.map_err(|error| {
+        // The limit is the only reason of its own; everything else is a connection that ended too early.
+        if std::error::Error::source(&error).is_some_and(|source| source.is::<http_body_util::LengthLimitError>()) {
+            too_large()
+        } else {
+            Error::invalid("body", "the delivery ended before its body was complete")
+        }
+    })?;
+    let headers = headers
+        .iter()
+        .map(|(name, value)| (name.as_str().to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+        .collect();
+    let received = webhook::webhook_receive(app, Incoming { target, headers, body }).await?;
+    let (event_id, duplicate) = match received {
+        Received::Accepted { event_id } => (event_id, false),
+        Received::Duplicate { of } => (of, true),
+    };
+    Ok((StatusCode::ACCEPTED, Json(Accepted { success: true, event_id: event_id.to_string(), duplicate })))
+}
+
+/// Lists received deliveries, newest first.
+#[utoipa::path(get, path = "/api/v1/webhooks", tag = "webhooks", params(ListQuery),
+    responses((status = 200, body = Success<PageView<WebhookEventView>>)))]
+async fn webhook_list(
+    State(app): State<App>,
+    _: Auth,
+    Params(query): Params<ListQuery>,
+) -> ApiResult<Json<Success<PageView<WebhookEventView>>>> {
+    let repository = query.repository.map(Id::from_text);
+    let page = webhook::webhook_list(&app, repository.as_ref(), PageRequest::new(query.before, query.limit)).await?;
+    Ok(ok(PageView::of(page, WebhookEventView::summary)))
+}
+
+/// Shows a delivery with its headers and body.
+#[utoipa::path(get, path = "/api/v1/webhooks/{event}", tag = "webhooks",
+    responses((status = 200, body = Success<WebhookEventView>)))]
+async fn webhook_view(
+    State(app): State<App>,
+    _: Auth,
+    Path(id): Path<String>,
+) -> ApiResult<Json<Success<WebhookEventView>>> {
+    Ok(ok(WebhookEventView::whole(webhook::webhook_view(&app, &id).await?)))
+}

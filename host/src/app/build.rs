@@ -1,0 +1,488 @@
+//! Builds: fetch, plan, check out, build, and hand the release over to the rollout.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::App;
+use super::crash;
+use super::deployment::{self, Caller, enqueue_build, enqueue_rollout, new_release, status_event};
+use super::logs::{LogKind, LogWriter};
+use super::stack::{StackView, credentials_context, planner_name, stack_view};
+use crate::docker::BuildRequest;
+use crate::domain::build::{Build, BuildStatus};
+use crate::domain::build_config::{BuildArg, BuildSettings};
+use crate::domain::deployment::{Deployment, DeploymentStatus};
+use crate::domain::event::{EventKind, NewEvent};
+use crate::domain::page::{Page, PageRequest};
+use crate::domain::path;
+use crate::domain::plan::{BuildStep, PlanContext};
+use crate::domain::repository::{GitAuthType, GitCredentials, GitRepository};
+use crate::domain::{Id, reference};
+use crate::error::{Error, Result};
+use crate::git::{Commit, GitAuth, Log, RepoAccess};
+use crate::queue::TaskContext;
+use crate::store::{self, builds, deployments, events, releases, repositories};
+
+/// A commit with more files is planned with the first so many.
+const MAX_FILES: usize = 10_000;
+
+/// What a build row says when nothing is configured (seed 4's migration).
+pub const DEFAULT_DOCKERFILE: &str = "Dockerfile";
+
+/// What seed 4's build request may say; everything else comes from the stack.
+#[derive(Debug, Clone, Default)]
+pub struct BuildOverrides {
+    pub git_url: Option<String>,
+    pub git_ref: Option<String>,
+    pub context_path: Option<String>,
+    pub dockerfile: Option<String>,
+}
+
+/// Starts a build that no deployment waits for (seed 4). Returns it with the id of its task.
+pub async fn build_create(app: &App, stack: &str, overrides: BuildOverrides, caller: Caller) -> Result<(Build, Id)> {
+    let view = stack_view(app, stack).await?;
+    let repository = view.repository.clone();
+    let git_url = overrides.git_url.or_else(|| repository.as_ref().map(|row| row.url.clone())).ok_or_else(|| {
+        Error::invalid("git_url", "the stack has no repository, so the request has to name a git_url")
+    })?;
+    crate::domain::repository::check_url(&git_url)?;
+    let git_ref = overrides
+        .git_ref
+        .or_else(|| repository.as_ref().map(|row| row.branch.clone()))
+        .unwrap_or_else(|| "main".into());
+    reference::check_name(&git_ref)?;
+    let settings = &view.build.settings;
+    let context_path =
+        overrides.context_path.or_else(|| settings.context_path.clone()).unwrap_or_else(|| ".".into());
+    let dockerfile =
+        overrides.dockerfile.or_else(|| settings.dockerfile_path.clone()).unwrap_or_else(|| DEFAULT_DOCKERFILE.into());
+    path::check_relative("context_path", &context_path)?;
+    path::check_relative("dockerfile", &dockerfile)?;
+    let planner = planner_name(settings);
+    let build = Build {
+        id: store::new_id(),
+        seq: 0,
+        project_id: view.stack.project_id.clone(),
+        stack_id: view.stack.id.clone(),
+        deployment_id: None,
+        git_url,
+        git_ref,
+        commit_sha: String::new(),
+        context_path,
+        dockerfile,
+        image_tag: String::new(),
+        image_digest: String::new(),
+        status: BuildStatus::Queued,
+        error: None,
+        log_path: None,
+        log_size: 0,
+        planner_digest: app.plugins.digest(&planner).unwrap_or_default(),
+        planner,
+        started_at: None,
+        finished_at: None,
+        created_at: store::now(),
+    };
+    tracing::info!(stack = %view.stack.name, user = caller.user.as_deref().unwrap_or("-"), "a build was asked for");
+    let id = build.id.clone();
+    let task_id = app
+        .db
+        .write(move |tx| {
+            Box::pin(async move {
+                let build = builds::insert(tx, build).await?;
+                events::append(tx, build_event(&build, BuildStatus::Queued)).await?;
+                enqueue_build(tx, &build).await
+            })
+        })
+        .await?;
+    Ok((build_view(app, id.as_str()).await?, task_id))
+}
+
+pub async fn build_view(app: &App, reference: &str) -> Result<Build> {
+    let mut conn = app.db.read().await?;
+    builds::find(&mut conn, reference).await
+}
+
+pub async fn build_list(app: &App, stack: &Id, page: PageRequest) -> Result<Page<Build>> {
+    let mut conn = app.db.read().await?;
+    builds::list_by_stack(&mut conn, stack, page).await
+}
+
+/// Stops a build, and with it the deployment that waits for it.
+pub async fn build_cancel(app: &App, reference: &str) -> Result<Build> {
+    let build = build_view(app, reference).await?;
+    if build.status.is_terminal() {
+        return Err(Error::conflict(format!("build {} is {} already", build.seq, build.status.as_str())));
+    }
+    if let Some(deployment_id) = &build.deployment_id {
+        deployment::deployment_cancel(app, deployment_id.as_str()).await?;
+    } else if app.cancel_task(&build.id).await? {
+        end(app, &build, BuildStatus::Cancelled, "cancelled on request").await?;
+    }
+    build_view(app, reference).await
+}
+
+/// Runs one build. Done twice, it builds twice and records once.
+pub async fn build_run(app: &App, task: &TaskContext, build_id: &Id) -> Result<()> {
+    let build = build_view(app, build_id.as_str()).await?;
+    if build.status.is_terminal() {
+        return Ok(());
+    }
+    let view = stack_view(app, build.stack_id.as_str()).await?;
+    let secrets = secrets_of(app, &view)?;
+    let log = Arc::new(app.logs.writer(LogKind::Build, &build.id, secrets)?);
+    crash::point("build: before it is marked as running");
+    begin(app, &build, &log).await?;
+    crash::point("build: after it is marked as running");
+    let started = std::time::Instant::now();
+    let limit = Duration::from_secs(u64::from(view.build.settings.timeout));
+    let work = run(app, task, &view, &build, &log);
+    let result = match tokio::time::timeout(limit, work).await {
+        Ok(result) => result,
+        Err(_) => Err(Error::timeout("the build", limit.as_secs())),
+    };
+    match result {
+        Ok(()) => {
+            app.metrics.build_finished("success", started.elapsed());
+            Ok(())
+        }
+        Err(error) => give_up(app, task, &build, &log, error, started.elapsed()).await,
+    }
+}
+
+/// A transient failure is tried again as long as there are attempts; everything else ends build and deployment.
+async fn give_up(
+    app: &App,
+    task: &TaskContext,
+    build: &Build,
+    log: &LogWriter,
+    error: Error,
+    took: Duration,
+) -> Result<()> {
+    let wanted = cancel_was_wanted(app, task, build).await?;
+    if task.cancel.is_cancelled() && !wanted {
+        log.line("The server stops; the build starts again when it is back.");
+        return Err(Error::unavailable("the server is stopping"));
+    }
+    if error.is_transient() && task.row.attempt < task.row.max_attempts && !wanted {
+        log.line(&format!("{error}; it will be tried again (attempt {} of {})", task.row.attempt, task.row.max_attempts));
+        return Err(error);
+    }
+    let (status, word) = if wanted { (BuildStatus::Cancelled, "cancelled") } else { (BuildStatus::Failed, "failed") };
+    let text = if wanted { "cancelled on request".to_string() } else { error.to_string() };
+    log.line(&format!("Build {word}: {text}"));
+    tracing::info!(build = build.seq, error = %error.for_log(), "build {word}");
+    crash::point("build: before its failure is recorded");
+    end(app, build, status, &text).await?;
+    crash::point("build: after its failure is recorded");
+    app.metrics.build_finished(word, took);
+    if wanted { Err(Error::cancelled("the build")) } else { Err(error_of_record(error)) }
+}
+
+/// The queue must not try again what was recorded as failed for good.
+fn error_of_record(error: Error) -> Error {
+    if error.is_transient() { Error::failed(error.to_string()) } else { error }
+}
+
+async fn cancel_was_wanted(app: &App, task: &TaskContext, build: &Build) -> Result<bool> {
+    if !task.cancel.is_cancelled() {
+        return Ok(false);
+    }
+    match &build.deployment_id {
+        Some(id) => Ok(deployment::deployment_view(app, id.as_str()).await?.rollout.abort_requested),
+        None => app.task_cancel_requested(&task.row.id).await,
+    }
+}
+
+async fn begin(app: &App, build: &Build, log: &LogWriter) -> Result<()> {
+    let path = log.path().display().to_string();
+    let (mut running, again) = (build.clone(), build.status == BuildStatus::Building);
+    if again {
+        log.line("The server was interrupted; building again.");
+    }
+    running.log_path = Some(path);
+    app.db
+        .write(move |tx| {
+            Box::pin(async move {
+                builds::update(tx, &running).await?;
+                if !again {
+                    let (from, to) = (running.status, BuildStatus::Building);
+                    builds::set_status(tx, &running.id, from, to, None, store::now()).await?;
+                    events::append(tx, build_event(&running, BuildStatus::Building)).await?;
+                }
+                if let Some(id) = &running.deployment_id {
+                    let deployment = deployments::find(tx, id.as_str()).await?;
+                    if deployment.status == DeploymentStatus::Pending {
+                        let next = DeploymentStatus::Building;
+                        deployments::transition(tx, id, deployment.status, next, None, store::now()).await?;
+                        events::append(tx, status_event(&deployment, next)).await?;
+                    }
+                }
+                Ok(())
+            })
+        })
+        .await
+}
+
+async fn run(app: &App, task: &TaskContext, view: &StackView, build: &Build, log: &Arc<LogWriter>) -> Result<()> {
+    let sink: Log = {
+        let log = log.clone();
+        Arc::new(move |line: &str| log.line(line))
+    };
+    let access = access(app, view, build)?;
+    log.line(&format!("Fetching {}", crate::domain::repository::redact_url(&access.url)));
+    app.git.fetch(&access, &task.cancel, sink.clone()).await?;
+    task.progress(15);
+    let wanted = if build.commit_sha.is_empty() { &build.git_ref } else { &build.commit_sha };
+    let commit = app.git.resolve(&access.id, wanted).await?;
+    log.line(&format!("Commit {} {}", commit.sha, commit.subject()));
+    crash::point("build: after the fetch");
+    let steps = plan(app, view, build, &commit).await?;
+    let checkout = app.git.checkout(&access.id, &commit.sha, &build.id, sink).await?;
+    task.progress(25);
+    let mut image: Option<(String, String)> = None;
+    for step in &steps {
+        if task.cancel.is_cancelled() {
+            return Err(Error::cancelled("the build"));
+        }
+        match step {
+            BuildStep::DockerBuild { .. } => {
+                let timeout = Duration::from_secs(u64::from(view.build.settings.timeout));
+                let request = request(step, checkout.path(), &commit, timeout)?;
+                let built = app.docker.build(request, |line| log.line(&line.text), &task.cancel).await?;
+                image = Some((built.tag, built.digest));
+            }
+            BuildStep::Tag { source, target } => app.docker.tag(source, target).await?,
+        }
+        crash::point("build: after a step");
+    }
+    checkout.close().await;
+    task.progress(90);
+    let (tag, digest) =
+        image.ok_or_else(|| Error::failed(format!("planner `{}` planned no step that makes an image", build.planner)))?;
+    log.line(&format!("Built {tag} as {digest}"));
+    crash::point("build: before its success is recorded");
+    succeed(app, view, build, &commit, (&tag, &digest), log.size()).await?;
+    crash::point("build: after its success is recorded");
+    Ok(())
+}
+
+async fn plan(app: &App, view: &StackView, build: &Build, commit: &Commit) -> Result<Vec<BuildStep>> {
+    let files = app.git.list_files(&mirror_id(view, build), &commit.sha, MAX_FILES).await?;
+    // What nobody configured is left open: then the planner looks in the context first.
+    let is_default = build.dockerfile == DEFAULT_DOCKERFILE && view.build.settings.dockerfile_path.is_none();
+    let dockerfile = (!is_default).then(|| build.dockerfile.clone());
+    let settings = BuildSettings {
+        context_path: Some(build.context_path.clone()),
+        dockerfile_path: dockerfile,
+        ..view.build.settings.clone()
+    };
+    let context = PlanContext {
+        stack: view.stack.name.clone(),
+        ref_name: build.git_ref.clone(),
+        commit: commit.sha.clone(),
+        files,
+        settings,
+    };
+    app.plugins.planner_plan(&build.planner, context).await
+}
+
+fn request(
+    step: &BuildStep,
+    checkout: &std::path::Path,
+    commit: &Commit,
+    timeout: Duration,
+) -> Result<BuildRequest> {
+    let BuildStep::DockerBuild { context_path, dockerfile_path, target, build_args, labels, tags } = step else {
+        return Err(Error::internal("not a docker build"));
+    };
+    path::check_relative("contextPath", context_path)?;
+    path::check_relative("dockerfilePath", dockerfile_path)?;
+    let args = build_args.iter().map(|(name, value)| BuildArg { name: name.clone(), value: value.clone() });
+    Ok(BuildRequest {
+        root: checkout.to_path_buf(),
+        context: context_path.clone(),
+        dockerfile: dockerfile_path.clone(),
+        target: target.clone(),
+        args: args.collect(),
+        labels: labels.clone(),
+        tags: tags.clone(),
+        platform: None,
+        modified_at: Some(commit.at),
+        logins: Vec::new(),
+        timeout,
+    })
+}
+
+/// Records the image; a deployment that waits goes on to its rollout, in the same transaction.
+async fn succeed(
+    app: &App,
+    view: &StackView,
+    build: &Build,
+    commit: &Commit,
+    (tag, digest): (&str, &str),
+    log_size: i64,
+) -> Result<()> {
+    let now = store::now();
+    let mut done = build.clone();
+    done.commit_sha = commit.sha.clone();
+    done.image_tag = tag.to_string();
+    done.image_digest = digest.to_string();
+    done.log_path = Some(app.logs.path(LogKind::Build, &build.id).display().to_string());
+    let waiting = match &build.deployment_id {
+        Some(id) => {
+            let mut deployment = deployment::deployment_view(app, id.as_str()).await?;
+            deployment.commit_sha = commit.sha.clone();
+            deployment.commit_message = Some(commit.message.clone());
+            deployment.commit_author = Some(commit.author.clone());
+            let digests = json!({ &build.planner: build.planner_digest });
+            let release = new_release(app, view, &deployment, tag, digest, digests)?;
+            deployment.release_id = Some(release.id.clone());
+            deployment.image_tag = tag.to_string();
+            Some((deployment, release))
+        }
+        None => None,
+    };
+    let repository_id = view.repository.as_ref().map(|row| row.id.clone());
+    app.db
+        .write(move |tx| {
+            Box::pin(async move {
+                builds::update(tx, &done).await?;
+                builds::set_log_size(tx, &done.id, log_size).await?;
+                let (from, to) = (BuildStatus::Building, BuildStatus::Success);
+                builds::set_status(tx, &done.id, from, to, None, now).await?;
+                events::append(tx, build_event(&done, to)).await?;
+                if let Some(id) = &repository_id {
+                    repositories::set_synced(tx, id, &done.commit_sha, now).await?;
+                }
+                let Some((deployment, release)) = waiting else { return Ok(()) };
+                if deployment.status.is_terminal() {
+                    return Ok(());
+                }
+                releases::insert(tx, release).await?;
+                deployments::update(tx, &deployment).await?;
+                let next = DeploymentStatus::Deploying;
+                deployments::transition(tx, &deployment.id, deployment.status, next, None, now).await?;
+                events::append(tx, status_event(&deployment, next)).await?;
+                enqueue_rollout(tx, &deployment).await.map(|_| ())
+            })
+        })
+        .await
+}
+
+async fn end(app: &App, build: &Build, status: BuildStatus, text: &str) -> Result<()> {
+    let (now, text, id) = (store::now(), text.to_string(), build.id.clone());
+    app.db
+        .write(move |tx| {
+            Box::pin(async move {
+                let ended = builds::find(tx, id.as_str()).await?;
+                if !ended.status.is_terminal() {
+                    builds::set_status(tx, &id, ended.status, status, Some(&text), now).await?;
+                    events::append(tx, build_event(&ended, status)).await?;
+                }
+                let Some(id) = &ended.deployment_id else { return Ok(()) };
+                let deployment = deployments::find(tx, id.as_str()).await?;
+                if deployment.status.is_terminal() {
+                    return Ok(());
+                }
+                let next = match status {
+                    BuildStatus::Cancelled => DeploymentStatus::Cancelled,
+                    _ => DeploymentStatus::Failed,
+                };
+                deployments::transition(tx, id, deployment.status, next, Some(&text), now).await?;
+                events::append(tx, status_event(&deployment, next)).await?;
+                Ok(())
+            })
+        })
+        .await
+}
+
+/// After a cancel: what was only queued will never run, so its rows are ended here.
+pub async fn settle_cancelled(app: &App, deployment_id: &Id) -> Result<()> {
+    let deployment: Deployment = deployment::deployment_view(app, deployment_id.as_str()).await?;
+    if deployment.status != DeploymentStatus::Pending {
+        return Ok(());
+    }
+    match &deployment.build_id {
+        Some(id) => {
+            let build = build_view(app, id.as_str()).await?;
+            if build.status == BuildStatus::Queued {
+                end(app, &build, BuildStatus::Cancelled, "cancelled on request").await?;
+            }
+            Ok(())
+        }
+        None => super::rollout::end_before_start(app, &deployment).await,
+    }
+}
+
+/// Builds of the stack's own repository share its mirror; a build of another URL has one of its own.
+fn mirror_id(view: &StackView, build: &Build) -> Id {
+    match own_repository(view, build) {
+        Some(row) => row.id.clone(),
+        None => build.id.clone(),
+    }
+}
+
+fn own_repository<'a>(view: &'a StackView, build: &Build) -> Option<&'a GitRepository> {
+    view.repository.as_ref().filter(|row| row.url == build.git_url)
+}
+
+/// Credentials are sent only to the URL they were stored for.
+fn access(app: &App, view: &StackView, build: &Build) -> Result<RepoAccess> {
+    let auth = match own_repository(view, build) {
+        Some(row) => auth(app, row)?,
+        None => GitAuth::None,
+    };
+    Ok(RepoAccess { id: mirror_id(view, build), url: build.git_url.clone(), auth })
+}
+
+pub fn auth(app: &App, row: &GitRepository) -> Result<GitAuth> {
+    let credentials = credentials(app, row)?;
+    let missing =
+        |what: &str| Error::conflict(format!("the repository's authType needs `{what}`, and none is stored; set it"));
+    Ok(match row.auth_type {
+        GitAuthType::None => GitAuth::None,
+        GitAuthType::HttpToken => GitAuth::HttpToken {
+            username: credentials.username,
+            token: credentials.token.ok_or_else(|| missing("token"))?,
+        },
+        GitAuthType::SshKey => GitAuth::SshKey {
+            username: credentials.username,
+            private_key: credentials.private_key.ok_or_else(|| missing("privateKey"))?,
+            passphrase: credentials.passphrase,
+        },
+    })
+}
+
+fn credentials(app: &App, row: &GitRepository) -> Result<GitCredentials> {
+    let Some(sealed) = &row.credentials else { return Ok(GitCredentials::default()) };
+    let plain = app.vault.open_sealed(&credentials_context(&row.id), sealed)?;
+    serde_json::from_slice(&plain).map_err(Error::internal)
+}
+
+/// What must not appear in a log of this stack.
+pub fn secrets_of(app: &App, view: &StackView) -> Result<Vec<String>> {
+    let settings = &view.build.settings;
+    let mut secrets: Vec<String> = settings
+        .environment_variables
+        .iter()
+        .filter(|variable| variable.secret)
+        .map(|variable| variable.value.clone())
+        .collect();
+    if let Some(row) = &view.repository {
+        let credentials = credentials(app, row)?;
+        secrets.extend(credentials.token);
+        secrets.extend(credentials.passphrase);
+    }
+    Ok(secrets)
+}
+
+fn build_event(build: &Build, status: BuildStatus) -> NewEvent {
+    NewEvent {
+        kind: EventKind::BuildStatus,
+        stack_id: Some(build.stack_id.clone()),
+        subject_id: Some(build.id.clone()),
+        data: json!({ "build": build.seq, "status": status.as_str(), "deployment_id": build.deployment_id }),
+    }
+}

@@ -1,0 +1,129 @@
+//! What `/metrics` shows, in Prometheus' text format: base units, `_total` for counters.
+
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+
+use super::App;
+use crate::domain::webhook::ReasonCode;
+use crate::error::{Error, Result};
+use crate::plugins::Plugins;
+use crate::store::{self, task_stats};
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Received {
+    provider: String,
+    verified: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Reason {
+    reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Status {
+    status: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TaskLabels {
+    kind: String,
+    status: String,
+}
+
+pub struct Metrics {
+    registry: Registry,
+    received: Family<Received, Counter>,
+    processed: Family<Reason, Counter>,
+    builds: Family<Status, Counter>,
+    build_seconds: Histogram,
+    deployments: Family<Status, Counter>,
+    rollout_seconds: Histogram,
+    tasks: Family<TaskLabels, Gauge>,
+    oldest_task_seconds: Gauge,
+    uptime: Gauge,
+}
+
+impl Metrics {
+    pub fn new(plugins: &Plugins) -> Self {
+        let mut registry = Registry::with_prefix("windlass");
+        let metrics = Self {
+            received: Family::default(),
+            processed: Family::default(),
+            builds: Family::default(),
+            build_seconds: Histogram::new(exponential_buckets(0.25, 2.0, 14)),
+            deployments: Family::default(),
+            rollout_seconds: Histogram::new(exponential_buckets(0.125, 2.0, 14)),
+            tasks: Family::default(),
+            oldest_task_seconds: Gauge::default(),
+            uptime: Gauge::default(),
+            registry: Registry::default(),
+        };
+        registry.register("webhooks_received", "Deliveries by forge and verdict", metrics.received.clone());
+        registry.register("webhooks_processed", "Deliveries by reason code", metrics.processed.clone());
+        registry.register("builds", "Builds by how they ended", metrics.builds.clone());
+        registry.register_with_unit("build_duration", "How long builds took", Unit::Seconds, metrics.build_seconds.clone());
+        registry.register("deployments", "Deployments by how they ended", metrics.deployments.clone());
+        registry.register_with_unit(
+            "rollout_duration",
+            "How long rollouts took",
+            Unit::Seconds,
+            metrics.rollout_seconds.clone(),
+        );
+        registry.register("tasks", "Tasks in the queue by kind and status", metrics.tasks.clone());
+        registry.register_with_unit(
+            "task_oldest_due",
+            "How long the oldest task that could run has waited",
+            Unit::Seconds,
+            metrics.oldest_task_seconds.clone(),
+        );
+        registry.register_with_unit("uptime", "Time since the server started", Unit::Seconds, metrics.uptime.clone());
+        plugins.register_metrics(&mut registry);
+        Self { registry, ..metrics }
+    }
+
+    pub fn webhook_received(&self, provider: &str, verified: bool) {
+        let verified = if verified { "yes" } else { "no" };
+        self.received.get_or_create(&Received { provider: provider.to_string(), verified }).inc();
+    }
+
+    pub fn webhook_processed(&self, reason: ReasonCode) {
+        self.processed.get_or_create(&Reason { reason: reason.as_str() }).inc();
+    }
+
+    pub fn build_finished(&self, status: &str, took: Duration) {
+        self.builds.get_or_create(&Status { status: status.to_string() }).inc();
+        self.build_seconds.observe(took.as_secs_f64());
+    }
+
+    pub fn rollout_finished(&self, status: &str, took: Duration) {
+        self.deployments.get_or_create(&Status { status: status.to_string() }).inc();
+        self.rollout_seconds.observe(took.as_secs_f64());
+    }
+}
+
+/// The text of `/metrics`.
+pub async fn metrics_text(app: &App) -> Result<String> {
+    let mut conn = app.db.read().await?;
+    let depth = task_stats::depth(&mut conn).await?;
+    let oldest = task_stats::oldest_due(&mut conn, store::now()).await?;
+    drop(conn);
+    let metrics = &app.metrics;
+    metrics.tasks.clear();
+    for count in &depth {
+        let labels = TaskLabels { kind: count.kind.clone(), status: count.status.as_str().to_string() };
+        metrics.tasks.get_or_create(&labels).set(count.count);
+    }
+    metrics.oldest_task_seconds.set(oldest.map_or(0, |at| (store::now() - at) / 1000));
+    metrics.uptime.set((store::now() - app.started_at) / 1000);
+    let mut text = String::new();
+    encode(&mut text, &metrics.registry).map_err(Error::internal)?;
+    Ok(text)
+}

@@ -1,0 +1,135 @@
+//! Use cases: a file per noun, the same verb on every floor. This is where transactions begin and end.
+
+pub mod build;
+pub mod crash;
+pub mod deployment;
+pub mod doctor;
+pub mod event;
+pub mod health;
+pub mod logs;
+pub mod metrics;
+pub mod plugin;
+pub mod rollout;
+pub mod stack;
+pub mod task;
+pub mod token;
+pub mod vault;
+pub mod webhook;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::config::Config;
+use crate::docker::Docker;
+use crate::domain::Id;
+use crate::domain::rollout::Weight;
+use crate::error::{Error, Result};
+use crate::git::Git;
+use crate::plugins::{PluginSource, Plugins, Settings, Source};
+use crate::store::{self, Db, DbConfig, routes};
+use logs::Logs;
+use metrics::Metrics;
+use vault::Vault;
+use webhook::Endpoints;
+
+/// Everything a use case may need. Cheap to clone, no global state.
+#[derive(Clone)]
+pub struct App(Arc<Parts>);
+
+pub struct Parts {
+    pub config: Config,
+    pub db: Db,
+    pub plugins: Plugins,
+    pub git: Git,
+    pub docker: Docker,
+    pub vault: Vault,
+    pub logs: Logs,
+    pub metrics: Metrics,
+    pub endpoints: Endpoints,
+    /// When this process began.
+    pub started_at: i64,
+}
+
+impl std::ops::Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+impl App {
+    /// Opens the data folder, the database, the plugins and the connections to git and Docker. The engine need not answer
+    /// yet.
+    pub async fn open(config: Config) -> Result<Self> {
+        let data = config.server.data_dir.clone();
+        private_folder(&data)?;
+        let vault = Vault::open(&data.join("secret.key"))?;
+        let logs = Logs::open(&config.build.log_dir)?;
+        let database = DbConfig::new(config.database_url());
+        let (db, plugins) = tokio::try_join!(
+            Db::open(&database),
+            Plugins::start(plugin_settings(&config))
+        )?;
+        let git = Git::open(data.join("git"))?;
+        let host = Some(config.docker.host.as_str()).filter(|host| !host.is_empty());
+        let docker = Docker::connect(host, &instance_id(&data)?)?;
+        let metrics = Metrics::new(&plugins);
+        Ok(Self(Arc::new(Parts {
+            config,
+            db,
+            plugins,
+            git,
+            docker,
+            vault,
+            logs,
+            metrics,
+            endpoints: Endpoints::default(),
+            started_at: store::now(),
+        })))
+    }
+
+    /// Who gets a stack's requests now; empty if nothing serves.
+    pub async fn route_weights(&self, stack_id: &Id) -> Result<Vec<Weight>> {
+        let mut conn = self.db.read().await?;
+        Ok(routes::get(&mut conn, stack_id).await?.map(|route| route.weights).unwrap_or_default())
+    }
+}
+
+fn plugin_settings(config: &Config) -> Settings {
+    let sources = config.plugins.iter().map(|(name, plugin)| PluginSource {
+        name: name.clone(),
+        source: match plugin.source.strip_prefix("path:") {
+            Some(path) => Source::Path(path.into()),
+            None => Source::Builtin,
+        },
+        sha256: plugin.sha256.clone(),
+    });
+    Settings { sources: sources.collect(), ..Settings::new(config.server.data_dir.join("plugins")) }
+}
+
+/// Tells this server's containers from those of another one on the same engine. Lives as long as the data folder.
+fn instance_id(data: &Path) -> Result<String> {
+    let path = data.join("instance");
+    if let Ok(text) = std::fs::read_to_string(&path)
+        && !text.trim().is_empty()
+    {
+        return Ok(text.trim().to_string());
+    }
+    let id = store::new_id().to_string();
+    std::fs::write(&path, &id)
+        .map_err(|error| Error::unavailable(format!("{} cannot be written: {error}", path.display())))?;
+    Ok(id)
+}
+
+fn private_folder(path: &Path) -> Result<()> {
+    use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+    let failed = |error: std::io::Error| {
+        Error::unavailable(format!(
+            "the data folder {} cannot be used: {error}; set server.data_dir (WINDLASS_DATA_DIR) to a writable one",
+            path.display()
+        ))
+    };
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700)).map_err(failed)
+}

@@ -1,0 +1,235 @@
+//! Carrying effects out, each journaled before and after.
+
+use serde_json::json;
+
+use super::Rollout;
+use crate::app::crash;
+use crate::app::deployment::release_context;
+use crate::docker::LaunchSpec;
+use crate::domain::build_config::EnvVar;
+use crate::domain::event::{EventKind, NewEvent};
+use crate::domain::release::Release;
+use crate::domain::rollout::{
+    Action, Container, Effect, Instance, InstanceState, JournalEntry, JournalState, Situation, Step, plan,
+};
+use crate::domain::Id;
+use crate::error::{Error, Result};
+use crate::store::{self, events, rollout_steps, routes};
+
+impl Rollout<'_> {
+    /// Carries a step's actions out; false if the world already was as ordered.
+    ///
+    /// Effects are planned action by action against the containers seen at the beginning of the step, corrected by what
+    /// the actions before have done.
+    pub(super) async fn act(&mut self, step: &Step, situation: &Situation, seen: &[Container]) -> Result<bool> {
+        let mut containers = seen.to_vec();
+        let mut traffic = situation.traffic.clone();
+        let mut acted = false;
+        for action in &step.actions {
+            let effects = {
+                let view = plan::View {
+                    stack: &self.view.stack.name,
+                    deployment: &self.deployment.id,
+                    fixed_port: situation.stack.run.has_fixed_port(),
+                    containers: &containers,
+                    traffic: &traffic,
+                };
+                plan::effects(action, &view)
+            };
+            if effects.is_empty() {
+                continue;
+            }
+            acted = true;
+            for entry in self.intend(&step.label, effects).await? {
+                self.carry_out(&entry).await?;
+            }
+            if let Action::Route { weights } = action {
+                traffic.clone_from(weights);
+            }
+            containers =
+                self.app.docker.list(&self.view.stack.name).await?.into_iter().map(|view| view.container).collect();
+        }
+        Ok(acted)
+    }
+
+    /// What was begun before an interruption is done first; every effect may be done twice.
+    pub(super) async fn redo_open_effects(&mut self) -> Result<()> {
+        let mut conn = self.app.db.read().await?;
+        let open = rollout_steps::list_open(&mut conn, &self.deployment.id).await?;
+        drop(conn);
+        for entry in open {
+            self.log.line(&format!("Again, because it may have been interrupted: {}", words(&entry.effect)));
+            if let Err(error) = self.carry_out(&entry).await {
+                // The reconciler looks at the world next and orders what is missing, so a failure here is not the end.
+                self.log.line(&format!("That did not work: {error}"));
+            }
+        }
+        Ok(())
+    }
+
+    async fn intend(&mut self, label: &str, effects: Vec<Effect>) -> Result<Vec<JournalEntry>> {
+        let now = store::now();
+        let mut entries: Vec<JournalEntry> = effects
+            .into_iter()
+            .map(|effect| JournalEntry {
+                id: store::new_id(),
+                deployment_id: self.deployment.id.clone(),
+                n: 0,
+                label: label.to_string(),
+                effect,
+                state: JournalState::Intent,
+                error: None,
+                intended_at: now,
+                done_at: None,
+            })
+            .collect();
+        crash::point("rollout: before effects are journaled");
+        let deployment_id = self.deployment.id.clone();
+        let stored = self
+            .app
+            .db
+            .write(move |tx| {
+                Box::pin(async move {
+                    let first = rollout_steps::next_n(tx, &deployment_id).await?;
+                    for (n, entry) in (first..).zip(entries.iter_mut()) {
+                        entry.n = n;
+                    }
+                    rollout_steps::append(tx, &entries).await?;
+                    Ok(entries)
+                })
+            })
+            .await?;
+        crash::point("rollout: after effects are journaled");
+        Ok(stored)
+    }
+
+    async fn carry_out(&mut self, entry: &JournalEntry) -> Result<()> {
+        let text = words(&entry.effect);
+        crash::point("rollout: before an effect");
+        let result = self.effect(&entry.effect).await;
+        crash::point("rollout: after an effect");
+        match &result {
+            Ok(()) => self.log.line(&text),
+            Err(error) => self.log.line(&format!("{text}: failed: {error}")),
+        }
+        let (id, error) = (entry.id.clone(), result.as_ref().err().map(ToString::to_string));
+        let event = NewEvent {
+            kind: EventKind::DeploymentStep,
+            stack_id: Some(self.deployment.stack_id.clone()),
+            subject_id: Some(self.deployment.id.clone()),
+            data: json!({ "label": entry.label, "progress": self.deployment.rollout.progress, "effect": text, "error": error }),
+        };
+        self.app
+            .db
+            .write(move |tx| {
+                Box::pin(async move {
+                    match &error {
+                        None => rollout_steps::mark_done(tx, &id, store::now()).await?,
+                        Some(error) => rollout_steps::mark_failed(tx, &id, error, store::now()).await?,
+                    }
+                    events::append(tx, event).await.map(|_| ())
+                })
+            })
+            .await?;
+        crash::point("rollout: after an effect is marked as done");
+        result
+    }
+
+    async fn effect(&mut self, effect: &Effect) -> Result<()> {
+        let docker = &self.app.docker;
+        match effect {
+            Effect::Launch { release, name, published } => {
+                docker.launch(&self.launch_spec(release, name, *published)?).await.map(|_| ())
+            }
+            Effect::Stop { release, name } => {
+                let grace = self.release(release)?.spec.run.stop_timeout();
+                self.paused_at.get_or_insert_with(std::time::Instant::now);
+                docker.stop(name, grace).await
+            }
+            Effect::Start { name, .. } => docker.start(name).await,
+            Effect::Remove { release, name, gently } => {
+                let grace = self.release(release)?.spec.run.stop_timeout();
+                docker.remove(name, gently.then_some(grace)).await
+            }
+            Effect::SetRoute { weights } => {
+                let (stack_id, weights) = (self.view.stack.id.clone(), weights.clone());
+                self.app
+                    .db
+                    .write(move |tx| Box::pin(async move { routes::set(tx, &stack_id, &weights, store::now()).await.map(|_| ()) }))
+                    .await
+            }
+        }
+    }
+
+    fn release(&self, id: &Id) -> Result<&Release> {
+        [Some(&self.target), self.stable.as_ref()]
+            .into_iter()
+            .flatten()
+            .find(|release| release.id == *id)
+            .ok_or_else(|| Error::internal(format!("release {id} is not part of deployment {}", self.deployment.seq)))
+    }
+
+    fn launch_spec(&self, release: &Id, name: &str, published: bool) -> Result<LaunchSpec> {
+        let release = self.release(release)?;
+        let environment = match &release.spec.sealed_environment {
+            Some(sealed) => {
+                let plain = self.app.vault.open_sealed(&release_context(&release.id), sealed)?;
+                serde_json::from_slice::<Vec<EnvVar>>(&plain).map_err(Error::internal)?
+            }
+            None => Vec::new(),
+        };
+        let mut variables = self.own_variables(release);
+        variables.extend(environment.into_iter().map(|variable| (variable.name, variable.value)));
+        Ok(LaunchSpec {
+            name: name.to_string(),
+            image: release.image_digest.clone(),
+            stack: self.view.stack.name.clone(),
+            release: release.id.clone(),
+            deployment: self.deployment.id.clone(),
+            config_hash: release.config_hash.clone(),
+            published,
+            run: release.spec.run.clone(),
+            environment: variables,
+        })
+    }
+
+    /// What a program may want to know of itself. A stack's own variables of the same name win.
+    fn own_variables(&self, release: &Release) -> Vec<(String, String)> {
+        [
+            ("WINDLASS_STACK", self.view.stack.name.clone()),
+            ("WINDLASS_RELEASE", release.id.to_string()),
+            ("WINDLASS_COMMIT", release.commit_sha.clone()),
+            ("WINDLASS_IMAGE", release.image_tag.clone()),
+        ]
+        .map(|(name, value)| (name.to_string(), value))
+        .to_vec()
+    }
+
+    /// The pause that a hand-over cost, once something healthy serves again.
+    pub(super) fn measure_pause(&mut self, instances: &[Instance]) {
+        let Some(since) = self.paused_at else { return };
+        let serving = instances.iter().any(|instance| instance.state == InstanceState::Healthy);
+        if serving {
+            let pause = i64::try_from(since.elapsed().as_millis()).unwrap_or(i64::MAX);
+            self.deployment.rollout.pause_ms = Some(self.deployment.rollout.pause_ms.unwrap_or(0) + pause);
+            self.log.line(&format!("Handing the port over took {pause} ms"));
+            self.paused_at = None;
+        }
+    }
+}
+
+/// An effect in words, for the log and the dashboard.
+pub fn words(effect: &Effect) -> String {
+    match effect {
+        Effect::Launch { name, published: true, .. } => format!("Start {name} on the stack's port"),
+        Effect::Launch { name, published: false, .. } => format!("Start {name}"),
+        Effect::Stop { name, .. } => format!("Stop {name} and keep it"),
+        Effect::Start { name, .. } => format!("Start {name} again"),
+        Effect::Remove { name, .. } => format!("Remove {name}"),
+        Effect::SetRoute { weights } => {
+            let shares: Vec<String> =
+                weights.iter().map(|weight| format!("{} % to release {}", weight.percent, weight.release.short())).collect();
+            format!("Route {}", shares.join(", "))
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! The end of a rollout: recorded in one transaction, then cleaned up after.
+
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+
+use super::{Rollout, status_of, sweep};
+use crate::app::App;
+use crate::app::crash;
+use crate::app::deployment::status_event;
+use crate::docker::LogOptions;
+use crate::domain::deployment::{Deployment, DeploymentStatus};
+use crate::domain::release::ReleaseState;
+use crate::domain::rollout::Outcome;
+use crate::error::Result;
+use crate::store::{self, deployments, events, releases, stacks};
+
+/// How long the next line of a container's last output may take.
+const TAIL_PATIENCE: Duration = Duration::from_secs(2);
+
+impl Rollout<'_> {
+    pub(super) async fn finish(&mut self, outcome: Outcome) -> Result<()> {
+        let (status, error) = status_of(&outcome, self.deployment.rollout.abort_requested);
+        self.tell_why(&outcome).await;
+        self.record(status, error.as_deref()).await?;
+        let words = error.map_or(String::new(), |error| format!(": {error}"));
+        self.log.line(&format!("Deployment {} is {}{words}", self.deployment.seq, status.as_str().replace('_', " ")));
+        tracing::info!(
+            deployment = self.deployment.seq,
+            stack = %self.view.stack.name,
+            status = status.as_str(),
+            "[@deploy:rollout] the rollout ended"
+        );
+        sweep::sweep_stack(self.app, &self.view.stack.id).await
+    }
+
+    /// The engine is away, so nothing can be cleaned up now; the sweep at the next start does it.
+    pub(super) async fn finish_without_engine(&mut self, reason: &str) -> Result<()> {
+        self.record(DeploymentStatus::Failed, Some(reason)).await
+    }
+
+    /// When the new release failed, its last output usually says why.
+    async fn tell_why(&self, outcome: &Outcome) {
+        if *outcome == Outcome::Succeeded {
+            return;
+        }
+        let Ok(containers) = self.app.docker.list(&self.view.stack.name).await else { return };
+        for view in containers.iter().filter(|view| view.container.release == self.target.id) {
+            let options = LogOptions { tail: Some(20), ..LogOptions::default() };
+            let Ok(lines) = self.app.docker.logs(&view.container.name, options).await else { continue };
+            self.log.line(&format!("Last output of {}:", view.container.name));
+            let mut lines = std::pin::pin!(lines);
+            while let Ok(Some(Ok(line))) = tokio::time::timeout(TAIL_PATIENCE, lines.next()).await {
+                self.log.line(&format!("  {}", line.text));
+            }
+        }
+    }
+
+    async fn record(&mut self, status: DeploymentStatus, error: Option<&str>) -> Result<()> {
+        let now = store::now();
+        let mut row = self.deployment.clone();
+        row.rollout.progress = 100;
+        let (target, stack_id) = (self.target.id.clone(), self.view.stack.id.clone());
+        let (fence, error) = (self.task.fence, error.map(str::to_string));
+        crash::point("rollout: before its end is recorded");
+        self.app
+            .db
+            .write(move |tx| {
+                Box::pin(async move {
+                    deployments::save_rollout(tx, &row, fence).await?;
+                    deployments::transition(tx, &row.id, row.status, status, error.as_deref(), now).await?;
+                    if status == DeploymentStatus::Successful {
+                        releases::set_state(tx, &target, ReleaseState::Good).await?;
+                        stacks::set_active_release(tx, &stack_id, Some(&target), now).await?;
+                        mark_rolled_back(tx, &row, now).await?;
+                    } else {
+                        let failed = releases::find(tx, target.as_str()).await?;
+                        if failed.state == ReleaseState::Candidate {
+                            releases::set_state(tx, &target, ReleaseState::Bad).await?;
+                        }
+                    }
+                    events::append(tx, status_event(&row, status)).await.map(|_| ())
+                })
+            })
+            .await?;
+        crash::point("rollout: after its end is recorded");
+        self.deployment.status = status;
+        Ok(())
+    }
+}
+
+/// A manual rollback that succeeded marks the deployment it went back behind.
+async fn mark_rolled_back(tx: &mut store::Tx, row: &Deployment, now: i64) -> Result<()> {
+    let Some(id) = &row.previous_deployment_id else { return Ok(()) };
+    let previous = deployments::find(tx, id.as_str()).await?;
+    if previous.status == DeploymentStatus::Successful {
+        let next = DeploymentStatus::RolledBack;
+        deployments::transition(tx, id, previous.status, next, None, now).await?;
+        events::append(tx, status_event(&previous, next)).await?;
+    }
+    Ok(())
+}
+
+/// Ends a deployment whose rollout was cancelled before it began.
+pub async fn end_before_start(app: &App, deployment: &Deployment) -> Result<()> {
+    let row = deployment.clone();
+    app.db
+        .write(move |tx| {
+            Box::pin(async move {
+                let next = DeploymentStatus::Cancelled;
+                deployments::transition(tx, &row.id, row.status, next, Some("cancelled on request"), store::now()).await?;
+                events::append(tx, status_event(&row, next)).await.map(|_| ())
+            })
+        })
+        .await
+}

@@ -1,0 +1,359 @@
+//! The reconciler of one rollout: load, observe, decide, journal, act, sleep, until it is over.
+//!
+//! Nothing that matters lives in this process: the strategy's memory and every effect are written down before anything
+//! is done, containers are found again by their labels, and effects are planned from what is there. So the loop may be
+//! killed at any instruction and entered again from its start.
+
+mod act;
+mod finish;
+mod observe;
+mod sweep;
+
+use std::time::Duration;
+
+pub use act::words;
+pub use finish::end_before_start;
+pub use sweep::{sweep_all, sweep_stack};
+
+use super::App;
+use super::crash;
+use super::deployment::{deployment_view, status_event};
+use super::logs::{LogKind, LogWriter};
+use super::stack::{StackView, stack_facts, stack_view};
+use crate::domain::deployment::{Deployment, DeploymentStatus};
+use crate::domain::event::{EventKind, NewEvent};
+use crate::domain::release::Release;
+use crate::domain::rollout::{Action, Outcome, ReleaseFacts, Situation, StackFacts, Step, fallback, rails};
+use crate::domain::{Id, UnixMs};
+use crate::error::{Error, Result};
+use crate::queue::TaskContext;
+use crate::store::{self, deployments, events, releases};
+use observe::Observer;
+
+/// The reconciler looks again after this long while something is on its way.
+const BUSY: Duration = Duration::from_millis(100);
+/// On top of the time that the instances may take, for everything else.
+const GRACE_MS: i64 = 120_000;
+/// How long the engine may be away before the rollout is given up.
+const ENGINE_PATIENCE: Duration = Duration::from_secs(60);
+
+struct Rollout<'a> {
+    app: &'a App,
+    task: &'a TaskContext,
+    view: StackView,
+    facts: StackFacts,
+    deployment: Deployment,
+    target: Release,
+    stable: Option<Release>,
+    log: LogWriter,
+    /// When serving was interrupted to hand a port over, and has not been resumed yet.
+    paused_at: Option<std::time::Instant>,
+}
+
+/// Runs or resumes the rollout of a deployment.
+pub async fn rollout_run(app: &App, task: &TaskContext, deployment_id: &Id) -> Result<()> {
+    let deployment = deployment_view(app, deployment_id.as_str()).await?;
+    if deployment.status.is_terminal() {
+        return sweep_stack(app, &deployment.stack_id).await;
+    }
+    let view = stack_view(app, deployment.stack_id.as_str()).await?;
+    let secrets = super::build::secrets_of(app, &view)?;
+    let log = app.logs.writer(LogKind::Deployment, &deployment.id, secrets)?;
+    let deployment = begin(app, task, &view, deployment, &log).await?;
+    let (target, stable) = releases_of(app, &deployment).await?;
+    let facts = stack_facts(&frozen(&view, &target), &view.build.settings);
+    let mut rollout = Rollout { app, task, view, facts, deployment, target, stable, log, paused_at: None };
+    let started = std::time::Instant::now();
+    let result = rollout.drive().await;
+    if let Err(error) = &result {
+        rollout.log.line(&format!("Interrupted: {error}"));
+    } else {
+        app.metrics.rollout_finished(rollout.deployment.status.as_str(), started.elapsed());
+    }
+    result
+}
+
+/// The stack as it was when the release was made: that is how its containers run.
+fn frozen(view: &StackView, release: &Release) -> crate::domain::stack::Stack {
+    crate::domain::stack::Stack { run: release.spec.run.clone(), ..view.stack.clone() }
+}
+
+async fn releases_of(app: &App, deployment: &Deployment) -> Result<(Release, Option<Release>)> {
+    let target = deployment
+        .release_id
+        .as_ref()
+        .ok_or_else(|| Error::internal(format!("deployment {} has no release", deployment.seq)))?;
+    let mut conn = app.db.read().await?;
+    let target = releases::find(&mut conn, target.as_str()).await?;
+    let stable = match &deployment.stable_release_id {
+        Some(id) => Some(releases::find(&mut conn, id.as_str()).await?),
+        None => None,
+    };
+    Ok((target, stable))
+}
+
+/// Marks the rollout as started, once; what serves at that moment is what a failure goes back to.
+async fn begin(
+    app: &App,
+    task: &TaskContext,
+    view: &StackView,
+    mut deployment: Deployment,
+    log: &LogWriter,
+) -> Result<Deployment> {
+    if deployment.rollout.rollout_started_at.is_some() {
+        log.line("The server was interrupted; the rollout goes on where it stopped.");
+        return Ok(deployment);
+    }
+    let now = store::now();
+    let name = super::stack::strategy_name(app, &view.stack).to_string();
+    let health_ms = i64::from(view.build.settings.health_timeout_secs()) * 1000;
+    let rollout = &mut deployment.rollout;
+    rollout.strategy_digest = app.plugins.digest(&name).unwrap_or_default();
+    rollout.strategy = name;
+    rollout.rollout_started_at = Some(now);
+    rollout.step_started_at = Some(now);
+    rollout.deadline_at = Some(now + 3 * health_ms + GRACE_MS);
+    rollout.label = "Starting".into();
+    deployment.stable_release_id = view.stack.active_release_id.clone();
+    log.line(&format!("Rolling out {} with strategy {}", deployment.image_tag, deployment.rollout.strategy));
+    crash::point("rollout: before it is marked as started");
+    let (row, fence) = (deployment.clone(), task.fence);
+    app.db
+        .write(move |tx| {
+            Box::pin(async move {
+                deployments::save_rollout(tx, &row, fence).await?;
+                if row.status == DeploymentStatus::Pending {
+                    let next = DeploymentStatus::Deploying;
+                    deployments::transition(tx, &row.id, row.status, next, None, now).await?;
+                    events::append(tx, status_event(&row, next)).await?;
+                }
+                Ok(())
+            })
+        })
+        .await?;
+    crash::point("rollout: after it is marked as started");
+    deployment.status = DeploymentStatus::Deploying;
+    Ok(deployment)
+}
+
+impl Rollout<'_> {
+    async fn drive(&mut self) -> Result<()> {
+        let mut observer = Observer::new(self.app, &self.view.stack.name);
+        let mut engine_lost: Option<std::time::Instant> = None;
+        self.redo_open_effects().await?;
+        loop {
+            self.check_interrupt().await?;
+            let fleet = match observer.look(&self.target, self.stable.as_ref()).await {
+                Ok(fleet) => fleet,
+                Err(error) => {
+                    self.endure(&mut engine_lost, error).await?;
+                    continue;
+                }
+            };
+            engine_lost = None;
+            self.measure_pause(&fleet.instances);
+            let situation = self.situation(&fleet).await?;
+            let step = self.decide(&situation).await?;
+            let outcome = step.actions.iter().find_map(|action| match action {
+                Action::Finish { outcome } => Some(outcome.clone()),
+                _ => None,
+            });
+            self.remember(&step).await?;
+            let acted = self.act(&step, &situation, &fleet.containers).await;
+            let acted = match acted {
+                Ok(acted) => acted,
+                Err(error) if matches!(error, Error::Unavailable(_)) => {
+                    self.endure(&mut engine_lost, error).await?;
+                    continue;
+                }
+                Err(error) => {
+                    self.take_over(&error.to_string()).await?;
+                    true
+                }
+            };
+            if let Some(outcome) = outcome.filter(|_| !acted || self.may_finish(&step)) {
+                return self.finish(outcome).await;
+            }
+            if !acted {
+                self.sleep(&step, &observer).await;
+            }
+        }
+    }
+
+    /// An outcome that came with other actions counts once those are carried out.
+    fn may_finish(&self, step: &Step) -> bool {
+        matches!(step.actions.last(), Some(Action::Finish { .. }))
+    }
+
+    /// Cancelled by a person: goes on as an abort. Cancelled because the server stops: ends here, to be resumed.
+    async fn check_interrupt(&mut self) -> Result<()> {
+        if !self.task.cancel.is_cancelled() || self.deployment.rollout.abort_requested {
+            return Ok(());
+        }
+        let row = deployment_view(self.app, self.deployment.id.as_str()).await?;
+        if !row.rollout.abort_requested {
+            return Err(Error::unavailable("the server is stopping"));
+        }
+        self.log.line("Cancelled on request; restoring what served before.");
+        self.deployment.rollout.abort_requested = true;
+        Ok(())
+    }
+
+    /// The engine does not answer. For a while that is nothing to act on: what runs keeps running without us.
+    async fn endure(&mut self, lost: &mut Option<std::time::Instant>, error: Error) -> Result<()> {
+        let since = *lost.get_or_insert_with(|| {
+            self.log.line(&format!("{error}; waiting for the engine to come back"));
+            std::time::Instant::now()
+        });
+        if since.elapsed() < ENGINE_PATIENCE && self.deployment.rollout.deadline_at.is_none_or(|at| store::now() < at) {
+            tokio::time::sleep(BUSY * 5).await;
+            return Ok(());
+        }
+        self.log.line("The engine did not come back in time.");
+        let text = format!("the Docker engine was lost during the rollout: {error}");
+        self.finish_without_engine(&text).await?;
+        Err(Error::failed(text))
+    }
+
+    async fn situation(&self, fleet: &observe::Fleet) -> Result<Situation> {
+        let rollout = &self.deployment.rollout;
+        let now = store::now();
+        Ok(Situation {
+            stack: self.facts.clone(),
+            target: facts(&self.target),
+            stable: self.stable.as_ref().map(facts),
+            params: rollout.strategy_params.to_string(),
+            now,
+            started: rollout.rollout_started_at.unwrap_or(now),
+            step_started: rollout.step_started_at.unwrap_or(now),
+            fleet: fleet.instances.clone(),
+            traffic: self.app.route_weights(&self.view.stack.id).await?,
+            abort_requested: rollout.abort_requested,
+        })
+    }
+
+    /// The strategy's step, or the host's own once the strategy has disqualified itself.
+    async fn decide(&mut self, situation: &Situation) -> Result<Step> {
+        let deadline = self.deployment.rollout.deadline_at.unwrap_or(UnixMs::MAX);
+        if self.deployment.rollout.fallback_reason.is_none() && situation.now > deadline {
+            self.take_over("the rollout passed its total deadline").await?;
+        }
+        if self.deployment.rollout.fallback_reason.is_none() {
+            let name = self.deployment.rollout.strategy.clone();
+            let memory = self.deployment.rollout.memory.clone();
+            match self.app.plugins.strategy_decide(&name, memory, situation).await {
+                Ok(step) => match self.refusal(&step, situation).await? {
+                    None => return Ok(step),
+                    Some(why) => self.take_over(&format!("strategy `{name}` was overruled: {why}")).await?,
+                },
+                Err(error) => self.take_over(&error.to_string()).await?,
+            }
+        }
+        let reason = self.deployment.rollout.fallback_reason.clone().unwrap_or_default();
+        let given_up = situation.now > deadline + situation.stack.health_timeout_ms + GRACE_MS / 2;
+        Ok(fallback::decide(situation, &reason, given_up))
+    }
+
+    async fn refusal(&self, step: &Step, situation: &Situation) -> Result<Option<String>> {
+        let good: Vec<Id> = self
+            .stable
+            .iter()
+            .filter(|release| release.state == crate::domain::release::ReleaseState::Good)
+            .map(|release| release.id.clone())
+            .collect();
+        Ok(step.actions.iter().find_map(|action| rails::check(action, situation, |id| good.contains(id))))
+    }
+
+    /// From here on the host restores what served before, whatever the strategy says.
+    async fn take_over(&mut self, reason: &str) -> Result<()> {
+        if self.deployment.rollout.fallback_reason.is_some() {
+            return Ok(());
+        }
+        self.log.line(&format!("The server takes over: {reason}"));
+        tracing::warn!(deployment = self.deployment.seq, reason, "the host takes over from the strategy");
+        self.deployment.rollout.fallback_reason = Some(reason.to_string());
+        self.save(None).await
+    }
+
+    /// Writes down what the strategy decided, before anything is done about it.
+    async fn remember(&mut self, step: &Step) -> Result<()> {
+        let rollout = &mut self.deployment.rollout;
+        let progress = i64::from(step.progress).max(rollout.progress);
+        let relabelled = rollout.label != step.label;
+        let own_step = rollout.fallback_reason.is_none();
+        if !relabelled && rollout.progress == progress && (!own_step || rollout.memory == step.memory) {
+            return Ok(());
+        }
+        if own_step {
+            rollout.memory.clone_from(&step.memory);
+        }
+        rollout.progress = progress;
+        let mut event = None;
+        if relabelled {
+            rollout.label.clone_from(&step.label);
+            rollout.step_started_at = Some(store::now());
+            self.log.line(&step.label);
+            event = Some(NewEvent {
+                kind: EventKind::DeploymentStep,
+                stack_id: Some(self.deployment.stack_id.clone()),
+                subject_id: Some(self.deployment.id.clone()),
+                data: serde_json::json!({ "label": step.label, "progress": progress }),
+            });
+        }
+        self.task.progress(progress);
+        self.save(event).await
+    }
+
+    async fn save(&self, event: Option<NewEvent>) -> Result<()> {
+        let (row, fence) = (self.deployment.clone(), self.task.fence);
+        crash::point("rollout: before a step is remembered");
+        self.app
+            .db
+            .write(move |tx| {
+                Box::pin(async move {
+                    deployments::save_rollout(tx, &row, fence).await?;
+                    if let Some(event) = event {
+                        events::append(tx, event).await?;
+                    }
+                    Ok(())
+                })
+            })
+            .await?;
+        crash::point("rollout: after a step is remembered");
+        Ok(())
+    }
+
+    async fn sleep(&self, step: &Step, observer: &Observer<'_>) {
+        let wanted = step.wake_after.map_or(BUSY, Duration::from_millis);
+        let nap = wanted.clamp(Duration::from_millis(20), BUSY);
+        if self.task.cancel.is_cancelled() {
+            tokio::time::sleep(nap).await;
+            return;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(nap) => {}
+            () = observer.changed() => {}
+            () = self.task.cancel.cancelled() => {}
+        }
+    }
+}
+
+fn facts(release: &Release) -> ReleaseFacts {
+    ReleaseFacts {
+        id: release.id.clone(),
+        image: release.image_digest.clone(),
+        commit: release.commit_sha.clone(),
+        created: release.created_at,
+    }
+}
+
+/// The status that an outcome leaves the deployment in.
+fn status_of(outcome: &Outcome, aborted: bool) -> (DeploymentStatus, Option<String>) {
+    match outcome {
+        Outcome::Succeeded => (DeploymentStatus::Successful, None),
+        Outcome::RolledBack(_) if aborted => (DeploymentStatus::Cancelled, Some("cancelled on request".into())),
+        Outcome::RolledBack(reason) => (DeploymentStatus::RolledBack, Some(reason.clone())),
+        Outcome::Failed(_) if aborted => (DeploymentStatus::Cancelled, Some("cancelled on request".into())),
+        Outcome::Failed(reason) => (DeploymentStatus::Failed, Some(reason.clone())),
+    }
+}

@@ -1,0 +1,52 @@
+//! Containers that nothing refers to any more are removed, and what should serve is made to serve.
+
+use crate::app::App;
+use crate::domain::Id;
+use crate::domain::page::PageRequest;
+use crate::error::Result;
+use crate::store::{deployments, stacks};
+
+/// Removes the stack's containers that do not belong to the release that serves. Does nothing while a rollout runs.
+pub async fn sweep_stack(app: &App, stack_id: &Id) -> Result<()> {
+    let mut conn = app.db.read().await?;
+    let stack = stacks::find(&mut conn, stack_id.as_str()).await?;
+    let rolling = deployments::list_nonterminal(&mut conn).await?;
+    drop(conn);
+    if rolling.iter().any(|row| row.stack_id == *stack_id && row.rollout.rollout_started_at.is_some()) {
+        return Ok(());
+    }
+    let routed = app.route_weights(stack_id).await?;
+    for view in app.docker.list(&stack.name).await? {
+        let container = &view.container;
+        let serves = stack.active_release_id.as_ref() == Some(&container.release)
+            || routed.iter().any(|weight| weight.release == container.release);
+        let trial = stack.run.has_fixed_port() && !container.published;
+        if !serves || trial || container.created_only {
+            tracing::info!(stack = %stack.name, container = %container.name, "removing a container that nothing refers to");
+            app.docker.remove(&container.name, Some(stack.run.stop_timeout())).await?;
+        } else if !container.running {
+            tracing::info!(stack = %stack.name, container = %container.name, "starting a container that should serve");
+            app.docker.start(&container.name).await?;
+        }
+    }
+    Ok(())
+}
+
+/// All stacks, one page after the other; a stack whose engine does not answer is skipped with a warning.
+pub async fn sweep_all(app: &App) -> Result<()> {
+    let mut before = None;
+    loop {
+        let mut conn = app.db.read().await?;
+        let page = stacks::list(&mut conn, PageRequest::new(before, Some(100))).await?;
+        drop(conn);
+        for stack in &page.items {
+            if let Err(error) = sweep_stack(app, &stack.id).await {
+                tracing::warn!(stack = %stack.name, error = %error.for_log(), "the stack could not be swept");
+            }
+        }
+        match page.next {
+            Some(next) => before = Some(next),
+            None => return Ok(()),
+        }
+    }
+}

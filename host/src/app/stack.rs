@@ -1,0 +1,417 @@
+//! Stacks with their repository and build configuration: created, changed and shown as one thing.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::App;
+use super::vault::random;
+use crate::domain::build_config::{BuildConfig, BuildSettings};
+use crate::domain::deployment::Deployment;
+use crate::domain::event::{EventKind, NewEvent};
+use crate::domain::page::{Page, PageRequest};
+use crate::domain::plugin::PluginKind;
+use crate::domain::project::Project;
+use crate::domain::release::Release;
+use crate::domain::repository::{self, GitAuthType, GitCredentials, GitRepository};
+use crate::domain::rollout::StackFacts;
+use crate::domain::stack::{RunSpec, Stack, check_name};
+use crate::domain::{Id, reference};
+use crate::error::{Error, Result};
+use crate::store::{self, Tx, build_configs, deployments, events, projects, releases, repositories, stacks};
+
+/// What a person writes to create or change a stack. Unknown fields are refused.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct StackInput {
+    pub name: String,
+    #[serde(default = "default_project")]
+    pub project: String,
+    #[serde(default)]
+    pub description: String,
+    #[serde(default)]
+    pub repository: Option<RepositoryInput>,
+    #[serde(default)]
+    pub build: BuildSettings,
+    #[serde(default)]
+    pub run: RunSpec,
+    #[serde(default)]
+    pub strategy: String,
+    #[serde(default = "empty_object")]
+    pub strategy_params: Value,
+}
+
+#[derive(Clone, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RepositoryInput {
+    pub url: String,
+    #[serde(default = "main_branch")]
+    pub branch: String,
+    /// Name of the forge plugin.
+    #[serde(default = "generic")]
+    pub provider: String,
+    #[serde(default = "no_auth")]
+    pub auth_type: GitAuthType,
+    /// Left out in a change: the stored ones are kept.
+    #[serde(default)]
+    pub credentials: Option<GitCredentials>,
+    /// Left out when creating: one is made. Left out in a change: the stored one is kept.
+    #[serde(default)]
+    pub webhook_secret: Option<String>,
+    #[serde(default)]
+    pub auto_sync: bool,
+}
+
+impl std::fmt::Debug for RepositoryInput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RepositoryInput").field("url", &repository::redact_url(&self.url)).finish_non_exhaustive()
+    }
+}
+
+fn default_project() -> String {
+    "default".into()
+}
+
+fn main_branch() -> String {
+    "main".into()
+}
+
+fn generic() -> String {
+    "generic".into()
+}
+
+fn no_auth() -> GitAuthType {
+    GitAuthType::None
+}
+
+fn empty_object() -> Value {
+    Value::Object(serde_json::Map::new())
+}
+
+/// A stack with all that belongs to it (seed 2, `StackCICDExtension`).
+#[derive(Debug, Clone)]
+pub struct StackView {
+    pub stack: Stack,
+    pub repository: Option<GitRepository>,
+    pub build: BuildConfig,
+    pub latest_deployment: Option<Deployment>,
+    pub active_release: Option<Release>,
+}
+
+/// The webhook of a new stack. The secret is shown this once.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct WebhookSetup {
+    pub url: String,
+    pub secret: String,
+}
+
+pub async fn stack_create(app: &App, input: StackInput) -> Result<(StackView, Option<WebhookSetup>)> {
+    check(app, &input).await?;
+    let now = store::now();
+    let stack = Stack {
+        id: store::new_id(),
+        seq: 0,
+        project_id: Id::from_text(""),
+        name: input.name.clone(),
+        description: input.description.clone(),
+        run: input.run.clone(),
+        strategy: input.strategy.clone(),
+        strategy_params: input.strategy_params.clone(),
+        active_release_id: None,
+        created_at: now,
+        updated_at: now,
+    };
+    let mut setup = None;
+    let repository = match &input.repository {
+        Some(given) => {
+            let secret = match given.webhook_secret.clone().filter(|secret| !secret.is_empty()) {
+                Some(secret) => secret,
+                None => hex::encode(random::<24>()?),
+            };
+            let row = repository_row(app, &stack.id, given, None, Some(&secret))?;
+            setup = row.webhook_url.clone().map(|url| WebhookSetup { url, secret });
+            Some(row)
+        }
+        None => None,
+    };
+    let build = seal_build(app, BuildConfig {
+        id: store::new_id(),
+        stack_id: stack.id.clone(),
+        repository_id: repository.as_ref().map(|row| row.id.clone()),
+        settings: input.build.clone(),
+        created_at: now,
+        updated_at: now,
+    })?;
+    let (name, project) = (input.name.clone(), input.project.clone());
+    let id = app
+        .db
+        .write(move |tx| {
+            Box::pin(async move {
+                let project_id = project_ensure(tx, &project).await?;
+                let stack = stacks::insert(tx, Stack { project_id, ..stack }).await?;
+                if let Some(row) = &repository {
+                    repositories::insert(tx, row).await?;
+                }
+                build_configs::insert(tx, &build).await?;
+                events::append(tx, changed(&stack.id, "created")).await?;
+                Ok(stack.id)
+            })
+        })
+        .await
+        .map_err(|error| match error {
+            Error::Conflict(_) => Error::conflict(format!("a stack named `{name}` exists already; choose another name or change that one")),
+            other => other,
+        })?;
+    Ok((stack_view(app, id.as_str()).await?, setup))
+}
+
+pub async fn stack_update(app: &App, reference: &str, input: StackInput) -> Result<StackView> {
+    check(app, &input).await?;
+    let old = stack_view(app, reference).await?;
+    if input.name != old.stack.name {
+        return Err(Error::invalid("name", "a stack cannot be renamed: its containers and images carry the name"));
+    }
+    let now = store::now();
+    let stack = Stack {
+        description: input.description.clone(),
+        run: input.run.clone(),
+        strategy: input.strategy.clone(),
+        strategy_params: input.strategy_params.clone(),
+        updated_at: now,
+        ..old.stack
+    };
+    let repository = match &input.repository {
+        Some(given) => Some(repository_row(app, &stack.id, given, old.repository.as_ref(), None)?),
+        None => old.repository.clone(),
+    };
+    let build = seal_build(app, BuildConfig {
+        settings: input.build.clone(),
+        repository_id: repository.as_ref().map(|row| row.id.clone()),
+        updated_at: now,
+        ..old.build
+    })?;
+    let (is_new, id) = (old.repository.is_none(), stack.id.clone());
+    app.db
+        .write(move |tx| {
+            Box::pin(async move {
+                stacks::update(tx, &stack).await?;
+                match &repository {
+                    Some(row) if is_new => repositories::insert(tx, row).await?,
+                    Some(row) => repositories::update(tx, row).await?,
+                    None => {}
+                }
+                build_configs::update(tx, &build).await?;
+                events::append(tx, changed(&stack.id, "changed")).await?;
+                Ok(())
+            })
+        })
+        .await?;
+    app.endpoints.forget();
+    stack_view(app, id.as_str()).await
+}
+
+pub async fn stack_view(app: &App, reference: &str) -> Result<StackView> {
+    let mut conn = app.db.read().await?;
+    let stack = stacks::find(&mut conn, reference).await?;
+    let repository = repositories::by_stack(&mut conn, &stack.id).await?;
+    let build = build_configs::by_stack(&mut conn, &stack.id)
+        .await?
+        .ok_or_else(|| Error::internal(format!("stack {} has no build configuration", stack.name)))?;
+    let latest_deployment = deployments::latest_by_stack(&mut conn, &stack.id).await?;
+    let active_release = match &stack.active_release_id {
+        Some(id) => Some(releases::find(&mut conn, id.as_str()).await?),
+        None => None,
+    };
+    drop(conn);
+    let build = BuildConfig { settings: open_settings(app, &build)?, ..build };
+    Ok(StackView { stack, repository, build, latest_deployment, active_release })
+}
+
+pub async fn stack_list(app: &App, page: PageRequest) -> Result<Page<Stack>> {
+    let mut conn = app.db.read().await?;
+    stacks::list(&mut conn, page).await
+}
+
+/// The integers of a stack and its project, which seed 4 shows as ids.
+pub async fn stack_numbers(app: &App, id: &Id) -> Result<(i64, i64)> {
+    let mut conn = app.db.read().await?;
+    let stack = stacks::find(&mut conn, id.as_str()).await?;
+    let project = projects::find(&mut conn, stack.project_id.as_str()).await?;
+    Ok((project.seq, stack.seq))
+}
+
+/// Removes the stack, its history and its containers. Refused while a deployment runs.
+pub async fn stack_delete(app: &App, reference: &str) -> Result<()> {
+    let view = stack_view(app, reference).await?;
+    if let Some(running) = view.latest_deployment.filter(|deployment| !deployment.status.is_terminal()) {
+        return Err(Error::conflict(format!(
+            "deployment {} of stack `{}` is still running; cancel it first",
+            running.seq, view.stack.name
+        )));
+    }
+    for container in app.docker.list(&view.stack.name).await? {
+        app.docker.remove(&container.container.name, Some(view.stack.run.stop_timeout())).await?;
+    }
+    let id = view.stack.id.clone();
+    app.db
+        .write(move |tx| {
+            Box::pin(async move {
+                stacks::delete(tx, &id).await?;
+                events::append(tx, changed(&id, "deleted")).await?;
+                Ok(())
+            })
+        })
+        .await?;
+    app.endpoints.forget();
+    Ok(())
+}
+
+/// The build settings with secret variables in the clear, for use and never for output.
+pub fn open_settings(app: &App, config: &BuildConfig) -> Result<BuildSettings> {
+    let mut settings = config.settings.clone();
+    for variable in settings.environment_variables.iter_mut().filter(|variable| variable.secret) {
+        let plain = app.vault.open_sealed(&env_context(&config.id, &variable.name), &variable.value)?;
+        variable.value = String::from_utf8_lossy(&plain).into_owned();
+    }
+    Ok(settings)
+}
+
+pub fn strategy_name<'a>(app: &'a App, stack: &'a Stack) -> &'a str {
+    if stack.strategy.is_empty() { &app.config.strategies.default } else { &stack.strategy }
+}
+
+pub fn stack_facts(stack: &Stack, settings: &BuildSettings) -> StackFacts {
+    StackFacts {
+        name: stack.name.clone(),
+        run: stack.run.clone(),
+        health_timeout_ms: i64::from(settings.health_timeout_secs()) * 1000,
+        rollback_on_failure: settings.rollback_on_failure,
+    }
+}
+
+/// Everything that can be said about an input before it is stored; the plugins have the last word on their part.
+async fn check(app: &App, input: &StackInput) -> Result<()> {
+    check_name("name", &input.name)?;
+    check_name("project", &input.project)?;
+    input.run.check()?;
+    input.build.check()?;
+    if let Some(given) = &input.repository {
+        repository::check_url(&given.url)?;
+        reference::check_name(&given.branch)?;
+        app.plugins.check(&given.provider, PluginKind::GitForge)?;
+        check_credentials(given)?;
+    }
+    let problems = app.plugins.planner_validate(&planner_name(&input.build), &input.build).await?;
+    if let Some(problem) = problems.first() {
+        return Err(Error::invalid(format!("build{}", problem.path.replace('/', ".")), problem.message.clone()));
+    }
+    let name = if input.strategy.is_empty() { &app.config.strategies.default } else { &input.strategy };
+    let facts = StackFacts {
+        name: input.name.clone(),
+        run: input.run.clone(),
+        health_timeout_ms: i64::from(input.build.health_timeout_secs()) * 1000,
+        rollback_on_failure: input.build.rollback_on_failure,
+    };
+    let problems = app.plugins.strategy_validate(name, &input.strategy_params.to_string(), &facts).await?;
+    match problems.first() {
+        Some(problem) => Err(Error::invalid(
+            format!("strategyParams{}", problem.path.replace('/', ".")),
+            format!("strategy `{name}`: {}", problem.message),
+        )),
+        None => Ok(()),
+    }
+}
+
+fn check_credentials(given: &RepositoryInput) -> Result<()> {
+    let Some(credentials) = &given.credentials else { return Ok(()) };
+    let missing = match given.auth_type {
+        GitAuthType::HttpToken if credentials.token.is_none() => "token",
+        GitAuthType::SshKey if credentials.private_key.is_none() => "privateKey",
+        _ => return Ok(()),
+    };
+    Err(Error::invalid(
+        format!("repository.credentials.{missing}"),
+        format!("authType `{}` needs credentials.{missing}", given.auth_type.as_str()),
+    ))
+}
+
+/// Build type `docker_build` is planned by the plugin `docker-build`.
+pub fn planner_name(settings: &BuildSettings) -> String {
+    settings.build_type.replace('_', "-")
+}
+
+fn repository_row(
+    app: &App,
+    stack_id: &Id,
+    given: &RepositoryInput,
+    old: Option<&GitRepository>,
+    secret: Option<&str>,
+) -> Result<GitRepository> {
+    let now = store::now();
+    let id = old.map_or_else(store::new_id, |row| row.id.clone());
+    let credentials = match &given.credentials {
+        Some(credentials) => {
+            let plain = serde_json::to_vec(credentials).map_err(Error::internal)?;
+            Some(app.vault.seal(&credentials_context(&id), &plain)?)
+        }
+        None => old.and_then(|row| row.credentials.clone()),
+    };
+    let webhook_secret = match secret.or(given.webhook_secret.as_deref().filter(|secret| !secret.is_empty())) {
+        Some(secret) => Some(app.vault.seal(&webhook_context(&id), secret.as_bytes())?),
+        None => old.and_then(|row| row.webhook_secret.clone()),
+    };
+    Ok(GitRepository {
+        webhook_url: Some(format!("{}/api/webhooks/{id}", app.config.public_url())),
+        stack_id: stack_id.clone(),
+        url: given.url.clone(),
+        branch: given.branch.clone(),
+        auth_type: given.auth_type,
+        credentials,
+        webhook_secret,
+        provider: given.provider.clone(),
+        auto_sync: given.auto_sync,
+        last_synced_at: old.and_then(|row| row.last_synced_at),
+        last_synced_commit: old.and_then(|row| row.last_synced_commit.clone()),
+        created_at: old.map_or(now, |row| row.created_at),
+        updated_at: now,
+        id,
+    })
+}
+
+/// Secret variables are sealed before they reach the database.
+fn seal_build(app: &App, mut config: BuildConfig) -> Result<BuildConfig> {
+    for variable in config.settings.environment_variables.iter_mut().filter(|variable| variable.secret) {
+        variable.value = app.vault.seal(&env_context(&config.id, &variable.name), variable.value.as_bytes())?;
+    }
+    Ok(config)
+}
+
+async fn project_ensure(tx: &mut Tx, name: &str) -> Result<Id> {
+    if let Some(project) = projects::by_name(tx, name).await? {
+        return Ok(project.id);
+    }
+    let now = store::now();
+    let project = Project { id: store::new_id(), seq: 0, name: name.to_string(), created_at: now, updated_at: now };
+    Ok(projects::insert(tx, project).await?.id)
+}
+
+fn changed(stack_id: &Id, how: &str) -> NewEvent {
+    NewEvent {
+        kind: EventKind::StackChanged,
+        stack_id: Some(stack_id.clone()),
+        subject_id: Some(stack_id.clone()),
+        data: serde_json::json!({ "change": how }),
+    }
+}
+
+pub fn credentials_context(repository_id: &Id) -> String {
+    format!("git_repositories/{repository_id}/credentials")
+}
+
+pub fn webhook_context(repository_id: &Id) -> String {
+    format!("git_repositories/{repository_id}/webhook_secret")
+}
+
+fn env_context(config_id: &Id, name: &str) -> String {
+    format!("env_vars/{config_id}/{name}")
+}

@@ -1,0 +1,320 @@
+//! Configuration: embedded defaults, then the file, then the environment, then validation.
+//!
+//! The embedded defaults are the manual (`windlass init` writes them); a key they do not list is an error.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use toml::{Table, Value};
+
+use crate::error::{Error, Result};
+
+/// The commented file that `windlass init` writes.
+pub const DEFAULTS: &str = include_str!("defaults.toml");
+
+/// Environment variables and the settings they override. The last three names are the seeds'.
+const ENVIRONMENT: [(&str, &str, &str); 9] = [
+    ("WINDLASS_LISTEN", "server", "listen"),
+    ("WINDLASS_DATA_DIR", "server", "data_dir"),
+    ("WINDLASS_PUBLIC_URL", "server", "public_url"),
+    ("WINDLASS_DATABASE_URL", "database", "url"),
+    ("WINDLASS_LOG", "log", "level"),
+    ("DOCKER_HOST", "docker", "host"),
+    ("WEBHOOK_SECRET", "webhooks", "secret"),
+    ("BUILD_LOG_DIR", "build", "log_dir"),
+    ("JOB_WORKERS", "jobs", "workers"),
+];
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Config {
+    pub server: Server,
+    pub database: Database,
+    pub docker: DockerConfig,
+    pub build: Build,
+    pub jobs: Jobs,
+    pub webhooks: Webhooks,
+    pub log: Log,
+    pub strategies: Strategies,
+    #[serde(default)]
+    pub plugins: BTreeMap<String, Plugin>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Server {
+    pub listen: SocketAddr,
+    pub data_dir: PathBuf,
+    pub public_url: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Database {
+    pub url: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct DockerConfig {
+    pub host: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Build {
+    pub log_dir: PathBuf,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Jobs {
+    pub workers: usize,
+}
+
+#[derive(Clone, Deserialize)]
+pub struct Webhooks {
+    pub secret: String,
+    pub max_body_bytes: usize,
+}
+
+impl std::fmt::Debug for Webhooks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Webhooks").field("max_body_bytes", &self.max_body_bytes).finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Log {
+    pub level: String,
+    pub format: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Strategies {
+    pub default: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plugin {
+    /// `builtin` or `path:<file>`.
+    pub source: String,
+    #[serde(default)]
+    pub sha256: Option<String>,
+}
+
+impl Config {
+    /// Reads the file, if one is named, and lays `environment` over it.
+    ///
+    /// # Errors
+    /// `Invalid` with the file, the key and what is expected.
+    pub fn load(file: Option<&Path>, environment: impl Fn(&str) -> Option<String>) -> Result<Self> {
+        let defaults = parse(DEFAULTS, "the built-in defaults")?;
+        let mut table = defaults.clone();
+        if let Some(path) = file {
+            let text = std::fs::read_to_string(path).map_err(|error| {
+                Error::invalid(
+                    "config",
+                    format!("{} cannot be read: {error}; `windlass init` writes one", path.display()),
+                )
+            })?;
+            let given = parse(&text, &path.display().to_string())?;
+            refuse_unknown(&given, &defaults, path)?;
+            overlay(&mut table, given);
+        }
+        for (variable, section, key) in ENVIRONMENT {
+            if let Some(text) = environment(variable).filter(|text| !text.is_empty()) {
+                set(&mut table, section, key, variable, text)?;
+            }
+        }
+        let source = file.map_or("the environment".to_string(), |path| path.display().to_string());
+        let config: Self = table.try_into().map_err(|error| {
+            Error::invalid("config", format!("{source}: {}", error.to_string().trim().replace('\n', " ")))
+        })?;
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<()> {
+        if !(1..=64).contains(&self.jobs.workers) {
+            return Err(Error::invalid(
+                "jobs.workers",
+                "jobs.workers (JOB_WORKERS) has to be between 1 and 64",
+            ));
+        }
+        if !(1024..=104_857_600).contains(&self.webhooks.max_body_bytes) {
+            return Err(Error::invalid(
+                "webhooks.max_body_bytes",
+                "webhooks.max_body_bytes has to be between 1024 and 104857600",
+            ));
+        }
+        let url = &self.server.public_url;
+        if !url.is_empty() && !url.starts_with("http://") && !url.starts_with("https://") {
+            return Err(Error::invalid(
+                "server.public_url",
+                "server.public_url has to start with http:// or https://",
+            ));
+        }
+        for (name, plugin) in &self.plugins {
+            if plugin.source != "builtin" && !plugin.source.starts_with("path:") {
+                return Err(Error::invalid(
+                    format!("plugins.{name}.source"),
+                    format!(
+                        "plugins.{name}.source has to be \"builtin\" or \"path:<file>\", not `{}`",
+                        plugin.source
+                    ),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Without a trailing slash.
+    pub fn public_url(&self) -> String {
+        if self.server.public_url.is_empty() {
+            format!("http://{}", self.server.listen)
+        } else {
+            self.server.public_url.trim_end_matches('/').to_string()
+        }
+    }
+
+    pub fn database_url(&self) -> String {
+        if self.database.url.is_empty() {
+            format!("sqlite:{}", self.server.data_dir.join("windlass.db").display())
+        } else {
+            self.database.url.clone()
+        }
+    }
+}
+
+fn parse(text: &str, source: &str) -> Result<Table> {
+    text.parse::<Table>().map_err(|error| {
+        Error::invalid("config", format!("{source} is not valid TOML: {}", error.to_string().trim()))
+    })
+}
+
+/// Every key has to be one of the defaults'; `plugins.<name>` is free in its name only.
+fn refuse_unknown(given: &Table, defaults: &Table, path: &Path) -> Result<()> {
+    let mut sections: Vec<&str> = defaults.keys().map(String::as_str).collect();
+    sections.push("plugins");
+    for (section, value) in given {
+        if !sections.contains(&section.as_str()) {
+            return Err(unknown(path, section, &sections));
+        }
+        let Value::Table(entries) = value else {
+            return Err(Error::invalid(
+                "config",
+                format!("{}: `{section}` has to be a section", path.display()),
+            ));
+        };
+        if section == "plugins" {
+            for (name, entry) in entries {
+                let keys = entry.as_table().into_iter().flat_map(Table::keys);
+                if let Some(key) = keys.into_iter().find(|key| !matches!(key.as_str(), "source" | "sha256")) {
+                    return Err(unknown(path, &format!("plugins.{name}.{key}"), &["source", "sha256"]));
+                }
+            }
+            continue;
+        }
+        let known: Vec<&str> = defaults
+            .get(section)
+            .and_then(Value::as_table)
+            .into_iter()
+            .flat_map(Table::keys)
+            .map(String::as_str)
+            .collect();
+        if let Some(key) = entries.keys().find(|key| !known.contains(&key.as_str())) {
+            return Err(unknown(path, &format!("{section}.{key}"), &known));
+        }
+    }
+    Ok(())
+}
+
+fn unknown(path: &Path, key: &str, known: &[&str]) -> Error {
+    let last = key.rsplit('.').next().unwrap_or(key);
+    let nearest =
+        known.iter().max_by(|a, b| strsim::jaro_winkler(a, last).total_cmp(&strsim::jaro_winkler(b, last)));
+    let hint = nearest.map_or(String::new(), |name| format!("; the nearest known one is `{name}`"));
+    Error::invalid("config", format!("{}: unknown key `{key}`{hint}", path.display()))
+}
+
+fn overlay(base: &mut Table, given: Table) {
+    for (key, value) in given {
+        match (base.get_mut(&key), value) {
+            (Some(Value::Table(inner)), Value::Table(new)) => overlay(inner, new),
+            (_, value) => {
+                base.insert(key, value);
+            }
+        }
+    }
+}
+
+/// A variable's text becomes the type that the default has.
+fn set(table: &mut Table, section: &str, key: &str, variable: &str, text: String) -> Result<()> {
+    let Some(slot) =
+        table.get_mut(section).and_then(Value::as_table_mut).and_then(|entries| entries.get_mut(key))
+    else {
+        return Err(Error::internal(format!("{section}.{key} has no default")));
+    };
+    *slot = match slot {
+        Value::Integer(_) => Value::Integer(text.trim().parse().map_err(|_| {
+            Error::invalid(
+                variable,
+                format!("{variable} has to be a whole number, not `{}`", text.escape_debug()),
+            )
+        })?),
+        _ => Value::String(text),
+    };
+    Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
+mod tests {
+    use super::*;
+
+    fn load(text: &str, environment: &[(&str, &str)]) -> Result<Config> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("windlass.toml");
+        std::fs::write(&path, text).unwrap();
+        let environment: BTreeMap<&str, &str> = environment.iter().copied().collect();
+        Config::load(Some(&path), |name| environment.get(name).map(ToString::to_string))
+    }
+
+    #[test]
+    fn the_written_file_is_the_default_configuration() {
+        let config = load(DEFAULTS, &[]).unwrap();
+        assert_eq!(config.jobs.workers, 2);
+        assert_eq!(config.build.log_dir, PathBuf::from("./logs"));
+        assert_eq!(config.public_url(), "http://127.0.0.1:8080");
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_the_nearest_known_one() {
+        let error = load("[jobs]\nworker = 3\n", &[]).unwrap_err().to_string();
+        assert!(error.contains("`jobs.worker`") && error.contains("`workers`"), "{error}");
+        let error = load("[job]\nworkers = 3\n", &[]).unwrap_err().to_string();
+        assert!(error.contains("`jobs`"), "{error}");
+        let error = load("[plugins.x]\nsorce = \"builtin\"\n", &[]).unwrap_err().to_string();
+        assert!(error.contains("`source`"), "{error}");
+    }
+
+    #[test]
+    fn the_environment_wins_over_the_file() {
+        let config = load("[jobs]\nworkers = 3\n", &[("JOB_WORKERS", "7"), ("WEBHOOK_SECRET", "s")]).unwrap();
+        assert_eq!((config.jobs.workers, config.webhooks.secret.as_str()), (7, "s"));
+        let error = load("", &[("JOB_WORKERS", "many")]).unwrap_err().to_string();
+        assert!(error.contains("JOB_WORKERS") && error.contains("many"), "{error}");
+    }
+
+    #[test]
+    fn values_out_of_range_are_refused() {
+        assert!(load("[jobs]\nworkers = 0\n", &[]).is_err());
+        assert!(load("[server]\nlisten = \"nowhere\"\n", &[]).is_err());
+        assert!(load("[plugins.x]\nsource = \"oci:x\"\n", &[]).is_err());
+    }
+}

@@ -1,0 +1,85 @@
+//! The wasmtime engine and how it is set up.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+use super::settings::Limits;
+use crate::error::{Error, Result};
+
+/// Upper bounds for one component, far above what the contract's own toolchains make.
+pub(super) const CORE_INSTANCES: u32 = 16;
+pub(super) const MEMORIES: u32 = 2;
+pub(super) const TABLES: u32 = 16;
+pub(super) const TABLE_ELEMENTS: usize = 20_000;
+
+/// The pool only reserves address space, and still that is refused in some places (`ulimit -v`, small containers). The
+/// attempt is the probe.
+pub(super) fn build(limits: &Limits) -> Result<Engine> {
+    if limits.pooling {
+        match Engine::new(&pooled(limits)) {
+            Ok(engine) => return Ok(engine),
+            Err(error) => tracing::warn!(
+                "[@plugins:engine] Address space for plugin instances cannot be reserved beforehand ({error:#}). It is \
+                 allocated for each call, which is slower."
+            ),
+        }
+    }
+    Engine::new(&on_demand())
+        .map_err(|error| Error::internal(format!("the WebAssembly engine does not start: {error:#}")))
+}
+
+fn pooled(limits: &Limits) -> Config {
+    let slots = limits.concurrent_calls;
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(slots)
+        .total_core_instances(slots * CORE_INSTANCES)
+        .total_memories(slots * MEMORIES)
+        .total_tables(slots * TABLES)
+        .max_core_instances_per_component(CORE_INSTANCES)
+        .max_memories_per_component(MEMORIES)
+        .max_tables_per_component(TABLES)
+        .table_elements(TABLE_ELEMENTS)
+        .max_memory_size(limits.memory_bytes)
+        // A slot that was used keeps no memory, and used slots are taken before fresh ones: an idle server stays small.
+        .linear_memory_keep_resident(0)
+        .table_keep_resident(0)
+        .max_unused_warm_slots(0);
+    let mut config = common();
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    config
+}
+
+/// Made for where address space is scarce: memories are as large as they have to be, and move when they grow.
+fn on_demand() -> Config {
+    let mut config = common();
+    config
+        .allocation_strategy(InstanceAllocationStrategy::OnDemand)
+        .memory_reservation(0)
+        .memory_reservation_for_growth(1 << 20)
+        .memory_guard_size(1 << 16);
+    config
+}
+
+fn common() -> Config {
+    let mut config = Config::new();
+    config
+        .wasm_component_model(true)
+        // No component of ours uses component-model async, and with it off each call is several times cheaper.
+        .concurrency_support(false)
+        .epoch_interruption(true)
+        // A strategy asked twice has to answer the same on every machine.
+        .cranelift_nan_canonicalization(true)
+        .relaxed_simd_deterministic(true)
+        // Both would make the mapped code larger; a trap still names the functions it happened in.
+        .generate_address_map(false)
+        .native_unwind_info(cfg!(windows));
+    config
+}
+
+/// What compiled code is only valid for: wasmtime's version, its settings and the processor's features.
+pub(super) fn compatibility(engine: &Engine) -> String {
+    let mut hasher = DefaultHasher::new();
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    format!("{:016x}", hasher.finish())
+}

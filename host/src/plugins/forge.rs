@@ -1,0 +1,144 @@
+//! The adapter for git forges.
+
+use bytes::Bytes;
+
+use super::Plugins;
+use super::bindings::forge::ForgePre;
+use super::bindings::forge::exports::windlass::git_forge::forge as wit;
+use super::call::{CallError, nonsense};
+use super::text::{self, MESSAGE_BYTES};
+use crate::domain::plugin::{PluginKind, WebhookContract};
+use crate::domain::webhook::{ChangeKind, ForgeEvent, Push, PushCommit, PushRepository, RefChange};
+use crate::domain::{UnixMs, reference};
+use crate::error::{Error, Result};
+
+/// Most bytes of a webhook's body.
+const BODY_BYTES: usize = 25 << 20;
+/// Most refs in one delivery.
+const CHANGES: usize = 1024;
+/// Most URLs of one repository.
+const URLS: usize = 64;
+/// Most paths kept of one change; the contract says that they may be incomplete.
+const PATHS: usize = 10_000;
+/// Never handed to a guest, beside the headers that carry the signature.
+const PRIVATE_HEADERS: [&str; 4] = ["authorization", "proxy-authorization", "cookie", "set-cookie"];
+
+impl Plugins {
+    /// Reads one delivery. The signature has been verified before.
+    pub async fn forge_parse(
+        &self,
+        name: &str,
+        headers: Vec<(String, String)>,
+        body: Bytes,
+    ) -> Result<ForgeEvent> {
+        if body.len() > BODY_BYTES {
+            return Err(Error::TooLarge { what: "webhook's body", limit: BODY_BYTES as u64 });
+        }
+        let call = "parse-webhook";
+        let plugin = self.find(name, PluginKind::GitForge, call)?;
+        let headers = public_headers(headers, plugin.info.manifest.webhooks.as_ref());
+        self.runtime()
+            .call(plugin.callee(), call, move |store, pre| {
+                let delivery = wit::Delivery { headers, body: body.into() };
+                let forge = ForgePre::new(pre.clone())?.instantiate(&mut *store)?;
+                let event = forge.windlass_git_forge_forge().call_parse_webhook(store, &delivery)??;
+                event_from(event)
+            })
+            .await
+    }
+}
+
+fn public_headers(
+    headers: Vec<(String, String)>,
+    contract: Option<&WebhookContract>,
+) -> Vec<(String, String)> {
+    let is_private = |name: &str| {
+        PRIVATE_HEADERS.contains(&name)
+            || contract.is_some_and(|contract| contract.schemes.iter().any(|scheme| scheme.header == name))
+    };
+    headers
+        .into_iter()
+        .map(|(name, value)| (name.to_ascii_lowercase(), value))
+        .filter(|(name, _)| !is_private(name))
+        .collect()
+}
+
+fn event_from(event: wit::Event) -> Result<ForgeEvent, CallError> {
+    Ok(match event {
+        wit::Event::Ping => ForgeEvent::Ping,
+        wit::Event::Push(push) => ForgeEvent::Push(push_from(push)?),
+        wit::Event::Unsupported(name) | wit::Event::Other(name) => {
+            ForgeEvent::Unsupported(text::line(&name, 128))
+        }
+    })
+}
+
+fn push_from(push: wit::Push) -> Result<Push, CallError> {
+    if push.changes.len() > CHANGES {
+        return Err(nonsense(format!("a push with more than {CHANGES} changes")));
+    }
+    Ok(Push {
+        repository: repository_from(push.repository)?,
+        sender: text::line(&push.sender, 256),
+        changes: push.changes.into_iter().map(change_from).collect::<Result<_, _>>()?,
+    })
+}
+
+fn repository_from(repository: wit::Repository) -> Result<PushRepository, CallError> {
+    if repository.urls.len() > URLS {
+        return Err(nonsense(format!("a repository with more than {URLS} URLs")));
+    }
+    Ok(PushRepository {
+        full_name: whole("repository name", repository.full_name)?,
+        urls: repository.urls.into_iter().map(|url| whole("URL", url)).collect::<Result<_, _>>()?,
+        default_branch: repository.default_branch.map(|name| whole("branch name", name)).transpose()?,
+    })
+}
+
+fn change_from(change: wit::Change) -> Result<RefChange, CallError> {
+    Ok(RefChange {
+        kind: match change.kind {
+            wit::ChangeKind::BranchPushed => ChangeKind::BranchPushed,
+            wit::ChangeKind::BranchDeleted => ChangeKind::BranchDeleted,
+            wit::ChangeKind::TagPushed => ChangeKind::TagPushed,
+            wit::ChangeKind::TagDeleted => ChangeKind::TagDeleted,
+            wit::ChangeKind::Other(name) => ChangeKind::Other(text::line(&name, 128)),
+        },
+        name: whole("ref name", change.name)?,
+        before: change.before.map(commit_id).transpose()?,
+        after: change.after.map(commit_id).transpose()?,
+        head: change.head.map(commit_from).transpose()?,
+        skip_ci: change.skip_ci,
+        paths: change
+            .paths
+            .into_iter()
+            .take(PATHS)
+            .map(|path| whole("path", path))
+            .collect::<Result<_, _>>()?,
+    })
+}
+
+fn commit_from(commit: wit::Commit) -> Result<PushCommit, CallError> {
+    Ok(PushCommit {
+        sha: commit_id(commit.sha)?,
+        message: text::block(&commit.message, MESSAGE_BYTES),
+        author: text::line(&commit.author, 512),
+        at: commit.at.map(|at| UnixMs::try_from(at).unwrap_or(UnixMs::MAX)),
+    })
+}
+
+fn commit_id(sha: String) -> Result<String, CallError> {
+    match reference::check_commit(&sha) {
+        Ok(()) => Ok(sha),
+        Err(_) => Err(nonsense(format!("`{}` as a commit id", text::line(&sha, 80)))),
+    }
+}
+
+/// A value that identifies something is taken whole or not at all: cut, it would name something else. Whether it is
+/// well-formed is for those to say who use it.
+fn whole(what: &str, value: String) -> Result<String, CallError> {
+    if value.len() > MESSAGE_BYTES {
+        return Err(nonsense(format!("a {what} of more than {MESSAGE_BYTES} bytes")));
+    }
+    Ok(value)
+}

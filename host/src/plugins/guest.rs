@@ -1,0 +1,174 @@
+//! What belongs to one call: its limits, what it has used of them, and the one thing a guest may do, which is to log.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use wasmtime::{Engine, ResourceLimiter, Store, UpdateDeadline};
+
+use super::bindings::base::windlass::host::log;
+use super::engine::{CORE_INSTANCES, MEMORIES, TABLE_ELEMENTS, TABLES};
+use super::settings::Limits;
+use super::text;
+use super::ticker::TICK;
+
+/// Messages kept of one call.
+const LOG_MESSAGES: u32 = 256;
+/// Fields kept of one message.
+const LOG_FIELDS: usize = 32;
+
+pub(super) struct GuestState {
+    plugin: Arc<str>,
+    call: &'static str,
+    started: Instant,
+    ticks: u32,
+    log_messages: u32,
+    pub(super) usage: Usage,
+}
+
+/// Counts what the instances of one store hold, all together: a component may bring several memories.
+pub(super) struct Usage {
+    memory_limit: usize,
+    memory: usize,
+    table_elements: usize,
+    /// The guest wanted more memory than it may have. If it goes on to fail, that is why.
+    pub(super) memory_refused: bool,
+}
+
+/// The error by which a call ends that has used up its time.
+#[derive(Debug)]
+pub(super) struct OutOfTime {
+    pub(super) after: Duration,
+}
+
+impl fmt::Display for OutOfTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "out of time after {} ms", self.after.as_millis())
+    }
+}
+
+impl std::error::Error for OutOfTime {}
+
+/// A fresh store: nothing survives from one call to the next.
+pub(super) fn store(
+    engine: &Engine,
+    limits: &Limits,
+    plugin: Arc<str>,
+    call: &'static str,
+) -> Store<GuestState> {
+    let usage =
+        Usage { memory_limit: limits.memory_bytes, memory: 0, table_elements: 0, memory_refused: false };
+    let state = GuestState { plugin, call, started: Instant::now(), ticks: 0, log_messages: 0, usage };
+    let mut store = Store::new(engine, state);
+    store.limiter(|state| &mut state.usage);
+    store.set_hostcall_fuel(limits.answer_bytes);
+    let (cpu, wall) = (limits.cpu, limits.wall);
+    // The callback runs when the guest itself meets a tick. A guest that is not on the processor meets none, so ticks
+    // count its time there, to within one.
+    store.epoch_deadline_callback(move |mut context| {
+        let state = context.data_mut();
+        state.ticks = state.ticks.saturating_add(1);
+        let after = state.started.elapsed();
+        if TICK * state.ticks >= cpu || after >= wall {
+            return Err(wasmtime::Error::new(OutOfTime { after }));
+        }
+        Ok(UpdateDeadline::Continue(1))
+    });
+    store.set_epoch_deadline(1);
+    store
+}
+
+impl ResourceLimiter for Usage {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let wanted = self.memory.saturating_add(desired.saturating_sub(current));
+        if wanted > self.memory_limit {
+            self.memory_refused = true;
+            return Ok(false);
+        }
+        self.memory = wanted;
+        Ok(true)
+    }
+
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let wanted = self.table_elements.saturating_add(desired.saturating_sub(current));
+        if wanted > TABLE_ELEMENTS {
+            return Ok(false);
+        }
+        self.table_elements = wanted;
+        Ok(true)
+    }
+
+    fn instances(&self) -> usize {
+        CORE_INSTANCES as usize
+    }
+
+    fn tables(&self) -> usize {
+        TABLES as usize
+    }
+
+    fn memories(&self) -> usize {
+        MEMORIES as usize
+    }
+}
+
+impl super::bindings::base::windlass::types::types::Host for GuestState {}
+
+impl log::Host for GuestState {
+    fn emit(&mut self, level: log::Level, message: String, fields: Vec<(String, String)>) {
+        self.log_messages = self.log_messages.saturating_add(1);
+        if self.log_messages > LOG_MESSAGES {
+            return;
+        }
+        let message = text::line(&message, text::MESSAGE_BYTES);
+        let fields = text::line(&joined(&fields), text::MESSAGE_BYTES);
+        let (plugin, call) = (&*self.plugin, self.call);
+        match level {
+            log::Level::Trace => tracing::trace!(plugin, call, fields, "[@plugin:{plugin}] {message}"),
+            log::Level::Debug => tracing::debug!(plugin, call, fields, "[@plugin:{plugin}] {message}"),
+            log::Level::Info => tracing::info!(plugin, call, fields, "[@plugin:{plugin}] {message}"),
+            log::Level::Warn => tracing::warn!(plugin, call, fields, "[@plugin:{plugin}] {message}"),
+            log::Level::Error => tracing::error!(plugin, call, fields, "[@plugin:{plugin}] {message}"),
+        }
+    }
+}
+
+fn joined(fields: &[(String, String)]) -> String {
+    let mut all = String::new();
+    for (name, value) in fields.iter().take(LOG_FIELDS) {
+        if all.len() > text::MESSAGE_BYTES {
+            break;
+        }
+        if !all.is_empty() {
+            all.push(' ');
+        }
+        all.push_str(name);
+        all.push('=');
+        all.push_str(value);
+    }
+    all
+}
+
+impl GuestState {
+    /// Says how many messages were not kept.
+    pub(super) fn close_log(&self) {
+        if self.log_messages > LOG_MESSAGES {
+            let (plugin, call) = (&*self.plugin, self.call);
+            let dropped = self.log_messages - LOG_MESSAGES;
+            tracing::warn!(
+                plugin,
+                call,
+                "[@plugin:{plugin}] {dropped} more messages of this call were not kept"
+            );
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! Reads what a plugin says about itself, and refuses what contradicts its type or the contract.
+
+use super::bindings::base::BasePre;
+use super::bindings::base::exports::windlass::plugin::manifest as wit;
+use super::call::{Callee, Runtime, nonsense};
+use super::text;
+use crate::domain::plugin::{
+    CredentialSlot, Manifest, Permission, PluginKind, WebhookContract, WebhookScheme,
+};
+use crate::error::Result;
+
+/// Entries of any one list in a manifest.
+const ENTRIES: usize = 64;
+const SCHEMA_BYTES: usize = 256 << 10;
+
+/// Calls `describe`. Only done once for a digest.
+pub(super) fn read(runtime: &Runtime, callee: &Callee) -> Result<Manifest> {
+    runtime.call_blocking(callee, "describe", |store, pre| {
+        let base = BasePre::new(pre.clone())?.instantiate(&mut *store)?;
+        let manifest = base.windlass_plugin_manifest().call_describe(store)?;
+        let lists = [manifest.kinds.len(), manifest.credentials.len(), manifest.permissions.len()];
+        if lists.into_iter().any(|len| len > ENTRIES) || manifest.settings_schema.len() > SCHEMA_BYTES {
+            return Err(nonsense(format!(
+                "a manifest with more than {ENTRIES} entries in a list or a schema above {SCHEMA_BYTES} bytes"
+            )));
+        }
+        Ok(manifest_from(manifest))
+    })
+}
+
+fn manifest_from(manifest: wit::Manifest) -> Manifest {
+    Manifest {
+        name: text::line(&manifest.name, 256),
+        version: text::line(&manifest.version, 256),
+        summary: text::line(&manifest.summary, 1024),
+        kinds: manifest.kinds.iter().map(|kind| text::line(kind, 64)).collect(),
+        settings_schema: manifest.settings_schema,
+        credentials: manifest
+            .credentials
+            .into_iter()
+            .map(|slot| CredentialSlot {
+                name: text::line(&slot.name, 256),
+                summary: text::line(&slot.summary, 1024),
+                injection: text::line(&slot.injection, 256),
+                required: slot.required,
+            })
+            .collect(),
+        permissions: manifest
+            .permissions
+            .into_iter()
+            .map(|permission| Permission {
+                methods: permission
+                    .methods
+                    .iter()
+                    .take(ENTRIES)
+                    .map(|method| text::line(method, 32))
+                    .collect(),
+                path: text::line(&permission.path, 1024),
+                reason: text::line(&permission.reason, 1024),
+            })
+            .collect(),
+        webhooks: manifest.webhooks.map(contract_from),
+    }
+}
+
+fn contract_from(contract: wit::WebhookContract) -> WebhookContract {
+    let headers = |names: Vec<String>| names.iter().take(ENTRIES).map(|name| text::line(name, 256)).collect();
+    WebhookContract {
+        schemes: contract
+            .schemes
+            .into_iter()
+            .take(ENTRIES)
+            .map(|scheme| WebhookScheme {
+                name: text::line(&scheme.name, 256),
+                algorithm: text::line(&scheme.algorithm, 64),
+                header: text::line(&scheme.header, 256),
+                prefix: text::line(&scheme.prefix, 256),
+                encoding: text::line(&scheme.encoding, 64),
+                signed: text::line(&scheme.signed, 256),
+            })
+            .collect(),
+        delivery_headers: headers(contract.delivery_headers),
+        event_headers: headers(contract.event_headers),
+    }
+}
+
+/// The first thing that is wrong, if any. `kinds` are what the component's type shows.
+pub(super) fn check(manifest: &Manifest, kinds: &[PluginKind]) -> Result<(), String> {
+    if !is_slug(&manifest.name) {
+        return Err(format!(
+            "its manifest's name `{}` does not fit `[a-z0-9][a-z0-9-]{{0,62}}`",
+            manifest.name
+        ));
+    }
+    if !is_semver(&manifest.version) {
+        return Err(format!(
+            "its manifest's version `{}` is no semantic version, such as 1.2.3",
+            manifest.version
+        ));
+    }
+    let mut said: Vec<&str> = manifest.kinds.iter().map(String::as_str).collect();
+    let mut shown: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
+    said.sort_unstable();
+    shown.sort_unstable();
+    if said != shown {
+        return Err(format!(
+            "its manifest says that it is of the kinds [{}], and its exports say [{}]",
+            said.join(", "),
+            shown.join(", ")
+        ));
+    }
+    match serde_json::from_str::<serde_json::Value>(&manifest.settings_schema) {
+        Ok(serde_json::Value::Object(_)) => {}
+        Ok(_) => return Err("its settings' schema is not a JSON object".into()),
+        Err(error) => return Err(format!("its settings' schema is no JSON: {error}")),
+    }
+    check_credentials(&manifest.credentials)?;
+    for permission in &manifest.permissions {
+        if let Some(method) = permission.methods.iter().find(|method| !is_method(method)) {
+            return Err(format!("`{method}` among its permissions is no HTTP method in capitals"));
+        }
+    }
+    let Some(contract) = &manifest.webhooks else {
+        return Ok(());
+    };
+    if !kinds.contains(&PluginKind::GitForge) {
+        return Err("it declares webhooks, and none of its kinds receives any".into());
+    }
+    check_contract(contract)
+}
+
+fn check_credentials(slots: &[CredentialSlot]) -> Result<(), String> {
+    for (i, slot) in slots.iter().enumerate() {
+        if !is_slug(&slot.name) || slots.iter().take(i).any(|other| other.name == slot.name) {
+            return Err(format!("its credential slot `{}` has no good name, or one used twice", slot.name));
+        }
+        let known = match slot.injection.split_once(':') {
+            None => matches!(slot.injection.as_str(), "bearer" | "basic"),
+            Some(("header", name)) => is_header(name),
+            Some(("query", name)) => is_header(name),
+            Some(_) => false,
+        };
+        if !known {
+            return Err(format!(
+                "the injection `{}` of its credential slot `{}` is none of bearer, basic, header:<name>, query:<name>",
+                slot.injection, slot.name
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn check_contract(contract: &WebhookContract) -> Result<(), String> {
+    if contract.schemes.is_empty() {
+        return Err("it declares webhooks without a signature scheme, so none could ever be verified".into());
+    }
+    for scheme in &contract.schemes {
+        let name = &scheme.name;
+        if !is_header(&scheme.header) {
+            return Err(format!(
+                "`{}` of its webhook scheme `{name}` is no header in lower case",
+                scheme.header
+            ));
+        }
+        match (scheme.algorithm.as_str(), scheme.encoding.as_str()) {
+            ("hmac-sha256", "hex" | "base64") => {
+                if scheme.signed.matches("{body}").count() != 1 || scheme.signed.matches('{').count() != 1 {
+                    return Err(format!(
+                        "the signed text `{}` of its webhook scheme `{name}` has to contain {{body}} once and no \
+                         other braces",
+                        scheme.signed
+                    ));
+                }
+            }
+            ("shared-token", "plain") => {}
+            (algorithm, encoding) => {
+                return Err(format!(
+                    "its webhook scheme `{name}` is `{algorithm}` in `{encoding}`; this host verifies hmac-sha256 in \
+                     hex or base64, and shared-token in plain"
+                ));
+            }
+        }
+    }
+    let mut names = contract.delivery_headers.iter().chain(&contract.event_headers);
+    match names.find(|name| !is_header(name)) {
+        Some(name) => Err(format!("`{name}` among its webhook headers is no header in lower case")),
+        None => Ok(()),
+    }
+}
+
+fn is_slug(name: &str) -> bool {
+    (1..=63).contains(&name.len())
+        && !name.starts_with('-')
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
+
+/// Lower-case header names (RFC 9110 tokens, without the odd ones).
+fn is_header(name: &str) -> bool {
+    (1..=128).contains(&name.len())
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_')
+}
+
+fn is_method(method: &str) -> bool {
+    (1..=16).contains(&method.len()) && method.bytes().all(|b| b.is_ascii_uppercase())
+}
+
+/// Semantic Versioning 2.0.0.
+fn is_semver(version: &str) -> bool {
+    let number = |text: &str| {
+        !text.is_empty()
+            && text.len() <= 9
+            && text.bytes().all(|b| b.is_ascii_digit())
+            && (text == "0" || !text.starts_with('0'))
+    };
+    let words = |text: &str| {
+        text.split('.')
+            .all(|word| !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'))
+    };
+    let (rest, build) = version.split_once('+').map_or((version, None), |(rest, build)| (rest, Some(build)));
+    let (core, pre) = rest.split_once('-').map_or((rest, None), |(core, pre)| (core, Some(pre)));
+    let pre_is_good = pre.is_none_or(|pre| {
+        words(pre) && pre.split('.').all(|word| !word.bytes().all(|b| b.is_ascii_digit()) || number(word))
+    });
+    core.split('.').count() == 3 && core.split('.').all(number) && pre_is_good && build.is_none_or(words)
+}

@@ -1,0 +1,74 @@
+//! What the plugins cost: calls by outcome, and how long they take.
+
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+
+use crate::error::PluginErrorKind;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Outcome {
+    plugin: String,
+    call: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Call {
+    plugin: String,
+    call: &'static str,
+}
+
+#[derive(Clone)]
+pub(super) struct Metrics {
+    calls: Family<Outcome, Counter>,
+    durations: Family<Call, Histogram, fn() -> Histogram>,
+}
+
+/// 50 µs to 1.6 s, and everything above.
+fn buckets() -> Histogram {
+    Histogram::new(exponential_buckets(0.000_05, 2.0, 16))
+}
+
+impl Metrics {
+    pub(super) fn new() -> Self {
+        Self { calls: Family::default(), durations: Family::new_with_constructor(buckets) }
+    }
+
+    pub(super) fn register(&self, registry: &mut Registry) {
+        registry.register("windlass_plugin_calls", "Calls into plugins by outcome", self.calls.clone());
+        registry.register(
+            "windlass_plugin_call_seconds",
+            "Duration of calls into plugins, waiting for a slot not included",
+            self.durations.clone(),
+        );
+    }
+
+    pub(super) fn record(
+        &self,
+        plugin: &str,
+        call: &'static str,
+        error: Option<&PluginErrorKind>,
+        took: Duration,
+    ) {
+        let outcome = error.map_or("ok", outcome);
+        self.calls.get_or_create(&Outcome { plugin: plugin.to_owned(), call, outcome }).inc();
+        self.durations.get_or_create(&Call { plugin: plugin.to_owned(), call }).observe(took.as_secs_f64());
+    }
+}
+
+fn outcome(kind: &PluginErrorKind) -> &'static str {
+    match kind {
+        PluginErrorKind::Failure { .. } => "failure",
+        PluginErrorKind::Trap(_) => "trap",
+        PluginErrorKind::Timeout { .. } => "timeout",
+        PluginErrorKind::Memory { .. } => "memory",
+        PluginErrorKind::Nonsense(_) => "nonsense",
+        PluginErrorKind::Load(_) => "load",
+        PluginErrorKind::Missing(_) => "missing",
+    }
+}

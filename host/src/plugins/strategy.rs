@@ -1,0 +1,197 @@
+//! The adapter for deployment strategies.
+
+use super::Plugins;
+use super::bindings::strategy::StrategyPre;
+use super::bindings::strategy::exports::windlass::deployment_strategy::strategy as wit;
+use super::call::{CallError, nonsense};
+use super::planner::problems_from;
+use super::text::{self, MESSAGE_BYTES};
+use crate::domain::plugin::{PluginKind, Problem};
+use crate::domain::rollout::{
+    Action, Instance, InstanceState, Outcome, ReleaseFacts, Situation, StackFacts, Step, Weight,
+};
+use crate::domain::{Id, UnixMs};
+use crate::error::Result;
+
+const MEMORY_BYTES: usize = 64 << 10;
+const ACTIONS: usize = 64;
+const WEIGHTS: usize = 64;
+
+impl Plugins {
+    /// What is wrong with a strategy's parameters, for this stack.
+    pub async fn strategy_validate(
+        &self,
+        name: &str,
+        params_json: &str,
+        stack: &StackFacts,
+    ) -> Result<Vec<Problem>> {
+        let call = "validate";
+        let plugin = self.find(name, PluginKind::DeploymentStrategy, call)?;
+        let (params, stack) = (params_json.to_owned(), stack_to(stack));
+        self.runtime()
+            .call(plugin.callee(), call, move |store, pre| {
+                let strategy = StrategyPre::new(pre.clone())?.instantiate(&mut *store)?;
+                let guest = strategy.windlass_deployment_strategy_strategy();
+                Ok(problems_from(guest.call_validate(store, &params, &stack)?))
+            })
+            .await
+    }
+
+    /// The strategy's next step.
+    pub async fn strategy_decide(&self, name: &str, memory: Vec<u8>, situation: &Situation) -> Result<Step> {
+        let call = "decide";
+        let plugin = self.find(name, PluginKind::DeploymentStrategy, call)?;
+        let situation = situation_to(situation);
+        self.runtime()
+            .call(plugin.callee(), call, move |store, pre| {
+                let strategy = StrategyPre::new(pre.clone())?.instantiate(&mut *store)?;
+                let guest = strategy.windlass_deployment_strategy_strategy();
+                step_from(guest.call_decide(store, &memory, &situation)??)
+            })
+            .await
+    }
+}
+
+/// Points in time before 1970 do not occur; the contract has no way to write them.
+fn ms(at: UnixMs) -> u64 {
+    u64::try_from(at).unwrap_or(0)
+}
+
+fn release_to(release: &ReleaseFacts) -> wit::Release {
+    wit::Release {
+        id: release.id.as_str().to_owned(),
+        image: release.image.clone(),
+        commit: release.commit.clone(),
+        created: ms(release.created),
+        extras: Vec::new(),
+    }
+}
+
+fn stack_to(stack: &StackFacts) -> wit::Stack {
+    let run = &stack.run;
+    let flag = |value: bool| value.to_string();
+    wit::Stack {
+        name: stack.name.clone(),
+        replicas: run.replicas,
+        ports: run
+            .ports
+            .iter()
+            .map(|port| wit::Port { container: port.container, host: port.host })
+            .collect(),
+        volumes: run
+            .volumes
+            .iter()
+            .map(|volume| wit::Volume {
+                name: volume.name.clone(),
+                path: volume.path.clone(),
+                read_only: volume.read_only,
+            })
+            .collect(),
+        health_timeout_ms: ms(stack.health_timeout_ms),
+        rollback_on_failure: stack.rollback_on_failure,
+        extras: vec![("allow-downtime".to_owned(), flag(run.allows_downtime()))],
+    }
+}
+
+fn situation_to(situation: &Situation) -> wit::Situation {
+    wit::Situation {
+        stack: stack_to(&situation.stack),
+        target: release_to(&situation.target),
+        stable: situation.stable.as_ref().map(release_to),
+        params: situation.params.clone(),
+        now: ms(situation.now),
+        started: ms(situation.started),
+        step_started: ms(situation.step_started),
+        fleet: situation.fleet.iter().map(instance_to).collect(),
+        traffic: situation
+            .traffic
+            .iter()
+            .map(|weight| wit::Weight {
+                release: weight.release.as_str().to_owned(),
+                percent: weight.percent,
+            })
+            .collect(),
+        // The router's figures and people's answers get here with the strategies that use them.
+        samples: Vec::new(),
+        approval: None,
+        abort_requested: situation.abort_requested,
+    }
+}
+
+fn instance_to(instance: &Instance) -> wit::Instance {
+    wit::Instance {
+        release: instance.release.as_str().to_owned(),
+        id: instance.id.clone(),
+        state: match instance.state {
+            InstanceState::Starting => wit::InstanceState::Starting,
+            InstanceState::Healthy => wit::InstanceState::Healthy,
+            InstanceState::Unhealthy => wit::InstanceState::Unhealthy,
+            InstanceState::Exited => wit::InstanceState::Exited,
+        },
+        since: ms(instance.since),
+        restarts: instance.restarts,
+        reason: instance.reason.clone(),
+    }
+}
+
+fn step_from(step: wit::Step) -> Result<Step, CallError> {
+    if step.memory.len() > MEMORY_BYTES {
+        return Err(nonsense(format!("a memory of {} bytes (at most {MEMORY_BYTES})", step.memory.len())));
+    }
+    if step.actions.len() > ACTIONS {
+        return Err(nonsense(format!("a step of {} actions (at most {ACTIONS})", step.actions.len())));
+    }
+    if step.progress > 100 {
+        return Err(nonsense(format!("a progress of {} (at most 100)", step.progress)));
+    }
+    Ok(Step {
+        memory: step.memory,
+        label: text::line(&step.label, MESSAGE_BYTES),
+        progress: step.progress,
+        actions: step.actions.into_iter().map(action_from).collect::<Result<_, _>>()?,
+        wake_after: step.wake_after,
+    })
+}
+
+fn action_from(action: wit::Action) -> Result<Action, CallError> {
+    Ok(match action {
+        wit::Action::Scale(scale) => {
+            Action::Scale { release: release_id(scale.release)?, count: scale.count }
+        }
+        wit::Action::Route(weights) => {
+            if weights.len() > WEIGHTS {
+                return Err(nonsense(format!("a route of {} weights (at most {WEIGHTS})", weights.len())));
+            }
+            let weights = weights
+                .into_iter()
+                .map(|weight| Ok(Weight { release: release_id(weight.release)?, percent: weight.percent }))
+                .collect::<Result<_, CallError>>()?;
+            Action::Route { weights }
+        }
+        wit::Action::Drain(release) => Action::Drain { release: release_id(release)? },
+        wit::Action::Probe(release) => Action::Probe { release: release_id(release)? },
+        wit::Action::Ask(prompt) => Action::Ask { prompt: text::line(&prompt, MESSAGE_BYTES) },
+        wit::Action::Finish(outcome) => Action::Finish { outcome: outcome_from(outcome)? },
+        wit::Action::Other(name) => Action::Other { name: text::line(&name, MESSAGE_BYTES) },
+    })
+}
+
+/// An outcome nobody knows cannot end a rollout; as nonsense it takes the stack back to what served.
+fn outcome_from(outcome: wit::Outcome) -> Result<Outcome, CallError> {
+    match outcome {
+        wit::Outcome::Succeeded => Ok(Outcome::Succeeded),
+        wit::Outcome::RolledBack(reason) => Ok(Outcome::RolledBack(text::line(&reason, MESSAGE_BYTES))),
+        wit::Outcome::Failed(reason) => Ok(Outcome::Failed(text::line(&reason, MESSAGE_BYTES))),
+        wit::Outcome::Other(name) => {
+            Err(nonsense(format!("the outcome `{}`, which this host does not know", text::line(&name, 128))))
+        }
+    }
+}
+
+/// Whether the release exists is for the rails to say; here it only has to be a possible id.
+fn release_id(id: String) -> Result<Id, CallError> {
+    if id.is_empty() || id.len() > 128 || id.chars().any(char::is_control) {
+        return Err(nonsense(format!("`{}` as a release", text::line(&id, 128))));
+    }
+    Ok(Id::from_text(id))
+}

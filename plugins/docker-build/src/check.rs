@@ -1,0 +1,111 @@
+//! What can be wrong with a configuration before a commit is known. Pointers name the fields as people write them.
+
+use windlass_sdk::Problem;
+use windlass_sdk::planner::BuildConfig;
+
+pub const BUILD_TYPE: &str = "docker_build";
+
+pub fn problems(config: &BuildConfig) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    if config.build_type != BUILD_TYPE {
+        problems.push(Problem::at(
+            "/buildType",
+            format!("The build type is `{}`, but this planner builds `{BUILD_TYPE}`.", config.build_type),
+        ));
+    }
+    if config.timeout_seconds == 0 {
+        problems.push(Problem::at("/timeout", "The timeout is 0 seconds; it has to be at least 1."));
+    }
+    problems.extend(path_problem("contextPath", config.context_path.as_deref()));
+    problems.extend(path_problem("dockerfilePath", config.dockerfile_path.as_deref()));
+    if config.compose_path.is_some() {
+        problems.push(Problem::at(
+            "/composePath",
+            format!("The build type `{BUILD_TYPE}` takes no compose file; remove `composePath`."),
+        ));
+    }
+    problems.extend(stage_problem(config.target.as_deref()));
+    problems.extend(build_arg_problems(&config.build_args));
+    problems.extend(command_problem("preBuildCommands", "before", &config.pre_build_commands));
+    problems.extend(command_problem("postBuildCommands", "after", &config.post_build_commands));
+    problems
+}
+
+fn path_problem(field: &str, path: Option<&str>) -> Option<Problem> {
+    let path = path?;
+    let complaint = if path.is_empty() {
+        "is empty"
+    } else if path.starts_with('/') {
+        "is absolute"
+    } else if path.starts_with('-') {
+        "begins with `-` and could be taken for an option"
+    } else if path.split('/').any(|part| part == "..") {
+        "has a part `..`"
+    } else if path.contains('\\') {
+        "has a backslash"
+    } else if path.chars().any(char::is_control) {
+        "has a control character"
+    } else {
+        return None;
+    };
+    Some(Problem::at(
+        format!("/{field}"),
+        format!(
+            "`{}` {complaint}; `{field}` has to be a path inside of the repository.",
+            path.escape_debug()
+        ),
+    ))
+}
+
+fn stage_problem(stage: Option<&str>) -> Option<Problem> {
+    let stage = stage?;
+    let mut characters = stage.chars();
+    let good = characters.next().is_some_and(|first| first.is_ascii_alphanumeric())
+        && characters.all(|other| other.is_ascii_alphanumeric() || matches!(other, '-' | '_' | '.'));
+    (!good).then(|| {
+        let message = format!("`{}` cannot be the name of a stage in a Dockerfile.", stage.escape_debug());
+        Problem::at("/target", message)
+    })
+}
+
+fn build_arg_problems(args: &[(String, String)]) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for (at, (name, value)) in args.iter().enumerate() {
+        let shown = name.escape_debug();
+        let mut find = |part: &str, message: String| {
+            problems.push(Problem::at(format!("/buildArgs/{at}/{part}"), message));
+        };
+        if !is_variable_name(name) {
+            find(
+                "name",
+                format!(
+                    "`{shown}` is no name for a build argument: letters, digits and `_`, not beginning with a digit."
+                ),
+            );
+        } else if args[..at].iter().any(|(earlier, _)| earlier == name) {
+            find("name", format!("The build argument `{shown}` is given twice; remove one of the two."));
+        }
+        if value.contains('\0') {
+            find("value", format!("The value of the build argument `{shown}` has a NUL character."));
+        }
+    }
+    problems
+}
+
+fn is_variable_name(name: &str) -> bool {
+    let mut bytes = name.bytes();
+    bytes.next().is_some_and(|first| first.is_ascii_alphabetic() || first == b'_')
+        && bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+fn command_problem(field: &str, when: &str, commands: &[String]) -> Option<Problem> {
+    (!commands.is_empty()).then(|| {
+        Problem::at(
+            format!("/{field}"),
+            format!(
+                "Commands {when} the build are not run for the build type `{BUILD_TYPE}`. \
+                 Put them into the Dockerfile as `RUN` steps and remove `{field}`."
+            ),
+        )
+    })
+}

@@ -1,0 +1,104 @@
+//! Constructors of [`Manifest`] and its parts.
+
+use crate::{CredentialSlot, Manifest, Permission, WebhookContract, WebhookScheme};
+
+impl Manifest {
+    /// The manifest of a plugin without settings, credentials and webhooks. `kinds` is filled in by the export macro.
+    pub fn new(name: &str, version: &str, summary: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            version: version.to_owned(),
+            summary: summary.to_owned(),
+            kinds: Vec::new(),
+            settings_schema: "{}".to_owned(),
+            credentials: Vec::new(),
+            permissions: Vec::new(),
+            webhooks: None,
+            extras: Vec::new(),
+        }
+    }
+
+    /// JSON Schema 2020-12 of the settings or parameters; see [`crate::params::schema`].
+    #[must_use]
+    pub fn settings_schema(mut self, schema: impl Into<String>) -> Self {
+        self.settings_schema = schema.into();
+        self
+    }
+
+    /// A place for a secret, with how the host injects it: `bearer`, `basic`, `header:<name>` or `query:<name>`.
+    #[must_use]
+    pub fn credential(mut self, name: &str, summary: &str, injection: &str, required: bool) -> Self {
+        self.credentials.push(CredentialSlot {
+            name: name.to_owned(),
+            summary: summary.to_owned(),
+            injection: injection.to_owned(),
+            required,
+        });
+        self
+    }
+
+    /// A request that the plugin wants to be allowed to send.
+    #[must_use]
+    pub fn permission(mut self, methods: &[&str], path: &str, reason: &str) -> Self {
+        self.permissions.push(Permission {
+            methods: owned(methods),
+            path: path.to_owned(),
+            reason: reason.to_owned(),
+        });
+        self
+    }
+
+    /// How deliveries of this vendor look from outside.
+    #[must_use]
+    pub fn webhooks(mut self, contract: WebhookContract) -> Self {
+        self.webhooks = Some(contract);
+        self
+    }
+
+    /// Adds a name and a value to `extras`.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.extras.push((name.to_owned(), value.into()));
+        self
+    }
+
+    pub(crate) fn of_kind(mut self, kind: &str) -> Self {
+        self.kinds = vec![kind.to_owned()];
+        self
+    }
+}
+
+impl WebhookContract {
+    /// Schemes in order of strength, the headers that may carry the delivery's id, and those with the event's name.
+    pub fn new(schemes: Vec<WebhookScheme>, delivery_headers: &[&str], event_headers: &[&str]) -> Self {
+        Self { schemes, delivery_headers: owned(delivery_headers), event_headers: owned(event_headers) }
+    }
+}
+
+impl WebhookScheme {
+    /// The header carries HMAC-SHA256 of the raw body in hexadecimal, after `prefix`.
+    pub fn hmac_sha256_hex(header: &str, prefix: &str) -> Self {
+        Self::of("hmac-sha256", header, prefix, "hex", "{body}")
+    }
+
+    /// The header carries the secret itself, after `prefix`.
+    pub fn shared_token(header: &str, prefix: &str) -> Self {
+        Self::of("shared-token", header, prefix, "plain", "")
+    }
+
+    fn of(algorithm: &str, header: &str, prefix: &str, encoding: &str, signed: &str) -> Self {
+        Self {
+            name: algorithm.to_owned(),
+            algorithm: algorithm.to_owned(),
+            header: header.to_owned(),
+            prefix: prefix.to_owned(),
+            encoding: encoding.to_owned(),
+            signed: signed.to_owned(),
+            extras: Vec::new(),
+        }
+    }
+}
+
+fn owned(words: &[&str]) -> Vec<String> {
+    words.iter().map(|&word| word.to_owned()).collect()
+}

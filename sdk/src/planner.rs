@@ -1,0 +1,94 @@
+//! Build planners: a commit → the steps that make an image of it. The host executes the steps.
+//!
+//! ```
+//! use windlass_sdk::planner::{BuildConfig, BuildStep, Context, DockerBuild, Planner};
+//! use windlass_sdk::{Failure, Manifest, Problem};
+//!
+//! struct Plain;
+//!
+//! impl Planner for Plain {
+//!     fn describe() -> Manifest {
+//!         Manifest::new("plain", "0.1.0", "Builds the Dockerfile at the root, whatever the configuration says")
+//!     }
+//!
+//!     fn validate(_config: &BuildConfig) -> Vec<Problem> {
+//!         Vec::new()
+//!     }
+//!
+//!     fn plan(context: Context) -> Result<Vec<BuildStep>, Failure> {
+//!         if !context.files.iter().any(|file| file == "Dockerfile") {
+//!             return Err(Failure::permanent("file-missing", "The repository has no `Dockerfile` at its root."));
+//!         }
+//!         let tag = format!("{}:{}", context.stack, &context.commit[..7]);
+//!         Ok(vec![BuildStep::DockerBuild(DockerBuild::new(".", "Dockerfile", tag))])
+//!     }
+//! }
+//!
+//! windlass_sdk::export_planner!(Plain);
+//! ```
+
+use std::marker::PhantomData;
+
+use crate::bindings::base::exports::windlass::plugin::manifest::Guest as ManifestGuest;
+use crate::bindings::planner::exports::windlass::build_planner::planner as wit;
+use crate::{Failure, Manifest, Problem};
+
+pub use wit::{BuildConfig, BuildStep, Context, DockerBuild, ImageTag};
+
+/// A build planner. Export it with [`crate::export_planner!`].
+pub trait Planner {
+    /// What the plugin says about itself. Must not depend on anything.
+    fn describe() -> Manifest;
+
+    /// Says what is wrong with a configuration before anything runs. An empty list is good. Pure.
+    fn validate(config: &BuildConfig) -> Vec<Problem>;
+
+    /// The steps for one commit. Pure.
+    ///
+    /// # Errors
+    /// `permanent` if the repository cannot be built this way, with a message that names the missing file.
+    fn plan(context: Context) -> Result<Vec<BuildStep>, Failure>;
+}
+
+impl DockerBuild {
+    /// Builds one image without build arguments and labels.
+    pub fn new(context_path: &str, dockerfile_path: &str, tag: impl Into<String>) -> Self {
+        Self {
+            context_path: context_path.to_owned(),
+            dockerfile_path: dockerfile_path.to_owned(),
+            target: None,
+            build_args: Vec::new(),
+            labels: Vec::new(),
+            tags: vec![tag.into()],
+            extras: Vec::new(),
+        }
+    }
+}
+
+/// Makes a [`Planner`] a component.
+#[doc(hidden)]
+pub struct Component<T>(PhantomData<T>);
+
+impl<T: Planner> ManifestGuest for Component<T> {
+    fn describe() -> Manifest {
+        T::describe().of_kind("build-planner")
+    }
+}
+
+impl<T: Planner> wit::Guest for Component<T> {
+    fn validate(config: BuildConfig) -> Vec<Problem> {
+        T::validate(&config)
+    }
+
+    fn plan(context: Context) -> Result<Vec<BuildStep>, Failure> {
+        T::plan(context)
+    }
+}
+
+/// Exports a type that implements [`planner::Planner`](crate::planner::Planner) as the component's only plugin.
+#[macro_export]
+macro_rules! export_planner {
+    ($plugin:ty) => {
+        $crate::__export!(planner, $plugin, $crate::planner::Planner);
+    };
+}
