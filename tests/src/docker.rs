@@ -97,3 +97,54 @@ pub async fn eventually(seconds: u64, what: &str, mut ask: impl AsyncFnMut() -> 
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
+
+/// A real registry that asks for a log-in, on a free loopback port; engines trust loopback registries without TLS.
+pub struct Registry {
+    child: std::process::Child,
+    pub address: String,
+    _folder: TempDir,
+}
+
+impl Registry {
+    /// Of any user named `ada`.
+    pub const PASSWORD: &str = "registry-pass";
+
+    /// None where no `docker-registry` is installed.
+    pub fn start() -> Option<Self> {
+        let paths = std::env::var_os("PATH")?;
+        let binary = std::env::split_paths(&paths)
+            .map(|path| path.join("docker-registry"))
+            .find(|path| path.exists())?;
+        let folder = tempfile::tempdir().unwrap();
+        let users = folder.path().join("users");
+        // bcrypt of the password above, at the lowest cost.
+        fs::write(&users, "ada:$2b$05$abcdefghijklmnopqrstuuPjvWZA9Te8qmmwSCy0c40HUw16Nv/I6\n").unwrap();
+        let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let config = folder.path().join("config.yml");
+        fs::write(&config, "version: 0.1\nstorage:\n  filesystem: {}\nauth:\n  htpasswd: {}\n").unwrap();
+        let child = Command::new(binary)
+            .arg("serve")
+            .arg(&config)
+            .env("REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY", folder.path().join("data"))
+            .env("REGISTRY_HTTP_ADDR", &address)
+            .env("REGISTRY_AUTH_HTPASSWD_REALM", "test")
+            .env("REGISTRY_AUTH_HTPASSWD_PATH", &users)
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while std::net::TcpStream::connect(&address).is_err() {
+            assert!(Instant::now() < deadline, "the registry does not start");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Some(Self { child, address, _folder: folder })
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

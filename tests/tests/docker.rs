@@ -13,7 +13,7 @@ use windlass::{
     domain::{
         Id,
         health::{HealthCheck, Probe},
-        stack::{Port, RunSpec, Variable, Volume},
+        stack::{Port, RunSpec, Volume},
     },
     error::Error,
 };
@@ -58,7 +58,7 @@ fn spec(engine: &TestEngine, name: &str, image: &BuiltImage) -> LaunchSpec {
         config_hash: "c0ffee".into(),
         published: false,
         run: RunSpec::default(),
-        extra_env: Vec::new(),
+        environment: Vec::new(),
     }
 }
 
@@ -110,11 +110,11 @@ async fn launching_twice_launches_once_and_the_container_is_as_ordered() {
     let image = image(&engine, WEB).await;
     let mut spec = spec(&engine, "web", &image);
     spec.run.ports = vec![port(8080, None)];
-    spec.run.environment = vec![
-        Variable { name: "GREETING".into(), value: "from the stack".into() },
-        Variable { name: "PLAIN".into(), value: "a=b c".into() },
+    spec.environment = vec![
+        ("GREETING".into(), "hello".into()),
+        ("PLAIN".into(), "a=b c".into()),
+        ("GREETING".into(), "last".into()),
     ];
-    spec.extra_env = vec![("GREETING".into(), "from a secret".into())];
     spec.run.volumes = vec![Volume { name: engine.named("data"), path: "/data".into(), read_only: true }];
 
     let began = Instant::now();
@@ -143,7 +143,7 @@ async fn launching_twice_launches_once_and_the_container_is_as_ordered() {
     let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
     let shown = &shown[0];
     let env = shown["Config"]["Env"].to_string();
-    assert!(env.contains("GREETING=from a secret") && !env.contains("from the stack"), "{env}");
+    assert!(env.contains("GREETING=last") && !env.contains("hello"), "{env}");
     assert!(env.contains("PLAIN=a=b c"), "{env}");
     assert_eq!(shown["HostConfig"]["SecurityOpt"][0], "no-new-privileges:true");
     assert_eq!(shown["HostConfig"]["RestartPolicy"]["Name"], "unless-stopped");

@@ -12,11 +12,11 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 use windlass::{
-    docker::{BuildRequest, BuiltImage, LogLine},
+    docker::{BuildRequest, BuiltImage, LogLine, RegistryLogin},
     domain::build_config::BuildArg,
     error::{Error, Result},
 };
-use windlass_tests::docker::{BUSYBOX, TestEngine, eventually, unique};
+use windlass_tests::docker::{BUSYBOX, Registry, TestEngine, eventually, unique};
 
 fn request(engine: &TestEngine, root: &Path) -> BuildRequest {
     BuildRequest {
@@ -268,4 +268,75 @@ async fn a_dockerfile_may_lie_beside_its_context() {
         let (outcome, said) = build(&engine, wanted).await;
         assert!(outcome.is_ok(), "{dockerfile}: {outcome:?}\n{said}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_classic_builder_works_and_stops_too() {
+    let mut engine = TestEngine::start().await;
+    engine.docker = engine.docker.clone().with_classic_builder();
+    let root = engine.context(&format!("{BUSYBOX}RUN echo classic\n"));
+    let (image, said) = build(&engine, request(&engine, &root)).await;
+    let image = image.unwrap_or_else(|error| panic!("{error}\n{said}"));
+    assert!(said.contains("the classic builder") && said.lines().any(|line| line == "classic"), "{said}");
+    assert_eq!(engine.docker.image_inspect(&image.tag).await.unwrap().digest, image.digest);
+
+    fs::write(root.join("Dockerfile"), format!("{BUSYBOX}RUN exit 3\n")).unwrap();
+    let (outcome, _) = build(&engine, request(&engine, &root)).await;
+    let error = outcome.unwrap_err();
+    assert!(matches!(error, Error::Failed(_)) && error.to_string().contains("RUN exit 3"), "{error}");
+
+    let sleep = format!("busybox sleep {}", 97_000 + std::process::id() % 1000);
+    fs::write(root.join("Dockerfile"), format!("{BUSYBOX}RUN /bin/{sleep}\n")).unwrap();
+    let cancel = CancellationToken::new();
+    let (outcome, ()) = tokio::join!(engine.docker.build(request(&engine, &root), |_| (), &cancel), async {
+        eventually(30, "the step runs", async || runs(&sleep)).await;
+        cancel.cancel();
+    });
+    assert!(matches!(outcome, Err(Error::Cancelled(_))), "{outcome:?}");
+    eventually(15, "the step's process is gone", async || !runs(&sleep)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn images_go_to_a_registry_and_come_back_and_refusals_are_told() {
+    let Some(registry) = Registry::start() else {
+        println!("skipped: no docker-registry is installed");
+        return;
+    };
+    let engine = TestEngine::start().await;
+    let root = engine.context(BUSYBOX);
+    let tag = format!("{}/{}:v1", registry.address, engine.named("image"));
+    let wanted = BuildRequest { tags: vec![tag.clone()], ..request(&engine, &root) };
+    let image = build(&engine, wanted).await.0.unwrap();
+    let login = |password: &str| {
+        [RegistryLogin {
+            registry: registry.address.clone(),
+            username: "ada".into(),
+            password: password.into(),
+        }]
+    };
+    let good = login(Registry::PASSWORD);
+    let never = CancellationToken::new();
+    for bad in [&login("wr0ng-passw0rd")[..], &[]] {
+        let error = engine.docker.push(&tag, bad, |_| (), &never).await.unwrap_err();
+        assert!(matches!(error, Error::Failed(_)), "{error:?}");
+        assert!(error.to_string().contains(&tag) && !error.to_string().contains("passw0rd"), "{error}");
+    }
+    let mut said = Vec::new();
+    engine.docker.push(&tag, &good, |line| said.push(line.text), &never).await.unwrap();
+    assert!(said.iter().any(|line| line.contains("digest: sha256:")), "{said:?}");
+    engine.docker.remove_image(&tag).await.unwrap();
+    assert!(!engine.docker.image_exists(&tag).await.unwrap());
+    engine.docker.pull(&tag, &good, |_| (), &never).await.unwrap();
+    assert_eq!(engine.docker.image_inspect(&tag).await.unwrap().digest, image.digest);
+    let missing = format!("{}/nothing:v1", registry.address);
+    let error = engine.docker.pull(&missing, &good, |_| (), &never).await.unwrap_err();
+    assert!(matches!(error, Error::Failed(_)) && error.to_string().contains("/nothing:v1"), "{error}");
+    engine.docker.remove_image(&tag).await.unwrap();
+
+    // A build brings its base image along, with the same log-in.
+    fs::write(root.join("Dockerfile"), format!("FROM {tag}\nCOPY Dockerfile /\n")).unwrap();
+    let wanted = BuildRequest { logins: good.to_vec(), ..request(&engine, &root) };
+    let (outcome, said) = build(&engine, wanted).await;
+    assert!(outcome.is_ok(), "{outcome:?}\n{said}");
+    engine.docker.remove_image(&tag).await.unwrap();
 }

@@ -331,6 +331,50 @@ async fn a_mirror_that_a_killed_process_left_broken_heals() {
     }
 }
 
+/// The process that is killed: fetches until then. Started by the test below, with where and what in its environment.
+#[tokio::test]
+#[ignore = "it is the other process of a_fetch_killed_at_any_moment_is_survived"]
+async fn fetch_until_killed() {
+    let (root, url) =
+        (std::env::var("WINDLASS_TEST_ROOT").unwrap(), std::env::var("WINDLASS_TEST_URL").unwrap());
+    let git = Git::open(root.into()).unwrap();
+    let outcome = git.fetch(&open_access(url), &CancellationToken::new(), Arc::new(|_| ())).await;
+    outcome.unwrap();
+    std::thread::sleep(Duration::from_secs(60));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fetch_killed_at_any_moment_is_survived() {
+    let folder = tempfile::tempdir().unwrap();
+    let repo = TestRepo::create(&folder.path().join("app.git"));
+    let daemon = GitDaemon::start(folder.path());
+    let rig = Rig::new();
+    let access = open_access(daemon.url("app"));
+    let root = rig.folder.path().join("git");
+    for round in 0..20_u64 {
+        let names: Vec<String> = (0..300).map(|n| format!("{round}/{n}.txt")).collect();
+        let text = format!("round {round}\n").repeat(200);
+        let files: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), text.as_str())).collect();
+        let pushed = repo.commit("main", &files, "more");
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "fetch_until_killed", "--ignored"])
+            .env("WINDLASS_TEST_ROOT", &root)
+            .env("WINDLASS_TEST_URL", &access.url)
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        // From before the first byte until after the last one.
+        std::thread::sleep(Duration::from_millis(5 + round * 4));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let git = Git::open(root.clone()).unwrap();
+        git.fetch(&access, &CancellationToken::new(), rig.log()).await.unwrap();
+        assert_eq!(git.resolve(&access.id, "main").await.unwrap().sha, pushed, "round {round}");
+        windlass_tests::git_server::git(&rig.mirror(&access), &["fsck", "--no-dangling"]);
+    }
+    assert!(!rig.said().contains("cloning it anew"), "repairing is enough: {}", rig.said());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn checkouts_of_dead_processes_go_and_those_of_living_ones_stay() {
     let server = GitServer::start().await;

@@ -61,6 +61,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 #[derive(Clone)]
 pub struct Docker {
     inner: Arc<Inner>,
+    classic: bool,
 }
 
 struct Inner {
@@ -109,7 +110,13 @@ impl Docker {
             ));
         }
         let inner = Inner { host, server: server.to_string(), session: RwLock::new(None) };
-        Ok(Self { inner: Arc::new(inner) })
+        Ok(Self { inner: Arc::new(inner), classic: false })
+    }
+
+    /// Builds with the classic builder even where the engine has BuildKit.
+    #[must_use]
+    pub fn with_classic_builder(self) -> Self {
+        Self { classic: true, ..self }
     }
 
     /// The engine's address.
