@@ -343,6 +343,25 @@ async fn fetch_until_killed() {
     std::thread::sleep(Duration::from_secs(60));
 }
 
+/// Some 20 kB that do not compress well, other ones for each seed.
+fn noise(seed: u64) -> String {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let next = |_| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        format!("{state:016x}")
+    };
+    (0..1250).map(next).collect()
+}
+
+/// Whether somebody was in the middle of writing this mirror.
+fn is_cut_short(mirror: &Path) -> bool {
+    let packs = std::fs::read_dir(mirror.join("objects/pack")).into_iter().flatten().flatten();
+    packs.map(|one| one.file_name()).any(|name| !name.to_string_lossy().starts_with("pack-"))
+        || mirror.join("refs/heads/main.lock").exists()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fetch_killed_at_any_moment_is_survived() {
     let folder = tempfile::tempdir().unwrap();
@@ -351,10 +370,12 @@ async fn a_fetch_killed_at_any_moment_is_survived() {
     let rig = Rig::new();
     let access = open_access(daemon.url("app"));
     let root = rig.folder.path().join("git");
-    for round in 0..20_u64 {
-        let names: Vec<String> = (0..300).map(|n| format!("{round}/{n}.txt")).collect();
-        let text = format!("round {round}\n").repeat(200);
-        let files: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), text.as_str())).collect();
+    let mut cut_short = 0;
+    for round in 0..10_u64 {
+        let names: Vec<String> = (0..150).map(|n| format!("{round}/{n}.txt")).collect();
+        let texts: Vec<String> = (0..150).map(|n| noise(round * 150 + n)).collect();
+        let files: Vec<(&str, &str)> =
+            names.iter().zip(&texts).map(|(name, text)| (name.as_str(), text.as_str())).collect();
         let pushed = repo.commit("main", &files, "more");
         let mut child = std::process::Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "fetch_until_killed", "--ignored"])
@@ -363,15 +384,23 @@ async fn a_fetch_killed_at_any_moment_is_survived() {
             .stdout(std::process::Stdio::null())
             .spawn()
             .unwrap();
-        // From before the first byte until after the last one.
-        std::thread::sleep(Duration::from_millis(5 + round * 4));
+        // Once it writes, it may go on for some milliseconds: from the first bytes until after the last ones.
+        let mirror = rig.mirror(&access);
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !is_cut_short(&mirror) && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_micros(200));
+        }
+        std::thread::sleep(Duration::from_millis(round * 6));
         child.kill().unwrap();
         child.wait().unwrap();
+        cut_short += usize::from(is_cut_short(&mirror));
         let git = Git::open(root.clone()).unwrap();
         git.fetch(&access, &CancellationToken::new(), rig.log()).await.unwrap();
         assert_eq!(git.resolve(&access.id, "main").await.unwrap().sha, pushed, "round {round}");
         windlass_tests::git_server::git(&rig.mirror(&access), &["fsck", "--no-dangling"]);
     }
+    println!("{cut_short} of 10 fetches were killed while they wrote");
+    assert!(cut_short >= 5, "the test has to hit: {cut_short}");
     assert!(!rig.said().contains("cloning it anew"), "repairing is enough: {}", rig.said());
 }
 

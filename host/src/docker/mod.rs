@@ -3,6 +3,7 @@
 //! [`Docker`] is usable before an engine is: the first call connects, negotiates the API version and looks what the
 //! engine can do; a call that finds the engine gone answers `Unavailable`, and the next one connects anew.
 
+mod archive;
 mod build;
 mod cancel;
 mod container;
