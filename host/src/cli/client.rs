@@ -84,7 +84,7 @@ impl Client {
     /// All pages of a list as if they were one.
     pub async fn list(&self, path: &[&str]) -> Outcome<Value> {
         let mut items = Vec::new();
-        let mut before = None;
+        let mut before: Option<String> = None;
         loop {
             let mut query = vec![("limit", PAGE)];
             if let Some(before) = &before {

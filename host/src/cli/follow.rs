@@ -49,8 +49,9 @@ pub async fn follow(session: &Session, first: Value, args: &WaitArgs) -> Outcome
         if !args.follow {
             return state.await;
         }
-        let path = number.to_string();
-        let lines = log_lines(session, &["deployments", &path, "logs"], |line| display.log_line(line));
+        let number = number.to_string();
+        let path = ["deployments", number.as_str(), "logs"];
+        let lines = log_lines(session, &path, |line| display.log_line(line));
         // The log ends when the deployment does. A log that cannot be read is a pity and no reason not to wait.
         let (state, lines) = tokio::join!(state, lines);
         if let Err(failure) = lines {
