@@ -1,0 +1,2 @@
+//! TEMP
+pub fn router() -> axum::Router<crate::app::App> { axum::Router::new() }
