@@ -49,9 +49,9 @@ pub async fn follow(session: &Session, first: Value, args: &WaitArgs) -> Outcome
         if !args.follow {
             return state.await;
         }
-        let number = number.to_string();
-        let path = ["deployments", number.as_str(), "logs"];
-        let lines = log_lines(session, &path, |line| display.log_line(line));
+        let path = number.to_string();
+        let place = ["deployments", &path, "logs"];
+        let lines = log_lines(session, &place, |line| display.log_line(line));
         // The log ends when the deployment does. A log that cannot be read is a pity and no reason not to wait.
         let (state, lines) = tokio::join!(state, lines);
         if let Err(failure) = lines {
@@ -87,7 +87,9 @@ pub fn outcome(status: DeploymentStatus) -> u8 {
 }
 
 fn goes_on(number: i64) -> String {
-    format!("It goes on: watch it with `windlass status {number} -w`, stop it with `windlass cancel {number}`.")
+    format!(
+        "It goes on: watch it with `windlass status {number} -w`, stop it with `windlass cancel {number}`."
+    )
 }
 
 async fn watch(session: &Session, display: &Display<'_>, first: Value) -> Outcome<Deployment> {
@@ -131,7 +133,9 @@ pub async fn log_lines(session: &Session, path: &[&str], show: impl Fn(&str)) ->
                 end = event.data;
                 return ControlFlow::Break(());
             }
-            "error" => session.out.note(&format!("The log cannot be read right now: {}", text::clean(&event.data))),
+            "error" => {
+                session.out.note(&format!("The log cannot be read right now: {}", text::clean(&event.data)))
+            }
             _ => show(&event.data),
         }
         if session.out.is_closed() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -145,11 +149,14 @@ fn verdict(out: &Output, deployment: &Deployment) {
     if out.is_json() {
         return;
     }
-    let after = deployment.duration.map_or(String::new(), |duration| format!(" after {}", text::seconds(duration)));
+    let after =
+        deployment.duration.map_or(String::new(), |duration| format!(" after {}", text::seconds(duration)));
     let word = out.paint(status_tone(deployment.status), status_word(deployment.status));
     let subject = format!("Deployment {} {word}{after}", deployment.seq);
     if deployment.status == DeploymentStatus::Successful {
-        let pause = deployment.pause_ms.map_or(String::new(), |ms| format!("; the hand-over paused traffic for {ms} ms"));
+        let pause = deployment
+            .pause_ms
+            .map_or(String::new(), |ms| format!("; the hand-over paused traffic for {ms} ms"));
         out.line(&format!("{subject}{pause}."));
         return;
     }
@@ -194,7 +201,9 @@ impl<'a> Display<'a> {
                 bar.set_message(label);
                 return;
             }
-            Mode::Lines => format!("{:>3} %  {:<10}  {label}", deployment.progress, status_word(deployment.status)),
+            Mode::Lines => {
+                format!("{:>3} %  {:<10}  {label}", deployment.progress, status_word(deployment.status))
+            }
             Mode::Json => value.to_string(),
         };
         if self.shown.replace(text.clone()) != text {
