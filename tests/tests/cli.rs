@@ -258,7 +258,7 @@ fn a_live_log_goes_on_where_the_connection_broke() {
         _ => stream("id: 0:19\ndata: \u{1b}[2Jthird\n\nevent: end\ndata: successful\n\n"),
     });
     let run = run(command(&server.url, TOKEN, &["logs", "7", "-f"])).expect(0);
-    assert_eq!(run.out, "first\nsecond\n[2Jthird\n");
+    assert_eq!(run.out, "first\nsecond\nthird\n");
     let resumed: Vec<Option<String>> = server.requests.lock().unwrap()[1..]
         .iter()
         .map(|request| request.headers.get("last-event-id").cloned())
