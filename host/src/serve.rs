@@ -33,7 +33,11 @@ pub async fn serve(file: Option<&Path>) -> Result<()> {
         ))
     })?;
     let bound = listener.local_addr().map_err(Error::internal)?;
-    let app = App::open(Config { server: crate::config::Server { listen: bound, ..config.server.clone() }, ..config }).await?;
+    let app = App::open(Config {
+        server: crate::config::Server { listen: bound, ..config.server.clone() },
+        ..config
+    })
+    .await?;
     let configured = std::env::var("WINDLASS_ADMIN_TOKEN").ok().filter(|token| !token.is_empty());
     let fresh = token::token_bootstrap(&app, configured.as_deref()).await?;
     announce(bound, fresh.as_deref());
@@ -42,7 +46,8 @@ pub async fn serve(file: Option<&Path>) -> Result<()> {
     let stop = CancellationToken::new();
     let queue = start_queue(&app);
     let sweeper = tokio::spawn(sweep(app.clone(), stop.clone()));
-    let server = axum::serve(listener, router(app.clone())).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let server =
+        axum::serve(listener, router(app.clone())).with_graceful_shutdown(stop.clone().cancelled_owned());
     let server = tokio::spawn(server.into_future());
     wait_for_signal().await?;
     tracing::info!("[@server:http] stopping");
@@ -56,10 +61,7 @@ pub async fn serve(file: Option<&Path>) -> Result<()> {
 }
 
 fn router(app: App) -> Router {
-    api::router()
-        .merge(web::router())
-        .layer(axum::middleware::map_response(no_sniff))
-        .with_state(app)
+    api::router().merge(web::router()).layer(axum::middleware::map_response(no_sniff)).with_state(app)
 }
 
 async fn no_sniff(mut response: Response) -> Response {
@@ -117,8 +119,9 @@ async fn wait_for_signal() -> Result<()> {
 
 fn start_log(config: &Config) -> Result<()> {
     use tracing_subscriber::EnvFilter;
-    let filter = EnvFilter::try_new(&config.log.level)
-        .map_err(|error| Error::invalid("log.level", format!("log.level (WINDLASS_LOG) is not understood: {error}")))?;
+    let filter = EnvFilter::try_new(&config.log.level).map_err(|error| {
+        Error::invalid("log.level", format!("log.level (WINDLASS_LOG) is not understood: {error}"))
+    })?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let result = match config.log.format {
         LogFormat::Json => builder.json().try_init(),

@@ -2,5 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
 
+pub mod database;
 pub mod guests;
+pub mod postgres;
+pub mod sample;
 pub mod server;

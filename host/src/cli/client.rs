@@ -102,7 +102,12 @@ impl Client {
     }
 
     /// A response to be read while it arrives; refusals have been dealt with.
-    pub async fn stream(&self, path: &[&str], accept: &'static str, last_id: Option<&str>) -> Outcome<Response> {
+    pub async fn stream(
+        &self,
+        path: &[&str],
+        accept: &'static str,
+        last_id: Option<&str>,
+    ) -> Outcome<Response> {
         let mut request = self.request(Method::GET, self.api(path, &[])?).header(ACCEPT, accept);
         if let Some(id) = last_id {
             request = request.header("Last-Event-ID", id);
@@ -186,9 +191,15 @@ impl Client {
         };
         if status == StatusCode::UNAUTHORIZED {
             let (what, advice) = if self.token.is_some() {
-                ("refuses the token", "It may be revoked, expired, or belong to another server. Pass another one with --token or WINDLASS_TOKEN.")
+                (
+                    "refuses the token",
+                    "It may be revoked, expired, or belong to another server. Pass another one with --token or WINDLASS_TOKEN.",
+                )
             } else {
-                ("wants a token and none was given", "Set WINDLASS_TOKEN or pass --token; the server printed one at its first start.")
+                (
+                    "wants a token and none was given",
+                    "Set WINDLASS_TOKEN or pass --token; the server printed one at its first start.",
+                )
             };
             return Failure {
                 kind: Kind::Unauthenticated,
@@ -203,9 +214,12 @@ impl Client {
         let field = envelope.and_then(|value| value.get("field")).and_then(Value::as_str).unwrap_or("");
         // Many messages name their field already.
         let last = field.rsplit('.').next().unwrap_or(field);
-        let place = if field.is_empty() || message.contains(last) { String::new() } else { format!("{field}: ") };
+        let place =
+            if field.is_empty() || message.contains(last) { String::new() } else { format!("{field}: ") };
         let advice = match status {
-            StatusCode::SERVICE_UNAVAILABLE => "Try again in a moment; `windlass doctor` looks for the cause.",
+            StatusCode::SERVICE_UNAVAILABLE => {
+                "Try again in a moment; `windlass doctor` looks for the cause."
+            }
             StatusCode::INTERNAL_SERVER_ERROR => "The server's log has the details.",
             _ => "",
         };
@@ -231,7 +245,10 @@ impl Client {
     fn stranger(&self, status: u16) -> Failure {
         Failure {
             kind: Kind::Unreachable,
-            what: format!("What answers at {} is no Windlass server, or another version (HTTP {status}).", self.server()),
+            what: format!(
+                "What answers at {} is no Windlass server, or another version (HTTP {status}).",
+                self.server()
+            ),
             advice: "Pass the server's address with --server or WINDLASS_SERVER.".into(),
         }
     }
@@ -253,8 +270,14 @@ fn base_url(server: &str) -> Outcome<Url> {
     if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
         return Err(wrong());
     }
-    if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
-        return Err(wrong().advise("Leave out everything but host, port and path; pass a token with --token or WINDLASS_TOKEN."));
+    if !url.username().is_empty()
+        || url.password().is_some()
+        || url.query().is_some()
+        || url.fragment().is_some()
+    {
+        return Err(wrong().advise(
+            "Leave out everything but host, port and path; pass a token with --token or WINDLASS_TOKEN.",
+        ));
     }
     Ok(url)
 }
@@ -264,7 +287,8 @@ fn extend(url: &mut Url, path: &[&str]) -> Outcome<()> {
     if let Some(odd) = path.iter().find(|part| matches!(**part, "" | "." | "..")) {
         return Err(Failure::usage(format!("`{odd}` is not a name, a number or an id.")));
     }
-    let mut segments = url.path_segments_mut().map_err(|()| Failure::usage("The server's address has no path."))?;
+    let mut segments =
+        url.path_segments_mut().map_err(|()| Failure::usage("The server's address has no path."))?;
     segments.pop_if_empty().extend(path);
     Ok(())
 }
@@ -326,7 +350,10 @@ mod tests {
             let envelope = json!({ "success": false, "error": message, "code": "invalid", "field": field });
             client.refusal(StatusCode::UNPROCESSABLE_ENTITY, Some(&envelope)).what
         };
-        assert_eq!(said("a port has to be between 1 and 65535", "run.ports"), "run.ports: a port has to be between 1 and 65535.");
+        assert_eq!(
+            said("a port has to be between 1 and 65535", "run.ports"),
+            "run.ports: a port has to be between 1 and 65535."
+        );
         assert_eq!(said("replicas has to be 1", "run.replicas"), "replicas has to be 1.");
     }
 }

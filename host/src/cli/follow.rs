@@ -86,7 +86,9 @@ pub fn outcome(status: DeploymentStatus) -> u8 {
 }
 
 fn goes_on(number: i64) -> String {
-    format!("It goes on: watch it with `windlass status {number} -w`, stop it with `windlass cancel {number}`.")
+    format!(
+        "It goes on: watch it with `windlass status {number} -w`, stop it with `windlass cancel {number}`."
+    )
 }
 
 async fn watch(session: &Session, display: &Display<'_>, first: Value) -> Outcome<Deployment> {
@@ -130,7 +132,9 @@ pub async fn log_lines(session: &Session, path: &[&str], show: impl Fn(&str)) ->
                 end = event.data;
                 return ControlFlow::Break(());
             }
-            "error" => session.out.note(&format!("The log cannot be read right now: {}", text::clean(&event.data))),
+            "error" => {
+                session.out.note(&format!("The log cannot be read right now: {}", text::clean(&event.data)))
+            }
             _ => show(&event.data),
         }
         if session.out.is_closed() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -144,11 +148,14 @@ fn verdict(out: &Output, deployment: &Deployment) {
     if out.is_json() {
         return;
     }
-    let after = deployment.duration.map_or(String::new(), |duration| format!(" after {}", text::seconds(duration)));
+    let after =
+        deployment.duration.map_or(String::new(), |duration| format!(" after {}", text::seconds(duration)));
     let word = out.paint(status_tone(deployment.status), status_word(deployment.status));
     let subject = format!("Deployment {} {word}{after}", deployment.seq);
     if deployment.status == DeploymentStatus::Successful {
-        let pause = deployment.pause_ms.map_or(String::new(), |ms| format!("; the hand-over paused traffic for {ms} ms"));
+        let pause = deployment
+            .pause_ms
+            .map_or(String::new(), |ms| format!("; the hand-over paused traffic for {ms} ms"));
         out.line(&format!("{subject}{pause}."));
         return;
     }
@@ -193,7 +200,9 @@ impl<'a> Display<'a> {
                 bar.set_message(label);
                 return;
             }
-            Mode::Lines => format!("{:>3} %  {:<10}  {label}", deployment.progress, status_word(deployment.status)),
+            Mode::Lines => {
+                format!("{:>3} %  {:<10}  {label}", deployment.progress, status_word(deployment.status))
+            }
             Mode::Json => value.to_string(),
         };
         if self.shown.replace(text.clone()) != text {

@@ -32,7 +32,11 @@ use output::{Format, Output};
 
 /// Self-hosted CI/CD and deployment server: a git push becomes a healthy deployment.
 #[derive(Debug, Parser)]
-#[command(name = "windlass", version, arg_required_else_help = true, after_help = "\
+#[command(
+    name = "windlass",
+    version,
+    arg_required_else_help = true,
+    after_help = "\
 First steps:
   windlass serve                       start a server; it prints its address and the first token
   export WINDLASS_TOKEN=…              what every other command shows the server
@@ -45,7 +49,8 @@ Exit codes:
   2  the command line makes no sense
   3  the deployment was cancelled
   4  the deployment has not ended within --timeout
-  5  the server cannot be reached, or refuses the token")]
+  5  the server cannot be reached, or refuses the token"
+)]
 pub struct Cli {
     #[command(flatten)]
     pub global: GlobalArgs,
@@ -57,7 +62,13 @@ pub struct Cli {
 #[command(next_help_heading = "Global options")]
 pub struct GlobalArgs {
     /// Address of the server.
-    #[arg(long, global = true, value_name = "URL", env = "WINDLASS_SERVER", default_value = "http://127.0.0.1:8080")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "WINDLASS_SERVER",
+        default_value = "http://127.0.0.1:8080"
+    )]
     server: String,
     /// API token. The environment variable keeps it out of the process list.
     #[arg(long, global = true, value_name = "TOKEN", env = "WINDLASS_TOKEN", hide_env_values = true)]
@@ -73,7 +84,10 @@ pub struct GlobalArgs {
 /// Without the token.
 impl std::fmt::Debug for GlobalArgs {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("GlobalArgs").field("server", &self.server).field("output", &self.output).finish_non_exhaustive()
+        f.debug_struct("GlobalArgs")
+            .field("server", &self.server)
+            .field("output", &self.output)
+            .finish_non_exhaustive()
     }
 }
 
@@ -110,9 +124,7 @@ pub enum Command {
     /// Print a completion script for a shell.
     #[command(after_help = "Example:
   windlass completion bash > /etc/bash_completion.d/windlass")]
-    Completion {
-        shell: clap_complete::Shell,
-    },
+    Completion { shell: clap_complete::Shell },
     /// Print the version.
     Version,
 }
@@ -169,7 +181,9 @@ async fn remote(session: &Session, command: Command) -> Outcome<u8> {
         Command::Token(command) => admin::token(session, &command).await,
         Command::Plugin(command) => admin::plugin(session, &command).await,
         Command::Serve(_) => Err(failure::Failure::usage("`serve` is not run from here.")),
-        Command::Init(_) | Command::Doctor(_) | Command::Completion { .. } | Command::Version => Ok(exit::SUCCESS),
+        Command::Init(_) | Command::Doctor(_) | Command::Completion { .. } | Command::Version => {
+            Ok(exit::SUCCESS)
+        }
     }
 }
 

@@ -67,7 +67,9 @@ pub fn status_word(status: DeploymentStatus) -> &'static str {
 /// An RFC 3339 time, seen from now.
 pub fn ago(time: &str) -> String {
     match DateTime::parse_from_rfc3339(time) {
-        Ok(at) => relative(Utc::now().signed_duration_since(at).num_seconds(), &at.format("%Y-%m-%d").to_string()),
+        Ok(at) => {
+            relative(Utc::now().signed_duration_since(at).num_seconds(), &at.format("%Y-%m-%d").to_string())
+        }
         Err(_) => clean(time),
     }
 }
