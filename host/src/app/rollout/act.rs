@@ -16,7 +16,6 @@ use crate::domain::release::Release;
 use crate::domain::rollout::{
     Action, Container, Effect, Instance, InstanceState, JournalEntry, JournalState, Situation, Step, plan,
 };
-use crate::domain::Id;
 use crate::error::{Error, Result};
 use crate::store::{self, events, rollout_steps, routes};
 
@@ -28,7 +27,12 @@ impl Rollout<'_> {
     ///
     /// Effects are planned action by action against the containers seen at the beginning of the step, corrected by what
     /// the actions before have done.
-    pub(super) async fn act(&mut self, step: &Step, situation: &Situation, seen: &[Container]) -> Result<bool> {
+    pub(super) async fn act(
+        &mut self,
+        step: &Step,
+        situation: &Situation,
+        seen: &[Container],
+    ) -> Result<bool> {
         let mut containers = seen.to_vec();
         let mut traffic = situation.traffic.clone();
         let mut acted = false;
@@ -53,8 +57,14 @@ impl Rollout<'_> {
             if let Action::Route { weights } = action {
                 traffic.clone_from(weights);
             }
-            containers =
-                self.app.docker.list(&self.view.stack.name).await?.into_iter().map(|view| view.container).collect();
+            containers = self
+                .app
+                .docker
+                .list(&self.view.stack.name)
+                .await?
+                .into_iter()
+                .map(|view| view.container)
+                .collect();
         }
         Ok(acted)
     }
@@ -163,7 +173,11 @@ impl Rollout<'_> {
                 let (stack_id, weights) = (self.view.stack.id.clone(), weights.clone());
                 self.app
                     .db
-                    .write(move |tx| Box::pin(async move { routes::set(tx, &stack_id, &weights, store::now()).await.map(|_| ()) }))
+                    .write(move |tx| {
+                        Box::pin(async move {
+                            routes::set(tx, &stack_id, &weights, store::now()).await.map(|_| ())
+                        })
+                    })
                     .await
             }
         }
@@ -200,7 +214,9 @@ impl Rollout<'_> {
             .into_iter()
             .flatten()
             .find(|release| release.id == *id)
-            .ok_or_else(|| Error::internal(format!("release {id} is not part of deployment {}", self.deployment.seq)))
+            .ok_or_else(|| {
+                Error::internal(format!("release {id} is not part of deployment {}", self.deployment.seq))
+            })
     }
 
     fn launch_spec(&self, release: &Id, name: &str, published: bool) -> Result<LaunchSpec> {
@@ -261,8 +277,10 @@ pub fn words(effect: &Effect) -> String {
         Effect::Start { name, .. } => format!("Start {name} again"),
         Effect::Remove { name, .. } => format!("Remove {name}"),
         Effect::SetRoute { weights } => {
-            let shares: Vec<String> =
-                weights.iter().map(|weight| format!("{} % to release {}", weight.percent, weight.release.short())).collect();
+            let shares: Vec<String> = weights
+                .iter()
+                .map(|weight| format!("{} % to release {}", weight.percent, weight.release.short()))
+                .collect();
             format!("Route {}", shares.join(", "))
         }
     }

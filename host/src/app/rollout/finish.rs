@@ -15,7 +15,11 @@ impl Rollout<'_> {
         let (status, error) = status_of(&outcome, self.deployment.rollout.abort_requested);
         self.record(status, error.as_deref()).await?;
         let words = error.map_or(String::new(), |error| format!(": {error}"));
-        self.log.line(&format!("Deployment {} is {}{words}", self.deployment.seq, status.as_str().replace('_', " ")));
+        self.log.line(&format!(
+            "Deployment {} is {}{words}",
+            self.deployment.seq,
+            status.as_str().replace('_', " ")
+        ));
         tracing::info!(
             deployment = self.deployment.seq,
             stack = %self.view.stack.name,
@@ -82,7 +86,15 @@ pub async fn end_before_start(app: &App, deployment: &Deployment) -> Result<()> 
         .write(move |tx| {
             Box::pin(async move {
                 let next = DeploymentStatus::Cancelled;
-                deployments::transition(tx, &row.id, row.status, next, Some("cancelled on request"), store::now()).await?;
+                deployments::transition(
+                    tx,
+                    &row.id,
+                    row.status,
+                    next,
+                    Some("cancelled on request"),
+                    store::now(),
+                )
+                .await?;
                 events::append(tx, status_event(&row, next)).await.map(|_| ())
             })
         })

@@ -243,7 +243,9 @@ impl Rollout<'_> {
             self.log.line(&format!("{error}; waiting for the engine to come back"));
             std::time::Instant::now()
         });
-        if since.elapsed() < ENGINE_PATIENCE && self.deployment.rollout.deadline_at.is_none_or(|at| store::now() < at) {
+        if since.elapsed() < ENGINE_PATIENCE
+            && self.deployment.rollout.deadline_at.is_none_or(|at| store::now() < at)
+        {
             tokio::time::sleep(BUSY * 5).await;
             return Ok(());
         }
@@ -385,7 +387,9 @@ fn facts(release: &Release) -> ReleaseFacts {
 fn status_of(outcome: &Outcome, aborted: bool) -> (DeploymentStatus, Option<String>) {
     match outcome {
         Outcome::Succeeded => (DeploymentStatus::Successful, None),
-        Outcome::RolledBack(_) if aborted => (DeploymentStatus::Cancelled, Some("cancelled on request".into())),
+        Outcome::RolledBack(_) if aborted => {
+            (DeploymentStatus::Cancelled, Some("cancelled on request".into()))
+        }
         Outcome::RolledBack(reason) => (DeploymentStatus::RolledBack, Some(reason.clone())),
         Outcome::Failed(_) if aborted => (DeploymentStatus::Cancelled, Some("cancelled on request".into())),
         Outcome::Failed(reason) => (DeploymentStatus::Failed, Some(reason.clone())),
