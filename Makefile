@@ -14,7 +14,7 @@ ifeq ($(RUSTUP_HOME)$(wildcard $(HOME)/.rustup/toolchains),)
   endif
 endif
 
-.PHONY: help setup setup-build setup-docker setup-test setup-bench build demo check test bench fmt
+.PHONY: help setup setup-build setup-docker setup-test setup-bench build demo demo-stop check test bench fmt
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -36,17 +36,21 @@ setup-bench:
 build: setup-build ## compile the server to target/release/windlass
 	cargo build --release --locked -p windlass
 
-demo: setup-build setup-docker ## start a server with a sample project in it
+demo: setup-build setup-docker ## the main job, for real: git pushes become deployments
 	cargo build --release --locked -p windlass
 	@scripts/demo.sh
+
+demo-stop: ## stop the demo's server and remove its files
+	@scripts/demo.sh stop
 
 check: setup-build ## formatting and lints, as CI has them
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 
-# The tests of the test package start the debug binary, so it is compiled first.
+# The tests of the test package start the debug binary, so it is compiled first: as part of the whole workspace, because
+# cargo would choose other features of the dependencies for a part of it and compile them twice.
 test: setup ## all the tests, against a real Docker Engine, PostgreSQL and a browser
-	cargo build --locked -p windlass
+	cargo build --locked --workspace
 	cargo test --workspace --locked --no-fail-fast
 
 bench: setup setup-bench ## the benchmarks

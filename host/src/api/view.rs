@@ -13,7 +13,7 @@ use crate::domain::build_config::BuildSettings;
 use crate::domain::deployment::Deployment;
 use crate::domain::event::Event;
 use crate::domain::page::Page;
-use crate::domain::plugin::PluginInfo;
+use crate::domain::plugin::PluginStatus;
 use crate::domain::release::Release;
 use crate::domain::repository::{GitRepository, redact_url};
 use crate::domain::rollout::JournalEntry;
@@ -431,7 +431,7 @@ impl From<Token> for TokenView {
     }
 }
 
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Default, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PluginView {
     pub name: String,
@@ -450,25 +450,27 @@ pub struct PluginView {
     pub error: Option<String>,
 }
 
-impl PluginView {
-    pub fn loaded(info: PluginInfo) -> Self {
-        let manifest = info.manifest;
+impl From<PluginStatus> for PluginView {
+    fn from(status: PluginStatus) -> Self {
+        let (name, digest, source, error) =
+            (status.name, status.digest.unwrap_or_default(), status.source, status.error);
+        let Some(info) = status.info else {
+            return Self { name, digest, source, error, ..Self::default() };
+        };
+        let schemes = info.manifest.webhooks.map(|contract| contract.schemes).unwrap_or_default();
         Self {
-            settings_schema: serde_json::from_str(&manifest.settings_schema).unwrap_or_default(),
-            webhook_schemes: manifest
-                .webhooks
-                .map(|contract| contract.schemes.into_iter().map(|scheme| scheme.name).collect())
-                .unwrap_or_default(),
-            name: manifest.name,
-            version: manifest.version,
-            summary: manifest.summary,
+            name,
+            version: info.manifest.version,
+            summary: info.manifest.summary,
             kinds: info.kinds.iter().map(|kind| kind.as_str().to_string()).collect(),
-            digest: info.digest,
-            source: info.source,
+            digest,
+            source,
             size_bytes: info.size_bytes,
             imports: info.imports,
             exports: info.exports,
-            error: None,
+            settings_schema: serde_json::from_str(&info.manifest.settings_schema).unwrap_or_default(),
+            webhook_schemes: schemes.into_iter().map(|scheme| scheme.name).collect(),
+            error,
         }
     }
 }

@@ -121,5 +121,5 @@ async fn webhook_view(
     _: Auth,
     Path(id): Path<String>,
 ) -> ApiResult<Json<Success<WebhookEventView>>> {
-    Ok(ok(WebhookEventView::whole(webhook::webhook_view(&app, &Id::from_text(id)).await?)))
+    Ok(ok(WebhookEventView::whole(webhook::webhook_view(&app, &id).await?)))
 }

@@ -1,5 +1,6 @@
 //! Builds: fetch, plan, check out, build, and hand the release over to the rollout.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
@@ -11,7 +12,7 @@ use super::logs::{LogKind, LogWriter};
 use super::stack::{StackView, credentials_context, planner_name, stack_view};
 use crate::docker::BuildRequest;
 use crate::domain::build::{Build, BuildStatus};
-use crate::domain::build_config::BuildSettings;
+use crate::domain::build_config::{BuildArg, BuildSettings};
 use crate::domain::deployment::{Deployment, DeploymentStatus};
 use crate::domain::event::{EventKind, NewEvent};
 use crate::domain::page::{Page, PageRequest};
@@ -20,12 +21,15 @@ use crate::domain::plan::{BuildStep, PlanContext};
 use crate::domain::repository::{GitAuthType, GitCredentials, GitRepository};
 use crate::domain::{Id, reference};
 use crate::error::{Error, Result};
-use crate::git::{Commit, GitAuth, RepoAccess};
+use crate::git::{Commit, GitAuth, Log, RepoAccess};
 use crate::queue::TaskContext;
 use crate::store::{self, builds, deployments, events, releases, repositories};
 
 /// A commit with more files is planned with the first so many.
 const MAX_FILES: usize = 10_000;
+
+/// What a build row says when nothing is configured (seed 4's migration).
+pub const DEFAULT_DOCKERFILE: &str = "Dockerfile";
 
 /// What seed 4's build request may say; everything else comes from the stack.
 #[derive(Debug, Clone, Default)]
@@ -53,7 +57,7 @@ pub async fn build_create(app: &App, stack: &str, overrides: BuildOverrides, cal
     let context_path =
         overrides.context_path.or_else(|| settings.context_path.clone()).unwrap_or_else(|| ".".into());
     let dockerfile =
-        overrides.dockerfile.or_else(|| settings.dockerfile_path.clone()).unwrap_or_else(|| "Dockerfile".into());
+        overrides.dockerfile.or_else(|| settings.dockerfile_path.clone()).unwrap_or_else(|| DEFAULT_DOCKERFILE.into());
     path::check_relative("context_path", &context_path)?;
     path::check_relative("dockerfile", &dockerfile)?;
     let planner = planner_name(settings);
@@ -86,7 +90,7 @@ pub async fn build_create(app: &App, stack: &str, overrides: BuildOverrides, cal
         .db
         .write(move |tx| {
             Box::pin(async move {
-                let build = builds::insert(tx, &build).await?;
+                let build = builds::insert(tx, build).await?;
                 events::append(tx, build_event(&build, BuildStatus::Queued)).await?;
                 enqueue_build(tx, &build).await
             })
@@ -113,7 +117,7 @@ pub async fn build_cancel(app: &App, reference: &str) -> Result<Build> {
     }
     if let Some(deployment_id) = &build.deployment_id {
         deployment::deployment_cancel(app, deployment_id.as_str()).await?;
-    } else if app.cancel_task(&deployment::build_key(&build.id)).await? {
+    } else if app.cancel_task(&build.id).await? {
         end(app, &build, BuildStatus::Cancelled, "cancelled on request").await?;
     }
     build_view(app, reference).await
@@ -127,7 +131,7 @@ pub async fn build_run(app: &App, task: &TaskContext, build_id: &Id) -> Result<(
     }
     let view = stack_view(app, build.stack_id.as_str()).await?;
     let secrets = secrets_of(app, &view)?;
-    let log = app.logs.writer(LogKind::Build, &build.id, secrets)?;
+    let log = Arc::new(app.logs.writer(LogKind::Build, &build.id, secrets)?);
     crash::point("build: before it is marked as running");
     begin(app, &build, &log).await?;
     crash::point("build: after it is marked as running");
@@ -197,14 +201,14 @@ async fn begin(app: &App, build: &Build, log: &LogWriter) -> Result<()> {
     if again {
         log.line("The server was interrupted; building again.");
     }
-    running.status = BuildStatus::Building;
     running.log_path = Some(path);
-    running.started_at = Some(build.started_at.unwrap_or_else(store::now));
     app.db
         .write(move |tx| {
             Box::pin(async move {
                 builds::update(tx, &running).await?;
                 if !again {
+                    let (from, to) = (running.status, BuildStatus::Building);
+                    builds::set_status(tx, &running.id, from, to, None, store::now()).await?;
                     events::append(tx, build_event(&running, BuildStatus::Building)).await?;
                 }
                 if let Some(id) = &running.deployment_id {
@@ -221,17 +225,21 @@ async fn begin(app: &App, build: &Build, log: &LogWriter) -> Result<()> {
         .await
 }
 
-async fn run(app: &App, task: &TaskContext, view: &StackView, build: &Build, log: &LogWriter) -> Result<()> {
+async fn run(app: &App, task: &TaskContext, view: &StackView, build: &Build, log: &Arc<LogWriter>) -> Result<()> {
+    let sink: Log = {
+        let log = log.clone();
+        Arc::new(move |line: &str| log.line(line))
+    };
     let access = access(app, view, build)?;
     log.line(&format!("Fetching {}", crate::domain::repository::redact_url(&access.url)));
-    app.git.fetch(&access, &task.cancel, &|line| log.line(line)).await?;
+    app.git.fetch(&access, &task.cancel, sink.clone()).await?;
     task.progress(15);
     let wanted = if build.commit_sha.is_empty() { &build.git_ref } else { &build.commit_sha };
     let commit = app.git.resolve(&access.id, wanted).await?;
-    log.line(&format!("Commit {} {}", commit.sha, commit.message.lines().next().unwrap_or("")));
+    log.line(&format!("Commit {} {}", commit.sha, commit.subject()));
     crash::point("build: after the fetch");
     let steps = plan(app, view, build, &commit).await?;
-    let checkout = app.git.checkout(&access.id, &commit.sha, &build.id).await?;
+    let checkout = app.git.checkout(&access.id, &commit.sha, &build.id, sink).await?;
     task.progress(25);
     let mut image: Option<(String, String)> = None;
     for step in &steps {
@@ -240,8 +248,9 @@ async fn run(app: &App, task: &TaskContext, view: &StackView, build: &Build, log
         }
         match step {
             BuildStep::DockerBuild { .. } => {
-                let request = request(step, checkout.path())?;
-                let built = app.docker.build(request, &|line| log.line(line), &task.cancel).await?;
+                let timeout = Duration::from_secs(u64::from(view.build.settings.timeout));
+                let request = request(step, checkout.path(), &commit, timeout)?;
+                let built = app.docker.build(request, |line| log.line(&line.text), &task.cancel).await?;
                 image = Some((built.tag, built.digest));
             }
             BuildStep::Tag { source, target } => app.docker.tag(source, target).await?,
@@ -261,9 +270,12 @@ async fn run(app: &App, task: &TaskContext, view: &StackView, build: &Build, log
 
 async fn plan(app: &App, view: &StackView, build: &Build, commit: &Commit) -> Result<Vec<BuildStep>> {
     let files = app.git.list_files(&mirror_id(view, build), &commit.sha, MAX_FILES).await?;
+    // What nobody configured is left open: then the planner looks in the context first.
+    let is_default = build.dockerfile == DEFAULT_DOCKERFILE && view.build.settings.dockerfile_path.is_none();
+    let dockerfile = (!is_default).then(|| build.dockerfile.clone());
     let settings = BuildSettings {
         context_path: Some(build.context_path.clone()),
-        dockerfile_path: Some(build.dockerfile.clone()),
+        dockerfile_path: dockerfile,
         ..view.build.settings.clone()
     };
     let context = PlanContext {
@@ -276,20 +288,30 @@ async fn plan(app: &App, view: &StackView, build: &Build, commit: &Commit) -> Re
     app.plugins.planner_plan(&build.planner, context).await
 }
 
-fn request(step: &BuildStep, checkout: &std::path::Path) -> Result<BuildRequest> {
+fn request(
+    step: &BuildStep,
+    checkout: &std::path::Path,
+    commit: &Commit,
+    timeout: Duration,
+) -> Result<BuildRequest> {
     let BuildStep::DockerBuild { context_path, dockerfile_path, target, build_args, labels, tags } = step else {
         return Err(Error::internal("not a docker build"));
     };
     path::check_relative("contextPath", context_path)?;
     path::check_relative("dockerfilePath", dockerfile_path)?;
+    let args = build_args.iter().map(|(name, value)| BuildArg { name: name.clone(), value: value.clone() });
     Ok(BuildRequest {
-        checkout: checkout.to_path_buf(),
-        context_path: context_path.clone(),
-        dockerfile_path: dockerfile_path.clone(),
+        root: checkout.to_path_buf(),
+        context: context_path.clone(),
+        dockerfile: dockerfile_path.clone(),
         target: target.clone(),
-        args: build_args.clone(),
+        args: args.collect(),
         labels: labels.clone(),
         tags: tags.clone(),
+        platform: None,
+        modified_at: Some(commit.at),
+        logins: Vec::new(),
+        timeout,
     })
 }
 
@@ -307,10 +329,6 @@ async fn succeed(
     done.commit_sha = commit.sha.clone();
     done.image_tag = tag.to_string();
     done.image_digest = digest.to_string();
-    done.status = BuildStatus::Success;
-    done.started_at = Some(build.started_at.unwrap_or(now));
-    done.finished_at = Some(now);
-    done.log_size = log_size;
     done.log_path = Some(app.logs.path(LogKind::Build, &build.id).display().to_string());
     let waiting = match &build.deployment_id {
         Some(id) => {
@@ -331,7 +349,10 @@ async fn succeed(
         .write(move |tx| {
             Box::pin(async move {
                 builds::update(tx, &done).await?;
-                events::append(tx, build_event(&done, BuildStatus::Success)).await?;
+                builds::set_log_size(tx, &done.id, log_size).await?;
+                let (from, to) = (BuildStatus::Building, BuildStatus::Success);
+                builds::set_status(tx, &done.id, from, to, None, now).await?;
+                events::append(tx, build_event(&done, to)).await?;
                 if let Some(id) = &repository_id {
                     repositories::set_synced(tx, id, &done.commit_sha, now).await?;
                 }
@@ -339,8 +360,8 @@ async fn succeed(
                 if deployment.status.is_terminal() {
                     return Ok(());
                 }
-                releases::insert(tx, &release).await?;
-                deployments::set_release(tx, &deployment).await?;
+                releases::insert(tx, release).await?;
+                deployments::update(tx, &deployment).await?;
                 let next = DeploymentStatus::Deploying;
                 deployments::transition(tx, &deployment.id, deployment.status, next, None, now).await?;
                 events::append(tx, status_event(&deployment, next)).await?;
@@ -351,19 +372,15 @@ async fn succeed(
 }
 
 async fn end(app: &App, build: &Build, status: BuildStatus, text: &str) -> Result<()> {
-    let now = store::now();
-    let mut ended = build.clone();
-    ended.status = status;
-    ended.error = Some(text.to_string());
-    ended.started_at = build.started_at.or(Some(now));
-    ended.finished_at = Some(now);
-    ended.log_path = Some(app.logs.path(LogKind::Build, &build.id).display().to_string());
-    let text = text.to_string();
+    let (now, text, id) = (store::now(), text.to_string(), build.id.clone());
     app.db
         .write(move |tx| {
             Box::pin(async move {
-                builds::update(tx, &ended).await?;
-                events::append(tx, build_event(&ended, status)).await?;
+                let ended = builds::find(tx, id.as_str()).await?;
+                if !ended.status.is_terminal() {
+                    builds::set_status(tx, &id, ended.status, status, Some(&text), now).await?;
+                    events::append(tx, build_event(&ended, status)).await?;
+                }
                 let Some(id) = &ended.deployment_id else { return Ok(()) };
                 let deployment = deployments::find(tx, id.as_str()).await?;
                 if deployment.status.is_terminal() {

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::App;
-use super::stack::{StackView, open_settings, planner_name, stack_view, strategy_name};
+use super::stack::{StackView, planner_name, stack_view, strategy_name};
 use crate::domain::build::{Build, BuildStatus};
 use crate::domain::build_config::BuildSettings;
 use crate::domain::deployment::{Deployment, DeploymentStatus, RolloutState, TriggerType};
@@ -136,7 +136,7 @@ pub async fn deployment_rollback(
         Error::conflict(format!("deployment {} produced no release that could be brought back", target.seq))
     })?;
     let mut conn = app.db.read().await?;
-    let release = releases::find(&mut conn, &release_id).await?;
+    let release = releases::find(&mut conn, release_id.as_str()).await?;
     drop(conn);
     if release.state != ReleaseState::Good {
         return Err(Error::conflict(format!("the release of deployment {} never served healthily", target.seq)));
@@ -167,7 +167,7 @@ pub async fn rollback_readiness(app: &App, stack: &str) -> Result<std::result::R
         let target = rollback_target(app, &view, &current).await?;
         let release_id = target.release_id.clone().ok_or_else(|| Error::conflict("it produced no release"))?;
         let mut conn = app.db.read().await?;
-        let release = releases::find(&mut conn, &release_id).await?;
+        let release = releases::find(&mut conn, release_id.as_str()).await?;
         drop(conn);
         if !app.docker.image_exists(&release.image_digest).await? {
             return Err(Error::conflict(format!("the image {} is gone from the engine", release.image_tag)));
@@ -191,10 +191,8 @@ pub async fn deployment_cancel(app: &App, reference: &str) -> Result<Deployment>
     app.db
         .write(move |tx| Box::pin(async move { deployments::request_abort(tx, &id).await }))
         .await?;
-    let mut keys = vec![deploy_key(&deployment.id)];
-    keys.extend(build_id.as_ref().map(build_key));
-    for key in keys {
-        app.cancel_task(&key).await?;
+    for subject in [Some(&deployment.id), build_id.as_ref()].into_iter().flatten() {
+        app.cancel_task(subject).await?;
     }
     // A task that was still queued ends without having run, so nobody else would end what it was for.
     super::build::settle_cancelled(app, &deployment.id).await?;
@@ -235,7 +233,7 @@ pub fn prepare(app: &App, stack: &Stack, new: NewDeployment) -> Result<Prepared>
         git_ref: new.git_ref.clone(),
         commit_sha: new.commit_sha.clone(),
         context_path: new.settings.context_path.clone().unwrap_or_else(|| ".".into()),
-        dockerfile: new.settings.dockerfile_path.clone().unwrap_or_else(|| "Dockerfile".into()),
+        dockerfile: new.settings.dockerfile_path.clone().unwrap_or_else(|| super::build::DEFAULT_DOCKERFILE.into()),
         image_tag: String::new(),
         image_digest: String::new(),
         status: BuildStatus::Queued,
@@ -283,16 +281,16 @@ pub fn prepare(app: &App, stack: &Stack, new: NewDeployment) -> Result<Prepared>
 }
 
 /// Inserts the rows and enqueues what comes first, all in the caller's transaction.
-pub async fn insert(tx: &mut Tx<'_>, prepared: &Prepared) -> Result<()> {
+pub async fn insert(tx: &mut Tx, prepared: &Prepared) -> Result<()> {
     if let Some(release) = &prepared.release {
-        releases::insert(tx, release).await?;
+        releases::insert(tx, release.clone()).await?;
     }
-    let deployment = deployments::insert(tx, &prepared.deployment).await?;
+    let deployment = deployments::insert(tx, prepared.deployment.clone()).await?;
     events::append(tx, status_event(&deployment, deployment.status)).await?;
     match &prepared.build {
         Some(build) => {
-            builds::insert(tx, build).await?;
-            enqueue_build(tx, build).await?;
+            let build = builds::insert(tx, build.clone()).await?;
+            enqueue_build(tx, &build).await?;
         }
         None => {
             enqueue_rollout(tx, &deployment).await?;
@@ -301,12 +299,12 @@ pub async fn insert(tx: &mut Tx<'_>, prepared: &Prepared) -> Result<()> {
     Ok(())
 }
 
-pub async fn enqueue_build(tx: &mut Tx<'_>, build: &Build) -> Result<Id> {
+pub async fn enqueue_build(tx: &mut Tx, build: &Build) -> Result<Id> {
     let task = NewTask {
         id: store::new_id(),
         task: Task::Build { build_id: build.id.clone() },
         priority: 0,
-        unique_key: Some(build_key(&build.id)),
+        unique_key: Some(format!("build:{}", build.id)),
         concurrency_key: Some(format!("build-of:{}", build.stack_id)),
         run_at: None,
     };
@@ -315,26 +313,18 @@ pub async fn enqueue_build(tx: &mut Tx<'_>, build: &Build) -> Result<Id> {
     Ok(id)
 }
 
-pub async fn enqueue_rollout(tx: &mut Tx<'_>, deployment: &Deployment) -> Result<Id> {
+pub async fn enqueue_rollout(tx: &mut Tx, deployment: &Deployment) -> Result<Id> {
     let task = NewTask {
         id: store::new_id(),
         task: Task::Deploy { deployment_id: deployment.id.clone() },
         priority: 10,
-        unique_key: Some(deploy_key(&deployment.id)),
+        unique_key: Some(format!("deploy:{}", deployment.id)),
         concurrency_key: Some(format!("rollout-of:{}", deployment.stack_id)),
         run_at: None,
     };
     let id = task.id.clone();
     queue::enqueue(tx, task).await?;
     Ok(id)
-}
-
-pub fn build_key(build_id: &Id) -> String {
-    format!("build:{build_id}")
-}
-
-pub fn deploy_key(deployment_id: &Id) -> String {
-    format!("deploy:{deployment_id}")
 }
 
 /// A new release of the stack as it is configured now.
@@ -412,12 +402,12 @@ async fn current_deployment(app: &App, view: &StackView) -> Result<Deployment> {
     let nothing = || Error::conflict(format!("stack `{}` serves nothing that could be rolled back", view.stack.name));
     let release_id = view.stack.active_release_id.as_ref().ok_or_else(nothing)?;
     let mut conn = app.db.read().await?;
-    deployments::last_successful_of_release(&mut conn, &view.stack.id, release_id).await?.ok_or_else(nothing)
+    deployments::latest_of_release(&mut conn, &view.stack.id, release_id).await?.ok_or_else(nothing)
 }
 
 async fn rollback_target(app: &App, view: &StackView, current: &Deployment) -> Result<Deployment> {
     let mut conn = app.db.read().await?;
-    deployments::last_successful_before(&mut conn, &view.stack.id, current.seq, current.release_id.as_ref())
+    deployments::last_successful_before(&mut conn, &view.stack.id, current.seq, view.stack.active_release_id.as_ref())
         .await?
         .ok_or_else(|| Error::conflict(format!("stack `{}` has no earlier successful release to go back to", view.stack.name)))
 }
@@ -463,7 +453,3 @@ async fn store_prepared(app: &App, prepared: Prepared) -> Result<Deployment> {
     deployment_view(app, id.as_str()).await
 }
 
-/// The settings that a stored deployment is built with.
-pub async fn settings_of(app: &App, view: &StackView) -> Result<BuildSettings> {
-    open_settings(app, &view.build)
-}

@@ -91,11 +91,11 @@ impl Logs {
             file.seek(std::io::SeekFrom::Start(offset)).await?;
             let mut bytes = Vec::new();
             file.take(limit as u64).read_to_end(&mut bytes).await?;
-            Ok(bytes)
+            Ok::<_, std::io::Error>(bytes)
         };
         match read.await {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
-            result => result.map_err(|error: std::io::Error| {
+            result => result.map_err(|error| {
                 Error::unavailable(format!("the log {} cannot be read: {error}", path.display()))
             }),
         }

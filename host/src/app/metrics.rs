@@ -14,7 +14,7 @@ use super::App;
 use crate::domain::webhook::ReasonCode;
 use crate::error::{Error, Result};
 use crate::plugins::Plugins;
-use crate::store::{self, tasks};
+use crate::store::{self, task_stats};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Received {
@@ -79,8 +79,8 @@ impl Metrics {
         );
         registry.register("tasks", "Tasks in the queue by kind and status", metrics.tasks.clone());
         registry.register_with_unit(
-            "task_oldest_unfinished",
-            "Age of the oldest unfinished task",
+            "task_oldest_due",
+            "How long the oldest task that could run has waited",
             Unit::Seconds,
             metrics.oldest_task_seconds.clone(),
         );
@@ -112,15 +112,16 @@ impl Metrics {
 /// The text of `/metrics`.
 pub async fn metrics_text(app: &App) -> Result<String> {
     let mut conn = app.db.read().await?;
-    let stats = tasks::stats(&mut conn, store::now()).await?;
+    let depth = task_stats::depth(&mut conn).await?;
+    let oldest = task_stats::oldest_due(&mut conn, store::now()).await?;
     drop(conn);
     let metrics = &app.metrics;
     metrics.tasks.clear();
-    for count in &stats.counts {
+    for count in &depth {
         let labels = TaskLabels { kind: count.kind.clone(), status: count.status.as_str().to_string() };
         metrics.tasks.get_or_create(&labels).set(count.count);
     }
-    metrics.oldest_task_seconds.set(stats.oldest_unfinished_ms.unwrap_or(0) / 1000);
+    metrics.oldest_task_seconds.set(oldest.map_or(0, |at| (store::now() - at) / 1000));
     metrics.uptime.set((store::now() - app.started_at) / 1000);
     let mut text = String::new();
     encode(&mut text, &metrics.registry).map_err(Error::internal)?;

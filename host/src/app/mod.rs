@@ -24,9 +24,8 @@ use crate::domain::Id;
 use crate::domain::rollout::Weight;
 use crate::error::{Error, Result};
 use crate::git::Git;
-use crate::plugins::Plugins;
-use crate::queue::Canceller;
-use crate::store::{self, Db, routes};
+use crate::plugins::{PluginSource, Plugins, Settings, Source};
+use crate::store::{self, Db, DbConfig, routes};
 use logs::Logs;
 use metrics::Metrics;
 use vault::Vault;
@@ -46,7 +45,6 @@ pub struct Parts {
     pub logs: Logs,
     pub metrics: Metrics,
     pub endpoints: Endpoints,
-    pub canceller: Canceller,
     /// When this process began.
     pub started_at: i64,
 }
@@ -67,15 +65,15 @@ impl App {
         private_folder(&data)?;
         let vault = Vault::open(&data.join("secret.key"))?;
         let logs = Logs::open(&config.build.log_dir)?;
+        let database = DbConfig::new(config.database_url());
         let (db, plugins) = tokio::try_join!(
-            Db::open(&config.database_url()),
-            Plugins::open(&data.join("plugins"), &config.plugins)
+            Db::open(&database),
+            Plugins::start(plugin_settings(&config))
         )?;
         let git = Git::open(data.join("git"))?;
         let host = Some(config.docker.host.as_str()).filter(|host| !host.is_empty());
         let docker = Docker::connect(host, &instance_id(&data)?)?;
         let metrics = Metrics::new(&plugins);
-        let canceller = Canceller::new(db.clone());
         Ok(Self(Arc::new(Parts {
             config,
             db,
@@ -86,7 +84,6 @@ impl App {
             logs,
             metrics,
             endpoints: Endpoints::default(),
-            canceller,
             started_at: store::now(),
         })))
     }
@@ -96,6 +93,18 @@ impl App {
         let mut conn = self.db.read().await?;
         Ok(routes::get(&mut conn, stack_id).await?.map(|route| route.weights).unwrap_or_default())
     }
+}
+
+fn plugin_settings(config: &Config) -> Settings {
+    let sources = config.plugins.iter().map(|(name, plugin)| PluginSource {
+        name: name.clone(),
+        source: match plugin.source.strip_prefix("path:") {
+            Some(path) => Source::Path(path.into()),
+            None => Source::Builtin,
+        },
+        sha256: plugin.sha256.clone(),
+    });
+    Settings { sources: sources.collect(), ..Settings::new(config.server.data_dir.join("plugins")) }
 }
 
 /// Tells this server's containers from those of another one on the same engine. Lives as long as the data folder.

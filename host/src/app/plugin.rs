@@ -1,8 +1,8 @@
 //! Plugins as operators see them.
 
 use super::App;
+use crate::domain::plugin::PluginStatus;
 use crate::error::Result;
-use crate::plugins::PluginStatus;
 
 pub fn plugin_list(app: &App) -> Vec<PluginStatus> {
     app.plugins.list()

@@ -148,7 +148,7 @@ pub async fn stack_create(app: &App, input: StackInput) -> Result<(StackView, Op
         .write(move |tx| {
             Box::pin(async move {
                 let project_id = project_ensure(tx, &project).await?;
-                let stack = stacks::insert(tx, &Stack { project_id, ..stack }).await?;
+                let stack = stacks::insert(tx, Stack { project_id, ..stack }).await?;
                 if let Some(row) = &repository {
                     repositories::insert(tx, row).await?;
                 }
@@ -214,10 +214,12 @@ pub async fn stack_view(app: &App, reference: &str) -> Result<StackView> {
     let mut conn = app.db.read().await?;
     let stack = stacks::find(&mut conn, reference).await?;
     let repository = repositories::by_stack(&mut conn, &stack.id).await?;
-    let build = build_configs::by_stack(&mut conn, &stack.id).await?;
+    let build = build_configs::by_stack(&mut conn, &stack.id)
+        .await?
+        .ok_or_else(|| Error::internal(format!("stack {} has no build configuration", stack.name)))?;
     let latest_deployment = deployments::latest_by_stack(&mut conn, &stack.id).await?;
     let active_release = match &stack.active_release_id {
-        Some(id) => Some(releases::find(&mut conn, id).await?),
+        Some(id) => Some(releases::find(&mut conn, id.as_str()).await?),
         None => None,
     };
     drop(conn);
@@ -248,7 +250,7 @@ pub async fn stack_delete(app: &App, reference: &str) -> Result<()> {
         )));
     }
     for container in app.docker.list(&view.stack.name).await? {
-        app.docker.remove(&container.container.name, Some(view.stack.run.stop_timeout_secs)).await?;
+        app.docker.remove(&container.container.name, Some(view.stack.run.stop_timeout())).await?;
     }
     let id = view.stack.id.clone();
     app.db
@@ -384,13 +386,13 @@ fn seal_build(app: &App, mut config: BuildConfig) -> Result<BuildConfig> {
     Ok(config)
 }
 
-async fn project_ensure(tx: &mut Tx<'_>, name: &str) -> Result<Id> {
+async fn project_ensure(tx: &mut Tx, name: &str) -> Result<Id> {
     if let Some(project) = projects::by_name(tx, name).await? {
         return Ok(project.id);
     }
     let now = store::now();
     let project = Project { id: store::new_id(), seq: 0, name: name.to_string(), created_at: now, updated_at: now };
-    Ok(projects::insert(tx, &project).await?.id)
+    Ok(projects::insert(tx, project).await?.id)
 }
 
 fn changed(stack_id: &Id, how: &str) -> NewEvent {

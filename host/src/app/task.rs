@@ -4,17 +4,24 @@ use super::App;
 use crate::domain::Id;
 use crate::domain::task::TaskRow;
 use crate::error::Result;
-use crate::store::tasks;
+use crate::store::{self, tasks};
 
 pub async fn task_view(app: &App, id: &Id) -> Result<TaskRow> {
     let mut conn = app.db.read().await?;
-    tasks::find(&mut conn, id).await
+    tasks::find(&mut conn, id.as_str()).await
 }
 
 impl App {
-    /// Cancels the task with this unique key. True if it was still queued and so ended at once; a running one is told.
-    pub async fn cancel_task(&self, unique_key: &str) -> Result<bool> {
-        self.canceller.cancel(unique_key).await
+    /// Cancels the tasks about a build or deployment: what was queued ends at once, what runs is told. True if there was
+    /// something to cancel.
+    pub async fn cancel_task(&self, subject: &Id) -> Result<bool> {
+        let subject = subject.clone();
+        self.db
+            .write(move |tx| {
+                Box::pin(async move { tasks::request_cancel_by_subject(tx, &subject, store::now()).await })
+            })
+            .await
+            .map(|count| count > 0)
     }
 
     pub async fn task_cancel_requested(&self, id: &Id) -> Result<bool> {

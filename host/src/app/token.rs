@@ -43,7 +43,7 @@ async fn insert(app: &App, name: &str, secret: &str, expires_at: Option<UnixMs>)
         expires_at,
         revoked_at: None,
     };
-    app.db.write(move |tx| Box::pin(async move { tokens::insert(tx, &token).await })).await
+    app.db.write(move |tx| Box::pin(async move { tokens::insert(tx, token).await })).await
 }
 
 /// Makes sure that somebody can log in: the configured token, or a fresh one when there is none at all.
@@ -80,7 +80,7 @@ pub async fn token_authenticate(app: &App, secret: &str) -> Result<Token> {
     let mut conn = app.db.read().await?;
     let token = tokens::by_hash(&mut conn, &hash(secret)).await?.filter(|token| token.is_valid(now)).ok_or_else(refused)?;
     drop(conn);
-    if token.last_used_at.is_none_or(|at| now - at > 60_000) {
+    if tokens::is_touch_due(&token, now) {
         let id = token.id.clone();
         app.db.write(move |tx| Box::pin(async move { tokens::touch_used(tx, &id, now).await })).await?;
     }

@@ -22,7 +22,8 @@ use crate::domain::repository::{GitRepository, normalized_url};
 use crate::domain::webhook::{ForgeEvent, Push, ReasonCode, RefChange, WebhookEvent, reason_not_to_deploy};
 use crate::error::{Error, PluginErrorKind, Result};
 use crate::plugins::signature;
-use crate::store::webhook_events::{self, Ingested, NewDelivery};
+use crate::store::webhook_events::{self, Finish};
+use crate::store::webhooks::{self, Ingested, NewDelivery};
 use crate::store::{self, build_configs, events, repositories, stacks};
 
 /// How long a looked-up endpoint is used without asking the database again.
@@ -92,15 +93,15 @@ pub async fn webhook_receive(app: &App, incoming: Incoming) -> Result<Received> 
     };
     let secrets: Vec<&[u8]> = endpoint.secrets.iter().map(Vec::as_slice).collect();
     let verdict = signature::verify(&endpoint.contract, &incoming.headers, &incoming.body, &secrets);
-    let delivery = delivery(&endpoint, incoming);
+    let delivery = delivery(&endpoint, incoming, verdict.is_ok());
     app.metrics.webhook_received(&delivery.provider, verdict.is_ok());
     match verdict {
-        Ok(()) => match webhook_events::ingest(&app.db, delivery).await? {
+        Ok(()) => match webhooks::ingest(&app.db, delivery).await? {
             Ingested::Stored { event_id } => Ok(Received::Accepted { event_id }),
             Ingested::Duplicate { of } => Ok(Received::Duplicate { of }),
         },
         Err(reason) => {
-            webhook_events::reject(&app.db, delivery, &reason.to_string()).await?;
+            webhooks::reject(&app.db, delivery, &reason.to_string()).await?;
             Err(Error::Unauthenticated(format!("the delivery is refused: {reason}")))
         }
     }
@@ -109,7 +110,7 @@ pub async fn webhook_receive(app: &App, incoming: Incoming) -> Result<Received> 
 /// Reads a stored event and acts on it. Ends with exactly one reason code; doing it twice changes nothing.
 pub async fn webhook_process(app: &App, event_id: &Id) -> Result<()> {
     let mut conn = app.db.read().await?;
-    let event = webhook_events::find(&mut conn, event_id).await?;
+    let event = webhook_events::find(&mut conn, event_id.as_str()).await?;
     drop(conn);
     if event.processed {
         return Ok(());
@@ -136,12 +137,12 @@ pub async fn webhook_process(app: &App, event_id: &Id) -> Result<()> {
 
 pub async fn webhook_list(app: &App, repository: Option<&Id>, page: PageRequest) -> Result<Page<WebhookEvent>> {
     let mut conn = app.db.read().await?;
-    webhook_events::list(&mut conn, repository, page).await
+    webhook_events::list(&mut conn, page, repository).await
 }
 
-pub async fn webhook_view(app: &App, id: &Id) -> Result<WebhookEvent> {
+pub async fn webhook_view(app: &App, reference: &str) -> Result<WebhookEvent> {
     let mut conn = app.db.read().await?;
-    webhook_events::find(&mut conn, id).await
+    webhook_events::find(&mut conn, reference).await
 }
 
 async fn repository_endpoint(app: &App, id: &Id) -> Result<Arc<Endpoint>> {
@@ -153,7 +154,7 @@ async fn repository_endpoint(app: &App, id: &Id) -> Result<Arc<Endpoint>> {
     drop(conn);
     let endpoint = Arc::new(Endpoint {
         repository_id: Some(row.id.clone()),
-        contract: app.plugins.webhook_contract(&row.provider)?,
+        contract: Arc::new(app.plugins.webhook_contract(&row.provider)?),
         secrets: secrets(app, &row)?,
         provider: row.provider,
     });
@@ -179,7 +180,7 @@ fn global_secret(app: &App) -> Vec<Vec<u8>> {
 /// To find them the body is read by the plugin before it is verified; that is harmless, because the plugin is pure and
 /// its answer only chooses which secrets are tried.
 async fn provider_endpoint(app: &App, provider: &str, incoming: &Incoming) -> Result<Arc<Endpoint>> {
-    let contract = app.plugins.webhook_contract(provider)?;
+    let contract = Arc::new(app.plugins.webhook_contract(provider)?);
     let mut secrets = global_secret(app);
     let parsed = app.plugins.forge_parse(provider, incoming.headers.clone(), incoming.body.clone()).await;
     if let Ok(ForgeEvent::Push(push)) = parsed {
@@ -202,7 +203,7 @@ async fn matching(app: &App, provider: &str, push: &Push) -> Result<Vec<GitRepos
 }
 
 /// The row of a delivery. Headers that carry a secret are stored without it.
-fn delivery(endpoint: &Endpoint, incoming: Incoming) -> NewDelivery {
+fn delivery(endpoint: &Endpoint, incoming: Incoming, verified: bool) -> NewDelivery {
     let first = |names: &[String]| {
         names.iter().find_map(|name| incoming.headers.iter().find(|(key, _)| key == name)).map(|(_, value)| value.clone())
     };
@@ -227,7 +228,8 @@ fn delivery(endpoint: &Endpoint, incoming: Incoming) -> NewDelivery {
             .iter()
             .map(|(name, value)| (name.clone(), if is_secret(name) { "(removed)".into() } else { value.clone() }))
             .collect(),
-        payload: incoming.body,
+        payload: incoming.body.to_vec(),
+        verified,
     }
 }
 
@@ -251,7 +253,8 @@ async fn act_on_push(app: &App, event: &WebhookEvent, push: &Push) -> Result<()>
     let mut reasons = Vec::new();
     for row in &rows {
         let mut conn = app.db.read().await?;
-        let settings = build_configs::by_stack(&mut conn, &row.stack_id).await?.settings;
+        let Some(config) = build_configs::by_stack(&mut conn, &row.stack_id).await? else { continue };
+        let settings = config.settings;
         let stack = stacks::find(&mut conn, row.stack_id.as_str()).await?;
         drop(conn);
         for change in &push.changes {
@@ -276,7 +279,13 @@ async fn act_on_push(app: &App, event: &WebhookEvent, push: &Push) -> Result<()>
                 for prepared in &wanted {
                     deployment::insert(tx, prepared).await?;
                 }
-                webhook_events::finish(tx, &event_id, ReasonCode::Deployed, &detail, Some(&first), None).await?;
+                let finish = Finish {
+                    reason: ReasonCode::Deployed,
+                    detail: Some(detail),
+                    deployment_id: Some(first),
+                    error: None,
+                };
+                webhook_events::finish(tx, &event_id, &finish, store::now()).await?;
                 events::append(tx, processed(&event_id, stack_id, ReasonCode::Deployed)).await?;
                 Ok(())
             })
@@ -311,8 +320,9 @@ async fn finish(app: &App, event: &WebhookEvent, reason: ReasonCode, detail: &st
                     Some(id) => repositories::find_opt(tx, id).await?.map(|row| row.stack_id),
                     None => None,
                 };
-                let error = matches!(reason, ReasonCode::PluginFailed | ReasonCode::Malformed).then_some(detail.as_str());
-                webhook_events::finish(tx, &id, reason, &detail, None, error).await?;
+                let error = matches!(reason, ReasonCode::PluginFailed | ReasonCode::Malformed).then(|| detail.clone());
+                let finish = Finish { reason, detail: Some(detail), deployment_id: None, error };
+                webhook_events::finish(tx, &id, &finish, store::now()).await?;
                 events::append(tx, processed(&id, stack_id, reason)).await?;
                 Ok(())
             })

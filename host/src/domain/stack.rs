@@ -172,6 +172,10 @@ impl RunSpec {
         Ok(())
     }
 
+    pub fn stop_timeout(&self) -> std::time::Duration {
+        std::time::Duration::from_secs(u64::from(self.stop_timeout_secs))
+    }
+
     /// Whether two instances can run side by side: a volume that both would write to forbids it.
     pub fn can_overlap(&self) -> bool {
         self.volumes.iter().all(|volume| volume.read_only)

@@ -7,5 +7,4 @@ pub(super) struct Builtin {
     pub(super) bytes: &'static [u8],
 }
 
-// TEMP
-pub(super) static BUILTIN: &[Builtin] = &[];
+include!(concat!(env!("OUT_DIR"), "/builtin_plugins.rs"));

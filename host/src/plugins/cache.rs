@@ -49,8 +49,8 @@ impl Cache {
             }
             fs::set_permissions(folder, Permissions::from_mode(0o700))?;
         }
-        // A new file belongs to whom we are. Root may be given a folder in which somebody else could write.
-        let owner = tempfile::NamedTempFile::new_in(&entries)?.as_file().metadata()?.uid();
+        // Root can set the mode of a folder in which somebody else writes.
+        let owner = rustix::process::geteuid().as_raw();
         for folder in [folder, &entries] {
             if fs::metadata(folder)?.uid() != owner {
                 return Err(io::Error::other(format!("{} belongs to another user", folder.display())));

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::config::Config;
+
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Where compiled components and the cache's key are kept: `<data>/plugins`.
@@ -17,6 +19,19 @@ pub struct Settings {
 impl Settings {
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         Self { folder: folder.into(), sources: Vec::new(), builtin: true, limits: Limits::default() }
+    }
+
+    /// What the configuration says; it has checked the sources' form.
+    pub fn from_config(config: &Config) -> Self {
+        let mut settings = Self::new(config.server.data_dir.join("plugins"));
+        for (name, plugin) in &config.plugins {
+            let source = match plugin.source.strip_prefix("path:") {
+                Some(path) => Source::Path(path.into()),
+                None => Source::Builtin,
+            };
+            settings.sources.push(PluginSource { name: name.clone(), source, sha256: plugin.sha256.clone() });
+        }
+        settings
     }
 }
 

@@ -1,1 +1,267 @@
+use super::*;
 
+const BODY: &[u8] = b"Hello, World!";
+const SECRET: &[u8] = b"It's a Secret to Everybody";
+/// Published by GitHub for this secret and body.
+const SIGNED: &str = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17";
+
+fn scheme(algorithm: &str, header: &str, prefix: &str, encoding: &str, signed: &str) -> WebhookScheme {
+    WebhookScheme {
+        name: format!("{algorithm} in {header}"),
+        algorithm: algorithm.into(),
+        header: header.into(),
+        prefix: prefix.into(),
+        encoding: encoding.into(),
+        signed: signed.into(),
+    }
+}
+
+fn contract(schemes: Vec<WebhookScheme>) -> WebhookContract {
+    WebhookContract { schemes, delivery_headers: Vec::new(), event_headers: Vec::new() }
+}
+
+fn hex_contract() -> WebhookContract {
+    contract(vec![scheme("hmac-sha256", "x-hub-signature-256", "sha256=", "hex", "{body}")])
+}
+
+fn token_contract() -> WebhookContract {
+    contract(vec![scheme("shared-token", "x-gitlab-token", "", "plain", "")])
+}
+
+fn headers(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+/// Verifies `BODY` under `SECRET`.
+fn signed_with(contract: &WebhookContract, pairs: &[(&str, &str)]) -> Result<(), SignatureError> {
+    verify(contract, &headers(pairs), BODY, &[SECRET])
+}
+
+fn base64_of_signature() -> String {
+    let bytes = hmac(SECRET, &[BODY]).unwrap_or_default();
+    STANDARD.encode(bytes)
+}
+
+#[test]
+fn published_signatures_are_genuine() {
+    let rows: [(&str, &str, &str, &str, &str); 6] = [
+        ("x-hub-signature-256", "sha256=", "It's a Secret to Everybody", "Hello, World!", SIGNED),
+        (
+            "x-hub-signature",
+            "sha256=",
+            "It's a Secret to Everybody",
+            "Hello World!",
+            "sha256=a4771c39fbe90f317c7824e83ddef3caae9cb3d976c214ace1f2937e133263c9",
+        ),
+        (
+            "circleci-signature",
+            "v1=",
+            "secret",
+            "hello world",
+            "v1=734cc62f32841568f45715aeb9f4d7891324e6d948e4c6c60c0621cdac48623a",
+        ),
+        (
+            "circleci-signature",
+            "v1=",
+            "another-secret",
+            "lalala",
+            "v1=daa220016c8f29a8b214fbfc3671aeec2145cfb1e6790184ffb38b6d0425fa00",
+        ),
+        (
+            "circleci-signature",
+            "v1=",
+            "hunter123",
+            "an-important-request-payload",
+            "v1=9be2242094a9a8c00c64306f382a7f9d691de910b4a266f67bd314ef18ac49fa",
+        ),
+        (
+            "circleci-signature",
+            "v1=",
+            "secret",
+            "foo",
+            "v1=773ba44693c7553d6ee20f61ea5d2757a9a4f4a44d2841ae4e95b52e4cd62db4",
+        ),
+    ];
+    for (header, prefix, secret, body, value) in rows {
+        let contract = contract(vec![scheme("hmac-sha256", header, prefix, "hex", "{body}")]);
+        let result = verify(&contract, &headers(&[(header, value)]), body.as_bytes(), &[secret.as_bytes()]);
+        assert_eq!(result, Ok(()), "{header} {secret}");
+    }
+}
+
+#[test]
+fn the_standard_webhooks_vector_is_genuine_when_its_signed_text_is_spelled_out() {
+    let secret = STANDARD.decode("plJ3nmyCDGBKInavdOK15jsl").unwrap_or_default();
+    let contract = contract(vec![scheme(
+        "hmac-sha256",
+        "webhook-signature",
+        "v1,",
+        "base64",
+        "msg_loFOjxBNrRLzqYUf.1731705121.{body}",
+    )]);
+    let sent = headers(&[("webhook-signature", "v1,rAvfW3dJ/X/qxhsaXPOyyCGmRKsaKWcsNccKXlIktD0=")]);
+    let body = br#"{"event_type":"ping","data":{"success":true}}"#;
+    assert_eq!(verify(&contract, &sent, body, &[&secret]), Ok(()));
+}
+
+#[test]
+fn the_header_is_found_whatever_its_case() {
+    assert_eq!(signed_with(&hex_contract(), &[("X-Hub-Signature-256", SIGNED)]), Ok(()));
+}
+
+#[test]
+fn any_of_the_secrets_may_have_signed() {
+    let sent = headers(&[("x-hub-signature-256", SIGNED)]);
+    for secrets in [[SECRET, b"new".as_slice()], [b"new".as_slice(), SECRET]] {
+        assert_eq!(verify(&hex_contract(), &sent, BODY, &secrets), Ok(()));
+    }
+}
+
+#[test]
+fn an_empty_body_can_be_signed() {
+    let value = format!("sha256={}", hex::encode(hmac(SECRET, &[]).unwrap_or_default()));
+    let sent = headers(&[("x-hub-signature-256", &value)]);
+    assert_eq!(verify(&hex_contract(), &sent, b"", &[SECRET]), Ok(()));
+}
+
+#[test]
+fn a_shared_token_is_compared_whole() {
+    let sent = headers(&[("x-gitlab-token", "let-me-in")]);
+    assert_eq!(verify(&token_contract(), &sent, BODY, &[b"let-me-in"]), Ok(()));
+    for wrong in [b"let-me-i".as_slice(), b"let-me-in ", b"Let-me-in", b"let-me-inn"] {
+        assert!(matches!(
+            verify(&token_contract(), &sent, BODY, &[wrong]),
+            Err(SignatureError::Mismatch { .. })
+        ));
+    }
+}
+
+#[test]
+fn what_is_not_exactly_the_signature_is_refused() {
+    let digits = &SIGNED["sha256=".len()..];
+    let cases: Vec<(&str, String)> = vec![
+        ("another algorithm's prefix", format!("sha1={digits}")),
+        ("no prefix", digits.to_owned()),
+        ("prefix in capitals", format!("SHA256={digits}")),
+        ("prefix twice", format!("sha256=sha256={digits}")),
+        ("blank after the prefix", format!("sha256= {digits}")),
+        ("blank before the prefix", format!(" {SIGNED}")),
+        ("blank at the end", format!("{SIGNED} ")),
+        ("line end at the end", format!("{SIGNED}\n")),
+        ("nothing", String::new()),
+        ("the prefix alone", "sha256=".to_owned()),
+        ("cut by one digit", SIGNED[..SIGNED.len() - 1].to_owned()),
+        ("cut by one byte", SIGNED[..SIGNED.len() - 2].to_owned()),
+        ("one byte more", format!("{SIGNED}00")),
+        ("no hex digits", format!("sha256={}", "zz".repeat(32))),
+        ("hexadecimal with 0x", format!("sha256=0x{digits}")),
+        ("two signatures in one header", format!("{SIGNED},{SIGNED}")),
+        ("base64 where hex is due", format!("sha256={}", base64_of_signature())),
+        ("letters of another script", format!("sha256={}", "а".repeat(64))),
+    ];
+    for (what, value) in cases {
+        let result = signed_with(&hex_contract(), &[("x-hub-signature-256", &value)]);
+        assert!(matches!(result, Err(SignatureError::Malformed { .. })), "{what}: {result:?}");
+    }
+}
+
+#[test]
+fn a_well_formed_signature_of_something_else_is_refused() {
+    let sent = [("x-hub-signature-256", SIGNED)];
+    let mut flipped = hmac(SECRET, &[BODY]).unwrap_or_default();
+    flipped[31] ^= 1;
+    let flipped = format!("sha256={}", hex::encode(flipped));
+    let of_body = format!("sha256={}", hex::encode(Sha256::digest(BODY)));
+    let zeros = format!("sha256={}", "0".repeat(64));
+    let by_empty_secret = format!("sha256={}", hex::encode(hmac(b"", &[BODY]).unwrap_or_default()));
+    for value in [&flipped, &of_body, &zeros, &by_empty_secret] {
+        let result = signed_with(&hex_contract(), &[("x-hub-signature-256", value)]);
+        assert!(matches!(result, Err(SignatureError::Mismatch { .. })), "{value}: {result:?}");
+    }
+    for body in [b"Hello, World".as_slice(), b"hello, World!", b"Hello, World!\n", b""] {
+        let result = verify(&hex_contract(), &headers(&sent), body, &[SECRET]);
+        assert!(matches!(result, Err(SignatureError::Mismatch { .. })));
+    }
+    for secret in [b"it's a secret to everybody".as_slice(), b"It's a Secret to Everybody ", b"x"] {
+        let result = verify(&hex_contract(), &headers(&sent), BODY, &[secret]);
+        assert!(matches!(result, Err(SignatureError::Mismatch { .. })));
+    }
+}
+
+#[test]
+fn a_header_that_occurs_twice_is_refused_even_if_both_are_right() {
+    let sent = [("x-hub-signature-256", SIGNED), ("X-Hub-Signature-256", SIGNED)];
+    let result = signed_with(&hex_contract(), &sent);
+    assert_eq!(result, Err(SignatureError::Duplicate { header: "x-hub-signature-256".into() }));
+}
+
+#[test]
+fn a_delivery_without_the_header_is_refused_with_the_header_named() {
+    for sent in [&[][..], &[("x-hub-signature", SIGNED)], &[("x-hub-signature-2567", SIGNED)]] {
+        let result = signed_with(&hex_contract(), sent);
+        assert_eq!(result, Err(SignatureError::Missing { expected: "x-hub-signature-256".into() }));
+    }
+}
+
+#[test]
+fn a_broken_strong_signature_is_not_saved_by_a_right_weak_one() {
+    let mut both = hex_contract();
+    both.schemes.extend(token_contract().schemes);
+    let secret = "It's a Secret to Everybody";
+    assert_eq!(signed_with(&both, &[("x-gitlab-token", secret)]), Ok(()), "the weak one alone counts");
+    for value in ["sha256=00", "", &format!("sha256={}", "0".repeat(64))] {
+        let sent = [("x-gitlab-token", secret), ("x-hub-signature-256", value)];
+        assert!(signed_with(&both, &sent).is_err(), "{value}");
+    }
+}
+
+#[test]
+fn no_secret_and_an_empty_secret_are_refused_before_anything_else() {
+    let sent = headers(&[("x-gitlab-token", "")]);
+    assert_eq!(verify(&token_contract(), &sent, BODY, &[]), Err(SignatureError::NoSecret));
+    for secrets in [&[b"".as_slice()][..], &[SECRET, b""]] {
+        assert_eq!(verify(&token_contract(), &sent, BODY, secrets), Err(SignatureError::EmptySecret));
+    }
+}
+
+#[test]
+fn an_empty_token_is_refused() {
+    let result = signed_with(&token_contract(), &[("x-gitlab-token", "")]);
+    assert!(matches!(result, Err(SignatureError::Malformed { .. })));
+}
+
+#[test]
+fn base64_is_taken_as_rfc_4648_has_it_and_in_no_other_way() {
+    let contract = contract(vec![scheme("hmac-sha256", "x-signature", "", "base64", "{body}")]);
+    let right = base64_of_signature();
+    assert_eq!(signed_with(&contract, &[("x-signature", &right)]), Ok(()));
+    let without_padding = right.trim_end_matches('=').to_owned();
+    for value in [without_padding, format!("{right}="), format!("{right}\n"), SIGNED.to_owned()] {
+        let result = signed_with(&contract, &[("x-signature", &value)]);
+        assert!(matches!(result, Err(SignatureError::Malformed { .. })), "{value}");
+    }
+}
+
+#[test]
+fn a_scheme_that_the_host_does_not_know_verifies_nothing() {
+    for (algorithm, encoding, signed) in [
+        ("hmac-sha1", "hex", "{body}"),
+        ("hmac-sha256", "plain", "{body}"),
+        ("hmac-sha256", "hex", ""),
+        ("hmac-sha256", "hex", "{time}.{body}"),
+        ("shared-token", "hex", ""),
+        ("none", "plain", "{body}"),
+    ] {
+        let contract = contract(vec![scheme(algorithm, "x-hub-signature-256", "sha256=", encoding, signed)]);
+        let result = signed_with(&contract, &[("x-hub-signature-256", SIGNED)]);
+        assert!(matches!(result, Err(SignatureError::Unknown { .. })), "{algorithm} {encoding}: {result:?}");
+    }
+}
+
+#[test]
+fn a_contract_without_schemes_believes_nothing() {
+    assert!(matches!(
+        signed_with(&contract(Vec::new()), &[("x-hub-signature-256", SIGNED)]),
+        Err(SignatureError::Missing { .. })
+    ));
+}

@@ -10,17 +10,24 @@ const SIMILAR_FILES: usize = 5;
 
 pub fn steps(context: Context) -> Result<Vec<BuildStep>, Failure> {
     let folder = normal(context.config.context_path.as_deref().unwrap_or("."));
-    let dockerfile = match &context.config.dockerfile_path {
-        Some(path) => normal(path),
-        None if folder == "." => "Dockerfile".to_owned(),
-        None => format!("{folder}/Dockerfile"),
-    };
+    let dockerfile = dockerfile(&context, &folder);
     check_files(&context, &folder, &dockerfile)?;
     let mut step = DockerBuild::new(&folder, &dockerfile, tag(&context));
     step.target = context.config.target;
     step.build_args = context.config.build_args;
     step.labels = vec![("org.opencontainers.image.revision".to_owned(), context.commit)];
     Ok(vec![BuildStep::DockerBuild(step)])
+}
+
+/// A path that is given counts from the root. People also give it from the context, so it is looked for there next.
+fn dockerfile(context: &Context, folder: &str) -> String {
+    let in_folder = |path: &str| if folder == "." { path.to_owned() } else { format!("{folder}/{path}") };
+    let is_there = |path: &String| context.files.contains(path);
+    match context.config.dockerfile_path.as_deref().map(normal) {
+        None => in_folder("Dockerfile"),
+        Some(path) if is_there(&path) => path,
+        Some(path) => Some(in_folder(&path)).filter(is_there).unwrap_or(path),
+    }
 }
 
 /// Without `./`, doubled and trailing slashes; `.` for the root.

@@ -57,8 +57,11 @@ fn the_dockerfile_is_looked_for_in_the_context_unless_it_is_named_from_the_root(
     let step = planned(context(&["app/Dockerfile"], inside.clone()));
     assert_eq!((step.context_path.as_str(), step.dockerfile_path.as_str()), ("app", "app/Dockerfile"));
     let named = BuildConfig { dockerfile_path: Some("docker/web.Dockerfile".to_owned()), ..inside };
-    let step = planned(context(&["app/a", "docker/web.Dockerfile"], named));
+    let step =
+        planned(context(&["app/a", "app/docker/web.Dockerfile", "docker/web.Dockerfile"], named.clone()));
     assert_eq!((step.context_path.as_str(), step.dockerfile_path.as_str()), ("app", "docker/web.Dockerfile"));
+    let step = planned(context(&["app/docker/web.Dockerfile"], named));
+    assert_eq!(step.dockerfile_path, "app/docker/web.Dockerfile");
 }
 
 #[test]

@@ -69,7 +69,7 @@ impl Rollout<'_> {
 
     async fn intend(&mut self, label: &str, effects: Vec<Effect>) -> Result<Vec<JournalEntry>> {
         let now = store::now();
-        let entries: Vec<JournalEntry> = effects
+        let mut entries: Vec<JournalEntry> = effects
             .into_iter()
             .map(|effect| JournalEntry {
                 id: store::new_id(),
@@ -84,7 +84,21 @@ impl Rollout<'_> {
             })
             .collect();
         crash::point("rollout: before effects are journaled");
-        let stored = self.app.db.write(move |tx| Box::pin(async move { rollout_steps::append(tx, entries).await })).await?;
+        let deployment_id = self.deployment.id.clone();
+        let stored = self
+            .app
+            .db
+            .write(move |tx| {
+                Box::pin(async move {
+                    let first = rollout_steps::next_n(tx, &deployment_id).await?;
+                    for (n, entry) in (first..).zip(entries.iter_mut()) {
+                        entry.n = n;
+                    }
+                    rollout_steps::append(tx, &entries).await?;
+                    Ok(entries)
+                })
+            })
+            .await?;
         crash::point("rollout: after effects are journaled");
         Ok(stored)
     }
@@ -124,22 +138,24 @@ impl Rollout<'_> {
     async fn effect(&mut self, effect: &Effect) -> Result<()> {
         let docker = &self.app.docker;
         match effect {
-            Effect::Launch { release, name, published } => docker.launch(&self.launch_spec(release, name, *published)?).await,
+            Effect::Launch { release, name, published } => {
+                docker.launch(&self.launch_spec(release, name, *published)?).await.map(|_| ())
+            }
             Effect::Stop { release, name } => {
-                let secs = self.release(release)?.spec.run.stop_timeout_secs;
+                let grace = self.release(release)?.spec.run.stop_timeout();
                 self.paused_at.get_or_insert_with(std::time::Instant::now);
-                docker.stop(name, secs).await
+                docker.stop(name, grace).await
             }
             Effect::Start { name, .. } => docker.start(name).await,
             Effect::Remove { release, name, gently } => {
-                let secs = self.release(release).map_or(10, |release| release.spec.run.stop_timeout_secs);
-                docker.remove(name, gently.then_some(secs)).await
+                let grace = self.release(release)?.spec.run.stop_timeout();
+                docker.remove(name, gently.then_some(grace)).await
             }
             Effect::SetRoute { weights } => {
                 let (stack_id, weights) = (self.view.stack.id.clone(), weights.clone());
                 self.app
                     .db
-                    .write(move |tx| Box::pin(async move { routes::set(tx, &stack_id, &weights, store::now()).await }))
+                    .write(move |tx| Box::pin(async move { routes::set(tx, &stack_id, &weights, store::now()).await.map(|_| ()) }))
                     .await
             }
         }
@@ -162,6 +178,8 @@ impl Rollout<'_> {
             }
             None => Vec::new(),
         };
+        let mut variables = self.own_variables(release);
+        variables.extend(environment.into_iter().map(|variable| (variable.name, variable.value)));
         Ok(LaunchSpec {
             name: name.to_string(),
             image: release.image_digest.clone(),
@@ -171,8 +189,20 @@ impl Rollout<'_> {
             config_hash: release.config_hash.clone(),
             published,
             run: release.spec.run.clone(),
-            environment: environment.into_iter().map(|variable| (variable.name, variable.value)).collect(),
+            environment: variables,
         })
+    }
+
+    /// What a program may want to know of itself. A stack's own variables of the same name win.
+    fn own_variables(&self, release: &Release) -> Vec<(String, String)> {
+        [
+            ("WINDLASS_STACK", self.view.stack.name.clone()),
+            ("WINDLASS_RELEASE", release.id.to_string()),
+            ("WINDLASS_COMMIT", release.commit_sha.clone()),
+            ("WINDLASS_IMAGE", release.image_tag.clone()),
+        ]
+        .map(|(name, value)| (name.to_string(), value))
+        .to_vec()
     }
 
     /// The pause that a hand-over cost, once something healthy serves again.

@@ -1,14 +1,22 @@
 //! The end of a rollout: recorded in one transaction, then cleaned up after.
 
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+
 use super::{Rollout, status_of, sweep};
 use crate::app::App;
 use crate::app::crash;
 use crate::app::deployment::status_event;
+use crate::docker::LogOptions;
 use crate::domain::deployment::{Deployment, DeploymentStatus};
 use crate::domain::release::ReleaseState;
 use crate::domain::rollout::Outcome;
 use crate::error::Result;
 use crate::store::{self, deployments, events, releases, stacks};
+
+/// How long the next line of a container's last output may take.
+const TAIL_PATIENCE: Duration = Duration::from_secs(2);
 
 impl Rollout<'_> {
     pub(super) async fn finish(&mut self, outcome: Outcome) -> Result<()> {
@@ -38,11 +46,12 @@ impl Rollout<'_> {
         }
         let Ok(containers) = self.app.docker.list(&self.view.stack.name).await else { return };
         for view in containers.iter().filter(|view| view.container.release == self.target.id) {
-            if let Ok(lines) = self.app.docker.tail(&view.container.name, 20).await {
-                self.log.line(&format!("Last output of {}:", view.container.name));
-                for line in lines {
-                    self.log.line(&format!("  {line}"));
-                }
+            let options = LogOptions { tail: Some(20), ..LogOptions::default() };
+            let Ok(lines) = self.app.docker.logs(&view.container.name, options).await else { continue };
+            self.log.line(&format!("Last output of {}:", view.container.name));
+            let mut lines = std::pin::pin!(lines);
+            while let Ok(Some(Ok(line))) = tokio::time::timeout(TAIL_PATIENCE, lines.next()).await {
+                self.log.line(&format!("  {}", line.text));
             }
         }
     }
@@ -65,7 +74,7 @@ impl Rollout<'_> {
                         stacks::set_active_release(tx, &stack_id, Some(&target), now).await?;
                         mark_rolled_back(tx, &row, now).await?;
                     } else {
-                        let failed = releases::find(tx, &target).await?;
+                        let failed = releases::find(tx, target.as_str()).await?;
                         if failed.state == ReleaseState::Candidate {
                             releases::set_state(tx, &target, ReleaseState::Bad).await?;
                         }
@@ -81,7 +90,7 @@ impl Rollout<'_> {
 }
 
 /// A manual rollback that succeeded marks the deployment it went back behind.
-async fn mark_rolled_back(tx: &mut store::Tx<'_>, row: &Deployment, now: i64) -> Result<()> {
+async fn mark_rolled_back(tx: &mut store::Tx, row: &Deployment, now: i64) -> Result<()> {
     let Some(id) = &row.previous_deployment_id else { return Ok(()) };
     let previous = deployments::find(tx, id.as_str()).await?;
     if previous.status == DeploymentStatus::Successful {

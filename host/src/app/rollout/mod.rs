@@ -84,9 +84,9 @@ async fn releases_of(app: &App, deployment: &Deployment) -> Result<(Release, Opt
         .as_ref()
         .ok_or_else(|| Error::internal(format!("deployment {} has no release", deployment.seq)))?;
     let mut conn = app.db.read().await?;
-    let target = releases::find(&mut conn, target).await?;
+    let target = releases::find(&mut conn, target.as_str()).await?;
     let stable = match &deployment.stable_release_id {
-        Some(id) => Some(releases::find(&mut conn, id).await?),
+        Some(id) => Some(releases::find(&mut conn, id.as_str()).await?),
         None => None,
     };
     Ok((target, stable))
@@ -175,7 +175,7 @@ impl Rollout<'_> {
                 return self.finish(outcome).await;
             }
             if !acted {
-                self.sleep(&step, &mut observer).await;
+                self.sleep(&step, &observer).await;
             }
         }
     }
@@ -323,7 +323,7 @@ impl Rollout<'_> {
         Ok(())
     }
 
-    async fn sleep(&self, step: &Step, observer: &mut Observer<'_>) {
+    async fn sleep(&self, step: &Step, observer: &Observer<'_>) {
         let wanted = step.wake_after.map_or(BUSY, Duration::from_millis);
         let nap = wanted.clamp(Duration::from_millis(20), BUSY);
         if self.task.cancel.is_cancelled() {

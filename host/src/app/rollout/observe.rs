@@ -25,7 +25,6 @@ pub struct Observer<'a> {
     app: &'a App,
     stack: String,
     gates: HashMap<String, Gate>,
-    image_checks: HashMap<String, bool>,
     watch: Watch,
 }
 
@@ -35,13 +34,12 @@ impl<'a> Observer<'a> {
             app,
             stack: stack.to_string(),
             gates: HashMap::new(),
-            image_checks: HashMap::new(),
-            watch: app.docker.watch(stack),
+            watch: app.docker.watch(Some(stack)),
         }
     }
 
     /// Returns when one of the stack's containers started or ended.
-    pub async fn changed(&mut self) {
+    pub async fn changed(&self) {
         self.watch.changed().await;
     }
 
@@ -51,23 +49,13 @@ impl<'a> Observer<'a> {
         let known = |view: &ContainerView| {
             [Some(target), stable].into_iter().flatten().find(|release| release.id == view.container.release)
         };
-        for release in [Some(target), stable].into_iter().flatten() {
-            if !self.image_checks.contains_key(&release.image_digest) {
-                let has = match self.app.docker.image_inspect(&release.image_digest).await {
-                    Ok(image) => image.has_healthcheck,
-                    Err(crate::error::Error::NotFound { .. }) => false,
-                    Err(error) => return Err(error),
-                };
-                self.image_checks.insert(release.image_digest.clone(), has);
-            }
-        }
+        let docker = &self.app.docker;
         let probes = views.iter().filter_map(|view| known(view).map(|release| (view, release))).map(|(view, release)| {
-            let has_check = self.image_checks.get(&release.image_digest).copied().unwrap_or(false);
             async move {
                 if !view.container.running {
                     return (view, release, None);
                 }
-                let probe = self.app.docker.probe(view, &release.spec.run, &release.spec.health, has_check).await;
+                let probe = docker.probe(view, &release.spec.health, store::now()).await;
                 (view, release, Some(probe))
             }
         });

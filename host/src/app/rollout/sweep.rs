@@ -23,7 +23,7 @@ pub async fn sweep_stack(app: &App, stack_id: &Id) -> Result<()> {
         let trial = stack.run.has_fixed_port() && !container.published;
         if !serves || trial || container.created_only {
             tracing::info!(stack = %stack.name, container = %container.name, "removing a container that nothing refers to");
-            app.docker.remove(&container.name, Some(stack.run.stop_timeout_secs)).await?;
+            app.docker.remove(&container.name, Some(stack.run.stop_timeout())).await?;
         } else if !container.running {
             tracing::info!(stack = %stack.name, container = %container.name, "starting a container that should serve");
             app.docker.start(&container.name).await?;

@@ -1,0 +1,240 @@
+//! Building an image: the context goes up, the log comes down while it happens, and what remains is a content address.
+
+use std::{collections::HashMap, path::PathBuf, time::Duration};
+
+use bollard::{
+    Docker as Client, body_try_stream,
+    models::BuildInfo,
+    query_parameters::{BuildImageOptions, BuilderVersion, TagImageOptionsBuilder},
+};
+use futures_util::{Stream, StreamExt as _};
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Docker, EngineFacts, LogLine, RegistryLogin, cancel, context::Context, error::bounded, frontend,
+    progress::Progress, registry,
+};
+use crate::{
+    domain::{UnixMs, build_config::BuildArg},
+    error::{Error, Result},
+};
+
+/// How long a cancelled build may take to confirm that it has stopped.
+const CONFIRM: Duration = Duration::from_secs(10);
+/// The time of every file in a context, when the caller names none: 1980-01-01, which zip can store too.
+const NO_TIME: u64 = 315_532_800;
+
+/// What to build.
+#[derive(Debug, Clone)]
+pub struct BuildRequest {
+    /// The checkout.
+    pub root: PathBuf,
+    /// The folder that is sent, relative to `root`; empty or `.` for all of it.
+    pub context: String,
+    /// Relative to the context, or else to `root`; empty for `Dockerfile`.
+    pub dockerfile: String,
+    /// The stage to build; the last one if absent.
+    pub target: Option<String>,
+    pub args: Vec<BuildArg>,
+    pub labels: Vec<(String, String)>,
+    /// `repository:tag`; at least one.
+    pub tags: Vec<String>,
+    /// `linux/arm64`; the engine's own if absent.
+    pub platform: Option<String>,
+    /// The time all files in the context bear, usually the commit's. The same commit then gives the same bytes.
+    pub modified_at: Option<UnixMs>,
+    /// For base images that have to be pulled.
+    pub logins: Vec<RegistryLogin>,
+    pub timeout: Duration,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BuiltImage {
+    /// The image's id, `sha256:…`: its content address.
+    pub digest: String,
+    /// The first tag.
+    pub tag: String,
+}
+
+type Messages<'a> = futures_util::stream::BoxStream<'a, Result<BuildInfo, bollard::errors::Error>>;
+
+impl Docker {
+    /// Builds with BuildKit where the engine has it, and hands each line to `log` as it is written.
+    ///
+    /// # Errors
+    /// `Invalid` for a context, Dockerfile or frontend that is refused; `Failed` naming the step; `Cancelled` and
+    /// `Timeout` after the engine has stopped working on it; `Unavailable` if the engine is gone.
+    pub async fn build(
+        &self,
+        request: BuildRequest,
+        mut log: impl FnMut(LogLine) + Send,
+        cancel: &CancellationToken,
+    ) -> Result<BuiltImage> {
+        let session = self.session().await?;
+        let tag =
+            request.tags.first().cloned().ok_or_else(|| Error::invalid("tags", "a build needs a tag"))?;
+        let deadline = Instant::now() + request.timeout;
+        let context = scan(&request).await?;
+        frontend::check(&context.dockerfile, &context.dockerfile_text, &request.args)?;
+        log(LogLine::progress(announcement(&session.facts, &context)));
+        let id = uuid::Uuid::now_v7().simple().to_string();
+        let options =
+            options(&request, &tag, &context.dockerfile, session.facts.buildkit.then(|| id.clone()));
+        let (blocks, packing) = context.pack(modified(&request));
+        // The engine answers when the build says its first word, which may be after a long upload.
+        let client = cancel::with_build_id(&session.client.clone().with_timeout(request.timeout), &id);
+        let body = body_try_stream(ReceiverStream::new(blocks));
+        let mut messages = client.build_image(options, registry::all(&request.logins), Some(body)).boxed();
+        let mut progress = Progress::default();
+        let outcome = tokio::select! {
+            outcome = timeout_at(deadline, follow(&mut messages, &mut progress, &mut log)) => outcome
+                .unwrap_or_else(|_| Err(Stop::Ended(Error::timeout("the build", request.timeout.as_secs())))),
+            () = cancel.cancelled() => Err(Stop::Ended(Error::cancelled("the build"))),
+        };
+        if let Err(Stop::Ended(_)) = &outcome {
+            stop(&session.client, &id, session.facts.buildkit, messages, &mut log).await;
+        } else {
+            drop(messages);
+        }
+        progress.finish(&mut log);
+        match outcome {
+            Ok(()) => self.finish_build(&request, &session.client, progress.image, tag).await,
+            Err(Stop::Ended(error)) => Err(error),
+            Err(Stop::Engine(error)) => Err(self.build_error(error, &progress, packing).await),
+        }
+    }
+
+    async fn finish_build(
+        &self,
+        request: &BuildRequest,
+        client: &Client,
+        named: Option<String>,
+        tag: String,
+    ) -> Result<BuiltImage> {
+        for other in request.tags.iter().skip(1) {
+            self.tag_with(client, &tag, other).await?;
+        }
+        // The engine is asked rather than believed: what counts is what it would run.
+        let facts = self.image_inspect(named.as_deref().unwrap_or(&tag)).await?;
+        Ok(BuiltImage { digest: facts.digest, tag })
+    }
+
+    pub(super) async fn tag_with(&self, client: &Client, image: &str, tag: &str) -> Result<()> {
+        let (repository, version) = super::image::split_tag(tag);
+        let options = TagImageOptionsBuilder::default().repo(repository).tag(version).build();
+        client.tag_image(image, Some(options)).await.map_err(|error| self.explain(error))
+    }
+
+    async fn build_error(
+        &self,
+        error: bollard::errors::Error,
+        progress: &Progress,
+        packing: tokio::task::JoinHandle<std::io::Result<()>>,
+    ) -> Error {
+        match error {
+            bollard::errors::Error::DockerStreamError { error } => {
+                Error::failed(progress.failure(&bounded(&error)))
+            }
+            // The engine often rejects a build by its status alone, such as for a Dockerfile that does not parse.
+            bollard::errors::Error::DockerResponseServerError { message, .. } => {
+                Error::failed(progress.failure(&bounded(&message)))
+            }
+            other => match timeout(Duration::from_secs(1), packing).await {
+                Ok(Ok(Err(ours))) if ours.kind() != std::io::ErrorKind::BrokenPipe => {
+                    Error::internal(format!("packing the build context: {ours}"))
+                }
+                _ => self.explain(other),
+            },
+        }
+    }
+}
+
+enum Stop {
+    /// By us: the engine has to be told.
+    Ended(Error),
+    Engine(bollard::errors::Error),
+}
+
+async fn follow(
+    messages: &mut Messages<'_>,
+    progress: &mut Progress,
+    log: &mut (impl FnMut(LogLine) + Send),
+) -> Result<(), Stop> {
+    while let Some(message) = messages.next().await {
+        progress.take(message.map_err(Stop::Engine)?, log);
+    }
+    Ok(())
+}
+
+/// Tells the engine to stop, and waits until the build's stream has ended.
+async fn stop(
+    client: &Client,
+    id: &str,
+    buildkit: bool,
+    messages: impl Stream<Item = Result<BuildInfo, bollard::errors::Error>> + Unpin,
+    log: &mut (impl FnMut(LogLine) + Send),
+) {
+    if !buildkit {
+        // The classic builder kills its container when the caller hangs up.
+        drop(messages);
+        log(LogLine::progress("the engine was told to stop the build"));
+        return;
+    }
+    let drained = async {
+        let mut messages = messages;
+        // An error here is the engine's word that the build was cancelled: the end, like the end of the stream.
+        while let Some(Ok(_)) = messages.next().await {}
+    };
+    let both = async { tokio::join!(cancel::cancel(client, id), drained) };
+    let confirmed = timeout(CONFIRM, both).await.is_ok();
+    log(LogLine::progress(if confirmed {
+        "the engine has stopped the build"
+    } else {
+        "the engine was told to stop the build and has not confirmed it; the connection is closed"
+    }));
+}
+
+async fn scan(request: &BuildRequest) -> Result<Context> {
+    let (root, context, dockerfile) =
+        (request.root.clone(), request.context.clone(), request.dockerfile.clone());
+    tokio::task::spawn_blocking(move || Context::scan(&root, &context, &dockerfile))
+        .await
+        .map_err(Error::internal)?
+}
+
+fn modified(request: &BuildRequest) -> u64 {
+    request.modified_at.and_then(|at| u64::try_from(at / 1000).ok()).unwrap_or(NO_TIME)
+}
+
+fn announcement(facts: &EngineFacts, context: &Context) -> String {
+    let builder =
+        if facts.buildkit { "BuildKit" } else { "the classic builder (the engine has no BuildKit)" };
+    format!(
+        "Building {} with {builder} on Docker {}: {} files, {} bytes of context",
+        context.dockerfile, facts.version, context.files, context.bytes
+    )
+}
+
+fn options(
+    request: &BuildRequest,
+    tag: &str,
+    dockerfile: &str,
+    session: Option<String>,
+) -> BuildImageOptions {
+    let map = |pairs: HashMap<String, String>| (!pairs.is_empty()).then_some(pairs);
+    BuildImageOptions {
+        dockerfile: dockerfile.to_string(),
+        t: Some(tag.to_string()),
+        rm: true,
+        forcerm: true,
+        buildargs: map(request.args.iter().map(|arg| (arg.name.clone(), arg.value.clone())).collect()),
+        labels: map(request.labels.iter().cloned().collect()),
+        platform: request.platform.clone().unwrap_or_default(),
+        target: request.target.clone().unwrap_or_default(),
+        version: if session.is_some() { BuilderVersion::BuilderBuildKit } else { BuilderVersion::BuilderV1 },
+        session,
+        ..BuildImageOptions::default()
+    }
+}

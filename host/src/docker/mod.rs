@@ -1,0 +1,201 @@
+//! The engine: images, containers, logs and events, through bollard. No policy: what to run and when is decided above.
+//!
+//! [`Docker`] is usable before an engine is: the first call connects, negotiates the API version and looks what the
+//! engine can do; a call that finds the engine gone answers `Unavailable`, and the next one connects anew.
+
+mod build;
+mod cancel;
+mod container;
+mod context;
+mod control;
+mod error;
+mod frontend;
+mod ignore;
+mod image;
+mod launch;
+mod lines;
+mod logs;
+mod probe;
+mod progress;
+mod registry;
+mod watch;
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::RwLock;
+
+pub use build::{BuildRequest, BuiltImage};
+pub use container::{ContainerView, PublishedPort};
+pub use image::ImageFacts;
+pub use launch::{LaunchSpec, NETWORK};
+pub use lines::{LogLine, LogStream};
+pub use logs::LogOptions;
+pub use registry::RegistryLogin;
+pub use watch::Watch;
+
+use crate::error::{Error, Result};
+
+/// Labels by which a restarted host finds its containers.
+pub mod label {
+    /// Instance id of the server, so that two servers on one engine leave each other's containers alone.
+    pub const SERVER: &str = "dev.windlass.server";
+    pub const STACK: &str = "dev.windlass.stack";
+    pub const RELEASE: &str = "dev.windlass.release";
+    /// The deployment that created the container.
+    pub const DEPLOYMENT: &str = "dev.windlass.deployment";
+    pub const CONFIG_HASH: &str = "dev.windlass.config-hash";
+    /// `true` where the container holds the stack's fixed host ports.
+    pub const PUBLISHED: &str = "dev.windlass.published";
+    /// The container port that is probed.
+    pub const PORT: &str = "dev.windlass.port";
+}
+
+/// Where an engine listens when nothing else is said.
+const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
+/// The first API version with BuildKit.
+const BUILDKIT_SINCE: (usize, usize) = (1, 39);
+/// For requests that answer at once; longer ones bring their own limit.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A handle on one engine; clones share the connection.
+#[derive(Clone)]
+pub struct Docker {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    host: String,
+    server: String,
+    session: RwLock<Option<Session>>,
+}
+
+/// A connection and what was learnt about the engine behind it.
+#[derive(Clone)]
+struct Session {
+    client: bollard::Docker,
+    facts: EngineFacts,
+}
+
+/// What an engine says about itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineFacts {
+    pub version: String,
+    pub api_version: String,
+    pub os: String,
+    pub arch: String,
+    pub buildkit: bool,
+    /// Whether the engine can put an init process before a container's own (`docker run --init`).
+    pub init: bool,
+}
+
+impl Docker {
+    /// Remembers where the engine is; nothing is contacted yet. `host` is `unix://…` or `tcp://…`; without it `DOCKER_HOST`
+    /// counts, then the usual socket. `server` is the instance id that marks this server's containers.
+    ///
+    /// # Errors
+    /// `Invalid` if the address has a scheme that is not supported.
+    pub fn connect(host: Option<&str>, server: &str) -> Result<Self> {
+        let host = host
+            .map(str::to_string)
+            .or_else(|| std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty()))
+            .unwrap_or_else(|| DEFAULT_HOST.to_string());
+        if !["unix://", "tcp://", "http://", "https://"].iter().any(|scheme| host.starts_with(scheme)) {
+            return Err(Error::invalid(
+                "docker.host",
+                format!(
+                    "`{}` is not an engine's address; take unix:///var/run/docker.sock or tcp://host:2376",
+                    host.escape_debug()
+                ),
+            ));
+        }
+        let inner = Inner { host, server: server.to_string(), session: RwLock::new(None) };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The engine's address.
+    pub fn host(&self) -> &str {
+        &self.inner.host
+    }
+
+    /// Succeeds if the engine answers.
+    ///
+    /// # Errors
+    /// `Unavailable`, saying what to do.
+    pub async fn ping(&self) -> Result<()> {
+        self.client().await?.ping().await.map_err(|error| self.explain(error))?;
+        Ok(())
+    }
+
+    /// What the engine says about itself; asked once a connection.
+    ///
+    /// # Errors
+    /// `Unavailable` if it does not answer.
+    pub async fn version(&self) -> Result<EngineFacts> {
+        Ok(self.session().await?.facts)
+    }
+
+    /// The id of this server, as its containers carry it.
+    fn server(&self) -> &str {
+        &self.inner.server
+    }
+
+    async fn client(&self) -> Result<bollard::Docker> {
+        Ok(self.session().await?.client)
+    }
+
+    async fn session(&self) -> Result<Session> {
+        if let Some(session) = self.inner.session.read().await.as_ref() {
+            return Ok(session.clone());
+        }
+        let mut slot = self.inner.session.write().await;
+        if let Some(session) = slot.as_ref() {
+            return Ok(session.clone());
+        }
+        let session =
+            open(&self.inner.host).await.map_err(|error| error::explain(&self.inner.host, error))?;
+        *slot = Some(session.clone());
+        Ok(session)
+    }
+
+    /// Turns an engine's error into ours, and forgets the connection if it is dead: after an upgrade of the engine the
+    /// next call has to negotiate again.
+    fn explain(&self, error: bollard::errors::Error) -> Error {
+        let explained = error::explain(&self.inner.host, error);
+        if matches!(explained, Error::Unavailable(_))
+            && let Ok(mut slot) = self.inner.session.try_write()
+        {
+            *slot = None;
+        }
+        explained
+    }
+}
+
+impl std::fmt::Debug for Docker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Docker({})", self.inner.host)
+    }
+}
+
+async fn open(host: &str) -> Result<Session, bollard::errors::Error> {
+    let client =
+        bollard::Docker::connect_with_host(host)?.with_timeout(REQUEST_TIMEOUT).negotiate_version().await?;
+    let version = client.version().await?;
+    let negotiated = client.client_version();
+    let components = version.components.unwrap_or_default();
+    // Podman speaks this API and answers builds with `version=2`, but it has no BuildKit session.
+    let is_docker = !components.iter().any(|component| component.name.contains("Podman"));
+    let os = version.os.unwrap_or_default();
+    let recent = (negotiated.major_version, negotiated.minor_version) >= BUILDKIT_SINCE;
+    let facts = EngineFacts {
+        version: version.version.unwrap_or_default(),
+        api_version: format!("{}.{}", negotiated.major_version, negotiated.minor_version),
+        buildkit: recent && is_docker && os == "linux",
+        // The engine runs `docker-init --version` to fill this in, and says N/A where the binary is missing.
+        init: components.iter().any(|component| {
+            component.name == "docker-init" && !matches!(component.version.as_str(), "" | "N/A")
+        }),
+        os,
+        arch: version.arch.unwrap_or_default(),
+    };
+    Ok(Session { client, facts })
+}

@@ -1,0 +1,128 @@
+//! `windlass serve`: puts the parts together, listens, and ends in order.
+
+use std::future::IntoFuture;
+use std::io::Write;
+use std::path::Path;
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::{HeaderValue, header};
+use axum::response::Response;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::app::{App, rollout, token};
+use crate::config::{Config, LogFormat};
+use crate::error::{Error, Result};
+use crate::queue::Queue;
+use crate::{api, jobs, web};
+
+/// How long work in progress gets to reach a point where it can be resumed.
+const STOP_PATIENCE: Duration = Duration::from_secs(20);
+
+/// Runs the server until SIGTERM or SIGINT.
+pub async fn serve(file: Option<&Path>) -> Result<()> {
+    let started = std::time::Instant::now();
+    let config = Config::load(file, |name| std::env::var(name).ok())?;
+    start_log(&config)?;
+    let address = config.server.listen;
+    let listener = TcpListener::bind(address).await.map_err(|error| {
+        Error::unavailable(format!(
+            "{address} cannot be listened on: {error}; another server may be running there, or set server.listen (WINDLASS_LISTEN)"
+        ))
+    })?;
+    let bound = listener.local_addr().map_err(Error::internal)?;
+    let app = App::open(Config { server: crate::config::Server { listen: bound, ..config.server.clone() }, ..config }).await?;
+    let configured = std::env::var("WINDLASS_ADMIN_TOKEN").ok().filter(|token| !token.is_empty());
+    let fresh = token::token_bootstrap(&app, configured.as_deref()).await?;
+    announce(bound, fresh.as_deref());
+    tracing::info!(address = %bound, milliseconds = started.elapsed().as_millis(), "[@server:http] listening");
+
+    let stop = CancellationToken::new();
+    let queue = start_queue(&app);
+    let sweeper = tokio::spawn(sweep(app.clone(), stop.clone()));
+    let server = axum::serve(listener, router(app.clone())).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let server = tokio::spawn(server.into_future());
+    wait_for_signal().await?;
+    tracing::info!("[@server:http] stopping");
+    stop.cancel();
+    queue.stop(STOP_PATIENCE).await;
+    // Open event streams never end by themselves, so the listener's own patience is short.
+    let _ = tokio::time::timeout(Duration::from_secs(1), server).await;
+    sweeper.abort();
+    app.db.close().await;
+    Ok(())
+}
+
+fn router(app: App) -> Router {
+    api::router()
+        .merge(web::router())
+        .layer(axum::middleware::map_response(no_sniff))
+        .with_state(app)
+}
+
+async fn no_sniff(mut response: Response) -> Response {
+    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+fn start_queue(app: &App) -> Queue {
+    let handler = {
+        let app = app.clone();
+        move |context: crate::queue::TaskContext| {
+            let app = app.clone();
+            Box::pin(async move { jobs::run(&app, &context).await }) as _
+        }
+    };
+    Queue::start(app.db.clone(), app.config.jobs.workers, handler)
+}
+
+/// What a crash left behind is cleaned up as soon as the engine answers.
+async fn sweep(app: App, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        if app.docker.ping().await.is_ok() {
+            if let Err(error) = rollout::sweep_all(&app).await {
+                tracing::warn!(error = %error.for_log(), "[@deploy:sweep] the sweep at start did not finish");
+            }
+            return;
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(Duration::from_secs(5)) => {}
+        }
+    }
+}
+
+/// The first lines on standard output: where it listens, and the first token if there was none.
+fn announce(address: std::net::SocketAddr, fresh: Option<&str>) {
+    let mut out = std::io::stdout().lock();
+    let mut text = format!("listening on http://{address}\n");
+    if let Some(secret) = fresh {
+        text.push_str(&format!("admin token, shown this once: {secret}\n"));
+    }
+    // Nobody may be reading standard output; that is no reason not to serve.
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+async fn wait_for_signal() -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(Error::internal)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::internal)?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+fn start_log(config: &Config) -> Result<()> {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_new(&config.log.level)
+        .map_err(|error| Error::invalid("log.level", format!("log.level (WINDLASS_LOG) is not understood: {error}")))?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let result = match config.log.format {
+        LogFormat::Json => builder.json().try_init(),
+        LogFormat::Text => builder.with_target(false).try_init(),
+    };
+    result.map_err(|error| Error::internal(format!("the log cannot be started: {error}")))
+}

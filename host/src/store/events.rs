@@ -1,0 +1,89 @@
+//! Table `events`: the outbox.
+
+use super::{
+    Conn, Tx, counters,
+    faults::fault,
+    now,
+    rows::{Entity, Row, execute, fetch_all, id_text, json, query},
+};
+use crate::{
+    domain::{
+        Id, UnixMs,
+        event::{Event, EventKind, NewEvent},
+    },
+    error::Result,
+};
+
+macro_rules! select {
+    ($tail:literal) => {
+        concat!("SELECT seq, kind, stack_id, subject_id, data, at FROM events ", $tail)
+    };
+}
+
+impl Entity for Event {
+    const WHAT: &'static str = "event";
+
+    fn from_row(row: &Row<'_>) -> Result<Self> {
+        Ok(Self {
+            seq: row.int("seq")?,
+            kind: row.word("kind", EventKind::parse)?,
+            stack_id: row.id_opt("stack_id")?,
+            subject_id: row.id_opt("subject_id")?,
+            data: row.json("data")?,
+            at: row.int("at")?,
+        })
+    }
+}
+
+/// Appends an event in the transaction of the change it tells of, and returns its number. Subscribers hear of it after
+/// the commit. From here on other writers that append wait for this transaction, so append last.
+pub async fn append(tx: &mut Tx, new: NewEvent) -> Result<i64> {
+    let seq = counters::take(tx, "events", 1).await?;
+    let NewEvent { kind, stack_id, subject_id, data } = new;
+    let event = Event { seq, kind, stack_id, subject_id, data, at: now() };
+    query("INSERT INTO events (seq, kind, stack_id, subject_id, data, at) VALUES ($1, $2, $3, $4, $5, $6)")
+        .bind(event.seq)
+        .bind(event.kind.as_str())
+        .bind(id_text(event.stack_id.as_ref()))
+        .bind(id_text(event.subject_id.as_ref()))
+        .bind(json(&event.data)?)
+        .bind(event.at)
+        .execute(&mut **tx)
+        .await
+        .map_err(fault)?;
+    tx.publish(event);
+    Ok(seq)
+}
+
+/// Events after the cursor, oldest first, at most `limit`.
+pub async fn list_after(conn: &mut Conn, cursor: i64, limit: i64, stack: Option<&Id>) -> Result<Vec<Event>> {
+    match stack {
+        None => {
+            let query = query(select!("WHERE seq > $1 ORDER BY seq LIMIT $2")).bind(cursor).bind(limit);
+            fetch_all(conn, query).await
+        }
+        Some(stack) => {
+            let query = query(select!("WHERE stack_id = $1 AND seq > $2 ORDER BY seq LIMIT $3"))
+                .bind(stack.as_str())
+                .bind(cursor)
+                .bind(limit);
+            fetch_all(conn, query).await
+        }
+    }
+}
+
+/// The number of the newest event; 0 before the first. Pruning does not lower it.
+pub async fn latest_seq(conn: &mut Conn) -> Result<i64> {
+    let row =
+        query("SELECT value FROM counters WHERE name = 'events'").fetch_one(conn).await.map_err(fault)?;
+    Row(&row).int("value")
+}
+
+/// Removes events older than `before`, at most `limit` of them, and answers how many.
+pub async fn prune(conn: &mut Conn, before: UnixMs, limit: i64) -> Result<u64> {
+    let query =
+        query("DELETE FROM events WHERE seq IN (SELECT seq FROM events WHERE at < $1 ORDER BY at LIMIT $2)")
+            .bind(before)
+            .bind(limit);
+    execute(conn, query).await
+}

@@ -1,0 +1,85 @@
+//! Brings a database to this binary's schema, or refuses one that a newer binary has changed.
+
+use sha2::{Digest, Sha256};
+use sqlx::Row as _;
+
+use super::{Tx, faults::fault, now, rows::query};
+use crate::error::{Error, Result};
+
+struct Migration {
+    version: i64,
+    name: &'static str,
+    text: &'static str,
+}
+
+const MIGRATIONS: [Migration; 1] =
+    [Migration { version: 1, name: "init", text: include_str!("../../../migrations/0001_init.sql") }];
+
+const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (
+    version BIGINT PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL, applied_at BIGINT NOT NULL)";
+
+/// Applies what is missing, all of it or nothing. Row 0 is nobody's migration: raising it makes two nodes that start
+/// at the same time wait for each other.
+pub(super) async fn run(tx: &mut Tx) -> Result<()> {
+    sqlx::raw_sql(TABLE).execute(&mut **tx).await.map_err(fault)?;
+    query("INSERT INTO schema_migrations (version, name, checksum, applied_at) VALUES (0, 'lock', '', 0) ON CONFLICT DO NOTHING")
+        .execute(&mut **tx)
+        .await
+        .map_err(fault)?;
+    query("UPDATE schema_migrations SET applied_at = applied_at + 1 WHERE version = 0")
+        .execute(&mut **tx)
+        .await
+        .map_err(fault)?;
+    let rows =
+        query("SELECT version, name, checksum FROM schema_migrations WHERE version > 0 ORDER BY version")
+            .fetch_all(&mut **tx)
+            .await
+            .map_err(fault)?;
+    let mut applied = 0;
+    for row in rows {
+        applied = row.try_get("version").map_err(fault)?;
+        let (name, checksum): (String, String) =
+            (row.try_get("name").map_err(fault)?, row.try_get("checksum").map_err(fault)?);
+        check(applied, &name, &checksum)?;
+    }
+    for migration in MIGRATIONS.iter().filter(|migration| migration.version > applied) {
+        apply(tx, migration).await?;
+    }
+    Ok(())
+}
+
+fn check(version: i64, name: &str, checksum: &str) -> Result<()> {
+    let Some(known) = MIGRATIONS.iter().find(|migration| migration.version == version) else {
+        return Err(Error::conflict(format!(
+            "the database has schema {version} ({name}), which is newer than this binary knows; start the newer \
+             version again, or restore the backup that was made before the upgrade"
+        )));
+    };
+    if digest(known.text) != checksum {
+        return Err(Error::conflict(format!(
+            "migration {version} ({name}) was applied with another text than this binary holds; this binary and the \
+             database do not belong together"
+        )));
+    }
+    Ok(())
+}
+
+async fn apply(tx: &mut Tx, migration: &Migration) -> Result<()> {
+    sqlx::raw_sql(migration.text).execute(&mut **tx).await.map_err(|error| {
+        Error::internal(format!("migration {} ({}) failed: {error}", migration.version, migration.name))
+    })?;
+    query("INSERT INTO schema_migrations (version, name, checksum, applied_at) VALUES ($1, $2, $3, $4)")
+        .bind(migration.version)
+        .bind(migration.name)
+        .bind(digest(migration.text))
+        .bind(now())
+        .execute(&mut **tx)
+        .await
+        .map_err(fault)?;
+    tracing::info!(version = migration.version, name = migration.name, "applied a migration");
+    Ok(())
+}
+
+fn digest(text: &str) -> String {
+    hex::encode(Sha256::digest(text))
+}

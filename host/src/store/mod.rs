@@ -1,0 +1,56 @@
+//! All SQL. A file per table, free functions, the same verbs everywhere; `db` is how to get at a connection.
+//!
+//! Functions that read or write one table take `&mut Conn`: a read connection, a [`Tx`], whatever dereferences to it.
+//! Functions that also tell somebody (append an event, wake the queue) take `&mut Tx`, because that happens after the
+//! commit. `insert` returns what it has stored, with the number the store has given it. `find` fails with
+//! [`Error::NotFound`](crate::error::Error::NotFound), `find_opt` answers `None`.
+
+mod batch;
+mod db;
+mod faults;
+mod migrate;
+mod notify;
+mod rows;
+mod sqlite;
+mod tx;
+mod writer;
+
+pub mod build_args;
+pub mod build_configs;
+pub mod builds;
+pub mod counters;
+pub mod deployments;
+pub mod events;
+pub mod projects;
+pub mod releases;
+pub mod repositories;
+pub mod rollout_steps;
+pub mod routes;
+pub mod stacks;
+pub mod task_stats;
+pub mod tasks;
+pub mod tokens;
+pub mod webhook_events;
+pub mod webhooks;
+
+pub use db::{Db, DbConfig, ReadConn};
+pub use tx::Tx;
+
+use crate::domain::{Id, UnixMs};
+
+/// A connection, whoever lent it.
+pub type Conn = sqlx::AnyConnection;
+
+/// What an async closure given to [`Db::write`] returns.
+pub type BoxFuture<'a, T> = futures_util::future::BoxFuture<'a, T>;
+
+/// A new UUIDv7: ids made by one process sort in the order they were made.
+pub fn new_id() -> Id {
+    Id::from_text(uuid::Uuid::now_v7().to_string())
+}
+
+/// The clock of this machine.
+pub fn now() -> UnixMs {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}

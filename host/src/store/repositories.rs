@@ -1,0 +1,124 @@
+//! Table `git_repositories`.
+
+use super::{
+    Conn,
+    faults::on_unique,
+    rows::{Entity, Row, execute, fetch_all, fetch_opt, found, hit, query},
+};
+use crate::{
+    domain::{
+        Id, UnixMs,
+        repository::{GitAuthType, GitRepository},
+    },
+    error::Result,
+};
+
+macro_rules! select {
+    ($tail:literal) => {
+        concat!(
+            "SELECT id, stack_id, url, branch, auth_type, credentials, webhook_secret, webhook_url, provider, \
+             auto_sync, last_synced_at, last_synced_commit, created_at, updated_at FROM git_repositories ",
+            $tail
+        )
+    };
+}
+
+impl Entity for GitRepository {
+    const WHAT: &'static str = "repository";
+
+    fn from_row(row: &Row<'_>) -> Result<Self> {
+        Ok(Self {
+            id: row.id("id")?,
+            stack_id: row.id("stack_id")?,
+            url: row.text("url")?,
+            branch: row.text("branch")?,
+            auth_type: row.word("auth_type", GitAuthType::parse)?,
+            credentials: row.text_opt("credentials")?,
+            webhook_secret: row.text_opt("webhook_secret")?,
+            webhook_url: row.text_opt("webhook_url")?,
+            provider: row.text("provider")?,
+            auto_sync: row.flag("auto_sync")?,
+            last_synced_at: row.int_opt("last_synced_at")?,
+            last_synced_commit: row.text_opt("last_synced_commit")?,
+            created_at: row.int("created_at")?,
+            updated_at: row.int("updated_at")?,
+        })
+    }
+}
+
+/// `Conflict` if the stack has a repository already, or does not exist.
+pub async fn insert(conn: &mut Conn, repository: &GitRepository) -> Result<()> {
+    let done = query(
+        "INSERT INTO git_repositories (id, stack_id, url, branch, auth_type, credentials, webhook_secret, \
+         webhook_url, provider, auto_sync, last_synced_at, last_synced_commit, created_at, updated_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+    )
+    .bind(repository.id.as_str())
+    .bind(repository.stack_id.as_str())
+    .bind(repository.url.as_str())
+    .bind(repository.branch.as_str())
+    .bind(repository.auth_type.as_str())
+    .bind(repository.credentials.clone())
+    .bind(repository.webhook_secret.clone())
+    .bind(repository.webhook_url.clone())
+    .bind(repository.provider.as_str())
+    .bind(i64::from(repository.auto_sync))
+    .bind(repository.last_synced_at)
+    .bind(repository.last_synced_commit.clone())
+    .bind(repository.created_at)
+    .bind(repository.updated_at)
+    .execute(conn)
+    .await;
+    on_unique(done, || "the stack already has a repository".into()).map(|_| ())
+}
+
+/// Writes everything a person can change; what was synced is set by [`set_synced`] only.
+pub async fn update(conn: &mut Conn, repository: &GitRepository) -> Result<()> {
+    let query = query(
+        "UPDATE git_repositories SET url = $1, branch = $2, auth_type = $3, credentials = $4, webhook_secret = $5, \
+         webhook_url = $6, provider = $7, auto_sync = $8, updated_at = $9 WHERE id = $10",
+    )
+    .bind(repository.url.as_str())
+    .bind(repository.branch.as_str())
+    .bind(repository.auth_type.as_str())
+    .bind(repository.credentials.clone())
+    .bind(repository.webhook_secret.clone())
+    .bind(repository.webhook_url.clone())
+    .bind(repository.provider.as_str())
+    .bind(i64::from(repository.auto_sync))
+    .bind(repository.updated_at)
+    .bind(repository.id.as_str());
+    hit(execute(conn, query).await?, GitRepository::WHAT, &repository.id)
+}
+
+pub async fn find(conn: &mut Conn, id: &Id) -> Result<GitRepository> {
+    found(find_opt(conn, id).await?, id.as_str())
+}
+
+pub async fn find_opt(conn: &mut Conn, id: &Id) -> Result<Option<GitRepository>> {
+    fetch_opt(conn, query(select!("WHERE id = $1")).bind(id.as_str())).await
+}
+
+pub async fn by_stack(conn: &mut Conn, stack: &Id) -> Result<Option<GitRepository>> {
+    fetch_opt(conn, query(select!("WHERE stack_id = $1")).bind(stack.as_str())).await
+}
+
+/// All repositories that a forge's delivery may be about: the caller compares their URLs.
+pub async fn list_by_provider(conn: &mut Conn, provider: &str) -> Result<Vec<GitRepository>> {
+    fetch_all(conn, query(select!("WHERE provider = $1 ORDER BY id")).bind(provider)).await
+}
+
+/// Remembers the commit that was deployed last, so that a missed delivery can be noticed.
+pub async fn set_synced(conn: &mut Conn, id: &Id, commit: &str, now: UnixMs) -> Result<()> {
+    let query =
+        query("UPDATE git_repositories SET last_synced_commit = $1, last_synced_at = $2 WHERE id = $3")
+            .bind(commit)
+            .bind(now)
+            .bind(id.as_str());
+    hit(execute(conn, query).await?, GitRepository::WHAT, id)
+}
+
+pub async fn delete(conn: &mut Conn, id: &Id) -> Result<()> {
+    let query = query("DELETE FROM git_repositories WHERE id = $1").bind(id.as_str());
+    hit(execute(conn, query).await?, GitRepository::WHAT, id)
+}

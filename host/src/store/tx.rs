@@ -1,0 +1,88 @@
+//! A write transaction, and what is to be told once it has been committed.
+
+use std::ops::{Deref, DerefMut};
+
+use sqlx::{Any, AnyPool, Transaction};
+
+use super::{Conn, faults::fault};
+use crate::{domain::event::Event, error::Result};
+
+/// A connection inside a transaction. It dereferences to [`Conn`].
+pub struct Tx {
+    inner: Transaction<'static, Any>,
+    signals: Signals,
+}
+
+/// What other tasks and nodes hear of after the commit.
+#[derive(Default)]
+pub(super) struct Signals {
+    pub events: Vec<Event>,
+    pub queue: bool,
+    pub cancel: bool,
+}
+
+/// How far the signals had come when a savepoint was set.
+#[derive(Clone, Copy)]
+pub(super) struct Mark {
+    events: usize,
+    queue: bool,
+    cancel: bool,
+}
+
+impl Tx {
+    pub(super) async fn begin(pool: &AnyPool, statement: &'static str) -> Result<Self> {
+        let inner = pool.begin_with(statement).await.map_err(fault)?;
+        Ok(Self { inner, signals: Signals::default() })
+    }
+
+    pub(super) async fn commit(self) -> Result<Signals> {
+        self.inner.commit().await.map_err(fault)?;
+        Ok(self.signals)
+    }
+
+    pub(super) async fn rollback(self) {
+        if let Err(error) = self.inner.rollback().await {
+            tracing::debug!(%error, "rolling back failed; the connection is thrown away");
+        }
+    }
+
+    pub(super) fn mark(&self) -> Mark {
+        let signals = &self.signals;
+        Mark { events: signals.events.len(), queue: signals.queue, cancel: signals.cancel }
+    }
+
+    /// Forgets what was signalled since the mark, because it was rolled back.
+    pub(super) fn forget_since(&mut self, mark: Mark) {
+        self.signals.events.truncate(mark.events);
+        self.signals.queue = mark.queue;
+        self.signals.cancel = mark.cancel;
+    }
+
+    pub(super) fn publish(&mut self, event: Event) {
+        self.signals.events.push(event);
+    }
+
+    /// After the commit, queues look for work at once, on every node.
+    pub fn wake_queue(&mut self) {
+        self.signals.queue = true;
+    }
+
+    /// After the commit, queues look for running tasks that are to be cancelled, on every node.
+    pub fn wake_cancel(&mut self) {
+        self.signals.cancel = true;
+    }
+}
+
+impl Deref for Tx {
+    type Target = Conn;
+
+    fn deref(&self) -> &Conn {
+        &self.inner
+    }
+}
+
+impl DerefMut for Tx {
+    fn deref_mut(&mut self) -> &mut Conn {
+        &mut self.inner
+    }
+}

@@ -1,0 +1,133 @@
+//! Table `webhook_events`. How deliveries get in is in `webhooks`.
+
+use super::{
+    Conn,
+    rows::{
+        Entity, Row, as_seq, below, execute, fetch_opt, fetch_page, found, hit, id_text, over, plain_opt,
+        query,
+    },
+};
+use crate::{
+    domain::{
+        Id, UnixMs,
+        page::{Page, PageRequest},
+        webhook::{ReasonCode, WebhookEvent},
+    },
+    error::{Error, Result},
+};
+
+macro_rules! select {
+    ($tail:literal) => {
+        concat!(
+            "SELECT id, seq, repository_id, provider, event_type, payload, headers, signature, delivery_id, \
+             verified, processed, reason, detail, deployment_id, received_at, processed_at, error \
+             FROM webhook_events ",
+            $tail
+        )
+    };
+}
+
+impl Entity for WebhookEvent {
+    const WHAT: &'static str = "webhook event";
+
+    fn from_row(row: &Row<'_>) -> Result<Self> {
+        let reason = row.text_opt("reason")?.map(|word| {
+            ReasonCode::parse(&word)
+                .ok_or_else(|| Error::internal(format!("column reason holds the unknown word `{word}`")))
+        });
+        Ok(Self {
+            id: row.id("id")?,
+            seq: row.int("seq")?,
+            repository_id: row.id_opt("repository_id")?,
+            provider: row.text("provider")?,
+            event_type: row.text("event_type")?,
+            payload: row.bytes("payload")?,
+            headers: row.json("headers")?,
+            signature: row.text_opt("signature")?,
+            delivery_id: row.text_opt("delivery_id")?,
+            verified: row.flag("verified")?,
+            processed: row.flag("processed")?,
+            reason: reason.transpose()?,
+            detail: row.text_opt("detail")?,
+            deployment_id: row.id_opt("deployment_id")?,
+            received_at: row.int("received_at")?,
+            processed_at: row.int_opt("processed_at")?,
+            error: row.text_opt("error")?,
+        })
+    }
+}
+
+/// `key` is an id or a number.
+pub async fn find(conn: &mut Conn, key: &str) -> Result<WebhookEvent> {
+    found(find_opt(conn, key).await?, key)
+}
+
+/// `key` is an id or a number.
+pub async fn find_opt(conn: &mut Conn, key: &str) -> Result<Option<WebhookEvent>> {
+    match as_seq(key) {
+        Some(seq) => fetch_opt(conn, query(select!("WHERE seq = $1")).bind(seq)).await,
+        None => fetch_opt(conn, query(select!("WHERE id = $1")).bind(key)).await,
+    }
+}
+
+/// Newest first.
+pub async fn list(conn: &mut Conn, page: PageRequest, repository: Option<&Id>) -> Result<Page<WebhookEvent>> {
+    let query = match repository {
+        None => {
+            query(select!("WHERE seq < $1 ORDER BY seq DESC LIMIT $2")).bind(below(page)).bind(over(page))
+        }
+        Some(repository) => {
+            query(select!("WHERE repository_id = $1 AND seq < $2 ORDER BY seq DESC LIMIT $3"))
+                .bind(repository.as_str())
+                .bind(below(page))
+                .bind(over(page))
+        }
+    };
+    fetch_page(conn, page, query, |event: &WebhookEvent| event.seq).await
+}
+
+/// How an event ended. `error` is for what failed, `detail` for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finish {
+    pub reason: ReasonCode,
+    pub detail: Option<String>,
+    pub deployment_id: Option<Id>,
+    pub error: Option<String>,
+}
+
+/// Writes the reason an event ended with. `Conflict` if it has ended already: exactly one reason for each event.
+pub async fn finish(conn: &mut Conn, id: &Id, finish: &Finish, now: UnixMs) -> Result<()> {
+    let statement = query(
+        "UPDATE webhook_events SET processed = 1, reason = $1, detail = $2, deployment_id = $3, error = $4, \
+         processed_at = $5 WHERE id = $6 AND processed = 0",
+    )
+    .bind(finish.reason.as_str())
+    .bind(plain_opt(finish.detail.as_deref()))
+    .bind(id_text(finish.deployment_id.as_ref()))
+    .bind(plain_opt(finish.error.as_deref()))
+    .bind(now)
+    .bind(id.as_str());
+    if execute(conn, statement).await? == 0 {
+        find(conn, id.as_str()).await?;
+        return Err(Error::conflict("the webhook event has been processed already"));
+    }
+    Ok(())
+}
+
+/// Says to which repository it belongs, for deliveries to the address that all repositories share.
+pub async fn set_repository(conn: &mut Conn, id: &Id, repository: &Id) -> Result<()> {
+    let query = query("UPDATE webhook_events SET repository_id = $1 WHERE id = $2")
+        .bind(repository.as_str())
+        .bind(id.as_str());
+    hit(execute(conn, query).await?, WebhookEvent::WHAT, id)
+}
+
+/// Makes it unprocessed again, for a replay; its task is the caller's to enqueue.
+pub async fn reopen(conn: &mut Conn, id: &Id) -> Result<()> {
+    let query = query(
+        "UPDATE webhook_events SET processed = 0, reason = NULL, detail = NULL, error = NULL, processed_at = NULL \
+         WHERE id = $1",
+    )
+    .bind(id.as_str());
+    hit(execute(conn, query).await?, WebhookEvent::WHAT, id)
+}

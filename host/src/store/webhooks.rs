@@ -1,0 +1,249 @@
+//! The way in for webhook deliveries: raw event and task in one durable commit, many callers' deliveries together.
+
+use std::{collections::HashSet, sync::LazyLock};
+
+use sha2::{Digest, Sha256};
+use sqlx::Row as _;
+
+use super::{
+    Db, Tx,
+    batch::Batch,
+    counters,
+    faults::fault,
+    new_id, now,
+    rows::{base64, execute, id_text, json, plain, plain_opt, query},
+    tasks,
+    writer::Job,
+};
+use crate::{
+    domain::{
+        Id, UnixMs,
+        task::{NewTask, Task},
+        webhook::ReasonCode,
+    },
+    error::{Error, Result},
+};
+
+/// Bytes kept of a body that nobody vouches for.
+const KEPT_OF_FORGED: usize = 4096;
+
+/// A delivery as it came in.
+#[derive(Debug, Clone)]
+pub struct NewDelivery {
+    /// `None` for an address that serves all repositories of a provider.
+    pub repository_id: Option<Id>,
+    /// Name of the forge plugin.
+    pub provider: String,
+    pub event_type: String,
+    /// The raw body.
+    pub payload: Vec<u8>,
+    /// Names in lower case, secrets already replaced.
+    pub headers: Vec<(String, String)>,
+    pub signature: Option<String>,
+    /// Two verified deliveries of one provider and repository with the same id are one.
+    pub delivery_id: Option<String>,
+    /// Only a verified delivery gets a task and counts for deduplication.
+    pub verified: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ingested {
+    Stored {
+        event_id: Id,
+    },
+    /// The same delivery came before. It is recorded, but nothing will be done.
+    Duplicate {
+        of: Id,
+    },
+}
+
+/// A delivery as it will be written; made by the caller's task, to keep the writer's work small.
+pub(super) struct Delivery {
+    id: Id,
+    repository_id: Option<String>,
+    provider: String,
+    event_type: String,
+    payload: String,
+    headers: String,
+    signature: Option<String>,
+    delivery_id: Option<String>,
+    dedupe_key: Option<String>,
+    verified: bool,
+    received_at: UnixMs,
+    /// Set for what ends as soon as it is stored.
+    reason: Option<ReasonCode>,
+    detail: Option<String>,
+}
+
+/// Stores a delivery and, if it is verified and new, the task that reads it. Durable when this returns.
+pub async fn ingest(db: &Db, new: NewDelivery) -> Result<Ingested> {
+    let delivery = prepare(new, None)?;
+    db.submit(|reply| Job::Delivery(delivery, reply)).await
+}
+
+/// Records a delivery whose signature is wrong or missing: the newest 1,000 of them, 4 KiB of each body.
+pub async fn reject(db: &Db, mut new: NewDelivery, detail: &str) -> Result<Id> {
+    new.verified = false;
+    new.payload.truncate(KEPT_OF_FORGED);
+    let mut delivery = prepare(new, Some(ReasonCode::BadSignature))?;
+    delivery.detail = Some(plain(detail));
+    match db.submit(|reply| Job::Delivery(delivery, reply)).await? {
+        Ingested::Stored { event_id } => Ok(event_id),
+        Ingested::Duplicate { of } => Ok(of),
+    }
+}
+
+fn prepare(new: NewDelivery, reason: Option<ReasonCode>) -> Result<Delivery> {
+    let dedupe_key = match &new.delivery_id {
+        Some(delivery) if new.verified => {
+            Some(dedupe_key(&new.provider, new.repository_id.as_ref(), delivery))
+        }
+        _ => None,
+    };
+    Ok(Delivery {
+        id: new_id(),
+        repository_id: id_text(new.repository_id.as_ref()),
+        provider: new.provider,
+        event_type: plain(&new.event_type),
+        payload: base64(&new.payload),
+        headers: json(&new.headers)?,
+        signature: plain_opt(new.signature.as_deref()),
+        delivery_id: plain_opt(new.delivery_id.as_deref()),
+        dedupe_key,
+        verified: new.verified,
+        received_at: now(),
+        reason,
+        detail: None,
+    })
+}
+
+/// A hash, since the parts come from outside and may be of any length.
+fn dedupe_key(provider: &str, repository: Option<&Id>, delivery: &str) -> String {
+    let mut hash = Sha256::new();
+    for part in [provider, repository.map_or("", Id::as_str), delivery] {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hex::encode(hash.finalize())
+}
+
+static INSERT: LazyLock<Batch> = LazyLock::new(|| {
+    Batch::new(
+        "INSERT INTO webhook_events (id, seq, repository_id, provider, event_type, payload, headers, signature, \
+         delivery_id, dedupe_key, verified, processed, reason, detail, received_at, processed_at)",
+        16,
+        "ON CONFLICT (dedupe_key) DO NOTHING RETURNING id",
+    )
+});
+
+/// Writes deliveries and their tasks, and answers for each in order.
+pub(super) async fn insert_all(tx: &mut Tx, deliveries: &[Delivery]) -> Result<Vec<Ingested>> {
+    let all: Vec<&Delivery> = deliveries.iter().collect();
+    let stored = insert(tx, &all).await?;
+    let (mut outcomes, mut tasks, mut repeats) = (Vec::new(), Vec::new(), Vec::new());
+    for delivery in deliveries {
+        if stored.contains(delivery.id.as_str()) {
+            if delivery.verified {
+                tasks.push(task_of(delivery));
+            }
+            outcomes.push(Ingested::Stored { event_id: delivery.id.clone() });
+        } else {
+            let of = original(tx, delivery).await?;
+            repeats.push(repeat(delivery, &of));
+            outcomes.push(Ingested::Duplicate { of });
+        }
+    }
+    if !tasks.is_empty() {
+        tasks::insert_all(tx, &tasks).await?;
+    }
+    if !repeats.is_empty() {
+        insert(tx, &repeats.iter().collect::<Vec<_>>()).await?;
+        execute(tx, query(TRIM_REPEATED)).await?;
+    }
+    if deliveries.iter().any(|delivery| delivery.reason.is_some()) {
+        execute(tx, query(TRIM_FORGED)).await?;
+    }
+    Ok(outcomes)
+}
+
+/// The ids of those that were new.
+async fn insert(tx: &mut Tx, deliveries: &[&Delivery]) -> Result<HashSet<String>> {
+    let count = i64::try_from(deliveries.len()).map_err(Error::internal)?;
+    let mut seq = counters::take(tx, "webhook_events", count).await?;
+    let mut stored = HashSet::with_capacity(deliveries.len());
+    for (text, rows) in INSERT.split(deliveries) {
+        let mut query = query(text);
+        for delivery in rows {
+            let done = delivery.reason.is_some();
+            query = query
+                .bind(delivery.id.as_str())
+                .bind(seq)
+                .bind(delivery.repository_id.clone())
+                .bind(delivery.provider.as_str())
+                .bind(delivery.event_type.as_str())
+                .bind(delivery.payload.as_str())
+                .bind(delivery.headers.as_str())
+                .bind(delivery.signature.clone())
+                .bind(delivery.delivery_id.clone())
+                .bind(delivery.dedupe_key.clone())
+                .bind(i64::from(delivery.verified))
+                .bind(i64::from(done))
+                .bind(delivery.reason.map(|reason| reason.as_str().to_owned()))
+                .bind(delivery.detail.clone())
+                .bind(delivery.received_at)
+                .bind(done.then_some(delivery.received_at));
+            seq += 1;
+        }
+        for row in query.fetch_all(&mut **tx).await.map_err(fault)? {
+            stored.insert(row.try_get(0).map_err(fault)?);
+        }
+    }
+    Ok(stored)
+}
+
+async fn original(tx: &mut Tx, delivery: &Delivery) -> Result<Id> {
+    let row = query("SELECT id FROM webhook_events WHERE dedupe_key = $1")
+        .bind(delivery.dedupe_key.clone())
+        .fetch_optional(&mut **tx)
+        .await
+        .map_err(fault)?;
+    // It can only be missing if it was removed between the two statements.
+    let row = row.ok_or_else(|| Error::unavailable("the delivery's first copy was just removed"))?;
+    Ok(Id::from_text(row.try_get::<String, _>(0).map_err(fault)?))
+}
+
+/// The record of a repeated delivery: a row of its own, without the body that the original has.
+fn repeat(delivery: &Delivery, of: &Id) -> Delivery {
+    Delivery {
+        id: delivery.id.clone(),
+        repository_id: delivery.repository_id.clone(),
+        provider: delivery.provider.clone(),
+        event_type: delivery.event_type.clone(),
+        payload: String::new(),
+        headers: delivery.headers.clone(),
+        signature: delivery.signature.clone(),
+        delivery_id: delivery.delivery_id.clone(),
+        dedupe_key: None,
+        verified: delivery.verified,
+        received_at: delivery.received_at,
+        reason: Some(ReasonCode::DuplicateOf),
+        detail: Some(of.as_str().to_owned()),
+    }
+}
+
+fn task_of(delivery: &Delivery) -> NewTask {
+    NewTask {
+        id: new_id(),
+        task: Task::Webhook { event_id: delivery.id.clone() },
+        priority: 0,
+        unique_key: None,
+        concurrency_key: None,
+        run_at: None,
+    }
+}
+
+/// Strangers decide how many forged and repeated deliveries there are, so only the newest 1,000 of each are kept.
+const TRIM_FORGED: &str = "DELETE FROM webhook_events WHERE reason = 'bad_signature' AND seq <= (SELECT seq FROM webhook_events \
+     WHERE reason = 'bad_signature' ORDER BY seq DESC LIMIT 1 OFFSET 1000)";
+const TRIM_REPEATED: &str = "DELETE FROM webhook_events WHERE reason = 'duplicate_of' AND seq <= (SELECT seq FROM webhook_events \
+     WHERE reason = 'duplicate_of' ORDER BY seq DESC LIMIT 1 OFFSET 1000)";

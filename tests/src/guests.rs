@@ -1,0 +1,192 @@
+//! Small hostile plugins, written in the text format of WebAssembly and put together when a test runs.
+//!
+//! A guest is one core module whose memory is laid out by hand as the canonical ABI wants it: the manifest at
+//! [`MANIFEST`], zeros at [`ANSWER`]. Zeros are a good answer: for a strategy an empty step, for a forge a ping.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
+use wit_parser::Resolve;
+
+const MANIFEST: usize = 1024;
+const TEXTS: usize = 2048;
+/// Where guests put what they answer.
+pub const ANSWER: usize = 4096;
+
+const WIT: [(&str, &str); 6] = [
+    ("types.wit", include_str!("../../wit/types.wit")),
+    ("host.wit", include_str!("../../wit/host.wit")),
+    ("plugin.wit", include_str!("../../wit/plugin.wit")),
+    ("git-forge.wit", include_str!("../../wit/git-forge.wit")),
+    ("build-planner.wit", include_str!("../../wit/build-planner.wit")),
+    ("deployment-strategy.wit", include_str!("../../wit/deployment-strategy.wit")),
+];
+
+pub struct Guest {
+    name: String,
+    kind: &'static str,
+    interface: &'static str,
+    /// The functions of the interface.
+    functions: String,
+    /// Imports of the core module, and of the world.
+    imports: (String, String),
+    /// Further WIT packages.
+    packages: Vec<String>,
+    /// Replacements in every text, to speak another version of the contract.
+    replaced: Vec<(String, String)>,
+    pages: u32,
+}
+
+impl Guest {
+    /// A strategy whose `decide` runs `body`, which has to leave the address of an answer.
+    pub fn strategy(name: &str, body: &str) -> Self {
+        let interface = "windlass:deployment-strategy/strategy@0.1.0";
+        let functions = format!(
+            "(func (export \"{interface}#validate\") (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i64 i32 i32 i32)
+                (result i32) i32.const {ANSWER})
+             (global $count (mut i32) (i32.const 0))
+             (func (export \"{interface}#decide\") (param i32) (result i32) {body})"
+        );
+        Self::new(name, "deployment-strategy", interface, functions)
+    }
+
+    /// A forge whose `parse-webhook` runs `body`, which has to leave the address of an answer.
+    pub fn forge(name: &str, body: &str) -> Self {
+        let interface = "windlass:git-forge/forge@0.1.0";
+        let functions = format!(
+            "(func (export \"{interface}#parse-webhook\") (param i32 i32 i32 i32) (result i32) (local $i i32) {body})"
+        );
+        Self::new(name, "git-forge", interface, functions)
+    }
+
+    fn new(name: &str, kind: &'static str, interface: &'static str, functions: String) -> Self {
+        Self {
+            name: name.into(),
+            kind,
+            interface,
+            functions,
+            imports: (String::new(), String::new()),
+            packages: Vec::new(),
+            replaced: Vec::new(),
+            pages: 2,
+        }
+    }
+
+    /// Gives the core module `$log` (level, message, fields).
+    pub fn with_log(self) -> Self {
+        self.with_import(
+            "(import \"windlass:host/log@0.1.0\" \"emit\" (func $log (param i32 i32 i32 i32 i32)))",
+            "import windlass:host/log@0.1.0;",
+            None,
+        )
+    }
+
+    /// Adds an import to the core module and to the world, and the package it is from.
+    pub fn with_import(mut self, core: &str, world: &str, package: Option<&str>) -> Self {
+        self.imports.0.push_str(core);
+        self.imports.1.push_str(world);
+        self.packages.extend(package.map(str::to_owned));
+        self
+    }
+
+    /// Replaces a text in the contract and in the guest.
+    pub fn replacing(mut self, from: &str, to: &str) -> Self {
+        self.replaced.push((from.into(), to.into()));
+        self
+    }
+
+    /// Pages of 64 KiB that the memory begins with.
+    pub fn with_pages(mut self, pages: u32) -> Self {
+        self.pages = pages;
+        self
+    }
+
+    /// Writes the component into a folder and returns its bytes.
+    pub fn write(&self, path: &Path) -> Vec<u8> {
+        let bytes = self.build();
+        std::fs::write(path, &bytes).expect("the folder of a test can be written");
+        bytes
+    }
+
+    pub fn build(&self) -> Vec<u8> {
+        let mut resolve = Resolve::default();
+        for (path, text) in WIT {
+            resolve.push_str(path, &self.replace(text)).expect("the contract is good WIT");
+        }
+        for text in &self.packages {
+            resolve.push_str("foreign.wit", text).expect("a test's package is good WIT");
+        }
+        let world = format!(
+            "package test:guest; world guest {{ {} export windlass:plugin/manifest@0.1.0; export {}; }}",
+            self.imports.1, self.interface
+        );
+        let package = resolve.push_str("guest.wit", &self.replace(&world)).expect("the world is good WIT");
+        let world = resolve.select_world(&[package], None).expect("there is one world");
+        let mut module = wat::parse_str(self.replace(&self.module())).expect("the guest is good WAT");
+        embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)
+            .expect("the world can be written down");
+        ComponentEncoder::default()
+            .module(&module)
+            .and_then(|mut encoder| encoder.encode())
+            .expect("the guest fits the world")
+    }
+
+    fn replace(&self, text: &str) -> String {
+        self.replaced.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
+    }
+
+    fn module(&self) -> String {
+        format!(
+            "(module
+               {}
+               (memory (export \"memory\") {})
+               (global $heap (mut i32) (i32.const 65536))
+               (func (export \"cabi_realloc\") (param i32 i32 i32 i32) (result i32)
+                 (local $at i32)
+                 (local.set $at (i32.and (i32.add (global.get $heap) (i32.const 7)) (i32.const -8)))
+                 (global.set $heap (i32.add (local.get $at) (local.get 3)))
+                 (local.get $at))
+               (func (export \"windlass:plugin/manifest@0.1.0#describe\") (result i32) i32.const {MANIFEST})
+               {}
+               {})",
+            self.imports.0,
+            self.pages,
+            self.functions,
+            self.manifest(),
+        )
+    }
+
+    /// The manifest's record and its texts as data segments.
+    fn manifest(&self) -> String {
+        let mut texts = String::new();
+        let mut place = |text: &str| {
+            let at = TEXTS + texts.len();
+            texts.push_str(text);
+            [at, text.len()]
+        };
+        let [name, version, summary, kind, schema] =
+            [&*self.name, "1.0.0", "A guest of the tests", self.kind, "{}"].map(&mut place);
+        // The list of kinds has one element, which is a string: an address and a length.
+        let kinds = ANSWER - 16;
+        let mut words: Vec<usize> = [name, version, summary, [kinds, 1], schema].concat();
+        // No credentials, no permissions, no webhooks, no extras.
+        words.resize(23, 0);
+        let texts = texts.replace('"', "\\\"");
+        format!(
+            "(data (i32.const {MANIFEST}) \"{}\") (data (i32.const {TEXTS}) \"{texts}\")
+             (data (i32.const {kinds}) \"{}\")",
+            bytes_of(&words),
+            bytes_of(&kind)
+        )
+    }
+}
+
+/// Words as WAT writes bytes.
+fn bytes_of(words: &[usize]) -> String {
+    let mut text = String::new();
+    for byte in words.iter().flat_map(|word| (*word as u32).to_le_bytes()) {
+        let _ = write!(text, "\\{byte:02x}");
+    }
+    text
+}

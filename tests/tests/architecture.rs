@@ -1,0 +1,255 @@
+//! The rules of the house, checked on the source text: who may import whom, and what must not appear where.
+
+#![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// For each module of `host/src`, the modules it may import. `README.md` shows the same table.
+const MAY_IMPORT: &[(&str, &[&str])] = &[
+    ("domain", &["error"]),
+    ("error", &["domain"]),
+    ("config", &["error"]),
+    ("store", &["domain", "error"]),
+    ("queue", &["domain", "error", "store"]),
+    ("plugins", &["domain", "error", "config"]),
+    ("git", &["domain", "error", "config"]),
+    ("docker", &["domain", "error", "config"]),
+    ("app", &["domain", "error", "config", "store", "queue", "plugins", "git", "docker"]),
+    ("jobs", &["app", "queue", "domain", "error"]),
+    ("api", &["app", "domain", "error", "config"]),
+    ("web", &["app", "api", "domain", "error", "config"]),
+    ("cli", &["app", "domain", "error", "config"]),
+    // The composition root.
+    ("serve", &["*"]),
+    ("main", &["*"]),
+    ("lib", &["*"]),
+];
+
+/// Crates that only one module may use.
+const OWNED_CRATES: &[(&str, &str)] =
+    &[("wasmtime", "plugins"), ("bollard", "docker"), ("git2", "git"), ("sqlx", "store")];
+
+const VENDORS: &[&str] = &["jenkins", "github", "gitlab", "circleci", "bitbucket", "slack"];
+
+/// A vendor may be named where a seed spells a route out, and in the configuration's list of built-in plugins.
+const VENDOR_EXCEPTIONS: &[&str] = &["api/webhooks.rs", "config/defaults.toml"];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
+}
+
+/// Path below `host/src` and text of every source file.
+fn sources() -> BTreeMap<String, String> {
+    let src = root().join("host/src");
+    let mut files = BTreeMap::new();
+    let mut folders = vec![src.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs" || extension == "toml") {
+                let name = path.strip_prefix(&src).unwrap().to_string_lossy().into_owned();
+                files.insert(name, std::fs::read_to_string(&path).unwrap());
+            }
+        }
+    }
+    assert!(files.len() > 50, "the source was not found");
+    files
+}
+
+fn module(file: &str) -> &str {
+    file.split('/').next().unwrap().trim_end_matches(".rs")
+}
+
+/// The part of a file that is compiled into the program.
+fn production(text: &str) -> &str {
+    text.split("#[cfg(test)]").next().unwrap()
+}
+
+fn lines_of_code(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    production(text).lines().enumerate().map(|(n, line)| (n + 1, line.split("//").next().unwrap_or("")))
+}
+
+/// Modules that a line names as `crate::<module>`, also in `use crate::{a, b}`.
+fn imported(line: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for (at, _) in line.match_indices("crate::") {
+        let rest = &line[at + "crate::".len()..];
+        let names = match rest.strip_prefix('{') {
+            Some(list) => list.split(',').map(|part| part.trim().to_string()).collect(),
+            None => vec![rest.to_string()],
+        };
+        for name in names {
+            let word: String = name.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+            if !word.is_empty() {
+                found.push(word);
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn every_import_follows_the_table() {
+    let mut wrong = Vec::new();
+    for (file, text) in sources() {
+        let from = module(&file);
+        let allowed = MAY_IMPORT
+            .iter()
+            .find(|(name, _)| *name == from)
+            .unwrap_or_else(|| panic!("module `{from}` ({file}) is not in the table"))
+            .1;
+        for (n, line) in lines_of_code(&text) {
+            for to in imported(line) {
+                let known = MAY_IMPORT.iter().any(|(name, _)| *name == to);
+                if known && to != from && !allowed.contains(&"*") && !allowed.contains(&to.as_str()) {
+                    wrong.push(format!("{file}:{n}: {from} may not import {to}"));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn crates_with_an_owner_are_used_by_nobody_else() {
+    let mut wrong = Vec::new();
+    for (file, text) in sources() {
+        for (n, line) in lines_of_code(&text) {
+            for (name, owner) in OWNED_CRATES {
+                let named = line.contains(&format!("{name}::")) || line.contains(&format!("use {name}"));
+                if named && module(&file) != *owner {
+                    wrong.push(format!("{file}:{n}: only {owner} may use {name}"));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn only_the_store_contains_sql() {
+    let words = ["SELECT ", "INSERT INTO", "UPDATE ", "DELETE FROM", "CREATE TABLE"];
+    let mut wrong = Vec::new();
+    for (file, text) in sources() {
+        if module(&file) == "store" {
+            continue;
+        }
+        for (n, line) in lines_of_code(&text) {
+            if words.iter().any(|word| line.contains(&format!("\"{word}"))) {
+                wrong.push(format!("{file}:{n}: {}", line.trim()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_domain_does_no_io() {
+    let words = ["std::fs", "std::net::Tcp", "tokio", "async fn", "SystemTime", "Instant::now", "getrandom", "std::env"];
+    let mut wrong = Vec::new();
+    for (file, text) in sources() {
+        if module(&file) != "domain" {
+            continue;
+        }
+        for (n, line) in lines_of_code(&text) {
+            if let Some(word) = words.iter().find(|word| line.contains(**word)) {
+                wrong.push(format!("{file}:{n}: {word}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn no_vendor_is_named_in_the_host() {
+    let mut wrong = Vec::new();
+    for (file, text) in sources() {
+        if VENDOR_EXCEPTIONS.contains(&file.as_str()) {
+            continue;
+        }
+        for (n, line) in lines_of_code(&text) {
+            let line = line.to_ascii_lowercase();
+            if let Some(vendor) = VENDORS.iter().find(|vendor| line.contains(**vendor)) {
+                wrong.push(format!("{file}:{n}: names {vendor}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn there_is_no_mutable_static() {
+    let mut wrong = Vec::new();
+    for (file, text) in sources() {
+        // The crash points of debug builds count for the whole process on purpose.
+        if file == "app/crash.rs" {
+            continue;
+        }
+        for (n, line) in lines_of_code(&text) {
+            let line = line.trim();
+            let is_static = line.starts_with("static ") || line.contains(" static ") && !line.contains("'static ");
+            let changeable = ["mut ", "Mutex", "RwLock", "Atomic", "OnceLock", "LazyLock", "OnceCell"];
+            if is_static && changeable.iter().any(|word| line.contains(word)) {
+                wrong.push(format!("{file}:{n}: {line}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn no_user_string_reaches_a_shell() {
+    let mut wrong = Vec::new();
+    for (file, text) in sources() {
+        for (n, line) in lines_of_code(&text) {
+            if ["\"sh\"", "\"bash\"", "\"/bin/sh\"", "Command::new(\"sh"].iter().any(|word| line.contains(word)) {
+                wrong.push(format!("{file}:{n}: {}", line.trim()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn files_stay_readable() {
+    let mut sizes: Vec<(usize, String)> = sources()
+        .into_iter()
+        .filter(|(file, _)| file.ends_with(".rs"))
+        .map(|(file, text)| (production(&text).lines().count(), file))
+        .collect();
+    sizes.sort_unstable();
+    let (largest, file) = sizes.last().unwrap();
+    assert!(*largest <= 500, "{file} has {largest} lines; split it along a real seam");
+    let p90 = sizes[sizes.len() * 9 / 10].0;
+    assert!(p90 <= 330, "one file in ten has more than {p90} lines");
+}
+
+#[test]
+fn every_module_says_what_it_is() {
+    let missing: Vec<String> = sources()
+        .into_iter()
+        .filter(|(file, text)| file.ends_with(".rs") && !text.starts_with("//!"))
+        .map(|(file, _)| file)
+        .collect();
+    assert!(missing.is_empty(), "without a module comment: {missing:?}");
+}
+
+#[test]
+fn every_lint_exception_gives_its_reason() {
+    let mut wrong = Vec::new();
+    for (file, text) in sources() {
+        for (n, line) in text.lines().enumerate() {
+            let line = line.trim();
+            if (line.starts_with("#[allow(") || line.starts_with("#[expect(") || line.starts_with("#![allow("))
+                && line.ends_with(")]")
+                && !line.contains("reason")
+            {
+                wrong.push(format!("{file}:{}: {line}", n + 1));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
