@@ -2,9 +2,23 @@
 
 use super::App;
 use crate::domain::Id;
-use crate::domain::task::TaskRow;
+use crate::domain::task::{TaskRow, TaskStatus};
 use crate::error::Result;
-use crate::store::{self, tasks};
+use crate::store::{self, task_stats, tasks};
+
+/// How many tasks of one kind are unfinished.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct QueueDepth {
+    pub queued: i64,
+    pub running: i64,
+}
+
+pub async fn queue_depth(app: &App, kind: &str) -> Result<QueueDepth> {
+    let mut conn = app.db.read().await?;
+    let rows = task_stats::depth(&mut conn).await?;
+    let count = |status| rows.iter().filter(|row| row.kind == kind && row.status == status).map(|row| row.count).sum();
+    Ok(QueueDepth { queued: count(TaskStatus::Queued), running: count(TaskStatus::Running) })
+}
 
 pub async fn task_view(app: &App, id: &Id) -> Result<TaskRow> {
     let mut conn = app.db.read().await?;

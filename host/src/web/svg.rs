@@ -170,7 +170,8 @@ fn phases(row: &Deployment, build: Option<&Build>, journal: &[JournalEntry], now
     }
     let mut last = None;
     for entry in journal {
-        let kind = kind_of(&entry.effect);
+        // What starts after something was stopped for it takes its place.
+        let kind = if last == Some(Kind::HandOver) { Kind::HandOver } else { kind_of(&entry.effect) };
         // Between two effects the rollout waits: after a start for the new release's health, else for what it just did.
         let gap = match last {
             Some(Kind::Start) | None => Kind::Health,
