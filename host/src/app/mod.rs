@@ -3,6 +3,7 @@
 pub mod build;
 pub mod crash;
 pub mod deployment;
+pub mod doctor;
 pub mod event;
 pub mod health;
 pub mod logs;

@@ -1,0 +1,170 @@
+//! `token create | list | revoke` and `plugin list | inspect`.
+
+use chrono::{DateTime, Utc};
+use clap::Subcommand;
+use serde_json::{Value, json};
+
+use super::Session;
+use super::client::read;
+use super::failure::{Outcome, exit};
+use super::output::Tone;
+use super::stack::joined;
+use super::table::{Cell, Table, cells, details};
+use super::text::{ago, bytes, clean};
+use super::view::{Items, Plugin, Token};
+
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Make a token. It is shown this once.
+    #[command(after_help = "Example:
+  windlass token create ci --expires 2030-01-01T00:00:00Z")]
+    Create {
+        /// What or who uses it.
+        name: String,
+        /// When it stops working, RFC 3339; never if left out.
+        #[arg(long, value_name = "TIME", value_parser = rfc3339)]
+        expires: Option<String>,
+    },
+    /// List tokens; never the secrets.
+    List,
+    /// Revoke a token at once.
+    Revoke {
+        /// Id, as `windlass token list` shows it.
+        id: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum PluginCommand {
+    /// List plugins; those that could not be loaded with the reason.
+    List,
+    /// Show a plugin's kinds, imports, exports and settings, read from the component itself.
+    Inspect {
+        /// Name.
+        name: String,
+    },
+}
+
+pub async fn token(session: &Session, command: &TokenCommand) -> Outcome<u8> {
+    let out = &session.out;
+    match command {
+        TokenCommand::Create { name, expires } => {
+            let value = session.client.post(&["tokens"], &json!({ "name": name, "expiresAt": expires })).await?;
+            if out.is_json() {
+                out.json(&value);
+                return Ok(exit::SUCCESS);
+            }
+            let token: Token = read(&value)?;
+            out.note(&format!("Token {} is made. It is shown this once:", clean(&token.name)));
+            // Alone on standard output, so that `TOKEN=$(windlass token create ci)` works.
+            out.line(&clean(token.secret.as_deref().unwrap_or("")));
+        }
+        TokenCommand::List => token_list(session).await?,
+        TokenCommand::Revoke { id } => {
+            session.client.delete(&["tokens", id]).await.map_err(|failure| {
+                if failure.is_not_found() { failure.advise("`windlass token list` shows what there is.") } else { failure }
+            })?;
+            if out.is_json() {
+                out.json(&Value::Null);
+            } else {
+                out.line(&format!("Token {} is revoked.", clean(id)));
+            }
+        }
+    }
+    Ok(exit::SUCCESS)
+}
+
+async fn token_list(session: &Session) -> Outcome<()> {
+    let out = &session.out;
+    let value = session.client.list(&["tokens"]).await?;
+    if out.is_json() {
+        out.json(&value);
+        return Ok(());
+    }
+    let mut table = Table::new(&["ID", "NAME", "BEGINS WITH", "CREATED", "LAST USED", "STATE"]);
+    for token in read::<Items<Token>>(&value)?.items {
+        let used = token.last_used_at.as_deref().map_or("never".into(), ago);
+        let (created, state) = (ago(&token.created_at), token_state(&token));
+        table.row(cells![token.id, token.name, token.prefix, created, used, state]);
+    }
+    table.print(out);
+    Ok(())
+}
+
+fn token_state(token: &Token) -> Cell {
+    if token.revoked_at.is_some() {
+        return Cell::toned("revoked", Tone::Faint);
+    }
+    let Some(expires) = &token.expires_at else { return Cell::toned("valid", Tone::Good) };
+    match DateTime::parse_from_rfc3339(expires) {
+        Ok(at) if at <= Utc::now() => Cell::toned("expired", Tone::Faint),
+        _ => Cell::toned(format!("valid, expires {}", ago(expires)), Tone::Good),
+    }
+}
+
+pub async fn plugin(session: &Session, command: &PluginCommand) -> Outcome<u8> {
+    match command {
+        PluginCommand::List => plugin_list(session).await?,
+        PluginCommand::Inspect { name } => plugin_inspect(session, name).await?,
+    }
+    Ok(exit::SUCCESS)
+}
+
+async fn plugin_list(session: &Session) -> Outcome<()> {
+    let out = &session.out;
+    let value = session.client.get(&["plugins"]).await?;
+    if out.is_json() {
+        out.json(&value);
+        return Ok(());
+    }
+    let mut table = Table::new(&["PLUGIN", "VERSION", "KINDS", "SOURCE", "STATE"]);
+    for plugin in read::<Vec<Plugin>>(&value)? {
+        let state = match plugin.error {
+            Some(error) => Cell::toned(format!("not loaded: {error}"), Tone::Bad),
+            None => Cell::toned("loaded", Tone::Good),
+        };
+        table.row(cells![plugin.name, plugin.version, plugin.kinds.join(", "), plugin.source, state]);
+    }
+    table.print(out);
+    Ok(())
+}
+
+async fn plugin_inspect(session: &Session, name: &str) -> Outcome<()> {
+    let out = &session.out;
+    let value = session.client.get(&["plugins", name]).await.map_err(|failure| {
+        if failure.is_not_found() { failure.advise("`windlass plugin list` shows what there is.") } else { failure }
+    })?;
+    if out.is_json() {
+        out.json(&value);
+        return Ok(());
+    }
+    let plugin: Plugin = read(&value)?;
+    let size = if plugin.size_bytes == 0 { String::new() } else { bytes(plugin.size_bytes) };
+    details(out, vec![
+        ("Plugin", Cell::toned(&plugin.name, Tone::Strong)),
+        ("Version", plugin.version.as_str().into()),
+        ("Summary", plugin.summary.as_str().into()),
+        ("Error", Cell::toned(plugin.error.as_deref().unwrap_or(""), Tone::Bad)),
+        ("Kinds", joined(&plugin.kinds)),
+        ("Source", plugin.source.as_str().into()),
+        ("Digest", plugin.digest.as_str().into()),
+        ("Size", size.into()),
+        ("Webhook schemes", joined(&plugin.webhook_schemes)),
+        ("Imports", joined(&plugin.imports)),
+        ("Exports", joined(&plugin.exports)),
+    ]);
+    if !plugin.settings_schema.is_null() {
+        out.line("");
+        out.line(&out.paint(Tone::Faint, "JSON Schema of its settings:"));
+        out.json(&plugin.settings_schema);
+    }
+    Ok(())
+}
+
+fn rfc3339(given: &str) -> Result<String, String> {
+    match DateTime::parse_from_rfc3339(given) {
+        Ok(at) if at > Utc::now() => Ok(given.into()),
+        Ok(_) => Err("that time has passed".into()),
+        Err(_) => Err("write an RFC 3339 time like 2030-01-01T00:00:00Z".into()),
+    }
+}

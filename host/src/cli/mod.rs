@@ -1,0 +1,213 @@
+//! The command line. `main` runs `serve` itself; every other command is a client of the API, or looks at this machine.
+//!
+//! A file a noun. `client` speaks HTTP, `output` is the only way to standard output, `failure` how a command ends badly.
+
+mod admin;
+mod client;
+mod deploy;
+mod doctor;
+mod failure;
+mod follow;
+mod init;
+mod logs;
+mod output;
+mod sse;
+mod stack;
+mod stack_input;
+mod status;
+mod table;
+mod text;
+mod view;
+mod webhook;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use serde_json::json;
+
+use client::Client;
+use failure::{Outcome, exit};
+use output::{Format, Output};
+
+/// Self-hosted CI/CD and deployment server: a git push becomes a healthy deployment.
+#[derive(Debug, Parser)]
+#[command(name = "windlass", version, arg_required_else_help = true, after_help = "\
+First steps:
+  windlass serve                       start a server; it prints its address and the first token
+  export WINDLASS_TOKEN=…              what every other command shows the server
+  windlass stack create --help         describe what is to be deployed
+  windlass deploy web -w               deploy it and wait
+
+Exit codes:
+  0  done; with -w or -f: the deployment was successful
+  1  refused or failed; with -w or -f: the deployment failed or was rolled back
+  2  the command line makes no sense
+  3  the deployment was cancelled
+  4  the deployment has not ended within --timeout
+  5  the server cannot be reached, or refuses the token")]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: GlobalArgs,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Clone, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct GlobalArgs {
+    /// Address of the server.
+    #[arg(long, global = true, value_name = "URL", env = "WINDLASS_SERVER", default_value = "http://127.0.0.1:8080")]
+    server: String,
+    /// API token. The environment variable keeps it out of the process list.
+    #[arg(long, global = true, value_name = "TOKEN", env = "WINDLASS_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+    /// What to print.
+    #[arg(short, long, global = true, value_name = "FORMAT", default_value = "text")]
+    output: Format,
+    /// No colours; NO_COLOR does the same.
+    #[arg(long, global = true)]
+    no_color: bool,
+}
+
+/// Without the token.
+impl std::fmt::Debug for GlobalArgs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("GlobalArgs").field("server", &self.server).field("output", &self.output).finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the server until SIGTERM or Ctrl-C.
+    Serve(ServeArgs),
+    /// Write a configuration file with every setting and its default.
+    Init(init::InitArgs),
+    /// Check whether this machine has what a server needs.
+    Doctor(doctor::DoctorArgs),
+    /// Stacks: what is deployed, and how.
+    #[command(subcommand)]
+    Stack(stack::StackCommand),
+    /// Deploy a stack.
+    Deploy(deploy::DeployArgs),
+    /// Show all stacks, one stack, or a deployment with its steps.
+    Status(status::StatusArgs),
+    /// Show the log of a deployment or build.
+    Logs(logs::LogsArgs),
+    /// Bring an earlier release back.
+    Rollback(deploy::RollbackArgs),
+    /// Stop a running deployment; what served before goes on serving.
+    Cancel(deploy::CancelArgs),
+    /// Webhook deliveries that were received.
+    #[command(subcommand)]
+    Webhook(webhook::WebhookCommand),
+    /// API tokens.
+    #[command(subcommand)]
+    Token(admin::TokenCommand),
+    /// Plugins of the server.
+    #[command(subcommand)]
+    Plugin(admin::PluginCommand),
+    /// Print a completion script for a shell.
+    #[command(after_help = "Example:
+  windlass completion bash > /etc/bash_completion.d/windlass")]
+    Completion {
+        shell: clap_complete::Shell,
+    },
+    /// Print the version.
+    Version,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  windlass serve
+  windlass serve --config windlass.toml
+
+Settings come from the built-in defaults, then the file, then the environment; `windlass init` writes a
+file that explains them all. The first line on standard output is `listening on URL`.
+WINDLASS_ADMIN_TOKEN sets the first token; without it one is made and printed once.")]
+pub struct ServeArgs {
+    /// Configuration file.
+    #[arg(short, long, value_name = "FILE", env = "WINDLASS_CONFIG")]
+    pub config: Option<PathBuf>,
+}
+
+/// What a command that talks to the server works with.
+struct Session {
+    client: Client,
+    out: Output,
+}
+
+/// Runs every command but `serve`.
+pub async fn run(cli: Cli) -> ExitCode {
+    let out = Output::new(cli.global.output, cli.global.no_color);
+    let result = match cli.command {
+        Command::Init(args) => ended(init::init(&out, &args), &out),
+        Command::Doctor(args) => ended(doctor::doctor(&out, cli.global.token.as_deref(), &args).await, &out),
+        Command::Completion { shell } => ended(completion(&out, shell), &out),
+        Command::Version => ended(version(&out), &out),
+        command => match Client::new(&cli.global.server, cli.global.token.as_deref()) {
+            Ok(client) => {
+                let session = Session { client, out };
+                let result = remote(&session, command).await;
+                ended(result, &session.out)
+            }
+            Err(failure) => ended(Err(failure), &out),
+        },
+    };
+    ExitCode::from(result)
+}
+
+async fn remote(session: &Session, command: Command) -> Outcome<u8> {
+    match command {
+        Command::Stack(command) => stack::stack(session, &command).await,
+        Command::Deploy(args) => deploy::deploy(session, &args).await,
+        Command::Status(args) => status::status(session, &args).await,
+        Command::Logs(args) => logs::logs(session, &args).await,
+        Command::Rollback(args) => deploy::rollback(session, &args).await,
+        Command::Cancel(args) => deploy::cancel(session, &args).await,
+        Command::Webhook(command) => webhook::webhook(session, &command).await,
+        Command::Token(command) => admin::token(session, &command).await,
+        Command::Plugin(command) => admin::plugin(session, &command).await,
+        Command::Serve(_) => Err(failure::Failure::usage("`serve` is not run from here.")),
+        Command::Init(_) | Command::Doctor(_) | Command::Completion { .. } | Command::Version => Ok(exit::SUCCESS),
+    }
+}
+
+/// The exit code, after everything that went wrong has been told.
+fn ended(result: Outcome<u8>, out: &Output) -> u8 {
+    match result.and_then(|code| out.failure().map_or(Ok(code), Err)) {
+        Ok(code) => code,
+        Err(failure) => {
+            failure.report();
+            failure.exit_code()
+        }
+    }
+}
+
+fn completion(out: &Output, shell: clap_complete::Shell) -> Outcome<u8> {
+    // Into memory first: the generator panics where it cannot write.
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "windlass", &mut script);
+    out.write(&script);
+    Ok(exit::SUCCESS)
+}
+
+fn version(out: &Output) -> Outcome<u8> {
+    let version = env!("CARGO_PKG_VERSION");
+    if out.is_json() {
+        out.json(&json!({ "version": version }));
+    } else {
+        out.line(&format!("windlass {version}"));
+    }
+    Ok(exit::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_of_the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

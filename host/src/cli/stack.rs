@@ -1,0 +1,210 @@
+//! `stack list | show | create | edit | delete`.
+
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use serde_json::Value;
+
+use super::Session;
+use super::client::read;
+use super::deploy::unknown_stack;
+use super::failure::{Failure, Outcome, exit};
+use super::output::Tone;
+use super::stack_input::{self, StackFlags};
+use super::status;
+use super::table::{Cell, Table, cells, details};
+use super::text::{ago, clean};
+use super::view::{Items, Stack, Webhook};
+
+#[derive(Debug, Subcommand)]
+pub enum StackCommand {
+    /// List stacks.
+    List,
+    /// Show a stack and its newest deployment.
+    Show {
+        /// Name, number or id.
+        name: String,
+    },
+    /// Create a stack from a file, from flags, or from a file with flags laid over it.
+    Create(CreateArgs),
+    /// Replace a stack's settings with those of a file. Secrets that the file leaves out are kept.
+    Edit(EditArgs),
+    /// Delete a stack, its history and its containers.
+    Delete(DeleteArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  windlass stack create -f web.toml
+  windlass stack create --name web --repo https://git.example/team/web.git \\
+      --port 8080:3000 --health-path /health
+
+A file has the fields of the API's POST /api/v1/stacks, as TOML or JSON:
+  name = \"web\"
+  [repository]
+  url = \"https://git.example/team/web.git\"
+  [build]
+  healthCheckPath = \"/health\"
+  [run]
+  ports = [{ container = 3000, host = 8080 }]")]
+pub struct CreateArgs {
+    /// TOML or JSON file; - reads standard input.
+    #[arg(short, long, value_name = "FILE", required_unless_present = "name")]
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    flags: Box<StackFlags>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  windlass stack edit web -f web.toml")]
+pub struct EditArgs {
+    /// Name, number or id.
+    name: String,
+    /// TOML or JSON file; - reads standard input.
+    #[arg(short, long, value_name = "FILE")]
+    file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct DeleteArgs {
+    /// Name, number or id.
+    name: String,
+    /// Do not ask. Needed where nobody can be asked.
+    #[arg(short, long)]
+    yes: bool,
+}
+
+pub async fn stack(session: &Session, command: &StackCommand) -> Outcome<u8> {
+    match command {
+        StackCommand::List => list(session).await?,
+        StackCommand::Show { name } => {
+            let value = get(session, name).await?;
+            status::show_stack(session, &value).await?;
+        }
+        StackCommand::Create(args) => create(session, args).await?,
+        StackCommand::Edit(args) => edit(session, args).await?,
+        StackCommand::Delete(args) => delete(session, args).await?,
+    }
+    Ok(exit::SUCCESS)
+}
+
+async fn get(session: &Session, name: &str) -> Outcome<Value> {
+    session.client.get(&["stacks", name]).await.map_err(|failure| unknown_stack(failure, name))
+}
+
+async fn list(session: &Session) -> Outcome<()> {
+    let out = &session.out;
+    let value = session.client.list(&["stacks"]).await?;
+    if out.is_json() {
+        out.json(&value);
+        return Ok(());
+    }
+    let stacks = read::<Items<Stack>>(&value)?.items;
+    if stacks.is_empty() {
+        out.line("There are no stacks yet. Create one with `windlass stack create`; its --help has examples.");
+        return Ok(());
+    }
+    let mut table = Table::new(&["STACK", "STRATEGY", "REPLICAS", "CREATED", "PORTS"]);
+    for stack in stacks {
+        let strategy = if stack.strategy.is_empty() { "(default)".into() } else { stack.strategy };
+        table.row(cells![stack.name, strategy, stack.run.replicas, ago(&stack.created_at), stack.run.ports()]);
+    }
+    table.print(out);
+    Ok(())
+}
+
+async fn create(session: &Session, args: &CreateArgs) -> Outcome<()> {
+    let out = &session.out;
+    let mut input = match &args.file {
+        Some(file) => stack_input::read_file(file)?,
+        None => serde_json::Map::new(),
+    };
+    args.flags.apply(&mut input)?;
+    let value = session.client.post(&["stacks"], &Value::Object(input)).await?;
+    if out.is_json() {
+        out.json(&value);
+        return Ok(());
+    }
+    let stack: Stack = read(value.get("stack").unwrap_or(&Value::Null))?;
+    out.line(&format!("Stack {} is created.", out.paint(Tone::Strong, &stack.name)));
+    if let Some(webhook) = value.get("webhook").filter(|webhook| !webhook.is_null()) {
+        let webhook: Webhook = read(webhook)?;
+        out.line("");
+        out.line("Let the forge send its pushes here, as JSON. The secret is shown this once:");
+        details(out, vec![("  URL", webhook.url.into()), ("  Secret", webhook.secret.into())]);
+        out.line("");
+    }
+    if stack.git_repository.is_some() {
+        out.line(&format!("Deploy it now with: windlass deploy {} -w", stack.name));
+    } else {
+        out.line(&format!("Deploy an image now with: windlass deploy {} --image TAG -w", stack.name));
+    }
+    Ok(())
+}
+
+async fn edit(session: &Session, args: &EditArgs) -> Outcome<()> {
+    let out = &session.out;
+    let mut input = stack_input::read_file(&args.file)?;
+    if !input.contains_key("name") {
+        let stack: Stack = read(&get(session, &args.name).await?)?;
+        input.insert("name".into(), stack.name.into());
+    }
+    let path = ["stacks", args.name.as_str()];
+    let value = session
+        .client
+        .put(&path, &Value::Object(input))
+        .await
+        .map_err(|failure| unknown_stack(failure, &args.name))?;
+    if out.is_json() {
+        out.json(&value);
+        return Ok(());
+    }
+    let stack: Stack = read(&value)?;
+    out.line(&format!("Stack {} is changed. What runs now changes with the next deployment:", out.paint(Tone::Strong, &stack.name)));
+    out.line(&format!("windlass deploy {} -w", stack.name));
+    Ok(())
+}
+
+async fn delete(session: &Session, args: &DeleteArgs) -> Outcome<()> {
+    let out = &session.out;
+    // The name is looked up first, so that what is asked about and what is deleted are the same.
+    let stack: Stack = read(&get(session, &args.name).await?)?;
+    if !args.yes {
+        confirm(session, &stack)?;
+    }
+    session.client.delete(&["stacks", &stack.name]).await.map_err(|failure| unknown_stack(failure, &stack.name))?;
+    if out.is_json() {
+        out.json(&Value::Null);
+    } else {
+        out.line(&format!("Stack {} is deleted.", out.paint(Tone::Strong, &stack.name)));
+    }
+    Ok(())
+}
+
+fn confirm(session: &Session, stack: &Stack) -> Outcome<()> {
+    let name = clean(&stack.name);
+    if !std::io::stdin().is_terminal() {
+        return Err(Failure::usage(format!("Deleting stack `{name}` needs a confirmation, and nobody can be asked."))
+            .advise("Pass --yes to delete it, its history and its containers."));
+    }
+    let mut error = std::io::stderr().lock();
+    let _ = write!(
+        error,
+        "This deletes stack {}, its history and its containers. Type its name to go on: ",
+        session.out.paint(Tone::Strong, &name)
+    );
+    let _ = error.flush();
+    let mut answer = String::new();
+    let read = std::io::stdin().read_line(&mut answer);
+    if read.is_ok() && answer.trim() == stack.name {
+        return Ok(());
+    }
+    Err(Failure::local(format!("Stack `{name}` is not deleted: the name was not repeated."), ""))
+}
+
+/// One row of `details` for a list of words.
+pub fn joined(words: &[String]) -> Cell {
+    words.join(", ").into()
+}

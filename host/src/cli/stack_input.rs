@@ -1,0 +1,283 @@
+//! A stack as a person describes it: a file, flags, or both. The server has the last word on every value.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::{Map, Value, json};
+
+use super::failure::{Failure, Outcome};
+
+#[derive(Debug, Clone, Args)]
+pub struct StackFlags {
+    /// Name: a-z, 0-9 and -.
+    #[arg(long)]
+    name: Option<String>,
+    /// Project it belongs to.
+    #[arg(long)]
+    project: Option<String>,
+    /// What it is, for people.
+    #[arg(long, value_name = "TEXT")]
+    description: Option<String>,
+    /// Repository to build from, by https or ssh.
+    #[arg(long, value_name = "URL")]
+    repo: Option<String>,
+    /// Branch that is deployed.
+    #[arg(long, requires = "repo")]
+    branch: Option<String>,
+    /// Plugin that understands the forge's webhooks; `windlass plugin list` names them.
+    #[arg(long, value_name = "PLUGIN", requires = "repo")]
+    provider: Option<String>,
+    /// File with the private key for an ssh repository.
+    #[arg(long, value_name = "FILE", requires = "repo")]
+    ssh_key: Option<PathBuf>,
+    /// Environment variable that holds the token for an https repository.
+    #[arg(long, value_name = "VARIABLE", requires = "repo", conflicts_with = "ssh_key")]
+    git_token_env: Option<String>,
+    /// Dockerfile, relative to the repository's root.
+    #[arg(long, value_name = "PATH")]
+    dockerfile: Option<String>,
+    /// Folder handed to the build, relative to the repository's root.
+    #[arg(long, value_name = "PATH")]
+    context: Option<String>,
+    /// Build argument; may be repeated.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    build_arg: Vec<(String, String)>,
+    /// HTTP path that has to answer 200 to 399 before traffic arrives.
+    #[arg(long, value_name = "PATH")]
+    health_path: Option<String>,
+    /// Seconds a new container may take to become healthy.
+    #[arg(long, value_name = "SECS")]
+    health_timeout: Option<u32>,
+    /// Do not deploy pushes by themselves.
+    #[arg(long)]
+    no_auto_deploy: bool,
+    /// Port, [ADDRESS:][HOST:]CONTAINER; may be repeated. Without HOST the engine picks one.
+    #[arg(short, long, value_parser = port)]
+    port: Vec<Value>,
+    /// Named volume; may be repeated.
+    #[arg(long, value_name = "NAME:PATH[:ro]", value_parser = volume)]
+    volume: Vec<Value>,
+    /// Containers that run at the same time.
+    #[arg(long)]
+    replicas: Option<u32>,
+    /// Environment variable of the containers; may be repeated.
+    #[arg(short, long, value_name = "NAME=VALUE", value_parser = pair)]
+    env: Vec<(String, String)>,
+    /// Secret environment variable, taken from the variable of that name here; may be repeated.
+    #[arg(long, value_name = "NAME")]
+    secret_env: Vec<String>,
+    /// Deployment strategy; `windlass plugin list` names them.
+    #[arg(long, value_name = "PLUGIN")]
+    strategy: Option<String>,
+    /// Parameter of the strategy, its value as JSON or as text; may be repeated.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    param: Vec<(String, String)>,
+}
+
+impl StackFlags {
+    /// Lays the flags that were given over what a file says.
+    pub fn apply(&self, input: &mut Map<String, Value>) -> Outcome<()> {
+        text(input, "name", self.name.as_deref());
+        text(input, "project", self.project.as_deref());
+        text(input, "description", self.description.as_deref());
+        text(input, "strategy", self.strategy.as_deref());
+        if let Some(url) = &self.repo {
+            let repository = section(input, "repository")?;
+            text(repository, "url", Some(url));
+            text(repository, "branch", self.branch.as_deref());
+            text(repository, "provider", self.provider.as_deref());
+            self.apply_credentials(repository)?;
+        }
+        self.apply_build(input)?;
+        if !self.port.is_empty() || !self.volume.is_empty() || self.replicas.is_some() {
+            let run = section(input, "run")?;
+            append(run, "ports", self.port.clone())?;
+            append(run, "volumes", self.volume.clone())?;
+            if let Some(replicas) = self.replicas {
+                run.insert("replicas".into(), replicas.into());
+            }
+        }
+        if !self.param.is_empty() {
+            let params = section(input, "strategyParams")?;
+            for (name, value) in &self.param {
+                let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.clone()));
+                params.insert(name.clone(), value);
+            }
+        }
+        Ok(())
+    }
+
+    fn apply_build(&self, input: &mut Map<String, Value>) -> Outcome<()> {
+        let mut given = Map::new();
+        text(&mut given, "dockerfilePath", self.dockerfile.as_deref());
+        text(&mut given, "contextPath", self.context.as_deref());
+        text(&mut given, "healthCheckPath", self.health_path.as_deref());
+        if let Some(seconds) = self.health_timeout {
+            given.insert("healthCheckTimeout".into(), seconds.into());
+        }
+        if self.no_auto_deploy {
+            given.insert("autoDeployOnPush".into(), false.into());
+        }
+        let arguments = self.build_arg.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect();
+        let mut variables: Vec<Value> =
+            self.env.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect();
+        for name in &self.secret_env {
+            variables.push(json!({ "name": name, "value": variable(name)?, "secret": true }));
+        }
+        let arguments: Vec<Value> = arguments;
+        if given.is_empty() && arguments.is_empty() && variables.is_empty() {
+            return Ok(());
+        }
+        let build = section(input, "build")?;
+        build.extend(given);
+        append(build, "buildArgs", arguments)?;
+        append(build, "environmentVariables", variables)
+    }
+
+    fn apply_credentials(&self, repository: &mut Map<String, Value>) -> Outcome<()> {
+        let (kind, credentials) = match (&self.ssh_key, &self.git_token_env) {
+            (Some(file), _) => {
+                let key = std::fs::read_to_string(file).map_err(|error| unreadable(file, &error))?;
+                ("ssh_key", json!({ "privateKey": key }))
+            }
+            (None, Some(name)) => ("http_token", json!({ "token": variable(name)? })),
+            (None, None) => return Ok(()),
+        };
+        repository.insert("authType".into(), kind.into());
+        repository.insert("credentials".into(), credentials);
+        Ok(())
+    }
+}
+
+/// Reads a stack from a TOML or JSON file; `-` is standard input.
+pub fn read_file(file: &Path) -> Outcome<Map<String, Value>> {
+    let (name, content) = if file == Path::new("-") {
+        let mut content = String::new();
+        std::io::stdin().read_to_string(&mut content).map_err(|error| unreadable(file, &error))?;
+        ("standard input".to_string(), content)
+    } else {
+        let content = std::fs::read_to_string(file).map_err(|error| unreadable(file, &error))?;
+        (file.display().to_string(), content)
+    };
+    parse(&content, file.extension().is_some_and(|extension| extension == "json"))
+        .map_err(|why| Failure::usage(format!("{name} does not describe a stack: {why}.")).advise("`windlass stack create --help` shows an example."))
+}
+
+/// JSON where the name says so or the text begins like it, else TOML.
+fn parse(content: &str, is_json: bool) -> Result<Map<String, Value>, String> {
+    if is_json || content.trim_start().starts_with('{') {
+        return serde_json::from_str(content).map_err(|error| error.to_string());
+    }
+    toml::from_str(content).map_err(|error| error.message().trim_end_matches('.').to_string())
+}
+
+fn unreadable(file: &Path, error: &std::io::Error) -> Failure {
+    let words = error.to_string();
+    let why = words.split(" (os error").next().unwrap_or(&words).to_lowercase();
+    Failure::usage(format!("{} cannot be read: {why}.", file.display())).advise("Check the path.")
+}
+
+fn variable(name: &str) -> Outcome<String> {
+    std::env::var(name).map_err(|_| {
+        Failure::usage(format!("The environment variable {name} is not set, or is no text."))
+            .advise(format!("Set it first: export {name}=…"))
+    })
+}
+
+fn text(map: &mut Map<String, Value>, key: &str, value: Option<&str>) {
+    if let Some(value) = value {
+        map.insert(key.into(), value.into());
+    }
+}
+
+fn section<'a>(map: &'a mut Map<String, Value>, key: &str) -> Outcome<&'a mut Map<String, Value>> {
+    map.entry(key)
+        .or_insert_with(|| Value::Object(Map::new()))
+        .as_object_mut()
+        .ok_or_else(|| Failure::usage(format!("`{key}` has to be a section in the file.")))
+}
+
+fn append(map: &mut Map<String, Value>, key: &str, values: Vec<Value>) -> Outcome<()> {
+    if values.is_empty() {
+        return Ok(());
+    }
+    let list = map.entry(key).or_insert_with(|| Value::Array(Vec::new()));
+    let list = list.as_array_mut().ok_or_else(|| Failure::usage(format!("`{key}` has to be a list in the file.")))?;
+    list.extend(values);
+    Ok(())
+}
+
+fn pair(given: &str) -> Result<(String, String), String> {
+    match given.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.into(), value.into())),
+        _ => Err("write NAME=VALUE".into()),
+    }
+}
+
+fn port(given: &str) -> Result<Value, String> {
+    let number = |text: &str| match text.parse::<u16>() {
+        Ok(port) if port > 0 => Ok(port),
+        _ => Err(format!("`{text}` is not a port between 1 and 65535")),
+    };
+    let mut parts = given.rsplitn(3, ':');
+    let mut port = json!({ "container": number(parts.next().unwrap_or(""))? });
+    if let Some(host) = parts.next() {
+        port["host"] = number(host)?.into();
+    }
+    if let Some(address) = parts.next() {
+        port["address"] = address.trim_matches(['[', ']']).into();
+    }
+    Ok(port)
+}
+
+fn volume(given: &str) -> Result<Value, String> {
+    match given.split(':').collect::<Vec<_>>()[..] {
+        [name, path] => Ok(json!({ "name": name, "path": path })),
+        [name, path, "ro"] => Ok(json!({ "name": name, "path": path, "readOnly": true })),
+        _ => Err("write NAME:PATH or NAME:PATH:ro".into()),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_are_read_from_the_right() {
+        assert_eq!(port("3000").unwrap(), json!({ "container": 3000 }));
+        assert_eq!(port("8080:3000").unwrap(), json!({ "container": 3000, "host": 8080 }));
+        assert_eq!(port("[::1]:1:2").unwrap(), json!({ "container": 2, "host": 1, "address": "::1" }));
+        for odd in ["", "0", "x:1", "1:", "70000"] {
+            assert!(port(odd).is_err(), "{odd}");
+        }
+    }
+
+    #[test]
+    fn toml_and_json_say_the_same() {
+        let toml = parse("name = \"web\"\n[run]\nports = [{ container = 3000 }]\n", false).unwrap();
+        let json = parse(" {\"name\":\"web\",\"run\":{\"ports\":[{\"container\":3000}]}}", false).unwrap();
+        assert_eq!(toml, json);
+        assert!(parse("name = ", false).is_err());
+        assert!(parse("[]", true).is_err());
+    }
+
+    #[test]
+    fn flags_are_laid_over_the_file() {
+        let mut input = parse("name = \"a\"\n[run]\nreplicas = 2\nports = [{ container = 1 }]\n", false).unwrap();
+        let flags = StackFlags { name: Some("b".into()), port: vec![port("2").unwrap()], ..empty() };
+        flags.apply(&mut input).unwrap();
+        let expected = json!({ "name": "b", "run": { "replicas": 2, "ports": [{ "container": 1 }, { "container": 2 }] } });
+        assert_eq!(Value::Object(input), expected);
+    }
+
+    fn empty() -> StackFlags {
+        #[derive(clap::Parser)]
+        struct Only {
+            #[command(flatten)]
+            flags: StackFlags,
+        }
+        <Only as clap::Parser>::parse_from(["windlass"]).flags
+    }
+}

@@ -1,0 +1,186 @@
+//! The parts of the API's answers that are shown to people. `-o json` passes the answers on as they are.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::domain::deployment::DeploymentStatus;
+
+#[derive(Debug, Deserialize)]
+pub struct Items<T> {
+    pub items: Vec<T>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Deployment {
+    pub seq: i64,
+    pub stack_id: String,
+    pub commit_sha: String,
+    pub commit_message: Option<String>,
+    pub commit_author: Option<String>,
+    pub branch: String,
+    pub image_tag: String,
+    pub reason: Option<String>,
+    pub status: DeploymentStatus,
+    pub label: String,
+    pub progress: u64,
+    pub strategy: String,
+    pub error: Option<String>,
+    pub triggered_by: String,
+    pub triggered_by_user: Option<String>,
+    pub pause_ms: Option<i64>,
+    pub started_at: String,
+    pub completed_at: Option<String>,
+    pub duration: Option<i64>,
+}
+
+impl Deployment {
+    /// `main abc1234 "Fix the login"`, or the image where there is no commit.
+    pub fn source(&self) -> String {
+        let message = self.commit_message.as_deref().and_then(|text| text.lines().next()).unwrap_or("");
+        let parts = [
+            self.branch.clone(),
+            // A deployment of a commit has it in both fields.
+            if self.commit_sha == self.branch { String::new() } else { super::text::short(&self.commit_sha) },
+            if message.is_empty() { String::new() } else { format!("\"{message}\"") },
+        ];
+        let words: Vec<&str> = parts.iter().map(String::as_str).filter(|part| !part.is_empty()).collect();
+        if words.is_empty() { self.image_tag.clone() } else { words.join(" ") }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Step {
+    pub n: i64,
+    pub effect: String,
+    pub state: String,
+    pub error: Option<String>,
+    pub intended_at: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Stack {
+    pub name: String,
+    pub description: String,
+    pub run: Run,
+    pub strategy: String,
+    pub created_at: String,
+    pub git_repository: Option<Repository>,
+    pub build_config: Option<BuildConfig>,
+    pub latest_deployment: Option<Deployment>,
+    pub active_release: Option<Release>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Run {
+    pub replicas: u32,
+    pub ports: Vec<Port>,
+}
+
+impl Run {
+    /// `127.0.0.1:8080->3000`, or the container's port alone where the machine's is chosen by the engine.
+    pub fn ports(&self) -> String {
+        let port = |port: &Port| match port.host {
+            Some(host) => format!("{}:{host}->{}", port.address, port.container),
+            None => port.container.to_string(),
+        };
+        self.ports.iter().map(port).collect::<Vec<_>>().join(", ")
+    }
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Port {
+    pub container: u16,
+    pub host: Option<u16>,
+    pub address: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Repository {
+    pub id: String,
+    pub url: String,
+    pub branch: String,
+    pub provider: String,
+    pub webhook_url: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BuildConfig {
+    pub build_type: String,
+    pub health_check_path: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Release {
+    pub image_tag: String,
+    pub created_at: String,
+}
+
+/// Without `Debug`, so that the secret is not printed by accident.
+#[derive(Deserialize)]
+pub struct Webhook {
+    pub url: String,
+    pub secret: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Readiness {
+    pub ready: bool,
+    pub target: Option<Deployment>,
+    pub reason: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WebhookEvent {
+    pub id: String,
+    pub seq: i64,
+    pub provider: String,
+    pub event_type: String,
+    pub delivery_id: Option<String>,
+    pub verified: bool,
+    pub reason: Option<String>,
+    pub detail: Option<String>,
+    pub deployment_id: Option<String>,
+    pub received_at: String,
+    pub error: Option<String>,
+    #[serde(default)]
+    pub headers: Vec<(String, String)>,
+    pub payload: Option<String>,
+}
+
+/// Without `Debug`, so that the secret is not printed by accident.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Token {
+    pub id: String,
+    pub name: String,
+    pub prefix: String,
+    pub created_at: String,
+    pub last_used_at: Option<String>,
+    pub expires_at: Option<String>,
+    pub revoked_at: Option<String>,
+    pub secret: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Plugin {
+    pub name: String,
+    pub version: String,
+    pub summary: String,
+    pub kinds: Vec<String>,
+    pub digest: String,
+    pub source: String,
+    pub size_bytes: u64,
+    pub imports: Vec<String>,
+    pub exports: Vec<String>,
+    pub settings_schema: Value,
+    pub webhook_schemes: Vec<String>,
+    pub error: Option<String>,
+}

@@ -1,0 +1,122 @@
+//! `webhook list | show`: the inbox of deliveries.
+
+use clap::Subcommand;
+
+use super::Session;
+use super::client::read;
+use super::deploy::unknown_stack;
+use super::failure::{Failure, Outcome, exit};
+use super::output::Tone;
+use super::table::{Cell, Table, cells, details};
+use super::text::{ago, clean, log_line};
+use super::view::{Items, Stack, WebhookEvent};
+
+#[derive(Debug, Subcommand)]
+pub enum WebhookCommand {
+    /// List received deliveries, newest first, with what became of each.
+    List {
+        /// Only those of this stack's repository.
+        #[arg(long)]
+        stack: Option<String>,
+        /// How many.
+        #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=200))]
+        limit: u16,
+    },
+    /// Show a delivery with its headers and body.
+    Show {
+        /// Number or id.
+        #[arg(value_name = "ID")]
+        event: String,
+    },
+}
+
+pub async fn webhook(session: &Session, command: &WebhookCommand) -> Outcome<u8> {
+    match command {
+        WebhookCommand::List { stack, limit } => list(session, stack.as_deref(), &limit.to_string()).await?,
+        WebhookCommand::Show { event } => show(session, event).await?,
+    }
+    Ok(exit::SUCCESS)
+}
+
+async fn list(session: &Session, stack: Option<&str>, limit: &str) -> Outcome<()> {
+    let out = &session.out;
+    let repository = match stack {
+        Some(name) => Some(repository_id(session, name).await?),
+        None => None,
+    };
+    let mut query = vec![("limit", limit)];
+    if let Some(id) = &repository {
+        query.push(("repository", id));
+    }
+    let value = session.client.get_with(&["webhooks"], &query).await?;
+    if out.is_json() {
+        out.json(&value);
+        return Ok(());
+    }
+    let events = read::<Items<WebhookEvent>>(&value)?.items;
+    if events.is_empty() {
+        out.line("No deliveries yet. `windlass stack show NAME` has the URL that the forge has to send them to.");
+        return Ok(());
+    }
+    let mut table = Table::new(&["ID", "RECEIVED", "PROVIDER", "EVENT", "SIGNATURE", "RESULT", "DETAIL"]);
+    for event in events {
+        let detail = event.error.as_deref().or(event.detail.as_deref()).unwrap_or("").to_string();
+        let (received, signature, result) = (ago(&event.received_at), signature(&event), result(&event));
+        table.row(cells![event.seq, received, event.provider, event.event_type, signature, result, detail]);
+    }
+    table.print(out);
+    Ok(())
+}
+
+async fn repository_id(session: &Session, name: &str) -> Outcome<String> {
+    let value = session.client.get(&["stacks", name]).await.map_err(|failure| unknown_stack(failure, name))?;
+    let stack: Stack = read(&value)?;
+    stack.git_repository.map(|repository| repository.id).ok_or_else(|| {
+        Failure::local(format!("Stack `{}` has no repository, so it gets no deliveries.", clean(&stack.name)), "")
+    })
+}
+
+async fn show(session: &Session, event: &str) -> Outcome<()> {
+    let out = &session.out;
+    let value = session.client.get(&["webhooks", event]).await?;
+    if out.is_json() {
+        out.json(&value);
+        return Ok(());
+    }
+    let event: WebhookEvent = read(&value)?;
+    details(out, vec![
+        ("Delivery", Cell::toned(event.seq.to_string(), Tone::Strong)),
+        ("Id", event.id.as_str().into()),
+        ("Received", ago(&event.received_at).into()),
+        ("Provider", event.provider.as_str().into()),
+        ("Event", event.event_type.as_str().into()),
+        ("Delivery id", event.delivery_id.as_deref().unwrap_or("").into()),
+        ("Signature", signature(&event)),
+        ("Result", result(&event)),
+        ("Detail", event.detail.as_deref().unwrap_or("").into()),
+        ("Error", Cell::toned(event.error.as_deref().unwrap_or(""), Tone::Bad)),
+        ("Deployment", event.deployment_id.as_deref().unwrap_or("").into()),
+    ]);
+    out.line("");
+    for (name, value) in &event.headers {
+        out.line(&format!("{} {}", out.paint(Tone::Faint, &format!("{}:", clean(name))), clean(value)));
+    }
+    out.line("");
+    for line in event.payload.as_deref().unwrap_or("").lines() {
+        out.line(&log_line(line, false));
+    }
+    Ok(())
+}
+
+fn signature(event: &WebhookEvent) -> Cell {
+    if event.verified { Cell::toned("valid", Tone::Good) } else { Cell::toned("not valid", Tone::Bad) }
+}
+
+fn result(event: &WebhookEvent) -> Cell {
+    match event.reason.as_deref() {
+        None => Cell::toned("in work", Tone::Busy),
+        Some(reason @ ("deployed" | "built" | "ping")) => Cell::toned(reason, Tone::Good),
+        Some(reason @ "bad_signature") => Cell::toned(reason, Tone::Bad),
+        Some(reason) => reason.into(),
+    }
+}
