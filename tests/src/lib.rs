@@ -1,3 +1,6 @@
-//! What the tests share.
+//! What the tests share: real servers and a real engine, made for one test and gone with it.
+
+#![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
 
 pub mod guests;
+pub mod server;

@@ -1,0 +1,113 @@
+//! A stack that is deployed for real: a repository on a git server, a server, and a page that names its commit.
+
+use serde_json::{Value, json};
+
+use crate::docker::busybox;
+use crate::git_server::{File, GitServer, TestRepo};
+use crate::server::{TestServer, free_port};
+
+/// A page that names its commit, and a health check that can be made to fail.
+const DOCKERFILE: &str = r#"FROM scratch
+COPY busybox /bin/busybox
+COPY start.sh version.txt /
+CMD ["/bin/busybox", "sh", "/start.sh"]
+EXPOSE 8080
+"#;
+
+const START: &str = r#"#!/bin/busybox sh
+/bin/busybox mkdir -p /www
+echo "version $(/bin/busybox cat /version.txt) commit $WINDLASS_COMMIT" > /www/index.html
+if ! /bin/busybox grep -q broken /version.txt; then echo ok > /www/health; fi
+exec /bin/busybox httpd -f -p 8080 -h /www
+"#;
+
+/// One stack named `web` on one server.
+pub struct Fixture {
+    pub git: GitServer,
+    pub repo: TestRepo,
+    pub server: TestServer,
+    /// Of the page, where the stack has a fixed one.
+    pub port: Option<u16>,
+    pub webhook: String,
+    pub secret: String,
+}
+
+impl Fixture {
+    /// With a fixed host port, or without: then instances overlap.
+    pub async fn start(fixed_port: bool) -> Self {
+        Self::start_with(fixed_port, &[], json!({})).await
+    }
+
+    /// With variables for the server and further fields for the stack.
+    pub async fn start_with(fixed_port: bool, variables: &[(&str, &str)], extra: Value) -> Self {
+        let git = GitServer::start().await;
+        let repo = git.create("app");
+        let server = TestServer::start_with(variables).await;
+        let port = fixed_port.then(free_port);
+        let mut input = json!({
+            "name": "web",
+            "repository": { "url": git.url("app"), "branch": "main", "provider": "github" },
+            "build": { "healthCheckPath": "/health", "healthCheckTimeout": 4 },
+            "run": { "ports": [{ "container": 8080, "host": port }], "stopTimeoutSecs": 2 },
+        });
+        if let (Some(target), Some(extra)) = (input.as_object_mut(), extra.as_object()) {
+            target.extend(extra.clone());
+        }
+        let (webhook, secret) = server.create_stack(input).await;
+        Self { git, repo, server, port, webhook, secret }
+    }
+
+    /// Commits a version; `broken` in its text makes the health check fail for ever.
+    pub fn commit(&self, version: &str) -> String {
+        let binary = std::fs::read(busybox()).unwrap();
+        let files = [
+            File { path: "busybox", mode: "100755", content: &binary },
+            File { path: "Dockerfile", mode: "100644", content: DOCKERFILE.as_bytes() },
+            File { path: "start.sh", mode: "100755", content: START.as_bytes() },
+            File { path: "version.txt", mode: "100644", content: version.as_bytes() },
+        ];
+        self.repo.commit_files("main", &files, version)
+    }
+
+    /// Tells the server about a commit on `main`; returns the number of the deployment that it starts.
+    pub async fn push(&self, sha: &str) -> String {
+        let url = self.git.url("app");
+        let event = self.server.push_webhook(&self.webhook, &self.secret, &url, "main", sha).await;
+        let event = self.server.wait_webhook(&event).await;
+        assert_eq!(event["reason"], "deployed", "{event}");
+        let id = event["deploymentId"].as_str().unwrap();
+        self.server.get(&format!("/api/v1/deployments/{id}")).await.expect(200)["data"]["seq"].to_string()
+    }
+
+    /// Commits, pushes, and waits for the end.
+    pub async fn deploy(&self, version: &str) -> (String, Value) {
+        let sha = self.commit(version);
+        let number = self.push(&sha).await;
+        (sha, self.server.wait_deployment(&number).await)
+    }
+
+    /// What the page says; empty if it does not answer.
+    pub async fn page(&self) -> String {
+        let Some(port) = self.port else { return String::new() };
+        fetch(&format!("http://127.0.0.1:{port}/")).await
+    }
+
+    pub async fn stack(&self) -> Value {
+        self.server.get("/api/v1/stacks/web").await.expect(200)["data"].clone()
+    }
+
+    /// The deployment and what the server said about it, for a failed assertion.
+    pub async fn explain(&self, deployment: &Value) -> String {
+        let log = self.server.log_of(&deployment["seq"].to_string()).await;
+        format!("{deployment:#}\n{log}")
+    }
+}
+
+/// The body of a page; empty if it does not answer within two seconds.
+pub async fn fetch(url: &str) -> String {
+    let client = reqwest::Client::builder().timeout(std::time::Duration::from_secs(2)).build().unwrap();
+    match client.get(url).send().await {
+        Ok(response) => response.text().await.unwrap_or_default(),
+        Err(_) => String::new(),
+    }
+}

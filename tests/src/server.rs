@@ -1,0 +1,335 @@
+//! The real program, started as a process and driven from outside.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use serde_json::{Value, json};
+use sha2::Sha256;
+
+/// Long enough for a slow machine, short enough that a hung test ends.
+const PATIENCE: Duration = Duration::from_secs(120);
+pub const ADMIN_TOKEN: &str = "test-admin-token-0123456789";
+
+/// A server with a data folder of its own. Killed, and its containers removed, when dropped.
+pub struct TestServer {
+    pub url: String,
+    pub folder: tempfile::TempDir,
+    child: Option<Child>,
+    client: reqwest::Client,
+    variables: Vec<(String, String)>,
+}
+
+/// The debug binary beside the running test.
+pub fn program() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let path = test.parent().unwrap().parent().unwrap().join("windlass");
+    assert!(path.exists(), "{} is missing; `cargo build --workspace` makes it", path.display());
+    path
+}
+
+impl TestServer {
+    /// On SQLite, with nothing special.
+    pub async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// With further environment variables.
+    pub async fn start_with(variables: &[(&str, &str)]) -> Self {
+        let mut server = Self {
+            url: String::new(),
+            folder: tempfile::tempdir().unwrap(),
+            child: None,
+            client: reqwest::Client::builder().timeout(PATIENCE).build().unwrap(),
+            variables: variables.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect(),
+        };
+        server.launch(&[]).await.unwrap_or_else(|why| panic!("the server did not start: {why}"));
+        server
+    }
+
+    /// Starts the program on the same data. On failure, what it wrote to standard error.
+    ///
+    /// The address stays what it was at the first start, so that webhook URLs go on working.
+    pub async fn launch(&mut self, variables: &[(&str, &str)]) -> Result<(), String> {
+        let listen = self.url.strip_prefix("http://").unwrap_or("127.0.0.1:0").to_string();
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.server_log()).unwrap();
+        let mut command = Command::new(program());
+        command
+            .arg("serve")
+            .env_remove("WINDLASS_CRASH_AT")
+            .env("WINDLASS_LISTEN", listen)
+            .env("WINDLASS_DATA_DIR", self.folder.path().join("data"))
+            .env("BUILD_LOG_DIR", self.folder.path().join("logs"))
+            .env("WINDLASS_ADMIN_TOKEN", ADMIN_TOKEN)
+            .env("WINDLASS_LOG", "info")
+            .envs(self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+            .envs(variables.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log);
+        let mut child = command.spawn().unwrap();
+        let stdout = child.stdout.take().unwrap();
+        let line = tokio::task::spawn_blocking(move || {
+            let mut line = String::new();
+            let _ = BufReader::new(stdout).read_line(&mut line);
+            line
+        })
+        .await
+        .unwrap();
+        self.child = Some(child);
+        match line.trim().strip_prefix("listening on ") {
+            Some(url) => {
+                self.url = url.to_string();
+                Ok(())
+            }
+            None => {
+                let _ = self.wait();
+                Err(std::fs::read_to_string(self.server_log()).unwrap_or_default())
+            }
+        }
+    }
+
+    pub fn server_log(&self) -> PathBuf {
+        self.folder.path().join("server.log")
+    }
+
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
+    }
+
+    /// SIGKILL: nothing is flushed, no destructor runs.
+    pub fn kill(&mut self) {
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+        }
+        let _ = self.wait();
+    }
+
+    /// Waits until the process has ended. True if a signal ended it.
+    pub fn wait(&mut self) -> bool {
+        use std::os::unix::process::ExitStatusExt as _;
+        self.child.take().is_some_and(|mut child| child.wait().unwrap().signal().is_some())
+    }
+
+    /// True if the process has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.as_mut().is_none_or(|child| child.try_wait().unwrap().is_some())
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send(reqwest::Method::GET, path, None).await
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> Answer {
+        self.send(reqwest::Method::POST, path, Some(body)).await
+    }
+
+    pub async fn put(&self, path: &str, body: Value) -> Answer {
+        self.send(reqwest::Method::PUT, path, Some(body)).await
+    }
+
+    pub async fn delete(&self, path: &str) -> Answer {
+        self.send(reqwest::Method::DELETE, path, None).await
+    }
+
+    async fn send(&self, method: reqwest::Method, path: &str, body: Option<Value>) -> Answer {
+        let mut request = self.client.request(method, format!("{}{path}", self.url)).bearer_auth(ADMIN_TOKEN);
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let response = request.send().await.unwrap_or_else(|error| panic!("{path}: {error}"));
+        let status = response.status().as_u16();
+        let text = response.text().await.unwrap_or_default();
+        Answer { status, json: serde_json::from_str(&text).unwrap_or(Value::Null), text }
+    }
+
+    /// A request without our token, for webhooks and for the uninvited.
+    pub fn stranger(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
+        self.client.request(method, format!("{}{path}", self.url))
+    }
+
+    /// Creates a stack and returns `(webhook path, secret)`.
+    pub async fn create_stack(&self, input: Value) -> (String, String) {
+        let answer = self.post("/api/v1/stacks", input).await.expect(201);
+        let webhook = &answer["data"]["webhook"];
+        let url = webhook["url"].as_str().unwrap_or_default();
+        let path = url.find("/api/").map(|at| url[at..].to_string()).unwrap_or_default();
+        (path, webhook["secret"].as_str().unwrap_or_default().to_string())
+    }
+
+    /// Posts a signed GitHub push and returns the stored event's id.
+    pub async fn push_webhook(&self, path: &str, secret: &str, clone_url: &str, branch: &str, sha: &str) -> String {
+        let body = push_body(clone_url, branch, sha).to_string();
+        let delivery = format!("delivery-{sha}-{branch}");
+        let response = self
+            .stranger(reqwest::Method::POST, path)
+            .header("content-type", "application/json")
+            .header("x-github-event", "push")
+            .header("x-github-delivery", delivery)
+            .header("x-hub-signature-256", sign(secret, body.as_bytes()))
+            .body(body)
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(response.status().as_u16(), 202);
+        let answer: Value = response.json().await.unwrap();
+        answer["event_id"].as_str().unwrap().to_string()
+    }
+
+    /// Reads state changes from the beginning until `wanted` answers, or panics after two minutes.
+    pub async fn wait_event<T>(&self, what: &str, mut wanted: impl FnMut(&Value) -> Option<T>) -> T {
+        let search = async {
+            let mut after = 0;
+            loop {
+                let response = self
+                    .stranger(reqwest::Method::GET, &format!("/api/v1/events?after={after}"))
+                    .bearer_auth(ADMIN_TOKEN)
+                    .send()
+                    .await
+                    .unwrap();
+                let mut stream = response.bytes_stream();
+                let mut text = String::new();
+                while let Some(Ok(bytes)) = stream.next().await {
+                    text.push_str(&String::from_utf8_lossy(&bytes));
+                    while let Some(end) = text.find("\n\n") {
+                        let event: String = text.drain(..end + 2).collect();
+                        let data = event.lines().filter_map(|line| line.strip_prefix("data:")).collect::<String>();
+                        let Ok(value) = serde_json::from_str::<Value>(data.trim()) else { continue };
+                        after = value["seq"].as_i64().unwrap_or(after);
+                        if let Some(found) = wanted(&value) {
+                            return found;
+                        }
+                    }
+                }
+            }
+        };
+        match tokio::time::timeout(PATIENCE, search).await {
+            Ok(found) => found,
+            Err(_) => panic!("{what} did not happen within {PATIENCE:?}; the server says:\n{}", self.tail()),
+        }
+    }
+
+    /// Waits until the deployment with this number (or id) has ended, and shows it.
+    pub async fn wait_deployment(&self, reference: &str) -> Value {
+        let id = self.get(&format!("/api/v1/deployments/{reference}")).await.expect(200)["data"]["id"].clone();
+        self.wait_event(&format!("the end of deployment {reference}"), |event| {
+            let over = ["successful", "failed", "rolled_back", "cancelled"];
+            let status = event["data"]["status"].as_str().unwrap_or_default();
+            (event["kind"] == "deployment.status" && event["subjectId"] == id && over.contains(&status)).then_some(())
+        })
+        .await;
+        self.get(&format!("/api/v1/deployments/{reference}")).await.expect(200)["data"].clone()
+    }
+
+    /// Waits until the event has its reason code, and shows it.
+    pub async fn wait_webhook(&self, event_id: &str) -> Value {
+        self.wait_event(&format!("the processing of webhook event {event_id}"), |event| {
+            (event["kind"] == "webhook.processed" && event["subjectId"] == event_id).then_some(())
+        })
+        .await;
+        self.get(&format!("/api/v1/webhooks/{event_id}")).await.expect(200)["data"].clone()
+    }
+
+    pub async fn log_of(&self, deployment: &str) -> String {
+        self.get(&format!("/api/v1/deployments/{deployment}/logs")).await.text
+    }
+
+    /// What marks this server's containers.
+    pub fn instance(&self) -> String {
+        std::fs::read_to_string(self.data().join("instance")).unwrap_or_default()
+    }
+
+    /// Names of this server's containers, running or not.
+    pub fn containers(&self) -> Vec<String> {
+        docker(&["ps", "-a", "--filter", &format!("label=dev.windlass.server={}", self.instance()), "--format", "{{.Names}}"])
+            .lines()
+            .map(str::to_string)
+            .collect()
+    }
+
+    fn tail(&self) -> String {
+        let log = std::fs::read_to_string(self.server_log()).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(40)..].join("\n")
+    }
+}
+
+impl Drop for TestServer {
+    fn drop(&mut self) {
+        self.kill();
+        if !self.instance().is_empty() {
+            for name in self.containers() {
+                docker(&["rm", "-f", &name]);
+            }
+        }
+    }
+}
+
+/// A response, read whole.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub json: Value,
+    pub text: String,
+}
+
+impl Answer {
+    /// The body, if the status is as expected.
+    #[track_caller]
+    pub fn expect(self, status: u16) -> Value {
+        assert_eq!(self.status, status, "{}", self.text);
+        self.json
+    }
+}
+
+/// `docker` with these words; its standard output.
+pub fn docker(words: &[&str]) -> String {
+    let output = Command::new("docker").args(words).output().unwrap();
+    String::from_utf8_lossy(&output.stdout).trim().to_string()
+}
+
+/// The value of `X-Hub-Signature-256`.
+pub fn sign(secret: &str, body: &[u8]) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
+    mac.update(body);
+    format!("sha256={}", hex::encode(mac.finalize().into_bytes()))
+}
+
+/// A push as GitHub shapes it, with what matters.
+pub fn push_body(clone_url: &str, branch: &str, sha: &str) -> Value {
+    json!({
+        "ref": format!("refs/heads/{branch}"),
+        "before": "0".repeat(40),
+        "after": sha,
+        "created": false,
+        "deleted": false,
+        "forced": false,
+        "head_commit": {
+            "id": sha, "message": "a commit", "timestamp": "2026-11-20T12:00:00Z",
+            "author": { "name": "Ada", "email": "ada@example.org" },
+            "added": [], "removed": [], "modified": ["index.html"]
+        },
+        "commits": [],
+        "repository": { "full_name": "team/app", "clone_url": clone_url, "default_branch": "main" },
+        "pusher": { "name": "ada" },
+        "sender": { "login": "ada" }
+    })
+}
+
+/// A loopback port that nobody used a moment ago.
+pub fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// A static busybox: the only thing in the images of the tests.
+pub fn busybox() -> &'static Path {
+    let found = ["/bin/busybox", "/usr/bin/busybox"].iter().map(Path::new).find(|path| path.exists());
+    found.expect("busybox is missing; `make setup` brings it")
+}

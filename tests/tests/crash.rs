@@ -1,0 +1,182 @@
+//! The server is killed with SIGKILL at every journal step of build, deploy and rollback, before and after each effect.
+//! After a restart the deployment ends right, nothing is orphaned or doubled, and what was healthy serves.
+
+#![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
+
+use serde_json::json;
+use windlass_tests::fixture::{Fixture, fetch};
+use windlass_tests::server::docker;
+
+/// More crash points than any scenario has.
+const MOST: u32 = 80;
+
+enum Scenario {
+    GoodPush,
+    BrokenPush,
+    Rollback,
+}
+
+/// Kills at the first crash point, the second, … until a run gets through without being killed. Returns how many there were.
+async fn kill_everywhere(scenario: &Scenario, fixed_port: bool) -> u32 {
+    let mut fixture = Fixture::start(fixed_port).await;
+    let mut good = fixture.deploy("start").await.0;
+    for at in 1..=MOST {
+        if matches!(scenario, Scenario::Rollback) {
+            fixture.deploy(&format!("left {at}")).await;
+        }
+        fixture.server.kill();
+        fixture.server.launch(&[("WINDLASS_CRASH_AT", &at.to_string())]).await.unwrap();
+        let version = match scenario {
+            Scenario::BrokenPush => format!("broken {at}"),
+            _ => format!("version {at}"),
+        };
+        let (wanted, status, begun) = begin(&fixture, scenario, &version).await;
+        let was_killed = until_killed_or_over(&mut fixture).await;
+        if was_killed {
+            still_serves(&fixture, &good, &wanted, at).await;
+            fixture.server.launch(&[]).await.unwrap();
+        }
+        let number = match begun {
+            Some(number) => number,
+            None => newest(&fixture).await,
+        };
+        let deployment = fixture.server.wait_deployment(&number).await;
+        assert_eq!(deployment["status"], status, "killed at point {at}: {}", fixture.explain(&deployment).await);
+        good = if status == "successful" { wanted } else { good };
+        settled(&fixture, &good, at).await;
+        if !was_killed {
+            return at - 1;
+        }
+    }
+    panic!("the scenario has more than {MOST} crash points");
+}
+
+/// Starts the scenario. The commit that should serve if all goes well, the status it should end in, and its number if the
+/// server lived long enough to say.
+async fn begin(fixture: &Fixture, scenario: &Scenario, version: &str) -> (String, &'static str, Option<String>) {
+    match scenario {
+        Scenario::Rollback => {
+            let row = fixture.server.post("/api/v1/stacks/web/rollback", json!({})).await.expect(202)["data"].clone();
+            (row["commitSha"].as_str().unwrap().to_string(), "successful", Some(row["seq"].to_string()))
+        }
+        Scenario::GoodPush | Scenario::BrokenPush => {
+            let sha = fixture.commit(version);
+            let url = fixture.git.url("app");
+            fixture.server.push_webhook(&fixture.webhook, &fixture.secret, &url, "main", &sha).await;
+            let status = if matches!(scenario, Scenario::GoodPush) { "successful" } else { "rolled_back" };
+            (sha, status, None)
+        }
+    }
+}
+
+/// True if the crash point was reached; false if the newest deployment ended without reaching it.
+async fn until_killed_or_over(fixture: &mut Fixture) -> bool {
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(60);
+    loop {
+        assert!(tokio::time::Instant::now() < deadline, "neither killed nor over");
+        if fixture.server.has_ended() {
+            fixture.server.wait();
+            return true;
+        }
+        let url = format!("{}/api/v1/deployments?limit=1", fixture.server.url);
+        let request = reqwest::Client::new().get(url).bearer_auth(windlass_tests::server::ADMIN_TOKEN);
+        if let Ok(response) = request.send().await
+            && let Ok(body) = response.json::<serde_json::Value>().await
+        {
+            let newest = &body["data"]["items"][0];
+            let ended = newest["completedAt"].is_string();
+            let inbox = fixture.server.stranger(reqwest::Method::GET, "/api/v1/webhooks?limit=1");
+            let inbox = inbox.bearer_auth(windlass_tests::server::ADMIN_TOKEN).send().await;
+            if let (true, Ok(inbox)) = (ended, inbox)
+                && let Ok(inbox) = inbox.json::<serde_json::Value>().await
+                && inbox["data"]["items"][0]["processed"] == true
+            {
+                // The last crash points come right after the end is recorded.
+                tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+                if !fixture.server.has_ended() {
+                    return false;
+                }
+            }
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
+
+/// While nobody manages them, the containers go on: without a fixed port at least one that passed its gate runs.
+async fn still_serves(fixture: &Fixture, good: &str, wanted: &str, at: u32) {
+    if fixture.port.is_some() {
+        return;
+    }
+    let mut serving = false;
+    for name in fixture.server.containers() {
+        let format = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
+        let ip = docker(&["inspect", "--format", format, &name]);
+        let page = if ip.is_empty() { String::new() } else { fetch(&format!("http://{ip}:8080/")).await };
+        serving |= page.contains(good) || page.contains(wanted);
+    }
+    assert!(serving, "killed at point {at}: nothing serves");
+}
+
+/// One container, running, of the right release; no open step in any journal.
+async fn settled(fixture: &Fixture, good: &str, at: u32) {
+    assert_eq!(fixture.stack().await["activeRelease"]["commitSha"], good, "killed at point {at}");
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(20);
+    loop {
+        let containers = fixture.server.containers();
+        let page_is_good = match fixture.port {
+            Some(_) => fixture.page().await.contains(good),
+            None => true,
+        };
+        if containers.len() == 1 && page_is_good {
+            break;
+        }
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "killed at point {at}: containers {containers:?}, page {:?}, wanted {good}",
+            fixture.page().await
+        );
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    let newest = newest(fixture).await;
+    let steps = fixture.server.get(&format!("/api/v1/deployments/{newest}/steps")).await.expect(200);
+    let open: Vec<_> = steps["data"].as_array().unwrap().iter().filter(|step| step["state"] == "intent").cloned().collect();
+    assert!(open.is_empty(), "killed at point {at}: {open:?}");
+}
+
+async fn newest(fixture: &Fixture) -> String {
+    // After a restart the stored delivery may not have been read yet; its deployment comes with it.
+    let inbox = fixture.server.get("/api/v1/webhooks?limit=1").await.expect(200);
+    let event = inbox["data"]["items"][0].clone();
+    if event["processed"] == false {
+        fixture.server.wait_webhook(event["id"].as_str().unwrap()).await;
+    }
+    fixture.server.get("/api/v1/deployments?limit=1").await.expect(200)["data"]["items"][0]["seq"].to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_killed_at_any_step_of_a_good_push_still_deploys_it() {
+    let points = kill_everywhere(&Scenario::GoodPush, true).await;
+    println!("{points} crash points in a push that takes the port over");
+    assert!(points >= 25, "only {points} crash points were reached");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_killed_at_any_step_of_an_overlapping_push_never_leaves_nothing_serving() {
+    let points = kill_everywhere(&Scenario::GoodPush, false).await;
+    println!("{points} crash points in a push that overlaps");
+    assert!(points >= 20, "only {points} crash points were reached");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_killed_at_any_step_of_a_broken_push_still_rolls_it_back() {
+    let points = kill_everywhere(&Scenario::BrokenPush, true).await;
+    println!("{points} crash points in a push that is rolled back");
+    assert!(points >= 15, "only {points} crash points were reached");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_killed_at_any_step_of_a_rollback_still_brings_the_old_release_back() {
+    let points = kill_everywhere(&Scenario::Rollback, true).await;
+    println!("{points} crash points in a rollback on request");
+    assert!(points >= 10, "only {points} crash points were reached");
+}

@@ -1,0 +1,183 @@
+//! A git push becomes a healthy deployment; a broken one is taken back.
+
+#![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use serde_json::json;
+use windlass_tests::fixture::{Fixture, fetch};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_becomes_a_page_that_shows_the_commit() {
+    let fixture = Fixture::start(true).await;
+    let (sha, deployment) = fixture.deploy("one").await;
+    assert_eq!(deployment["status"], "successful", "{}", fixture.explain(&deployment).await);
+    assert_eq!(deployment["commitSha"], sha);
+    assert_eq!(deployment["triggeredBy"], "webhook");
+    assert!(fixture.page().await.contains(&sha));
+
+    let stack = fixture.stack().await;
+    assert_eq!(stack["activeRelease"]["commitSha"], sha);
+    assert_eq!(stack["activeRelease"]["imageTag"], format!("web:main-{}", &sha[..7]));
+    assert!(stack["activeRelease"]["imageDigest"].as_str().unwrap().starts_with("sha256:"));
+    assert_eq!(fixture.server.containers().len(), 1, "{:?}", fixture.server.containers());
+
+    let steps = fixture.server.get("/api/v1/deployments/1/steps").await.expect(200);
+    let steps = steps["data"].as_array().unwrap();
+    assert!(steps.iter().all(|step| step["state"] == "done") && !steps.is_empty(), "{steps:?}");
+    let log = fixture.server.log_of("1").await;
+    assert!(log.contains("Fetching") && log.contains("Built web:main-") && log.contains("successful"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broken_push_is_rolled_back_and_the_page_never_stops_answering() {
+    let fixture = Fixture::start(true).await;
+    let (good, _) = fixture.deploy("one").await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let watcher = {
+        let (stop, good, port) = (stop.clone(), good.clone(), fixture.port.unwrap());
+        tokio::spawn(async move {
+            let (mut asked, mut missed) = (0, 0);
+            while !stop.load(Ordering::Relaxed) {
+                asked += 1;
+                if !fetch(&format!("http://127.0.0.1:{port}/")).await.contains(&good) {
+                    missed += 1;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            (asked, missed)
+        })
+    };
+    let (_, deployment) = fixture.deploy("broken").await;
+    stop.store(true, Ordering::Relaxed);
+    let (asked, missed) = watcher.await.unwrap();
+    assert_eq!(deployment["status"], "rolled_back", "{}", fixture.explain(&deployment).await);
+    assert!(deployment["error"].as_str().unwrap().contains("404"), "{deployment:#}");
+    assert_eq!(missed, 0, "of {asked} requests");
+    assert!(asked > 20, "only {asked} requests were made");
+    assert_eq!(fixture.stack().await["activeRelease"]["commitSha"], good);
+    assert_eq!(fixture.server.containers().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_push_takes_the_port_over_and_says_how_long_that_took() {
+    let fixture = Fixture::start(true).await;
+    fixture.deploy("one").await;
+    let (sha, deployment) = fixture.deploy("two").await;
+    assert_eq!(deployment["status"], "successful", "{}", fixture.explain(&deployment).await);
+    assert!(fixture.page().await.contains(&sha));
+    assert!(deployment["pauseMs"].as_i64().unwrap() > 0, "{deployment:#}");
+    assert_eq!(fixture.server.containers().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_fixed_port_the_old_release_serves_until_the_new_one_is_healthy() {
+    let fixture = Fixture::start_with(false, &[], json!({ "run": { "replicas": 2, "ports": [{ "container": 8080 }] } })).await;
+    fixture.deploy("one").await;
+    let (sha, deployment) = fixture.deploy("two").await;
+    assert_eq!(deployment["status"], "successful", "{}", fixture.explain(&deployment).await);
+    assert_eq!(deployment["pauseMs"], serde_json::Value::Null);
+    assert_eq!(fixture.stack().await["activeRelease"]["commitSha"], sha);
+    assert_eq!(fixture.server.containers().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollback_on_request_brings_the_previous_release_back_by_digest() {
+    let fixture = Fixture::start(true).await;
+    let (first, _) = fixture.deploy("one").await;
+    fixture.deploy("two").await;
+    let ready = fixture.server.get("/api/v1/stacks/web/rollback").await.expect(200);
+    assert_eq!(ready["data"]["ready"], true, "{ready}");
+    assert_eq!(ready["data"]["target"]["commitSha"], first);
+    let row = fixture.server.post("/api/v1/stacks/web/rollback", json!({})).await.expect(202)["data"].clone();
+    let deployment = fixture.server.wait_deployment(&row["seq"].to_string()).await;
+    assert_eq!(deployment["status"], "successful", "{}", fixture.explain(&deployment).await);
+    assert!(fixture.page().await.contains(&first));
+    let undone = fixture.server.get("/api/v1/deployments/2").await.expect(200);
+    assert_eq!(undone["data"]["status"], "rolled_back");
+    assert_eq!(deployment["previousDeploymentId"], undone["data"]["id"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_rollout_leaves_the_good_release_serving() {
+    let fixture = Fixture::start(true).await;
+    let (good, _) = fixture.deploy("one").await;
+    let number = fixture.push(&fixture.commit("broken")).await;
+    fixture
+        .server
+        .wait_event("the start of the rollout", |event| {
+            (event["kind"] == "deployment.step" && event["data"]["effect"].as_str().is_some_and(|text| text.starts_with("Start"))
+                && event["seq"].as_i64().unwrap() > 0
+                && event["subjectId"] != serde_json::Value::Null)
+                .then_some(())
+        })
+        .await;
+    fixture.server.post(&format!("/api/v1/deployments/{number}/cancel"), json!({})).await.expect(202);
+    let deployment = fixture.server.wait_deployment(&number).await;
+    assert_eq!(deployment["status"], "cancelled", "{}", fixture.explain(&deployment).await);
+    assert!(fixture.page().await.contains(&good));
+    assert_eq!(fixture.server.containers().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_build_that_fails_says_which_step_and_leaves_the_good_release_serving() {
+    let fixture = Fixture::start(true).await;
+    let (good, _) = fixture.deploy("one").await;
+    let sha = fixture.repo.commit("main", &[("Dockerfile", "FROM scratch\nCOPY nothing /nowhere\n")], "no such file");
+    let number = fixture.push(&sha).await;
+    let deployment = fixture.server.wait_deployment(&number).await;
+    assert_eq!(deployment["status"], "failed", "{deployment:#}");
+    assert!(deployment["error"].as_str().unwrap().contains("nothing"), "{deployment:#}");
+    assert!(fixture.page().await.contains(&good));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_delivery_twice_starts_one_deployment() {
+    let fixture = Fixture::start(true).await;
+    let sha = fixture.commit("one");
+    let number = fixture.push(&sha).await;
+    let url = fixture.git.url("app");
+    fixture.server.push_webhook(&fixture.webhook, &fixture.secret, &url, "main", &sha).await;
+    fixture.server.wait_deployment(&number).await;
+    let all = fixture.server.get("/api/v1/stacks/web/deployments").await.expect(200);
+    assert_eq!(all["data"]["items"].as_array().unwrap().len(), 1, "{all:#}");
+    let inbox = fixture.server.get("/api/v1/webhooks").await.expect(200);
+    let reasons: Vec<&str> =
+        inbox["data"]["items"].as_array().unwrap().iter().filter_map(|event| event["reason"].as_str()).collect();
+    assert_eq!(reasons, ["duplicate_of", "deployed"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn seed_4s_endpoints_build_deploy_and_roll_back() {
+    let fixture = Fixture::start(true).await;
+    let server = &fixture.server;
+    fixture.commit("one");
+    let queued = server
+        .post("/v1/cicd/services/1/build", json!({ "git_url": fixture.git.url("app"), "git_ref": "main", "context_path": ".", "dockerfile": "Dockerfile" }))
+        .await
+        .expect(202);
+    assert_eq!(queued["status"], "queued");
+    let job = queued["job_id"].as_str().unwrap();
+    server
+        .wait_event("the build", |event| (event["kind"] == "build.status" && event["data"]["status"] == "success").then_some(()))
+        .await;
+    let build = server.get(&format!("/v1/cicd/builds/{}", queued["build_id"])).await.expect(200);
+    assert_eq!((build["status"].as_str(), build["service_id"].as_i64()), (Some("success"), Some(1)), "{build}");
+    assert_eq!(server.get(&format!("/v1/cicd/jobs/{job}")).await.expect(200)["type"], "build");
+    assert_eq!(server.get("/v1/cicd/services/1/builds").await.expect(200)[0]["id"], queued["build_id"]);
+
+    let request = json!({ "image_tag": build["image_tag"], "reason": "Deploy latest features" });
+    let row = server.post("/v1/cicd/services/1/deploy", request).await.expect(202);
+    assert_eq!(row["status"], "deploying");
+    server.wait_deployment(&row["id"].to_string()).await;
+    let row = server.get(&format!("/v1/cicd/deployments/{}", row["id"])).await.expect(200);
+    assert_eq!((row["status"].as_str(), row["reason"].as_str()), (Some("success"), Some("Deploy latest features")), "{row}");
+    fixture.deploy("two").await;
+    let back = server.post("/v1/cicd/services/1/rollback", json!(null)).await.expect(202);
+    server.wait_deployment(&back["id"].to_string()).await;
+    let rows = server.get("/v1/cicd/services/1/deployments").await.expect(200);
+    let words: Vec<&str> = rows.as_array().unwrap().iter().filter_map(|row| row["status"].as_str()).collect();
+    assert_eq!(words, ["success", "rolled_back", "success"]);
+}
