@@ -16,7 +16,8 @@ mod svg;
 mod ui;
 mod webhooks;
 
-use axum::extract::{DefaultBodyLimit, OriginalUri};
+use axum::extract::DefaultBodyLimit;
+use axum::http::Uri;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Router, middleware};
@@ -60,7 +61,7 @@ pub fn router() -> Router<App> {
 }
 
 /// Programs get the envelope that they expect, people a page.
-async fn missing(OriginalUri(uri): OriginalUri) -> Response {
+async fn missing(uri: Uri) -> Response {
     let path = uri.path();
     if path.starts_with("/api/") || path.starts_with("/v1/") {
         return ApiError(Error::not_found("route", path)).into_response();

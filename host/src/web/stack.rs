@@ -10,7 +10,7 @@ use super::page::{Frame, PageError, PageResult, render_with};
 use super::session::Session;
 use super::stacks::{DeploymentRow, address, stack_link};
 use super::svg::{BARS, History};
-use super::ui::{Commit, When, now, short};
+use super::ui::{Badge, Commit, Tone, When, now, short};
 use super::webhooks::EventRow;
 use crate::api;
 use crate::app::stack::{StackView, instances, stack_delete, stack_view, strategy_name};

@@ -6,7 +6,7 @@ use axum::extract::State;
 use super::page::{Frame, PageResult, render};
 use super::session::Session;
 use super::ui::{Badge, Tone, When};
-use crate::app::{App, health, task};
+use crate::app::{App, health};
 
 /// A bar that fills its track means at least so many tasks.
 const SCALE: i64 = 10;
@@ -32,7 +32,7 @@ struct Part {
 /// Tasks of one kind, with bars in thousandths of the longest.
 struct QueueRow {
     name: &'static str,
-    depth: task::QueueDepth,
+    depth: health::QueueDepth,
     queued_bar: i64,
     running_bar: i64,
 }
@@ -47,7 +47,7 @@ pub async fn show(State(app): State<App>, session: Session) -> PageResult {
     });
     let mut depths = Vec::new();
     for (kind, name) in [("webhook", "Webhooks"), ("build", "Builds"), ("deploy", "Rollouts")] {
-        depths.push((name, task::queue_depth(&app, kind).await?));
+        depths.push((name, health::queue_depth(&app, kind).await?));
     }
     let longest = depths.iter().map(|(_, depth)| depth.queued + depth.running).max().unwrap_or(0).max(SCALE);
     let queue = depths.into_iter().map(|(name, depth)| QueueRow {

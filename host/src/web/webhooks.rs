@@ -96,7 +96,7 @@ struct WebhookPage {
 }
 
 pub async fn show(State(app): State<App>, session: Session, Path(id): Path<String>) -> PageResult {
-    let event = webhook::webhook_view(&app, &Id::from_text(id)).await?;
+    let event = webhook::webhook_view(&app, &id).await?;
     let names = stack::stack_names_by_repository(&app, event.repository_id.as_slice()).await?;
     let stack = event.repository_id.as_ref().and_then(|id| names.get(id)).cloned().unwrap_or_default();
     let deployment = match &event.deployment_id {
