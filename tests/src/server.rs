@@ -55,6 +55,7 @@ impl TestServer {
     /// The address stays what it was at the first start, so that webhook URLs go on working.
     pub async fn launch(&mut self, variables: &[(&str, &str)]) -> Result<(), String> {
         let listen = self.url.strip_prefix("http://").unwrap_or("127.0.0.1:0").to_string();
+        borrow_compiled_plugins(&self.data());
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.server_log()).unwrap();
         let mut command = Command::new(program());
         command
@@ -83,6 +84,7 @@ impl TestServer {
         match line.trim().strip_prefix("listening on ") {
             Some(url) => {
                 self.url = url.to_string();
+                lend_compiled_plugins(&self.data());
                 Ok(())
             }
             None => {
@@ -270,6 +272,31 @@ impl Drop for TestServer {
             }
         }
     }
+}
+
+/// Compiling the plugins takes a debug build seconds, so servers of all tests share what one has compiled.
+fn shared_plugins() -> PathBuf {
+    program().with_file_name("compiled-plugins-of-tests")
+}
+
+fn borrow_compiled_plugins(data: &Path) {
+    let own = data.join("plugins");
+    if !own.exists() && shared_plugins().exists() {
+        std::fs::create_dir_all(data).unwrap();
+        assert!(Command::new("cp").arg("-r").arg(shared_plugins()).arg(&own).status().unwrap().success());
+    }
+}
+
+fn lend_compiled_plugins(data: &Path) {
+    if shared_plugins().exists() {
+        return;
+    }
+    let copy = tempfile::tempdir_in(program().parent().unwrap()).unwrap().keep();
+    let inner = copy.join("plugins");
+    assert!(Command::new("cp").arg("-r").arg(data.join("plugins")).arg(&inner).status().unwrap().success());
+    // Another test may have been faster; then this copy is not needed.
+    let _ = std::fs::rename(&inner, shared_plugins());
+    let _ = std::fs::remove_dir_all(copy);
 }
 
 /// A response, read whole.

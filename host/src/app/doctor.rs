@@ -66,7 +66,8 @@ pub async fn local_checks(file: Option<&Path>, environment: impl Fn(&str) -> Opt
             return Report { checks: vec![Check::fail("config", error.to_string(), advice)], taken: None };
         }
     };
-    let mut checks = vec![config_check(file), data_check(&config.server.data_dir), log_check(&config.build.log_dir)];
+    let mut checks =
+        vec![config_check(file), data_check(&config.server.data_dir), log_check(&config.build.log_dir)];
     checks.extend(disk_check(&config.server.data_dir));
     checks.extend(config.plugins.iter().filter_map(|(name, plugin)| {
         let path = plugin.source.strip_prefix("path:")?;
@@ -149,13 +150,29 @@ fn plugin_check(name: &str, path: &Path, pinned: Option<&str>) -> Check {
     let advice = format!("Correct plugins.{name} in the configuration.");
     let bytes = match std::fs::read(path) {
         Ok(bytes) => bytes,
-        Err(error) => return Check::fail("plugin", format!("{name}: {} cannot be read: {error}", path.display()), advice),
+        Err(error) => {
+            return Check::fail(
+                "plugin",
+                format!("{name}: {} cannot be read: {error}", path.display()),
+                advice,
+            );
+        }
     };
     let digest = hex::encode(Sha256::digest(&bytes));
     match pinned {
-        Some(pinned) if pinned.eq_ignore_ascii_case(&digest) => Check::ok("plugin", format!("{name}: the file is the pinned one")),
-        Some(_) => Check::fail("plugin", format!("{name}: {} has sha256 {digest}, not the pinned one", path.display()), advice),
-        None => Check::warn("plugin", format!("{name}: any change of {} goes unnoticed", path.display()), format!("Pin it: sha256 = \"{digest}\".")),
+        Some(pinned) if pinned.eq_ignore_ascii_case(&digest) => {
+            Check::ok("plugin", format!("{name}: the file is the pinned one"))
+        }
+        Some(_) => Check::fail(
+            "plugin",
+            format!("{name}: {} has sha256 {digest}, not the pinned one", path.display()),
+            advice,
+        ),
+        None => Check::warn(
+            "plugin",
+            format!("{name}: any change of {} goes unnoticed", path.display()),
+            format!("Pin it: sha256 = \"{digest}\"."),
+        ),
     }
 }
 
@@ -171,13 +188,21 @@ async fn engine_check(host: &str) -> Check {
             if facts.buildkit {
                 Check::ok("docker", format!("{engine}, with BuildKit"))
             } else {
-                Check::warn("docker", format!("{engine}, without BuildKit"), "Build secrets and caches need Docker 23 or newer on Linux.")
+                Check::warn(
+                    "docker",
+                    format!("{engine}, without BuildKit"),
+                    "Build secrets and caches need Docker 23 or newer on Linux.",
+                )
             }
         }
         Ok(Err(error)) => Check::fail("docker", error.to_string(), advice),
         Err(_) => {
             let seconds = ENGINE_PATIENCE.as_secs();
-            Check::fail("docker", format!("the engine at {} does not answer within {seconds} s", docker.host()), advice)
+            Check::fail(
+                "docker",
+                format!("the engine at {} does not answer within {seconds} s", docker.host()),
+                advice,
+            )
         }
     }
 }
@@ -187,7 +212,8 @@ fn port_check(address: SocketAddr) -> (Option<Check>, Option<SocketAddr>) {
         Ok(_) => (Some(Check::ok("port", format!("{address} is free"))), None),
         Err(error) if error.kind() == ErrorKind::AddrInUse => (None, Some(address)),
         Err(error) => {
-            let advice = "Set server.listen (WINDLASS_LISTEN) to an address of this machine and a port from 1024 on.";
+            let advice =
+                "Set server.listen (WINDLASS_LISTEN) to an address of this machine and a port from 1024 on.";
             (Some(Check::fail("port", format!("{address} cannot be listened on: {error}"), advice)), None)
         }
     }

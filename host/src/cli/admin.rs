@@ -49,7 +49,8 @@ pub async fn token(session: &Session, command: &TokenCommand) -> Outcome<u8> {
     let out = &session.out;
     match command {
         TokenCommand::Create { name, expires } => {
-            let value = session.client.post(&["tokens"], &json!({ "name": name, "expiresAt": expires })).await?;
+            let value =
+                session.client.post(&["tokens"], &json!({ "name": name, "expiresAt": expires })).await?;
             if out.is_json() {
                 out.json(&value);
                 return Ok(exit::SUCCESS);
@@ -62,7 +63,11 @@ pub async fn token(session: &Session, command: &TokenCommand) -> Outcome<u8> {
         TokenCommand::List => token_list(session).await?,
         TokenCommand::Revoke { id } => {
             session.client.delete(&["tokens", id]).await.map_err(|failure| {
-                if failure.is_not_found() { failure.advise("`windlass token list` shows what there is.") } else { failure }
+                if failure.is_not_found() {
+                    failure.advise("`windlass token list` shows what there is.")
+                } else {
+                    failure
+                }
             })?;
             if out.is_json() {
                 out.json(&Value::Null);
@@ -132,7 +137,11 @@ async fn plugin_list(session: &Session) -> Outcome<()> {
 async fn plugin_inspect(session: &Session, name: &str) -> Outcome<()> {
     let out = &session.out;
     let value = session.client.get(&["plugins", name]).await.map_err(|failure| {
-        if failure.is_not_found() { failure.advise("`windlass plugin list` shows what there is.") } else { failure }
+        if failure.is_not_found() {
+            failure.advise("`windlass plugin list` shows what there is.")
+        } else {
+            failure
+        }
     })?;
     if out.is_json() {
         out.json(&value);
@@ -140,19 +149,22 @@ async fn plugin_inspect(session: &Session, name: &str) -> Outcome<()> {
     }
     let plugin: Plugin = read(&value)?;
     let size = if plugin.size_bytes == 0 { String::new() } else { bytes(plugin.size_bytes) };
-    details(out, vec![
-        ("Plugin", Cell::toned(&plugin.name, Tone::Strong)),
-        ("Version", plugin.version.as_str().into()),
-        ("Summary", plugin.summary.as_str().into()),
-        ("Error", Cell::toned(plugin.error.as_deref().unwrap_or(""), Tone::Bad)),
-        ("Kinds", joined(&plugin.kinds)),
-        ("Source", plugin.source.as_str().into()),
-        ("Digest", plugin.digest.as_str().into()),
-        ("Size", size.into()),
-        ("Webhook schemes", joined(&plugin.webhook_schemes)),
-        ("Imports", joined(&plugin.imports)),
-        ("Exports", joined(&plugin.exports)),
-    ]);
+    details(
+        out,
+        vec![
+            ("Plugin", Cell::toned(&plugin.name, Tone::Strong)),
+            ("Version", plugin.version.as_str().into()),
+            ("Summary", plugin.summary.as_str().into()),
+            ("Error", Cell::toned(plugin.error.as_deref().unwrap_or(""), Tone::Bad)),
+            ("Kinds", joined(&plugin.kinds)),
+            ("Source", plugin.source.as_str().into()),
+            ("Digest", plugin.digest.as_str().into()),
+            ("Size", size.into()),
+            ("Webhook schemes", joined(&plugin.webhook_schemes)),
+            ("Imports", joined(&plugin.imports)),
+            ("Exports", joined(&plugin.exports)),
+        ],
+    );
     if !plugin.settings_schema.is_null() {
         out.line("");
         out.line(&out.paint(Tone::Faint, "JSON Schema of its settings:"));

@@ -68,7 +68,11 @@ pub async fn deploy(session: &Session, args: &DeployArgs) -> Outcome<u8> {
         }
     }
     let path = ["stacks", args.stack.as_str(), "deploy"];
-    let value = session.client.post(&path, &Value::Object(body)).await.map_err(|failure| unknown_stack(failure, &args.stack))?;
+    let value = session
+        .client
+        .post(&path, &Value::Object(body))
+        .await
+        .map_err(|failure| unknown_stack(failure, &args.stack))?;
     started(session, value, &format!("of stack `{}` started", text::clean(&args.stack)), &args.wait).await
 }
 
@@ -78,7 +82,8 @@ pub async fn rollback(session: &Session, args: &RollbackArgs) -> Outcome<u8> {
     let target = match &args.to {
         Some(to) => read::<Deployment>(&session.client.get(&["deployments", to]).await?)?,
         None => {
-            let value = session.client.get(&path).await.map_err(|failure| unknown_stack(failure, &args.stack))?;
+            let value =
+                session.client.get(&path).await.map_err(|failure| unknown_stack(failure, &args.stack))?;
             let readiness: Readiness = read(&value)?;
             if args.check && out.is_json() {
                 out.json(&value);
@@ -99,7 +104,8 @@ pub async fn rollback(session: &Session, args: &RollbackArgs) -> Outcome<u8> {
     }
     // What was said is what is asked for, even if another deployment has succeeded meanwhile.
     let body = json!({ "deployment": target.seq.to_string() });
-    let value = session.client.post(&path, &body).await.map_err(|failure| unknown_stack(failure, &args.stack))?;
+    let value =
+        session.client.post(&path, &body).await.map_err(|failure| unknown_stack(failure, &args.stack))?;
     started(session, value, &format!("rolls stack `{}` back", text::clean(&args.stack)), &args.wait).await
 }
 
@@ -146,9 +152,9 @@ fn not_ready(stack: &str, reason: Option<&str>) -> Failure {
     )
 }
 
-/// A missing stack is most often a slip of the keys.
+/// A missing stack is most often a slip of the keys. An image or a deployment may be missing as well.
 pub fn unknown_stack(failure: Failure, stack: &str) -> Failure {
-    if failure.is_not_found() {
+    if failure.is_not_found() && failure.what.starts_with("stack ") {
         let what = format!("There is no stack `{}`.", text::clean(stack));
         return Failure { what, ..failure }.advise("`windlass stack list` shows what there is.");
     }

@@ -54,11 +54,18 @@ async fn server_checks(address: SocketAddr, token: Option<&str>) -> Vec<Check> {
     };
     let Some(parts) = health.get("parts").and_then(Value::as_object) else { return vec![stranger(address)] };
     let version = clean(health.get("version").and_then(Value::as_str).unwrap_or("?"));
-    let mut checks = vec![Check::ok("server", format!("Windlass {version} answers at {} (HTTP {status})", client.server()))];
+    let mut checks = vec![Check::ok(
+        "server",
+        format!("Windlass {version} answers at {} (HTTP {status})", client.server()),
+    )];
     for (part, state) in parts {
         let state = clean(state.as_str().unwrap_or("?"));
         if state != "ok" && part != "plugins" {
-            checks.push(Check::fail("server", format!("{}: {state}", clean(part)), "The server's log has the details."));
+            checks.push(Check::fail(
+                "server",
+                format!("{}: {state}", clean(part)),
+                "The server's log has the details.",
+            ));
         }
     }
     checks.push(plugins(&client, token.is_some()).await);

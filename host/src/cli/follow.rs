@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Session;
@@ -19,6 +20,8 @@ use crate::domain::deployment::DeploymentStatus;
 
 /// Between two looks. Asking again and again survives a restart of the server, which a rollout does as well.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// For the last lines of a log after its deployment has ended.
+const LOG_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How to wait, in every command that can.
 #[derive(Debug, Clone, Args)]
@@ -45,18 +48,11 @@ pub async fn follow(session: &Session, first: Value, args: &WaitArgs) -> Outcome
     let number = read::<Deployment>(&first)?.seq;
     let display = Display::new(&session.out);
     let watching = async {
-        let state = watch(session, &display, first);
-        if !args.follow {
-            return state.await;
+        if args.follow {
+            watch_with_log(session, &display, first, number).await
+        } else {
+            watch(session, &display, first).await
         }
-        let path = number.to_string();
-        let lines = log_lines(session, &["deployments", &path, "logs"], |line| display.log_line(line));
-        // The log ends when the deployment does. A log that cannot be read is a pity and no reason not to wait.
-        let (state, lines) = tokio::join!(state, lines);
-        if let Err(failure) = lines {
-            session.out.note(&format!("The log broke off: {}", failure.what));
-        }
-        state
     };
     let result = tokio::select! {
         result = timeout(Duration::from_secs(args.timeout), watching) => result.unwrap_or_else(|_| Err(Failure {
@@ -86,7 +82,9 @@ pub fn outcome(status: DeploymentStatus) -> u8 {
 }
 
 fn goes_on(number: i64) -> String {
-    format!("It goes on: watch it with `windlass status {number} -w`, stop it with `windlass cancel {number}`.")
+    format!(
+        "It goes on: watch it with `windlass status {number} -w`, stop it with `windlass cancel {number}`."
+    )
 }
 
 async fn watch(session: &Session, display: &Display<'_>, first: Value) -> Outcome<Deployment> {
@@ -121,6 +119,39 @@ async fn watch(session: &Session, display: &Display<'_>, first: Value) -> Outcom
     }
 }
 
+async fn watch_with_log(
+    session: &Session,
+    display: &Display<'_>,
+    first: Value,
+    number: i64,
+) -> Outcome<Deployment> {
+    let over = Notify::new();
+    let state = async {
+        let result = watch(session, display, first).await;
+        over.notify_one();
+        result
+    };
+    let number = number.to_string();
+    let path = ["deployments", &number, "logs"];
+    let lines = async {
+        // The log ends when the deployment does, unless something in between holds the stream up.
+        let late = async {
+            over.notified().await;
+            sleep(LOG_PATIENCE).await;
+        };
+        tokio::select! {
+            result = log_lines(session, &path, |line| display.log_line(line)) => result.map(drop),
+            () = late => Ok(()),
+        }
+    };
+    let (state, lines) = tokio::join!(state, lines);
+    // A log that cannot be read is a pity and no reason not to wait.
+    if let Err(failure) = lines {
+        session.out.note(&format!("The log broke off: {}", failure.what));
+    }
+    state
+}
+
 /// Hands the lines of a live log to `show` until it ends, or nobody reads what is printed. Returns the final status.
 pub async fn log_lines(session: &Session, path: &[&str], show: impl Fn(&str)) -> Outcome<String> {
     let mut end = String::new();
@@ -130,7 +161,9 @@ pub async fn log_lines(session: &Session, path: &[&str], show: impl Fn(&str)) ->
                 end = event.data;
                 return ControlFlow::Break(());
             }
-            "error" => session.out.note(&format!("The log cannot be read right now: {}", text::clean(&event.data))),
+            "error" => {
+                session.out.note(&format!("The log cannot be read right now: {}", text::clean(&event.data)))
+            }
             _ => show(&event.data),
         }
         if session.out.is_closed() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -144,11 +177,14 @@ fn verdict(out: &Output, deployment: &Deployment) {
     if out.is_json() {
         return;
     }
-    let after = deployment.duration.map_or(String::new(), |duration| format!(" after {}", text::seconds(duration)));
+    let after =
+        deployment.duration.map_or(String::new(), |duration| format!(" after {}", text::seconds(duration)));
     let word = out.paint(status_tone(deployment.status), status_word(deployment.status));
     let subject = format!("Deployment {} {word}{after}", deployment.seq);
     if deployment.status == DeploymentStatus::Successful {
-        let pause = deployment.pause_ms.map_or(String::new(), |ms| format!("; the hand-over paused traffic for {ms} ms"));
+        let pause = deployment
+            .pause_ms
+            .map_or(String::new(), |ms| format!("; the hand-over paused traffic for {ms} ms"));
         out.line(&format!("{subject}{pause}."));
         return;
     }
@@ -193,7 +229,9 @@ impl<'a> Display<'a> {
                 bar.set_message(label);
                 return;
             }
-            Mode::Lines => format!("{:>3} %  {:<10}  {label}", deployment.progress, status_word(deployment.status)),
+            Mode::Lines => {
+                format!("{:>3} %  {:<10}  {label}", deployment.progress, status_word(deployment.status))
+            }
             Mode::Json => value.to_string(),
         };
         if self.shown.replace(text.clone()) != text {

@@ -40,7 +40,10 @@ pub fn init(out: &Output, args: &InitArgs) -> Outcome<u8> {
             format!("{name} exists already and is left as it is."),
             "Pass another path, or --force to replace it.",
         ),
-        _ => Failure::local(format!("{name} cannot be written: {error}."), "Pass a path in a folder that exists and is yours."),
+        _ => Failure::local(
+            format!("{name} cannot be written: {error}."),
+            "Pass a path in a folder that exists and is yours.",
+        ),
     })?;
     if out.is_json() {
         out.json(&json!({ "file": args.file }));

@@ -31,7 +31,9 @@ pub struct LogsArgs {
 pub async fn logs(session: &Session, args: &LogsArgs) -> Outcome<u8> {
     let (kind, id) = match (&args.build, &args.target) {
         (Some(build), _) => ("builds", build.clone()),
-        (None, Some(target)) => ("deployments", status::deployment_number(session, target).await?.to_string()),
+        (None, Some(target)) => {
+            ("deployments", status::deployment_number(session, target).await?.to_string())
+        }
         (None, None) => return Err(Failure::usage("A deployment, a stack or --build is needed.")),
     };
     let path = [kind, id.as_str(), "logs"];

@@ -2,6 +2,7 @@
 //!
 //! A file a noun. `client` speaks HTTP, `output` is the only way to standard output, `failure` how a command ends badly.
 
+mod address;
 mod admin;
 mod client;
 mod deploy;
@@ -32,7 +33,11 @@ use output::{Format, Output};
 
 /// Self-hosted CI/CD and deployment server: a git push becomes a healthy deployment.
 #[derive(Debug, Parser)]
-#[command(name = "windlass", version, arg_required_else_help = true, after_help = "\
+#[command(
+    name = "windlass",
+    version,
+    arg_required_else_help = true,
+    after_help = "\
 First steps:
   windlass serve                       start a server; it prints its address and the first token
   export WINDLASS_TOKEN=…              what every other command shows the server
@@ -45,7 +50,8 @@ Exit codes:
   2  the command line makes no sense
   3  the deployment was cancelled
   4  the deployment has not ended within --timeout
-  5  the server cannot be reached, or refuses the token")]
+  5  the server cannot be reached, or refuses the token"
+)]
 pub struct Cli {
     #[command(flatten)]
     pub global: GlobalArgs,
@@ -57,7 +63,7 @@ pub struct Cli {
 #[command(next_help_heading = "Global options")]
 pub struct GlobalArgs {
     /// Address of the server.
-    #[arg(long, global = true, value_name = "URL", env = "WINDLASS_SERVER", default_value = "http://127.0.0.1:8080")]
+    #[arg(long, global = true, value_name = "URL", env = "WINDLASS_SERVER", default_value = DEFAULT_SERVER)]
     server: String,
     /// API token. The environment variable keeps it out of the process list.
     #[arg(long, global = true, value_name = "TOKEN", env = "WINDLASS_TOKEN", hide_env_values = true)]
@@ -70,10 +76,22 @@ pub struct GlobalArgs {
     no_color: bool,
 }
 
+const DEFAULT_SERVER: &str = "http://127.0.0.1:8080";
+
+impl GlobalArgs {
+    /// An empty variable is as good as none.
+    fn server(&self) -> &str {
+        if self.server.trim().is_empty() { DEFAULT_SERVER } else { &self.server }
+    }
+}
+
 /// Without the token.
 impl std::fmt::Debug for GlobalArgs {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("GlobalArgs").field("server", &self.server).field("output", &self.output).finish_non_exhaustive()
+        f.debug_struct("GlobalArgs")
+            .field("server", &self.server)
+            .field("output", &self.output)
+            .finish_non_exhaustive()
     }
 }
 
@@ -110,9 +128,7 @@ pub enum Command {
     /// Print a completion script for a shell.
     #[command(after_help = "Example:
   windlass completion bash > /etc/bash_completion.d/windlass")]
-    Completion {
-        shell: clap_complete::Shell,
-    },
+    Completion { shell: clap_complete::Shell },
     /// Print the version.
     Version,
 }
@@ -145,7 +161,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Doctor(args) => ended(doctor::doctor(&out, cli.global.token.as_deref(), &args).await, &out),
         Command::Completion { shell } => ended(completion(&out, shell), &out),
         Command::Version => ended(version(&out), &out),
-        command => match Client::new(&cli.global.server, cli.global.token.as_deref()) {
+        command => match Client::new(cli.global.server(), cli.global.token.as_deref()) {
             Ok(client) => {
                 let session = Session { client, out };
                 let result = remote(&session, command).await;
@@ -169,7 +185,9 @@ async fn remote(session: &Session, command: Command) -> Outcome<u8> {
         Command::Token(command) => admin::token(session, &command).await,
         Command::Plugin(command) => admin::plugin(session, &command).await,
         Command::Serve(_) => Err(failure::Failure::usage("`serve` is not run from here.")),
-        Command::Init(_) | Command::Doctor(_) | Command::Completion { .. } | Command::Version => Ok(exit::SUCCESS),
+        Command::Init(_) | Command::Doctor(_) | Command::Completion { .. } | Command::Version => {
+            Ok(exit::SUCCESS)
+        }
     }
 }
 

@@ -27,7 +27,11 @@ pub struct Event {
 ///
 /// # Errors
 /// What the first connection met, later refusals, and `Unreachable` when the server stays away.
-pub async fn follow(client: &Client, path: &[&str], mut take: impl FnMut(Event) -> ControlFlow<()>) -> Outcome<()> {
+pub async fn follow(
+    client: &Client,
+    path: &[&str],
+    mut take: impl FnMut(Event) -> ControlFlow<()>,
+) -> Outcome<()> {
     let mut last_id = String::new();
     let mut away_since = None;
     let mut pause = FIRST_PAUSE;
@@ -46,7 +50,7 @@ pub async fn follow(client: &Client, path: &[&str], mut take: impl FnMut(Event) 
                         (away_since, pause) = (None, FIRST_PAUSE);
                     }
                     for event in parser.push(&chunk) {
-                        if event.id != last_id {
+                        if !event.id.is_empty() && event.id != last_id {
                             last_id.clone_from(&event.id);
                             (away_since, pause) = (None, FIRST_PAUSE);
                         }
@@ -143,7 +147,8 @@ mod tests {
             vec![event("message", "grüße", "0:5"), event("end", "a\nb", "0:5"), event("message", "", "0:5")];
         for size in 1..text.len() {
             let mut parser = Parser::default();
-            let events: Vec<Event> = text.as_bytes().chunks(size).flat_map(|chunk| parser.push(chunk)).collect();
+            let events: Vec<Event> =
+                text.as_bytes().chunks(size).flat_map(|chunk| parser.push(chunk)).collect();
             assert_eq!(events, expected, "in pieces of {size}");
         }
     }

@@ -103,13 +103,21 @@ async fn list(session: &Session) -> Outcome<()> {
     }
     let stacks = read::<Items<Stack>>(&value)?.items;
     if stacks.is_empty() {
-        out.line("There are no stacks yet. Create one with `windlass stack create`; its --help has examples.");
+        out.line(
+            "There are no stacks yet. Create one with `windlass stack create`; its --help has examples.",
+        );
         return Ok(());
     }
     let mut table = Table::new(&["STACK", "STRATEGY", "REPLICAS", "CREATED", "PORTS"]);
     for stack in stacks {
         let strategy = if stack.strategy.is_empty() { "(default)".into() } else { stack.strategy };
-        table.row(cells![stack.name, strategy, stack.run.replicas, ago(&stack.created_at), stack.run.ports()]);
+        table.row(cells![
+            stack.name,
+            strategy,
+            stack.run.replicas,
+            ago(&stack.created_at),
+            stack.run.ports()
+        ]);
     }
     table.print(out);
     Ok(())
@@ -162,7 +170,10 @@ async fn edit(session: &Session, args: &EditArgs) -> Outcome<()> {
         return Ok(());
     }
     let stack: Stack = read(&value)?;
-    out.line(&format!("Stack {} is changed. What runs now changes with the next deployment:", out.paint(Tone::Strong, &stack.name)));
+    out.line(&format!(
+        "Stack {} is changed. What runs now changes with the next deployment:",
+        out.paint(Tone::Strong, &stack.name)
+    ));
     out.line(&format!("windlass deploy {} -w", stack.name));
     Ok(())
 }
@@ -174,7 +185,11 @@ async fn delete(session: &Session, args: &DeleteArgs) -> Outcome<()> {
     if !args.yes {
         confirm(session, &stack)?;
     }
-    session.client.delete(&["stacks", &stack.name]).await.map_err(|failure| unknown_stack(failure, &stack.name))?;
+    session
+        .client
+        .delete(&["stacks", &stack.name])
+        .await
+        .map_err(|failure| unknown_stack(failure, &stack.name))?;
     if out.is_json() {
         out.json(&Value::Null);
     } else {
@@ -186,8 +201,10 @@ async fn delete(session: &Session, args: &DeleteArgs) -> Outcome<()> {
 fn confirm(session: &Session, stack: &Stack) -> Outcome<()> {
     let name = clean(&stack.name);
     if !std::io::stdin().is_terminal() {
-        return Err(Failure::usage(format!("Deleting stack `{name}` needs a confirmation, and nobody can be asked."))
-            .advise("Pass --yes to delete it, its history and its containers."));
+        return Err(Failure::usage(format!(
+            "Deleting stack `{name}` needs a confirmation, and nobody can be asked."
+        ))
+        .advise("Pass --yes to delete it, its history and its containers."));
     }
     let mut error = std::io::stderr().lock();
     let _ = write!(

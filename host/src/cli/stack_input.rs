@@ -119,7 +119,8 @@ impl StackFlags {
         if self.no_auto_deploy {
             given.insert("autoDeployOnPush".into(), false.into());
         }
-        let arguments = self.build_arg.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect();
+        let arguments =
+            self.build_arg.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect();
         let mut variables: Vec<Value> =
             self.env.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect();
         for name in &self.secret_env {
@@ -160,8 +161,10 @@ pub fn read_file(file: &Path) -> Outcome<Map<String, Value>> {
         let content = std::fs::read_to_string(file).map_err(|error| unreadable(file, &error))?;
         (file.display().to_string(), content)
     };
-    parse(&content, file.extension().is_some_and(|extension| extension == "json"))
-        .map_err(|why| Failure::usage(format!("{name} does not describe a stack: {why}.")).advise("`windlass stack create --help` shows an example."))
+    parse(&content, file.extension().is_some_and(|extension| extension == "json")).map_err(|why| {
+        Failure::usage(format!("{name} does not describe a stack: {why}."))
+            .advise("`windlass stack create --help` shows an example.")
+    })
 }
 
 /// JSON where the name says so or the text begins like it, else TOML.
@@ -203,7 +206,9 @@ fn append(map: &mut Map<String, Value>, key: &str, values: Vec<Value>) -> Outcom
         return Ok(());
     }
     let list = map.entry(key).or_insert_with(|| Value::Array(Vec::new()));
-    let list = list.as_array_mut().ok_or_else(|| Failure::usage(format!("`{key}` has to be a list in the file.")))?;
+    let list = list
+        .as_array_mut()
+        .ok_or_else(|| Failure::usage(format!("`{key}` has to be a list in the file.")))?;
     list.extend(values);
     Ok(())
 }
@@ -265,7 +270,8 @@ mod tests {
 
     #[test]
     fn flags_are_laid_over_the_file() {
-        let mut input = parse("name = \"a\"\n[run]\nreplicas = 2\nports = [{ container = 1 }]\n", false).unwrap();
+        let mut input =
+            parse("name = \"a\"\n[run]\nreplicas = 2\nports = [{ container = 1 }]\n", false).unwrap();
         let flags = StackFlags { name: Some("b".into()), port: vec![port("2").unwrap()], ..empty() };
         flags.apply(&mut input).unwrap();
         let expected = json!({ "name": "b", "run": { "replicas": 2, "ports": [{ "container": 1 }, { "container": 2 }] } });

@@ -113,7 +113,9 @@ async fn overview(session: &Session) -> Outcome<u8> {
         return Ok(exit::SUCCESS);
     }
     if full.is_empty() {
-        out.line("There are no stacks yet. Create one with `windlass stack create`; its --help has examples.");
+        out.line(
+            "There are no stacks yet. Create one with `windlass stack create`; its --help has examples.",
+        );
         return Ok(exit::SUCCESS);
     }
     let mut table = Table::new(&["STACK", "STATUS", "DEPLOYMENT", "STARTED", "WHAT"]);
@@ -121,7 +123,13 @@ async fn overview(session: &Session) -> Outcome<u8> {
         let stack: Stack = read(value)?;
         match &stack.latest_deployment {
             Some(latest) => {
-                table.row(cells![stack.name, status_cell(latest), latest.seq, ago(&latest.started_at), what(latest)]);
+                table.row(cells![
+                    stack.name,
+                    status_cell(latest),
+                    latest.seq,
+                    ago(&latest.started_at),
+                    what(latest)
+                ]);
             }
             None => table.row(cells![stack.name, Cell::toned("never deployed", Tone::Faint), "", "", ""]),
         }
@@ -140,20 +148,36 @@ pub async fn show_stack(session: &Session, value: &Value) -> Outcome<()> {
     let repository = stack.git_repository.as_ref();
     let build = stack.build_config.as_ref();
     let serves = stack.active_release.as_ref();
-    details(out, vec![
-        ("Stack", Cell::toned(&stack.name, Tone::Strong)),
-        ("Description", stack.description.as_str().into()),
-        ("Repository", repository.map_or(String::new(), |row| format!("{} ({})", row.url, row.branch)).into()),
-        ("Forge plugin", repository.map_or("", |row| row.provider.as_str()).into()),
-        ("Webhook", repository.and_then(|row| row.webhook_url.as_deref()).unwrap_or("").into()),
-        ("Build", build.map_or("", |row| row.build_type.as_str()).into()),
-        ("Health check", build.and_then(|row| row.health_check_path.as_deref()).unwrap_or("").into()),
-        ("Strategy", if stack.strategy.is_empty() { "the default".into() } else { stack.strategy.as_str().into() }),
-        ("Replicas", stack.run.replicas.into()),
-        ("Ports", stack.run.ports().into()),
-        ("Serves", serves.map_or("nothing".into(), |row| format!("{}, since {}", row.image_tag, ago(&row.created_at))).into()),
-        ("Created", ago(&stack.created_at).into()),
-    ]);
+    details(
+        out,
+        vec![
+            ("Stack", Cell::toned(&stack.name, Tone::Strong)),
+            ("Description", stack.description.as_str().into()),
+            (
+                "Repository",
+                repository.map_or(String::new(), |row| format!("{} ({})", row.url, row.branch)).into(),
+            ),
+            ("Forge plugin", repository.map_or("", |row| row.provider.as_str()).into()),
+            ("Webhook", repository.and_then(|row| row.webhook_url.as_deref()).unwrap_or("").into()),
+            ("Build", build.map_or("", |row| row.build_type.as_str()).into()),
+            ("Health check", build.and_then(|row| row.health_check_path.as_deref()).unwrap_or("").into()),
+            (
+                "Strategy",
+                if stack.strategy.is_empty() { "the default".into() } else { stack.strategy.as_str().into() },
+            ),
+            ("Replicas", stack.run.replicas.into()),
+            ("Ports", stack.run.ports().into()),
+            (
+                "Serves",
+                serves
+                    .map_or("nothing".into(), |row| {
+                        format!("{}, since {}", row.image_tag, ago(&row.created_at))
+                    })
+                    .into(),
+            ),
+            ("Created", ago(&stack.created_at).into()),
+        ],
+    );
     if let Some(latest) = &stack.latest_deployment {
         out.line("");
         deployment_details(session, latest, None);
@@ -182,23 +206,30 @@ fn deployment_details(session: &Session, row: &Deployment, stack: Option<&str>) 
         (Some(at), Some(duration)) => format!("{}, after {}", ago(at), text::seconds(duration)),
         _ => String::new(),
     };
-    let now = if row.status.is_terminal() { row.label.clone() } else { format!("{} ({} %)", row.label, row.progress) };
-    details(&session.out, vec![
-        ("Deployment", Cell::toned(row.seq.to_string(), Tone::Strong)),
-        ("Stack", stack.unwrap_or("").into()),
-        ("Status", status_cell(row)),
-        ("Now", now.into()),
-        ("Error", Cell::toned(row.error.as_deref().unwrap_or(""), Tone::Bad)),
-        ("Source", row.source().into()),
-        ("Author", row.commit_author.as_deref().unwrap_or("").into()),
-        ("Image", row.image_tag.as_str().into()),
-        ("Strategy", row.strategy.as_str().into()),
-        ("Triggered by", by.into()),
-        ("Reason", row.reason.as_deref().unwrap_or("").into()),
-        ("Started", ago(&row.started_at).into()),
-        ("Ended", ended.into()),
-        ("Pause", row.pause_ms.map_or(String::new(), |ms| format!("{ms} ms")).into()),
-    ]);
+    let now = if row.status.is_terminal() {
+        row.label.clone()
+    } else {
+        format!("{} ({} %)", row.label, row.progress)
+    };
+    details(
+        &session.out,
+        vec![
+            ("Deployment", Cell::toned(row.seq.to_string(), Tone::Strong)),
+            ("Stack", stack.unwrap_or("").into()),
+            ("Status", status_cell(row)),
+            ("Now", now.into()),
+            ("Error", Cell::toned(row.error.as_deref().unwrap_or(""), Tone::Bad)),
+            ("Source", row.source().into()),
+            ("Author", row.commit_author.as_deref().unwrap_or("").into()),
+            ("Image", row.image_tag.as_str().into()),
+            ("Strategy", row.strategy.as_str().into()),
+            ("Triggered by", by.into()),
+            ("Reason", row.reason.as_deref().unwrap_or("").into()),
+            ("Started", ago(&row.started_at).into()),
+            ("Ended", ended.into()),
+            ("Pause", row.pause_ms.map_or(String::new(), |ms| format!("{ms} ms")).into()),
+        ],
+    );
 }
 
 async fn steps(session: &Session, deployment: i64) -> Outcome<()> {

@@ -69,7 +69,9 @@ impl Table {
     fn lines(&self, out: &Output, edge: Option<usize>) -> Vec<String> {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
         let widths: Vec<usize> = (0..columns)
-            .map(|column| self.rows.iter().filter_map(|row| row.get(column)).map(Cell::width).max().unwrap_or(0))
+            .map(|column| {
+                self.rows.iter().filter_map(|row| row.get(column)).map(Cell::width).max().unwrap_or(0)
+            })
             .collect();
         let render = |row: &Vec<Cell>| {
             let last = row.len().saturating_sub(1);

@@ -55,7 +55,9 @@ async fn list(session: &Session, stack: Option<&str>, limit: &str) -> Outcome<()
     }
     let events = read::<Items<WebhookEvent>>(&value)?.items;
     if events.is_empty() {
-        out.line("No deliveries yet. `windlass stack show NAME` has the URL that the forge has to send them to.");
+        out.line(
+            "No deliveries yet. `windlass stack show NAME` has the URL that the forge has to send them to.",
+        );
         return Ok(());
     }
     let mut table = Table::new(&["ID", "RECEIVED", "PROVIDER", "EVENT", "SIGNATURE", "RESULT", "DETAIL"]);
@@ -69,10 +71,14 @@ async fn list(session: &Session, stack: Option<&str>, limit: &str) -> Outcome<()
 }
 
 async fn repository_id(session: &Session, name: &str) -> Outcome<String> {
-    let value = session.client.get(&["stacks", name]).await.map_err(|failure| unknown_stack(failure, name))?;
+    let value =
+        session.client.get(&["stacks", name]).await.map_err(|failure| unknown_stack(failure, name))?;
     let stack: Stack = read(&value)?;
     stack.git_repository.map(|repository| repository.id).ok_or_else(|| {
-        Failure::local(format!("Stack `{}` has no repository, so it gets no deliveries.", clean(&stack.name)), "")
+        Failure::local(
+            format!("Stack `{}` has no repository, so it gets no deliveries.", clean(&stack.name)),
+            "",
+        )
     })
 }
 
@@ -84,19 +90,22 @@ async fn show(session: &Session, event: &str) -> Outcome<()> {
         return Ok(());
     }
     let event: WebhookEvent = read(&value)?;
-    details(out, vec![
-        ("Delivery", Cell::toned(event.seq.to_string(), Tone::Strong)),
-        ("Id", event.id.as_str().into()),
-        ("Received", ago(&event.received_at).into()),
-        ("Provider", event.provider.as_str().into()),
-        ("Event", event.event_type.as_str().into()),
-        ("Delivery id", event.delivery_id.as_deref().unwrap_or("").into()),
-        ("Signature", signature(&event)),
-        ("Result", result(&event)),
-        ("Detail", event.detail.as_deref().unwrap_or("").into()),
-        ("Error", Cell::toned(event.error.as_deref().unwrap_or(""), Tone::Bad)),
-        ("Deployment", event.deployment_id.as_deref().unwrap_or("").into()),
-    ]);
+    details(
+        out,
+        vec![
+            ("Delivery", Cell::toned(event.seq.to_string(), Tone::Strong)),
+            ("Id", event.id.as_str().into()),
+            ("Received", ago(&event.received_at).into()),
+            ("Provider", event.provider.as_str().into()),
+            ("Event", event.event_type.as_str().into()),
+            ("Delivery id", event.delivery_id.as_deref().unwrap_or("").into()),
+            ("Signature", signature(&event)),
+            ("Result", result(&event)),
+            ("Detail", event.detail.as_deref().unwrap_or("").into()),
+            ("Error", Cell::toned(event.error.as_deref().unwrap_or(""), Tone::Bad)),
+            ("Deployment", event.deployment_id.as_deref().unwrap_or("").into()),
+        ],
+    );
     out.line("");
     for (name, value) in &event.headers {
         out.line(&format!("{} {}", out.paint(Tone::Faint, &format!("{}:", clean(name))), clean(value)));
