@@ -138,7 +138,7 @@
   }
 
   // The log: from where the page's own text ends. Read with fetch, because an EventSource cannot begin in the middle.
-  const log = document.getElementById("log");
+  const log = document.querySelector("#log[data-running]");
   if (!log) return;
   const MAX_LINES = 5000;
   const state = document.getElementById("log-state");
@@ -248,5 +248,5 @@
       await new Promise((wake) => { setTimeout(wake, wait); });
     }
   };
-  if (log.hasAttribute("data-running")) stream();
+  stream();
 })();

@@ -14,7 +14,7 @@ use crate::app::token::{token_create as create, token_list, token_revoke as revo
 use crate::app::{App, plugin};
 use crate::domain::Id;
 use crate::domain::page::PageRequest;
-use crate::domain::plugin::PluginStatus;
+use crate::domain::plugin::{PluginInfo, PluginStatus};
 use crate::domain::token::Token;
 use crate::error::{Error, Result};
 
@@ -39,12 +39,14 @@ impl From<PluginStatus> for PluginRow {
         let digest = status.digest.unwrap_or_default();
         let (tone, word) = if status.error.is_some() { (Tone::Bad, "not loaded") } else { (Tone::Good, "loaded") };
         let info = status.info;
+        // Types are words, not abilities: a component that imports nothing else can do nothing but compute.
+        let abilities = |info: PluginInfo| info.imports.into_iter().filter(|name| !name.contains(":types/")).collect();
         Self {
             version: info.as_ref().map_or(String::new(), |info| info.manifest.version.clone()),
             summary: info.as_ref().map_or(String::new(), |info| info.manifest.summary.clone()),
             kinds: info.as_ref().map_or(Vec::new(), |info| info.kinds.iter().map(|kind| kind.as_str()).collect()),
             size: info.as_ref().map_or(String::new(), |info| format!("{} KiB", info.size_bytes.div_ceil(1024))),
-            imports: info.map_or(Vec::new(), |info| info.imports),
+            imports: info.map_or(Vec::new(), abilities),
             badge: Badge { tone, word },
             short_digest: short(&digest),
             digest,

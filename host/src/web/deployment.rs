@@ -81,7 +81,7 @@ async fn page(app: &App, session: &Session, id: &str, error: Option<Error>) -> P
     let status = error.as_ref().map_or(StatusCode::OK, api::status);
     let log = tail(app, &row, built.as_ref()).await?;
     let live = live(app, &row, &view, built.as_ref()).await?;
-    let frame = Frame::new(session, "deployments", format!("Deployment {} of {}", row.seq, view.stack.name))
+    let frame = Frame::new(session, "stacks", format!("Deployment {} of {}", row.seq, view.stack.name))
         .crumb("/", "Stacks")
         .crumb(stack_link(&view), view.stack.name.clone());
     let page = DeploymentPage {
@@ -116,7 +116,12 @@ async fn live(app: &App, row: &Deployment, view: &StackView, built: Option<&Buil
     let journal = deployment::deployment_steps(app, &row.id).await?;
     let now = now();
     let serves = view.stack.active_release_id.is_some() && view.stack.active_release_id == row.release_id;
-    let was_good = matches!(row.status, DeploymentStatus::Successful | DeploymentStatus::RolledBack);
+    // One that was rolled back by the rollout itself has an error, and a release that never served.
+    let was_good = match row.status {
+        DeploymentStatus::Successful => true,
+        DeploymentStatus::RolledBack => row.error.is_none(),
+        _ => false,
+    };
     Ok(Live {
         seq: row.seq,
         stack: view.stack.name.clone(),
@@ -194,7 +199,7 @@ fn facts(app: &App, row: &Deployment, view: &StackView, built: Option<&Build>) -
     if let Some(built) = built {
         facts.push(("Build planner", with_digest(&built.planner, &built.planner_digest)));
         if let (Some(from), Some(to)) = (built.started_at, built.finished_at) {
-            facts.push(("Build", format!("number {}, {}", built.seq, duration(to - from))));
+            facts.push(("Build", format!("#{}, {}", built.seq, duration(to - from))));
         }
     }
     if let Some(pause) = row.rollout.pause_ms {
