@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 
 /// Long enough for a slow machine, short enough that a hung test ends.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(60);
 pub const ADMIN_TOKEN: &str = "test-admin-token-0123456789";
 
 /// A server with a data folder of its own. Killed, and its containers removed, when dropped.
@@ -185,7 +185,7 @@ impl TestServer {
         answer["event_id"].as_str().unwrap().to_string()
     }
 
-    /// Reads state changes from the beginning until `wanted` answers, or panics after two minutes.
+    /// Reads state changes from the beginning until `wanted` answers, or panics after a minute.
     pub async fn wait_event<T>(&self, what: &str, mut wanted: impl FnMut(&Value) -> Option<T>) -> T {
         let search = async {
             let mut after = 0;

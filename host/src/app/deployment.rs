@@ -287,17 +287,16 @@ pub async fn insert(tx: &mut Tx, prepared: &Prepared) -> Result<()> {
     if let Some(release) = &prepared.release {
         releases::insert(tx, release.clone()).await?;
     }
+    let build = match &prepared.build {
+        Some(build) => Some(builds::insert(tx, build.clone()).await?),
+        None => None,
+    };
     let deployment = deployments::insert(tx, prepared.deployment.clone()).await?;
     events::append(tx, status_event(&deployment, deployment.status)).await?;
-    match &prepared.build {
-        Some(build) => {
-            let build = builds::insert(tx, build.clone()).await?;
-            enqueue_build(tx, &build).await?;
-        }
-        None => {
-            enqueue_rollout(tx, &deployment).await?;
-        }
-    }
+    match &build {
+        Some(build) => enqueue_build(tx, build).await?,
+        None => enqueue_rollout(tx, &deployment).await?,
+    };
     Ok(())
 }
 
