@@ -107,7 +107,8 @@
   const refresh = async (part) => {
     const page = await load(part.dataset.live || location.href);
     const fresh = page?.getElementById(part.id);
-    if (!fresh || part.contains(document.activeElement) && document.activeElement.matches("input, select, textarea")) return;
+    // What a person is busy with is not taken away.
+    if (!fresh || part.querySelector("dialog[open], input:focus, select:focus, textarea:focus")) return;
     if (fresh.outerHTML === part.outerHTML) return;
     const focus = part.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
     part.replaceWith(document.adoptNode(fresh));
