@@ -2,6 +2,7 @@
 
 use std::future::IntoFuture;
 use std::io::{IsTerminal, Write};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,7 +48,7 @@ pub async fn serve(file: Option<&Path>) -> Result<()> {
     let stop = CancellationToken::new();
     let queue = start_queue(&app).await?;
     let tender = tokio::spawn(tend(app.clone(), stop.clone()));
-    let server = axum::serve(listener, router(app.clone())).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let server = axum::serve(listener, router(app.clone()).into_make_service_with_connect_info::<SocketAddr>()).with_graceful_shutdown(stop.clone().cancelled_owned());
     let server = tokio::spawn(server.into_future());
     wait_for_signal().await?;
     tracing::info!("[@server:http] stopping");
@@ -102,7 +103,7 @@ async fn tend(app: App, stop: CancellationToken) {
 }
 
 /// The first lines on standard output: where it listens, and the first token if there was none.
-fn announce(address: std::net::SocketAddr, fresh: Option<&str>) {
+fn announce(address: SocketAddr, fresh: Option<&str>) {
     let mut out = std::io::stdout().lock();
     let mut text = format!("listening on http://{address}\n");
     if let Some(secret) = fresh {

@@ -422,6 +422,15 @@ async fn current_deployment(app: &App, view: &StackView) -> Result<Deployment> {
     deployments::latest_of_release(&mut conn, &view.stack.id, release_id).await?.ok_or_else(nothing)
 }
 
+/// The deployment that put into service what serves now, if something does.
+pub async fn deployment_serving(app: &App, view: &StackView) -> Result<Option<Deployment>> {
+    match current_deployment(app, view).await {
+        Ok(row) => Ok(Some(row)),
+        Err(Error::Conflict(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 async fn rollback_target(app: &App, view: &StackView, current: &Deployment) -> Result<Deployment> {
     let mut conn = app.db.read().await?;
     deployments::last_successful_before(
