@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
 
 pub mod browser;
+pub mod database;
 pub mod docker;
 pub mod fixture;
 pub mod git_server;
