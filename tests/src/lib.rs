@@ -2,5 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
 
+pub mod docker;
+pub mod fixture;
+pub mod git_server;
 pub mod guests;
 pub mod server;

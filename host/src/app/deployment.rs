@@ -191,7 +191,9 @@ pub async fn deployment_cancel(app: &App, reference: &str) -> Result<Deployment>
     app.db
         .write(move |tx| Box::pin(async move { deployments::request_abort(tx, &id).await }))
         .await?;
-    for subject in [Some(&deployment.id), build_id.as_ref()].into_iter().flatten() {
+    // A rollout that runs is not stopped, it is told: it first restores what served before.
+    let rolling = deployment.rollout.rollout_started_at.is_some();
+    for subject in [(!rolling).then_some(&deployment.id), build_id.as_ref()].into_iter().flatten() {
         app.cancel_task(subject).await?;
     }
     // A task that was still queued ends without having run, so nobody else would end what it was for.
@@ -285,17 +287,16 @@ pub async fn insert(tx: &mut Tx, prepared: &Prepared) -> Result<()> {
     if let Some(release) = &prepared.release {
         releases::insert(tx, release.clone()).await?;
     }
+    let build = match &prepared.build {
+        Some(build) => Some(builds::insert(tx, build.clone()).await?),
+        None => None,
+    };
     let deployment = deployments::insert(tx, prepared.deployment.clone()).await?;
     events::append(tx, status_event(&deployment, deployment.status)).await?;
-    match &prepared.build {
-        Some(build) => {
-            let build = builds::insert(tx, build.clone()).await?;
-            enqueue_build(tx, &build).await?;
-        }
-        None => {
-            enqueue_rollout(tx, &deployment).await?;
-        }
-    }
+    match &build {
+        Some(build) => enqueue_build(tx, build).await?,
+        None => enqueue_rollout(tx, &deployment).await?,
+    };
     Ok(())
 }
 
@@ -309,7 +310,7 @@ pub async fn enqueue_build(tx: &mut Tx, build: &Build) -> Result<Id> {
         run_at: None,
     };
     let id = task.id.clone();
-    queue::enqueue(tx, task).await?;
+    queue::enqueue(tx, &task).await?;
     Ok(id)
 }
 
@@ -323,7 +324,7 @@ pub async fn enqueue_rollout(tx: &mut Tx, deployment: &Deployment) -> Result<Id>
         run_at: None,
     };
     let id = task.id.clone();
-    queue::enqueue(tx, task).await?;
+    queue::enqueue(tx, &task).await?;
     Ok(id)
 }
 

@@ -87,15 +87,15 @@ fn rollout(row: &Row<'_>) -> Result<RolloutState> {
 pub async fn insert(conn: &mut Conn, mut deployment: Deployment) -> Result<Deployment> {
     deployment.seq = counters::take(conn, "deployments", 1).await?;
     let d = &deployment;
-    let statement = query(concat!(
+    let statement = query(
         "INSERT INTO deployments (strategy, strategy_digest, strategy_params, memory, label, progress, \
          rollout_started_at, step_started_at, deadline_at, fallback_reason, pause_ms, release_id, \
          stable_release_id, abort_requested, id, seq, project_id, stack_id, build_config_id, repository_id, \
          build_id, commit_sha, commit_message, commit_author, branch, tag, image_tag, reason, status, error, \
          triggered_by, triggered_by_user, previous_deployment_id, created_at, started_at, completed_at) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, \
-         $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $34, $35)"
-    ));
+         $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $34, $35)",
+    );
     let done = rollout_values(statement, d)?
         .bind(i64::from(d.rollout.abort_requested))
         .bind(d.id.as_str())

@@ -77,7 +77,7 @@ pub(super) struct Delivery {
 
 /// Stores a delivery and, if it is verified and new, the task that reads it. Durable when this returns.
 pub async fn ingest(db: &Db, new: NewDelivery) -> Result<Ingested> {
-    let delivery = prepare(new, None)?;
+    let delivery = Box::new(prepare(new, None)?);
     db.submit(|reply| Job::Delivery(delivery, reply)).await
 }
 
@@ -85,7 +85,7 @@ pub async fn ingest(db: &Db, new: NewDelivery) -> Result<Ingested> {
 pub async fn reject(db: &Db, mut new: NewDelivery, detail: &str) -> Result<Id> {
     new.verified = false;
     new.payload.truncate(KEPT_OF_FORGED);
-    let mut delivery = prepare(new, Some(ReasonCode::BadSignature))?;
+    let mut delivery = Box::new(prepare(new, Some(ReasonCode::BadSignature))?);
     delivery.detail = Some(plain(detail));
     match db.submit(|reply| Job::Delivery(delivery, reply)).await? {
         Ingested::Stored { event_id } => Ok(event_id),

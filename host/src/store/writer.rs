@@ -29,7 +29,7 @@ const WORK_DEADLINE: Duration = Duration::from_secs(10);
 
 pub(super) enum Job {
     Closure(Box<dyn Work>),
-    Delivery(Delivery, oneshot::Sender<Result<Ingested>>),
+    Delivery(Box<Delivery>, oneshot::Sender<Result<Ingested>>),
 }
 
 impl Job {
@@ -173,7 +173,7 @@ impl Writer {
             match job {
                 Job::Closure(work) => closures.push(work),
                 Job::Delivery(delivery, reply) => {
-                    deliveries.push(delivery);
+                    deliveries.push(*delivery);
                     replies.push(reply);
                 }
             }

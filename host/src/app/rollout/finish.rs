@@ -61,7 +61,7 @@ impl Rollout<'_> {
         let mut row = self.deployment.clone();
         row.rollout.progress = 100;
         let (target, stack_id) = (self.target.id.clone(), self.view.stack.id.clone());
-        let (fence, error) = (self.task.fence, error.map(str::to_string));
+        let (fence, error) = (self.task.fence(), error.map(str::to_string));
         crash::point("rollout: before its end is recorded");
         self.app
             .db
