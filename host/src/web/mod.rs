@@ -1,2 +1,4 @@
 //! TEMP
-pub fn router() -> axum::Router<crate::app::App> { axum::Router::new() }
+pub fn router() -> axum::Router<crate::app::App> {
+    axum::Router::new()
+}
