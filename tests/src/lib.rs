@@ -10,4 +10,5 @@ pub mod git_server;
 pub mod guests;
 pub mod postgres;
 pub mod sample;
+pub mod script;
 pub mod server;
