@@ -201,9 +201,10 @@ CREATE INDEX deployments_by_previous ON deployments (previous_deployment_id);
 CREATE INDEX deployments_successful ON deployments (stack_id, seq) WHERE status = 'successful';
 CREATE INDEX deployments_open ON deployments (seq) WHERE status IN ('pending', 'building', 'deploying');
 
--- A build and a release name the deployment they belong to, and the other way round.
-ALTER TABLE builds ADD COLUMN deployment_id TEXT REFERENCES deployments (id) ON DELETE SET NULL;
-ALTER TABLE releases ADD COLUMN deployment_id TEXT REFERENCES deployments (id) ON DELETE SET NULL;
+-- A build and a release name the deployment they belong to, and the other way round. These are no foreign keys, because
+-- two rows that refer to each other could not be inserted; both go with their stack.
+ALTER TABLE builds ADD COLUMN deployment_id TEXT;
+ALTER TABLE releases ADD COLUMN deployment_id TEXT;
 CREATE INDEX builds_by_deployment ON builds (deployment_id);
 CREATE INDEX releases_by_deployment ON releases (deployment_id);
 

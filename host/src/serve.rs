@@ -1,8 +1,10 @@
 //! `windlass serve`: puts the parts together, listens, and ends in order.
 
 use std::future::IntoFuture;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
+use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -12,10 +14,10 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::app::{App, rollout, token};
+use crate::app::{App, recover, rollout, token};
 use crate::config::{Config, LogFormat};
 use crate::error::{Error, Result};
-use crate::queue::Queue;
+use crate::queue::{Handler, Queue, TaskContext};
 use crate::{api, jobs, web};
 
 /// How long work in progress gets to reach a point where it can be resumed.
@@ -44,18 +46,17 @@ pub async fn serve(file: Option<&Path>) -> Result<()> {
     tracing::info!(address = %bound, milliseconds = started.elapsed().as_millis(), "[@server:http] listening");
 
     let stop = CancellationToken::new();
-    let queue = start_queue(&app);
-    let sweeper = tokio::spawn(sweep(app.clone(), stop.clone()));
-    let server =
-        axum::serve(listener, router(app.clone())).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let queue = start_queue(&app).await?;
+    let tender = tokio::spawn(tend(app.clone(), stop.clone()));
+    let server = axum::serve(listener, router(app.clone()).into_make_service_with_connect_info::<SocketAddr>()).with_graceful_shutdown(stop.clone().cancelled_owned());
     let server = tokio::spawn(server.into_future());
     wait_for_signal().await?;
     tracing::info!("[@server:http] stopping");
     stop.cancel();
-    queue.stop(STOP_PATIENCE).await;
+    queue.stop(STOP_PATIENCE).await?;
     // Open event streams never end by themselves, so the listener's own patience is short.
     let _ = tokio::time::timeout(Duration::from_secs(1), server).await;
-    sweeper.abort();
+    tender.abort();
     app.db.close().await;
     Ok(())
 }
@@ -69,35 +70,40 @@ async fn no_sniff(mut response: Response) -> Response {
     response
 }
 
-fn start_queue(app: &App) -> Queue {
-    let handler = {
+async fn start_queue(app: &App) -> Result<Queue> {
+    let handler: Handler = {
         let app = app.clone();
-        move |context: crate::queue::TaskContext| {
+        Arc::new(move |context: TaskContext| {
             let app = app.clone();
-            Box::pin(async move { jobs::run(&app, &context).await }) as _
-        }
+            Box::pin(async move { jobs::run(&app, &context).await })
+        })
     };
-    Queue::start(app.db.clone(), app.config.jobs.workers, handler)
+    Queue::start(app.db.clone(), app.config.jobs.workers, &app.instance, handler).await
 }
 
-/// What a crash left behind is cleaned up as soon as the engine answers.
-async fn sweep(app: App, stop: CancellationToken) {
+/// What a crash left behind is cleaned up as soon as the engine answers; what nobody works on is found every minute.
+async fn tend(app: App, stop: CancellationToken) {
+    let mut swept = false;
     while !stop.is_cancelled() {
-        if app.docker.ping().await.is_ok() {
-            if let Err(error) = rollout::sweep_all(&app).await {
-                tracing::warn!(error = %error.for_log(), "[@deploy:sweep] the sweep at start did not finish");
-            }
-            return;
+        if let Err(error) = recover::recover(&app).await {
+            tracing::warn!(error = %error.for_log(), "[@queue:recover] looking for abandoned work failed");
         }
+        if !swept && app.docker.ping().await.is_ok() {
+            match rollout::sweep_all(&app).await {
+                Ok(()) => swept = true,
+                Err(error) => tracing::warn!(error = %error.for_log(), "[@deploy:sweep] the sweep did not finish"),
+            }
+        }
+        let pause = if swept { Duration::from_secs(60) } else { Duration::from_secs(5) };
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(Duration::from_secs(5)) => {}
+            () = tokio::time::sleep(pause) => {}
         }
     }
 }
 
 /// The first lines on standard output: where it listens, and the first token if there was none.
-fn announce(address: std::net::SocketAddr, fresh: Option<&str>) {
+fn announce(address: SocketAddr, fresh: Option<&str>) {
     let mut out = std::io::stdout().lock();
     let mut text = format!("listening on http://{address}\n");
     if let Some(secret) = fresh {
@@ -119,10 +125,10 @@ async fn wait_for_signal() -> Result<()> {
 
 fn start_log(config: &Config) -> Result<()> {
     use tracing_subscriber::EnvFilter;
-    let filter = EnvFilter::try_new(&config.log.level).map_err(|error| {
-        Error::invalid("log.level", format!("log.level (WINDLASS_LOG) is not understood: {error}"))
-    })?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let filter = EnvFilter::try_new(&config.log.level)
+        .map_err(|error| Error::invalid("log.level", format!("log.level (WINDLASS_LOG) is not understood: {error}")))?;
+    let colours = std::io::stderr().is_terminal();
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
     let result = match config.log.format {
         LogFormat::Json => builder.json().try_init(),
         LogFormat::Text => builder.with_target(false).try_init(),

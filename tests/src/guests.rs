@@ -128,7 +128,7 @@ impl Guest {
             .expect("the world can be written down");
         ComponentEncoder::default()
             .module(&module)
-            .and_then(|mut encoder| encoder.encode())
+            .and_then(|encoder| encoder.encode())
             .expect("the guest fits the world")
     }
 

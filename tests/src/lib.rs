@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
 
-pub mod database;
+pub mod browser;
+pub mod docker;
+pub mod fixture;
+pub mod git_server;
 pub mod guests;
 pub mod postgres;
 pub mod sample;

@@ -30,7 +30,7 @@ impl Bench {
         settings.builtin = false;
         settings.limits = Limits {
             cpu: Duration::from_millis(200),
-            wall: Duration::from_millis(200),
+            wall: Duration::from_secs(10),
             concurrent_calls: 4,
             ..Limits::default()
         };
@@ -187,7 +187,9 @@ async fn no_state_survives_a_call() {
 
 #[tokio::test]
 async fn an_endless_loop_ends_at_its_deadline() {
-    let (_bench, plugins) = only("loop", &Guest::strategy("loop", "(loop $l (br $l)) unreachable")).await;
+    let mut bench = Bench::new().with("loop", &Guest::strategy("loop", "(loop $l (br $l)) unreachable"));
+    bench.settings.limits.wall = Duration::from_millis(200);
+    let plugins = bench.start().await;
     // The machine may be busy with other tests: the best of a few attempts is what the host is responsible for.
     let mut took = Duration::MAX;
     for _ in 0..5 {
@@ -246,7 +248,8 @@ async fn answers_beyond_the_contract_are_nonsense() {
     let cases = [
         ("progress", progress("(i32.const 101)"), "progress of 101"),
         ("memory", store(12, 70_000), "memory of 70000 bytes"),
-        ("actions", store(32, 65), "step of 65 actions"),
+        // Without an address of its own the list would be read from the manifest.
+        ("actions", format!("{} drop {}", store(28, 20_000), store(32, 65)), "step of 65 actions"),
         ("pointer", store(16, u32::MAX), ""),
         ("variant", store(0, 77), ""),
         ("address", "i32.const 0x7ffffff0".to_owned(), ""),
@@ -308,11 +311,16 @@ async fn a_later_patch_of_the_contract_is_taken() {
 }
 
 #[tokio::test]
-async fn a_manifest_that_contradicts_the_exports_is_refused() {
-    let guest = Guest::strategy("liar", "unreachable").replacing("A guest of the tests", "A guest");
-    let (_bench, plugins) = only("honest", &guest).await;
-    let status = plugins.inspect("honest").expect("it is listed");
-    assert!(error_of(&status).contains("calls it `liar`"), "{}", error_of(&status));
+async fn a_manifest_that_contradicts_the_exports_or_the_configuration_is_refused() {
+    // Of the same length, since the manifest's addresses are fixed.
+    let liar = Guest::strategy("liar", "unreachable")
+        .replacing("testsdeployment-strategy", "testsdeployment-strategx");
+    let bench = Bench::new().with("liar", &liar).with("alias", &Guest::strategy("name", "unreachable"));
+    let plugins = bench.start().await;
+    let status = plugins.inspect("liar").expect("it is listed");
+    assert!(error_of(&status).contains("its exports say [deployment-strategy]"), "{}", error_of(&status));
+    let status = plugins.inspect("alias").expect("it is listed");
+    assert!(error_of(&status).contains("calls it `name`"), "{}", error_of(&status));
 }
 
 #[tokio::test]
@@ -435,7 +443,9 @@ async fn a_chatty_plugin_is_cut_short_and_cannot_forge_lines() {
          i32.const {ANSWER}"
     );
     log();
-    let bench = Bench::new().with("chatty", &Guest::forge("chatty", &body).with_log());
+    let mut bench = Bench::new().with("chatty", &Guest::forge("chatty", &body).with_log());
+    // Scrubbing that much text takes a debug build a while.
+    bench.settings.limits.cpu = Duration::from_secs(10);
     let plugins = bench.start().await;
     let event = plugins.forge_parse("chatty", Vec::new(), Bytes::new()).await.expect("an event");
     assert_eq!(event, ForgeEvent::Ping);

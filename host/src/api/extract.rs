@@ -70,7 +70,7 @@ fn cookie(parts: &Parts) -> Option<String> {
 }
 
 /// The cookie is `SameSite=Strict`; this refuses what a browser that ignores that would still send from elsewhere.
-fn same_origin(parts: &Parts) -> Result<(), ApiError> {
+pub fn same_origin(parts: &Parts) -> Result<(), ApiError> {
     if parts.method.is_safe() {
         return Ok(());
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::App;
+use super::{App, Ended};
 use super::crash;
 use super::deployment::{self, Caller, enqueue_build, enqueue_rollout, new_release, status_event};
 use super::logs::{LogKind, LogWriter};
@@ -22,7 +22,7 @@ use crate::domain::repository::{GitAuthType, GitCredentials, GitRepository};
 use crate::domain::{Id, reference};
 use crate::error::{Error, Result};
 use crate::git::{Commit, GitAuth, Log, RepoAccess};
-use crate::queue::TaskContext;
+use crate::queue::{CancelReason, TaskContext};
 use crate::store::{self, builds, deployments, events, releases, repositories};
 
 /// A commit with more files is planned with the first so many.
@@ -132,10 +132,10 @@ pub async fn build_cancel(app: &App, reference: &str) -> Result<Build> {
 }
 
 /// Runs one build. Done twice, it builds twice and records once.
-pub async fn build_run(app: &App, task: &TaskContext, build_id: &Id) -> Result<()> {
+pub async fn build_run(app: &App, task: &TaskContext, build_id: &Id) -> Result<Ended> {
     let build = build_view(app, build_id.as_str()).await?;
     if build.status.is_terminal() {
-        return Ok(());
+        return Ok(Ended::Finished);
     }
     let view = stack_view(app, build.stack_id.as_str()).await?;
     let secrets = secrets_of(app, &view)?;
@@ -153,7 +153,7 @@ pub async fn build_run(app: &App, task: &TaskContext, build_id: &Id) -> Result<(
     match result {
         Ok(()) => {
             app.metrics.build_finished("success", started.elapsed());
-            Ok(())
+            Ok(Ended::Finished)
         }
         Err(error) => give_up(app, task, &build, &log, error, started.elapsed()).await,
     }
@@ -167,11 +167,11 @@ async fn give_up(
     log: &LogWriter,
     error: Error,
     took: Duration,
-) -> Result<()> {
-    let wanted = cancel_was_wanted(app, task, build).await?;
+) -> Result<Ended> {
+    let wanted = task.cancel_reason() == Some(CancelReason::Requested);
     if task.cancel.is_cancelled() && !wanted {
         log.line("The server stops; the build starts again when it is back.");
-        return Err(Error::unavailable("the server is stopping"));
+        return Ok(Ended::Interrupted);
     }
     if error.is_transient() && task.row.attempt < task.row.max_attempts && !wanted {
         log.line(&format!(
@@ -195,16 +195,6 @@ async fn give_up(
 /// The queue must not try again what was recorded as failed for good.
 fn error_of_record(error: Error) -> Error {
     if error.is_transient() { Error::failed(error.to_string()) } else { error }
-}
-
-async fn cancel_was_wanted(app: &App, task: &TaskContext, build: &Build) -> Result<bool> {
-    if !task.cancel.is_cancelled() {
-        return Ok(false);
-    }
-    match &build.deployment_id {
-        Some(id) => Ok(deployment::deployment_view(app, id.as_str()).await?.rollout.abort_requested),
-        None => app.task_cancel_requested(&task.row.id).await,
-    }
 }
 
 async fn begin(app: &App, build: &Build, log: &LogWriter) -> Result<()> {
@@ -251,14 +241,14 @@ async fn run(
     let access = access(app, view, build)?;
     log.line(&format!("Fetching {}", crate::domain::repository::redact_url(&access.url)));
     app.git.fetch(&access, &task.cancel, sink.clone()).await?;
-    task.progress(15);
+    task.progress(15).await?;
     let wanted = if build.commit_sha.is_empty() { &build.git_ref } else { &build.commit_sha };
     let commit = app.git.resolve(&access.id, wanted).await?;
     log.line(&format!("Commit {} {}", commit.sha, commit.subject()));
     crash::point("build: after the fetch");
     let steps = plan(app, view, build, &commit).await?;
     let checkout = app.git.checkout(&access.id, &commit.sha, &build.id, sink).await?;
-    task.progress(25);
+    task.progress(25).await?;
     let mut image: Option<(String, String)> = None;
     for step in &steps {
         if task.cancel.is_cancelled() {
@@ -276,10 +266,9 @@ async fn run(
         crash::point("build: after a step");
     }
     checkout.close().await;
-    task.progress(90);
-    let (tag, digest) = image.ok_or_else(|| {
-        Error::failed(format!("planner `{}` planned no step that makes an image", build.planner))
-    })?;
+    task.progress(90).await?;
+    let (tag, digest) =
+        image.ok_or_else(|| Error::failed(format!("planner `{}` planned no step that makes an image", build.planner)))?;
     log.line(&format!("Built {tag} as {digest}"));
     crash::point("build: before its success is recorded");
     succeed(app, view, build, &commit, (&tag, &digest), log.size()).await?;

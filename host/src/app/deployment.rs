@@ -195,8 +195,12 @@ pub async fn deployment_cancel(app: &App, reference: &str) -> Result<Deployment>
         )));
     }
     let (id, build_id) = (deployment.id.clone(), deployment.build_id.clone());
-    app.db.write(move |tx| Box::pin(async move { deployments::request_abort(tx, &id).await })).await?;
-    for subject in [Some(&deployment.id), build_id.as_ref()].into_iter().flatten() {
+    app.db
+        .write(move |tx| Box::pin(async move { deployments::request_abort(tx, &id).await }))
+        .await?;
+    // A rollout that runs is not stopped, it is told: it first restores what served before.
+    let rolling = deployment.rollout.rollout_started_at.is_some();
+    for subject in [(!rolling).then_some(&deployment.id), build_id.as_ref()].into_iter().flatten() {
         app.cancel_task(subject).await?;
     }
     // A task that was still queued ends without having run, so nobody else would end what it was for.
@@ -295,17 +299,16 @@ pub async fn insert(tx: &mut Tx, prepared: &Prepared) -> Result<()> {
     if let Some(release) = &prepared.release {
         releases::insert(tx, release.clone()).await?;
     }
+    let build = match &prepared.build {
+        Some(build) => Some(builds::insert(tx, build.clone()).await?),
+        None => None,
+    };
     let deployment = deployments::insert(tx, prepared.deployment.clone()).await?;
     events::append(tx, status_event(&deployment, deployment.status)).await?;
-    match &prepared.build {
-        Some(build) => {
-            let build = builds::insert(tx, build.clone()).await?;
-            enqueue_build(tx, &build).await?;
-        }
-        None => {
-            enqueue_rollout(tx, &deployment).await?;
-        }
-    }
+    match &build {
+        Some(build) => enqueue_build(tx, build).await?,
+        None => enqueue_rollout(tx, &deployment).await?,
+    };
     Ok(())
 }
 
@@ -319,7 +322,7 @@ pub async fn enqueue_build(tx: &mut Tx, build: &Build) -> Result<Id> {
         run_at: None,
     };
     let id = task.id.clone();
-    queue::enqueue(tx, task).await?;
+    queue::enqueue(tx, &task).await?;
     Ok(id)
 }
 
@@ -333,7 +336,7 @@ pub async fn enqueue_rollout(tx: &mut Tx, deployment: &Deployment) -> Result<Id>
         run_at: None,
     };
     let id = task.id.clone();
-    queue::enqueue(tx, task).await?;
+    queue::enqueue(tx, &task).await?;
     Ok(id)
 }
 
@@ -417,6 +420,15 @@ async fn current_deployment(app: &App, view: &StackView) -> Result<Deployment> {
     let release_id = view.stack.active_release_id.as_ref().ok_or_else(nothing)?;
     let mut conn = app.db.read().await?;
     deployments::latest_of_release(&mut conn, &view.stack.id, release_id).await?.ok_or_else(nothing)
+}
+
+/// The deployment that put into service what serves now, if something does.
+pub async fn deployment_serving(app: &App, view: &StackView) -> Result<Option<Deployment>> {
+    match current_deployment(app, view).await {
+        Ok(row) => Ok(Some(row)),
+        Err(Error::Conflict(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 async fn rollback_target(app: &App, view: &StackView, current: &Deployment) -> Result<Deployment> {

@@ -5,6 +5,24 @@ use std::time::Duration;
 
 use super::App;
 use super::event::latest_seq;
+use crate::domain::task::TaskStatus;
+use crate::error::Result;
+use crate::store::task_stats;
+
+/// How many tasks of one kind are unfinished.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct QueueDepth {
+    pub queued: i64,
+    pub running: i64,
+}
+
+pub async fn queue_depth(app: &App, kind: &str) -> Result<QueueDepth> {
+    let mut conn = app.db.read().await?;
+    let rows = task_stats::depth(&mut conn).await?;
+    let of_kind = |status| rows.iter().filter(move |row| row.kind == kind && row.status == status);
+    let count = |status| of_kind(status).map(|row| row.count).sum();
+    Ok(QueueDepth { queued: count(TaskStatus::Queued), running: count(TaskStatus::Running) })
+}
 
 /// Each part with `ok` or what is wrong with it.
 pub async fn check(app: &App) -> BTreeMap<String, String> {

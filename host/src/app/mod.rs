@@ -9,6 +9,7 @@ pub mod health;
 pub mod logs;
 pub mod metrics;
 pub mod plugin;
+pub mod recover;
 pub mod rollout;
 pub mod stack;
 pub mod task;
@@ -46,8 +47,18 @@ pub struct Parts {
     pub logs: Logs,
     pub metrics: Metrics,
     pub endpoints: Endpoints,
+    /// Tells this server, its containers and its tasks from those of another one. Lives as long as the data folder.
+    pub instance: String,
     /// When this process began.
     pub started_at: i64,
+}
+
+/// How a task's work ended, where that is not an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    Finished,
+    /// The server stops, or another node has taken over: to be resumed from what is stored.
+    Interrupted,
 }
 
 impl std::ops::Deref for App {
@@ -70,7 +81,8 @@ impl App {
         let (db, plugins) = tokio::try_join!(Db::open(&database), Plugins::start(plugin_settings(&config)))?;
         let git = Git::open(data.join("git"))?;
         let host = Some(config.docker.host.as_str()).filter(|host| !host.is_empty());
-        let docker = Docker::connect(host, &instance_id(&data)?)?;
+        let instance = instance_id(&data)?;
+        let docker = Docker::connect(host, &instance)?;
         let metrics = Metrics::new(&plugins);
         Ok(Self(Arc::new(Parts {
             config,
@@ -82,6 +94,7 @@ impl App {
             logs,
             metrics,
             endpoints: Endpoints::default(),
+            instance,
             started_at: store::now(),
         })))
     }
@@ -105,7 +118,6 @@ fn plugin_settings(config: &Config) -> Settings {
     Settings { sources: sources.collect(), ..Settings::new(config.server.data_dir.join("plugins")) }
 }
 
-/// Tells this server's containers from those of another one on the same engine. Lives as long as the data folder.
 fn instance_id(data: &Path) -> Result<String> {
     let path = data.join("instance");
     if let Ok(text) = std::fs::read_to_string(&path)

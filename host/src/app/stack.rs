@@ -1,5 +1,7 @@
 //! Stacks with their repository and build configuration: created, changed and shown as one thing.
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -243,6 +245,47 @@ pub async fn stack_view(app: &App, reference: &str) -> Result<StackView> {
 pub async fn stack_list(app: &App, page: PageRequest) -> Result<Page<Stack>> {
     let mut conn = app.db.read().await?;
     stacks::list(&mut conn, page).await
+}
+
+/// Names for a list that mentions stacks by id; those that are gone are left out.
+pub async fn stack_names(app: &App, ids: &[Id]) -> Result<HashMap<Id, String>> {
+    let mut conn = app.db.read().await?;
+    let mut names = HashMap::new();
+    for id in ids {
+        if !names.contains_key(id)
+            && let Some(stack) = stacks::find_opt(&mut conn, id.as_str()).await?
+        {
+            names.insert(id.clone(), stack.name);
+        }
+    }
+    Ok(names)
+}
+
+/// The same for a list that mentions repositories.
+pub async fn stack_names_by_repository(app: &App, ids: &[Id]) -> Result<HashMap<Id, String>> {
+    let mut conn = app.db.read().await?;
+    let mut names = HashMap::new();
+    for id in ids {
+        if !names.contains_key(id)
+            && let Some(row) = repositories::find_opt(&mut conn, id).await?
+            && let Some(stack) = stacks::find_opt(&mut conn, row.stack_id.as_str()).await?
+        {
+            names.insert(id.clone(), stack.name);
+        }
+    }
+    Ok(names)
+}
+
+/// The releases of the stack's running containers, one entry a container; `None` if the engine does not answer soon.
+pub async fn instances(app: &App, name: &str) -> Option<Vec<Id>> {
+    let found = tokio::time::timeout(std::time::Duration::from_secs(2), app.docker.list(name)).await.ok()?.ok()?;
+    let running = found.into_iter().filter(|view| view.container.running);
+    Some(running.map(|view| view.container.release).collect())
+}
+
+pub async fn project_name(app: &App, id: &Id) -> Result<String> {
+    let mut conn = app.db.read().await?;
+    Ok(projects::find(&mut conn, id.as_str()).await?.name)
 }
 
 /// The integers of a stack and its project, which seed 4 shows as ids.

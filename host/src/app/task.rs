@@ -4,7 +4,8 @@ use super::App;
 use crate::domain::Id;
 use crate::domain::task::TaskRow;
 use crate::error::Result;
-use crate::store::{self, tasks};
+use crate::queue;
+use crate::store::tasks;
 
 pub async fn task_view(app: &App, id: &Id) -> Result<TaskRow> {
     let mut conn = app.db.read().await?;
@@ -18,13 +19,9 @@ impl App {
         let subject = subject.clone();
         self.db
             .write(move |tx| {
-                Box::pin(async move { tasks::request_cancel_by_subject(tx, &subject, store::now()).await })
+                Box::pin(async move { queue::cancel_subject(tx, &subject).await })
             })
             .await
             .map(|count| count > 0)
-    }
-
-    pub async fn task_cancel_requested(&self, id: &Id) -> Result<bool> {
-        Ok(task_view(self, id).await?.cancel_requested)
     }
 }

@@ -8,6 +8,7 @@ use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use super::address::{base_url, extend, is_loopback};
 use super::failure::{Failure, Kind, Outcome};
 use super::text;
 
@@ -84,7 +85,7 @@ impl Client {
     /// All pages of a list as if they were one.
     pub async fn list(&self, path: &[&str]) -> Outcome<Value> {
         let mut items = Vec::new();
-        let mut before = None;
+        let mut before: Option<String> = None;
         loop {
             let mut query = vec![("limit", PAGE)];
             if let Some(before) = &before {
@@ -264,41 +265,6 @@ pub fn read<T: DeserializeOwned>(value: &Value) -> Outcome<T> {
     })
 }
 
-fn base_url(server: &str) -> Outcome<Url> {
-    let wrong = || Failure::usage("The server's address has to look like http://127.0.0.1:8080.");
-    let url = Url::parse(server.trim()).map_err(|_| wrong())?;
-    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
-        return Err(wrong());
-    }
-    if !url.username().is_empty()
-        || url.password().is_some()
-        || url.query().is_some()
-        || url.fragment().is_some()
-    {
-        return Err(wrong().advise(
-            "Leave out everything but host, port and path; pass a token with --token or WINDLASS_TOKEN.",
-        ));
-    }
-    Ok(url)
-}
-
-/// What a person typed becomes one segment each, whatever is in it.
-fn extend(url: &mut Url, path: &[&str]) -> Outcome<()> {
-    if let Some(odd) = path.iter().find(|part| matches!(**part, "" | "." | "..")) {
-        return Err(Failure::usage(format!("`{odd}` is not a name, a number or an id.")));
-    }
-    let mut segments =
-        url.path_segments_mut().map_err(|()| Failure::usage("The server's address has no path."))?;
-    segments.pop_if_empty().extend(path);
-    Ok(())
-}
-
-/// A proxy of the environment must not get between this machine and itself.
-fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or("").trim_matches(['[', ']']);
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
 /// The innermost reason, which is the one that says something.
 fn cause(error: &reqwest::Error) -> String {
     if error.is_timeout() {
@@ -323,25 +289,6 @@ fn sentence(text: &str) -> String {
 #[allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_typed_name_stays_one_segment_of_the_path() {
-        let client = Client::new("https://host/base/", None).unwrap();
-        let url = client.api(&["stacks", "a/../b?c"], &[("limit", "2")]).unwrap();
-        assert_eq!(url.as_str(), "https://host/base/api/v1/stacks/a%2F..%2Fb%3Fc?limit=2");
-        for odd in ["", ".", ".."] {
-            assert_eq!(client.api(&["stacks", odd], &[]).unwrap_err().exit_code(), 2);
-        }
-    }
-
-    #[test]
-    fn an_address_with_credentials_or_another_scheme_is_refused() {
-        for odd in ["host:8080", "ftp://host", "http://user:secret@host", "http://host?token=secret", ""] {
-            let failure = Client::new(odd, None).err().unwrap();
-            assert_eq!(failure.kind, Kind::Usage, "{odd}");
-            assert!(!failure.what.contains("secret") && !failure.advice.contains("secret"));
-        }
-    }
 
     #[test]
     fn a_refusal_names_the_field_once() {

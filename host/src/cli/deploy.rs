@@ -152,9 +152,9 @@ fn not_ready(stack: &str, reason: Option<&str>) -> Failure {
     )
 }
 
-/// A missing stack is most often a slip of the keys.
+/// A missing stack is most often a slip of the keys. An image or a deployment may be missing as well.
 pub fn unknown_stack(failure: Failure, stack: &str) -> Failure {
-    if failure.is_not_found() {
+    if failure.is_not_found() && failure.what.starts_with("stack ") {
         let what = format!("There is no stack `{}`.", text::clean(stack));
         return Failure { what, ..failure }.advise("`windlass stack list` shows what there is.");
     }

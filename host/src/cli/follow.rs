@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Session;
@@ -19,6 +20,8 @@ use crate::domain::deployment::DeploymentStatus;
 
 /// Between two looks. Asking again and again survives a restart of the server, which a rollout does as well.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// For the last lines of a log after its deployment has ended.
+const LOG_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How to wait, in every command that can.
 #[derive(Debug, Clone, Args)]
@@ -45,18 +48,11 @@ pub async fn follow(session: &Session, first: Value, args: &WaitArgs) -> Outcome
     let number = read::<Deployment>(&first)?.seq;
     let display = Display::new(&session.out);
     let watching = async {
-        let state = watch(session, &display, first);
-        if !args.follow {
-            return state.await;
+        if args.follow {
+            watch_with_log(session, &display, first, number).await
+        } else {
+            watch(session, &display, first).await
         }
-        let path = number.to_string();
-        let lines = log_lines(session, &["deployments", &path, "logs"], |line| display.log_line(line));
-        // The log ends when the deployment does. A log that cannot be read is a pity and no reason not to wait.
-        let (state, lines) = tokio::join!(state, lines);
-        if let Err(failure) = lines {
-            session.out.note(&format!("The log broke off: {}", failure.what));
-        }
-        state
     };
     let result = tokio::select! {
         result = timeout(Duration::from_secs(args.timeout), watching) => result.unwrap_or_else(|_| Err(Failure {
@@ -121,6 +117,39 @@ async fn watch(session: &Session, display: &Display<'_>, first: Value) -> Outcom
             }
         }
     }
+}
+
+async fn watch_with_log(
+    session: &Session,
+    display: &Display<'_>,
+    first: Value,
+    number: i64,
+) -> Outcome<Deployment> {
+    let over = Notify::new();
+    let state = async {
+        let result = watch(session, display, first).await;
+        over.notify_one();
+        result
+    };
+    let number = number.to_string();
+    let path = ["deployments", &number, "logs"];
+    let lines = async {
+        // The log ends when the deployment does, unless something in between holds the stream up.
+        let late = async {
+            over.notified().await;
+            sleep(LOG_PATIENCE).await;
+        };
+        tokio::select! {
+            result = log_lines(session, &path, |line| display.log_line(line)) => result.map(drop),
+            () = late => Ok(()),
+        }
+    };
+    let (state, lines) = tokio::join!(state, lines);
+    // A log that cannot be read is a pity and no reason not to wait.
+    if let Err(failure) = lines {
+        session.out.note(&format!("The log broke off: {}", failure.what));
+    }
+    state
 }
 
 /// Hands the lines of a live log to `show` until it ends, or nobody reads what is printed. Returns the final status.

@@ -2,6 +2,7 @@
 //!
 //! A file a noun. `client` speaks HTTP, `output` is the only way to standard output, `failure` how a command ends badly.
 
+mod address;
 mod admin;
 mod client;
 mod deploy;
@@ -62,13 +63,7 @@ pub struct Cli {
 #[command(next_help_heading = "Global options")]
 pub struct GlobalArgs {
     /// Address of the server.
-    #[arg(
-        long,
-        global = true,
-        value_name = "URL",
-        env = "WINDLASS_SERVER",
-        default_value = "http://127.0.0.1:8080"
-    )]
+    #[arg(long, global = true, value_name = "URL", env = "WINDLASS_SERVER", default_value = DEFAULT_SERVER)]
     server: String,
     /// API token. The environment variable keeps it out of the process list.
     #[arg(long, global = true, value_name = "TOKEN", env = "WINDLASS_TOKEN", hide_env_values = true)]
@@ -79,6 +74,15 @@ pub struct GlobalArgs {
     /// No colours; NO_COLOR does the same.
     #[arg(long, global = true)]
     no_color: bool,
+}
+
+const DEFAULT_SERVER: &str = "http://127.0.0.1:8080";
+
+impl GlobalArgs {
+    /// An empty variable is as good as none.
+    fn server(&self) -> &str {
+        if self.server.trim().is_empty() { DEFAULT_SERVER } else { &self.server }
+    }
 }
 
 /// Without the token.
@@ -157,7 +161,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Doctor(args) => ended(doctor::doctor(&out, cli.global.token.as_deref(), &args).await, &out),
         Command::Completion { shell } => ended(completion(&out, shell), &out),
         Command::Version => ended(version(&out), &out),
-        command => match Client::new(&cli.global.server, cli.global.token.as_deref()) {
+        command => match Client::new(cli.global.server(), cli.global.token.as_deref()) {
             Ok(client) => {
                 let session = Session { client, out };
                 let result = remote(&session, command).await;

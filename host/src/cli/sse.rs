@@ -50,7 +50,7 @@ pub async fn follow(
                         (away_since, pause) = (None, FIRST_PAUSE);
                     }
                     for event in parser.push(&chunk) {
-                        if event.id != last_id {
+                        if !event.id.is_empty() && event.id != last_id {
                             last_id.clone_from(&event.id);
                             (away_since, pause) = (None, FIRST_PAUSE);
                         }

@@ -15,20 +15,18 @@ pub fn clean(text: &str) -> String {
         .collect()
 }
 
-/// A line of a log. Colours (`ESC [ … m`) stay where colours are wanted; every other control sequence goes.
+/// A line of a log. Colours (`ESC [ … m`) stay where colours are wanted; everything else that steers a terminal goes.
 pub fn log_line(line: &str, colours: bool) -> String {
     let mut out = String::with_capacity(line.len());
     let mut rest = line;
     while let Some(at) = rest.find(|c: char| c.is_control() && c != '\t') {
         out.push_str(&rest[..at]);
         rest = &rest[at..];
-        let length = colour_length(rest);
-        if colours {
+        let length = sequence_length(rest);
+        if colours && rest[..length].ends_with('m') {
             out.push_str(&rest[..length]);
         }
-        // A lone control character is one byte or, for C1, two.
-        let lone = rest.chars().next().map_or(0, char::len_utf8);
-        rest = &rest[length.max(lone)..];
+        rest = &rest[length..];
     }
     out.push_str(rest);
     if colours && out.contains('\u{1b}') {
@@ -37,12 +35,13 @@ pub fn log_line(line: &str, colours: bool) -> String {
     out
 }
 
-/// Length of the colour sequence at the start; 0 if there is none.
-fn colour_length(text: &str) -> usize {
-    let Some(body) = text.strip_prefix("\u{1b}[") else { return 0 };
-    match body.find(|c: char| !c.is_ascii_digit() && c != ';') {
-        Some(end) if body[end..].starts_with('m') => 2 + end + 1,
-        _ => 0,
+/// Length of the control sequence (ECMA-48, `ESC [` parameters, final byte) or lone control character at the start.
+fn sequence_length(text: &str) -> usize {
+    let lone = text.chars().next().map_or(0, char::len_utf8);
+    let Some(body) = text.strip_prefix("\u{1b}[") else { return lone };
+    match body.find(|c: char| !matches!(c, ' '..='?')) {
+        Some(end) if matches!(body.as_bytes()[end], b'@'..=b'~') => 2 + end + 1,
+        _ => lone,
     }
 }
 
@@ -117,7 +116,7 @@ mod tests {
     #[test]
     fn text_from_elsewhere_cannot_steer_the_terminal() {
         assert_eq!(clean("a\u{1b}]0;x\u{7}b\nc\u{202e}d"), "a ]0;x b cd");
-        assert_eq!(log_line("\u{1b}[2J\u{1b}[1;31mred\u{1b}[0m\tx", false), "[2Jred\tx");
+        assert_eq!(log_line("\u{1b}[2J\u{1b}[1;31mred\u{1b}[0m\tx", false), "red\tx");
         let coloured = log_line("\u{1b}[31mred\u{1b}]8;;u\u{7}", true);
         assert_eq!(coloured, "\u{1b}[31mred]8;;u\u{1b}[0m");
         assert_eq!(log_line("a\u{9b}31mb", true), "a31mb");

@@ -72,7 +72,8 @@ impl Docker {
         mut log: impl FnMut(LogLine) + Send,
         cancel: &CancellationToken,
     ) -> Result<BuiltImage> {
-        let session = self.session().await?;
+        let mut session = self.session().await?;
+        session.facts.buildkit &= !self.classic;
         let tag =
             request.tags.first().cloned().ok_or_else(|| Error::invalid("tags", "a build needs a tag"))?;
         let deadline = Instant::now() + request.timeout;
@@ -209,8 +210,7 @@ fn modified(request: &BuildRequest) -> u64 {
 }
 
 fn announcement(facts: &EngineFacts, context: &Context) -> String {
-    let builder =
-        if facts.buildkit { "BuildKit" } else { "the classic builder (the engine has no BuildKit)" };
+    let builder = if facts.buildkit { "BuildKit" } else { "the classic builder" };
     format!(
         "Building {} with {builder} on Docker {}: {} files, {} bytes of context",
         context.dockerfile, facts.version, context.files, context.bytes

@@ -1,17 +1,12 @@
-//! The build context: what of a checkout is sent to the engine, as a stream of gzipped tar.
+//! The build context: what of a checkout is sent to the engine.
 //!
 //! We walk and pack it ourselves, so a repository cannot make the engine read anything else of this machine: symbolic
 //! links are packed as links, and the way to the context and the Dockerfile may not lead over one.
 
 use std::{
-    fs,
-    io::{self, Read as _, Write as _},
+    fs, io,
     path::{Path, PathBuf},
 };
-
-use bytes::Bytes;
-use flate2::{Compression, write::GzEncoder};
-use tokio::sync::mpsc;
 
 use super::ignore::Ignore;
 use crate::{
@@ -23,13 +18,10 @@ use crate::{
 const OUTSIDE: &str = ".windlass.Dockerfile";
 /// A Dockerfile or ignore file larger than this is none.
 const LARGEST_TEXT: u64 = 1024 * 1024;
-/// How many blocks may wait between packing and sending.
-const BLOCKS_AHEAD: usize = 16;
-const BLOCK: usize = 64 * 1024;
 
 /// A context that was looked through and may be sent.
 pub(super) struct Context {
-    entries: Vec<Entry>,
+    pub(super) entries: Vec<Entry>,
     /// Its name inside the archive.
     pub(super) dockerfile: String,
     pub(super) dockerfile_text: String,
@@ -37,13 +29,13 @@ pub(super) struct Context {
     pub(super) bytes: u64,
 }
 
-struct Entry {
-    name: PathBuf,
-    disk: PathBuf,
-    kind: Kind,
+pub(super) struct Entry {
+    pub(super) name: PathBuf,
+    pub(super) disk: PathBuf,
+    pub(super) kind: Kind,
 }
 
-enum Kind {
+pub(super) enum Kind {
     Directory,
     File { len: u64, executable: bool },
     Link(PathBuf),
@@ -52,18 +44,17 @@ enum Kind {
 impl Context {
     /// Blocking. `context` and `dockerfile` are relative; the Dockerfile is looked for in the context and then in `root`.
     pub(super) fn scan(root: &Path, context: &str, dockerfile: &str) -> Result<Self> {
-        let base = join("", context);
-        let folder = descend(root, "contextPath", &base)?;
-        if !folder.is_dir() {
-            let shown = if base.is_empty() { "." } else { &base };
-            return Err(Error::invalid(
-                "contextPath",
-                format!("`{shown}` is not a folder of the repository"),
-            ));
+        if !context.is_empty() {
+            check_relative("contextPath", context)?;
         }
-        let (inside, path, shown) = find_dockerfile(root, &folder, &base, dockerfile)?;
-        let text = read_text(&path, &shown)?;
-        let ignore = find_ignore(&folder, &path)?;
+        let base = join("", context);
+        let folder =
+            descend(root, "contextPath", &base)?.filter(|folder| folder.is_dir()).ok_or_else(|| {
+                Error::invalid("contextPath", format!("there is no folder `{base}` in this commit"))
+            })?;
+        let dockerfile = find_dockerfile(root, &folder, &base, dockerfile)?;
+        let text = read_text(&dockerfile.path, &dockerfile.shown)?;
+        let ignore = find_ignore(&folder, &dockerfile.path)?;
         let mut this = Self {
             entries: Vec::new(),
             dockerfile: OUTSIDE.into(),
@@ -71,10 +62,13 @@ impl Context {
             files: 0,
             bytes: 0,
         };
-        this.walk(&folder, Path::new(""), &ignore, inside.as_deref())?;
-        match inside {
+        this.walk(&folder, Path::new(""), &ignore, dockerfile.inside.as_deref())?;
+        match dockerfile.inside {
             Some(inside) => this.dockerfile = inside,
-            None => this.entries.push(Entry { name: OUTSIDE.into(), kind: file_kind(&path)?, disk: path }),
+            None => {
+                let kind = file_kind(&dockerfile.path)?;
+                this.entries.push(Entry { name: OUTSIDE.into(), disk: dockerfile.path, kind });
+            }
         }
         Ok(this)
     }
@@ -86,8 +80,8 @@ impl Context {
         for child in children {
             let name = name.join(child.file_name());
             let shown = name.to_string_lossy().into_owned();
-            // The engine needs these two even where the patterns leave them out; it does not copy them into the image then.
-            let needed = Some(shown.as_str()) == dockerfile || shown == ".dockerignore";
+            // The builder reads it from the archive, so it is sent even where the patterns leave it out.
+            let needed = Some(shown.as_str()) == dockerfile;
             let out = ignore.leaves_out(&shown) && !needed;
             let disk = child.path();
             let meta = read(&disk, fs::symlink_metadata(&disk))?;
@@ -125,73 +119,18 @@ impl Context {
         self.entries.push(Entry { name, disk, kind });
         Ok(())
     }
-
-    /// Packs on a blocking thread while the receiver sends. `modified` (seconds since 1970) is the time of every entry, so
-    /// the same commit gives the same bytes. The handle says what went wrong; the receiver then just ends early.
-    pub(super) fn pack(
-        self,
-        modified: u64,
-    ) -> (mpsc::Receiver<io::Result<Bytes>>, tokio::task::JoinHandle<io::Result<()>>) {
-        let (sender, receiver) = mpsc::channel(BLOCKS_AHEAD);
-        let task = tokio::task::spawn_blocking(move || {
-            let outcome = self.write(modified, Blocks { sender: sender.clone(), block: Vec::new() });
-            if let Err(error) = &outcome {
-                // The archive must not look complete to the engine.
-                let _ = sender.blocking_send(Err(io::Error::new(error.kind(), error.to_string())));
-            }
-            outcome
-        });
-        (receiver, task)
-    }
-
-    fn write(self, modified: u64, blocks: Blocks) -> io::Result<()> {
-        // Level 1: the way to the engine is nearly always local, and a slow packer would be the bottleneck.
-        let mut tar = tar::Builder::new(GzEncoder::new(blocks, Compression::fast()));
-        for entry in self.entries {
-            let mut header = tar::Header::new_gnu();
-            header.set_mtime(modified);
-            header.set_uid(0);
-            header.set_gid(0);
-            match entry.kind {
-                Kind::Directory => {
-                    header.set_entry_type(tar::EntryType::Directory);
-                    header.set_mode(0o755);
-                    header.set_size(0);
-                    tar.append_data(&mut header, &entry.name, io::empty())?;
-                }
-                Kind::File { len, executable } => {
-                    header.set_mode(if executable { 0o755 } else { 0o644 });
-                    header.set_size(len);
-                    let file = fs::File::open(&entry.disk)?;
-                    tar.append_data(
-                        &mut header,
-                        &entry.name,
-                        Exactly { file: file.take(len), missing: len },
-                    )?;
-                }
-                Kind::Link(target) => {
-                    header.set_entry_type(tar::EntryType::Symlink);
-                    header.set_mode(0o777);
-                    header.set_size(0);
-                    tar.append_link(&mut header, &entry.name, &target)?;
-                }
-            }
-        }
-        tar.into_inner()?.finish()?.flush()
-    }
 }
 
-/// Follows a relative path below `root` and refuses to pass a symbolic link.
-fn descend(root: &Path, field: &str, path: &str) -> Result<PathBuf> {
+/// Follows a relative path below `root` and refuses to pass a symbolic link. None if there is nothing.
+fn descend(root: &Path, field: &str, path: &str) -> Result<Option<PathBuf>> {
     let mut at = root.to_path_buf();
     if path.is_empty() {
-        return Ok(at);
+        return Ok(Some(at));
     }
     check_relative(field, path)?;
     for segment in path.split('/') {
         at.push(segment);
-        let meta = fs::symlink_metadata(&at)
-            .map_err(|_| Error::invalid(field, format!("`{path}` does not exist in this commit")))?;
+        let Ok(meta) = fs::symlink_metadata(&at) else { return Ok(None) };
         if meta.is_symlink() {
             return Err(Error::invalid(
                 field,
@@ -199,38 +138,35 @@ fn descend(root: &Path, field: &str, path: &str) -> Result<PathBuf> {
             ));
         }
     }
-    Ok(at)
+    Ok(Some(at))
 }
 
-/// The name inside the archive (none if it lies outside the context), the file, and how people call it.
-fn find_dockerfile(
-    root: &Path,
-    folder: &Path,
-    base: &str,
-    dockerfile: &str,
-) -> Result<(Option<String>, PathBuf, String)> {
+/// Where the Dockerfile is.
+struct Dockerfile {
+    /// Its name inside the archive; none if it lies outside the context.
+    inside: Option<String>,
+    path: PathBuf,
+    /// As people call it.
+    shown: String,
+}
+
+fn find_dockerfile(root: &Path, folder: &Path, base: &str, dockerfile: &str) -> Result<Dockerfile> {
     let field = "dockerfilePath";
-    let name = join("", if dockerfile.is_empty() { "Dockerfile" } else { dockerfile });
-    let in_context = join(base, &name);
-    let first = descend(folder, field, &name);
-    if let Ok(path) = first {
-        return Ok((Some(name), path, in_context));
+    let written = if dockerfile.is_empty() { "Dockerfile" } else { dockerfile };
+    check_relative(field, written)?;
+    let name = join("", written);
+    let shown = join(base, &name);
+    if let Some(path) = descend(folder, field, &name)? {
+        return Ok(Dockerfile { inside: Some(name), path, shown });
     }
     // Some people write it relative to the repository, as `docker build -f` has it.
-    if !base.is_empty()
-        && let Ok(path) = descend(root, field, &name)
-    {
-        return Ok(match name.strip_prefix(&format!("{base}/")) {
-            Some(inside) => (Some(inside.to_string()), path, name.clone()),
-            None => (None, path, name),
-        });
-    }
-    Err(match fs::symlink_metadata(folder.join(&name)) {
-        Err(_) if check_relative(field, &name).is_ok() => {
-            Error::invalid(field, format!("there is no `{in_context}` in this commit"))
+    match descend(root, field, &name)? {
+        Some(path) if !base.is_empty() => {
+            let inside = name.strip_prefix(&format!("{base}/")).map(str::to_string);
+            Ok(Dockerfile { inside, path, shown: name })
         }
-        _ => first.err().unwrap_or_else(|| Error::internal("a Dockerfile was both found and not found")),
-    })
+        _ => Err(Error::invalid(field, format!("there is no `{shown}` in this commit"))),
+    }
 }
 
 /// `<Dockerfile>.dockerignore` beside the Dockerfile counts more than the context's `.dockerignore`.
@@ -267,45 +203,4 @@ fn file_kind(path: &Path) -> Result<Kind> {
 fn kind_of(meta: &fs::Metadata) -> Kind {
     use std::os::unix::fs::PermissionsExt as _;
     Kind::File { len: meta.len(), executable: meta.permissions().mode() & 0o100 != 0 }
-}
-
-/// Fails where a file got shorter since it was measured: its header is already sent.
-struct Exactly {
-    file: io::Take<fs::File>,
-    missing: u64,
-}
-
-impl io::Read for Exactly {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let n = self.file.read(buffer)?;
-        self.missing -= n as u64;
-        if n == 0 && self.missing > 0 && !buffer.is_empty() {
-            return Err(io::Error::other("a file of the build context changed while it was packed"));
-        }
-        Ok(n)
-    }
-}
-
-/// The packer's output, in blocks. A receiver that went away (build cancelled) ends the packing.
-struct Blocks {
-    sender: mpsc::Sender<io::Result<Bytes>>,
-    block: Vec<u8>,
-}
-
-impl io::Write for Blocks {
-    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        self.block.extend_from_slice(data);
-        if self.block.len() >= BLOCK {
-            self.flush()?;
-        }
-        Ok(data.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        if self.block.is_empty() {
-            return Ok(());
-        }
-        let block = Bytes::from(std::mem::take(&mut self.block));
-        self.sender.blocking_send(Ok(block)).map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))
-    }
 }

@@ -82,19 +82,23 @@ fn answered(status: u16, message: &str) -> Error {
     }
 }
 
-/// The address and port that somebody else holds, out of what two generations of engines say.
+/// The address and port that somebody else holds, out of what several generations of engines say.
 fn taken_port(message: &str) -> Option<String> {
-    static TAKEN: LazyLock<Option<Regex>> = LazyLock::new(|| {
-        Regex::new(
-            r"(?:Bind for|listen (?:tcp|udp)[46]?|bind host port for|failed to bind host port(?: for)?) ([0-9a-f.:\[\]]*?:?[0-9]{1,5})(?:[:/ ].*)?(?:port is already allocated|address already in use)",
-        )
-        .ok()
+    static NAMED: LazyLock<Option<Regex>> = LazyLock::new(|| {
+        Regex::new(r"(?:Bind for|listen (?:tcp|udp)[46]?|bind host port(?: for)?) (\S+)").ok()
     });
     if !message.contains("already allocated") && !message.contains("address already in use") {
         return None;
     }
-    let found = TAKEN.as_ref().and_then(|pattern| pattern.captures(message)).and_then(|found| found.get(1));
-    Some(found.map_or_else(|| bounded(message), |text| text.as_str().trim_end_matches(':').to_string()))
+    let named = NAMED.as_ref().and_then(|pattern| pattern.captures(message)).and_then(|found| found.get(1));
+    let Some(named) = named.map(|found| found.as_str().trim_end_matches(':')) else {
+        return Some(bounded(message));
+    };
+    if named.parse::<std::net::SocketAddr>().is_ok() {
+        return Some(named.to_string());
+    }
+    // Newer engines append where the port leads to: `127.0.0.1:8080:172.17.0.2:80/tcp`.
+    Some(named.split(':').take(2).collect::<Vec<_>>().join(":"))
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! [`Docker`] is usable before an engine is: the first call connects, negotiates the API version and looks what the
 //! engine can do; a call that finds the engine gone answers `Unavailable`, and the next one connects anew.
 
+mod archive;
 mod build;
 mod cancel;
 mod container;
@@ -61,6 +62,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 #[derive(Clone)]
 pub struct Docker {
     inner: Arc<Inner>,
+    classic: bool,
 }
 
 struct Inner {
@@ -109,7 +111,13 @@ impl Docker {
             ));
         }
         let inner = Inner { host, server: server.to_string(), session: RwLock::new(None) };
-        Ok(Self { inner: Arc::new(inner) })
+        Ok(Self { inner: Arc::new(inner), classic: false })
+    }
+
+    /// Builds with the classic builder even where the engine has BuildKit.
+    #[must_use]
+    pub fn with_classic_builder(self) -> Self {
+        Self { classic: true, ..self }
     }
 
     /// The engine's address.

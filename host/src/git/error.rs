@@ -20,9 +20,6 @@ pub(super) fn explain(access: &RepoAccess, error: &git2::Error) -> Error {
             "the certificate of {shown} is not valid ({why}); add its authority to this machine's trusted certificates"
         ));
     }
-    if matches!(error.code(), ErrorCode::Certificate) {
-        return Error::failed(format!("{shown}: {why}"));
-    }
     if is(&["status code: 403"]) {
         return Error::failed(format!(
             "the git server of {shown} forbids reading it with the stored credentials"

@@ -71,7 +71,7 @@ impl Git {
         let number = turns.started.fetch_add(1, Ordering::SeqCst) + 1;
         // A fetch that is stopped says nothing about the server, so nobody else should get its result.
         state.last = None;
-        let talk = Conversation { access: repo.clone(), log, stop: Stop::default() };
+        let talk = Conversation::new(repo, log);
         let git = self.clone();
         self.converse(talk, cancel, self.inner.fetch_limit, "the fetch", move |talk| {
             let mut state = state;
@@ -109,7 +109,7 @@ impl Git {
                     }
                 }
                 Err(_) if talk.stop.is_set() => return Err(Error::cancelled("the fetch")),
-                outcome => return outcome.map_err(|error| error::explain(&talk.access, &error)),
+                outcome => return outcome.map_err(|error| talk.explain(&error)),
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
@@ -10,7 +10,8 @@ use std::{
 
 use git2::{Progress, RemoteCallbacks};
 
-use super::{Log, RepoAccess, access::Answers, hostkeys::HostKeys};
+use super::{Log, RepoAccess, access::Answers, error::explain, hostkeys::HostKeys};
+use crate::error::Error;
 
 const EVERY: Duration = Duration::from_secs(1);
 
@@ -33,9 +34,23 @@ pub(super) struct Conversation {
     pub(super) access: RepoAccess,
     pub(super) log: Log,
     pub(super) stop: Stop,
+    /// Why a host key was refused; libgit2 replaces the words with its own.
+    refusal: Mutex<Option<String>>,
 }
 
 impl Conversation {
+    pub(super) fn new(access: &RepoAccess, log: Log) -> Self {
+        Self { access: access.clone(), log, stop: Stop::default(), refusal: Mutex::default() }
+    }
+
+    /// What went wrong, in our words.
+    pub(super) fn explain(&self, error: &git2::Error) -> Error {
+        match self.refusal.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(why) => Error::failed(format!("{}: {why}", self.access.shown())),
+            None => explain(&self.access, error),
+        }
+    }
+
     /// Fresh callbacks; libgit2 takes them once for connecting and once for fetching.
     pub(super) fn callbacks<'a>(&'a self, keys: &'a HostKeys) -> RemoteCallbacks<'a> {
         let answers = Answers::new(&self.access);
@@ -43,7 +58,10 @@ impl Conversation {
         let mut callbacks = RemoteCallbacks::new();
         callbacks.credentials(move |_, user, allowed| answers.answer(user, allowed));
         callbacks.certificate_check(move |cert, _| {
-            keys.judge(host.as_deref(), cert, &|line: &str| (self.log)(line))
+            keys.judge(host.as_deref(), cert, &|line: &str| (self.log)(line)).inspect_err(|error| {
+                let why = error.message().to_string();
+                *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+            })
         });
         let mut said = Vec::new();
         callbacks.sideband_progress(move |piece| {

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use git2::{Direction, ProxyOptions, RemoteConnection, Repository};
 use tokio_util::sync::CancellationToken;
 
-use super::{Git, Log, RepoAccess, error, mirror, progress::Conversation, progress::Stop};
+use super::{Git, Log, RepoAccess, error::reading, mirror, progress::Conversation};
 use crate::error::{Error, Result};
 
 /// For one look at a server.
@@ -48,12 +48,11 @@ impl Git {
     pub async fn ls_remote(&self, repo: &RepoAccess, cancel: &CancellationToken) -> Result<RemoteRefs> {
         repo.check()?;
         let log: Log = Arc::new(|_| ());
-        let talk = Conversation { access: repo.clone(), log, stop: Stop::default() };
+        let talk = Conversation::new(repo, log);
         let git = self.clone();
         self.converse(talk, cancel, LIMIT, "asking the git server", move |talk| {
-            let scratch = mirror::open_or_create(&git.inner.root.join("scratch.git"))
-                .map_err(|error| super::error::reading(error))?;
-            let explain = |error: git2::Error| error::explain(&talk.access, &error);
+            let scratch = mirror::open_or_create(&git.inner.root.join("scratch.git")).map_err(reading)?;
+            let explain = |error: git2::Error| talk.explain(&error);
             let mut remote = scratch.remote_anonymous(&talk.access.url).map_err(explain)?;
             let connection = connect(&mut remote, talk, &git).map_err(explain)?;
             refs(&connection).map_err(explain)

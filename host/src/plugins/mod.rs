@@ -18,6 +18,7 @@ mod planner;
 mod registry;
 mod settings;
 pub mod signature;
+mod source;
 mod strategy;
 mod text;
 mod ticker;

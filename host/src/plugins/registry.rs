@@ -1,10 +1,6 @@
 //! From sources to a table of plugins. A plugin that does not load is listed with the reason and stops nobody.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fs;
-use std::io::Read;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,20 +8,17 @@ use sha2::{Digest, Sha256};
 use wasmtime::component::{Component, HasSelf, InstancePre, Linker};
 
 use super::bindings;
-use super::builtin::{BUILTIN, Builtin};
 use super::cache::{Cache, Record};
 use super::call::{Callee, Runtime};
 use super::contract;
 use super::engine::compatibility;
 use super::guest::GuestState;
 use super::manifest;
-use super::settings::{PluginSource, Settings, Source};
+use super::settings::{PluginSource, Settings};
+use super::source::{Origin, is_component, origin, source_name, sources};
 use super::text;
 use crate::domain::plugin::{PluginInfo, PluginKind, PluginStatus};
 use crate::error::{Error, Result};
-
-/// Largest component that is read.
-const COMPONENT_BYTES: u64 = 64 << 20;
 
 /// One plugin, ready to be called.
 pub(super) struct Loaded {
@@ -54,13 +47,6 @@ pub(super) struct Loader {
     cache: Option<Cache>,
     compatibility: String,
     contract: String,
-}
-
-/// The bytes of a component and where they came from.
-struct Origin {
-    source: String,
-    digest: String,
-    bytes: Cow<'static, [u8]>,
 }
 
 impl Loader {
@@ -123,8 +109,9 @@ impl Loader {
         let plugin = self.load_origin(runtime, &source.name, &origin).map_err(failed)?;
         if plugin.info.manifest.name != source.name {
             return Err(failed(format!(
-                "it is configured as `{}`, and its manifest calls it `{0}`. Please configure it by that name",
+                "it is configured as `{}`, and its manifest calls it `{}`. Please configure it by that name",
                 source.name.escape_debug(),
+                plugin.info.manifest.name,
             )));
         }
         Ok(plugin)
@@ -235,59 +222,6 @@ impl Loader {
         };
         Ok((Loaded { info, name: callee.name, pre: callee.pre }, record))
     }
-}
-
-/// The built-in plugins, and what the operator put beside them or in their place.
-fn sources(settings: &Settings) -> Vec<PluginSource> {
-    let is_configured = |name: &str| settings.sources.iter().any(|source| source.name == name);
-    let builtin = BUILTIN
-        .iter()
-        .filter(|builtin| settings.builtin && !is_configured(builtin.name))
-        .map(|builtin| PluginSource { name: builtin.name.into(), source: Source::Builtin, sha256: None });
-    builtin.chain(settings.sources.iter().cloned()).collect()
-}
-
-fn source_name(source: &Source) -> String {
-    match source {
-        Source::Builtin => "builtin".into(),
-        Source::Path(path) => format!("path:{}", path.display()),
-    }
-}
-
-fn origin(source: &PluginSource) -> Result<Origin, String> {
-    match &source.source {
-        Source::Builtin => {
-            let Builtin { sha256, bytes, .. } =
-                BUILTIN.iter().find(|builtin| builtin.name == source.name).ok_or_else(|| {
-                    let names: Vec<&str> = BUILTIN.iter().map(|builtin| builtin.name).collect();
-                    format!("there is no built-in plugin of that name; there are {}", names.join(", "))
-                })?;
-            Ok(Origin { source: "builtin".into(), digest: (*sha256).into(), bytes: Cow::Borrowed(bytes) })
-        }
-        Source::Path(path) => {
-            let bytes = read(path).map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
-            let digest = hex::encode(Sha256::digest(&bytes));
-            Ok(Origin { source: source_name(&source.source), digest, bytes: Cow::Owned(bytes) })
-        }
-    }
-}
-
-fn read(path: &Path) -> std::io::Result<Vec<u8>> {
-    let file = fs::File::open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(std::io::Error::other("it is not a file"));
-    }
-    let mut bytes = Vec::new();
-    file.take(COMPONENT_BYTES + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > COMPONENT_BYTES {
-        return Err(std::io::Error::other(format!("it is larger than {COMPONENT_BYTES} bytes")));
-    }
-    Ok(bytes)
-}
-
-/// A component starts like a module, but its layer is 1.
-fn is_component(bytes: &[u8]) -> bool {
-    bytes.starts_with(b"\0asm") && bytes.get(6..8) == Some(&[1, 0])
 }
 
 /// One line of a list.

@@ -1,12 +1,15 @@
 //! Carrying effects out, each journaled before and after.
 
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
 use serde_json::json;
 
 use super::Rollout;
+use super::observe::Fleet;
 use crate::app::crash;
 use crate::app::deployment::release_context;
-use crate::docker::LaunchSpec;
-use crate::domain::Id;
+use crate::docker::{LaunchSpec, LogOptions};
 use crate::domain::build_config::EnvVar;
 use crate::domain::event::{EventKind, NewEvent};
 use crate::domain::release::Release;
@@ -15,6 +18,9 @@ use crate::domain::rollout::{
 };
 use crate::error::{Error, Result};
 use crate::store::{self, events, rollout_steps, routes};
+
+/// How long the next line of a container's last output may take.
+const TAIL_PATIENCE: Duration = Duration::from_secs(2);
 
 impl Rollout<'_> {
     /// Carries a step's actions out; false if the world already was as ordered.
@@ -159,6 +165,7 @@ impl Rollout<'_> {
             }
             Effect::Start { name, .. } => docker.start(name).await,
             Effect::Remove { release, name, gently } => {
+                self.show_last_output(name).await;
                 let grace = self.release(release)?.spec.run.stop_timeout();
                 docker.remove(name, gently.then_some(grace)).await
             }
@@ -173,6 +180,32 @@ impl Rollout<'_> {
                     })
                     .await
             }
+        }
+    }
+
+    /// Which containers of the target failed, so that their output can be shown before they are removed.
+    pub(super) fn remember_unwell(&mut self, fleet: &Fleet) {
+        let failed = |instance: &&Instance| {
+            instance.release == self.target.id
+                && matches!(instance.state, InstanceState::Unhealthy | InstanceState::Exited)
+        };
+        for instance in fleet.instances.iter().filter(failed) {
+            let name = fleet.containers.iter().find(|c| c.id == instance.id).map(|c| c.name.clone());
+            self.unwell.extend(name.filter(|name| !self.unwell.contains(name)));
+        }
+    }
+
+    /// When a new release failed, the last thing its program said usually tells why.
+    async fn show_last_output(&self, name: &str) {
+        if !self.unwell.iter().any(|unwell| unwell == name) {
+            return;
+        }
+        let options = LogOptions { tail: Some(20), ..LogOptions::default() };
+        let Ok(lines) = self.app.docker.logs(name, options).await else { return };
+        self.log.line(&format!("Last output of {name}:"));
+        let mut lines = std::pin::pin!(lines);
+        while let Ok(Some(Ok(line))) = tokio::time::timeout(TAIL_PATIENCE, lines.next()).await {
+            self.log.line(&format!("  {}", line.text));
         }
     }
 

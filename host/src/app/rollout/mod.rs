@@ -15,7 +15,7 @@ pub use act::words;
 pub use finish::end_before_start;
 pub use sweep::{sweep_all, sweep_stack};
 
-use super::App;
+use super::{App, Ended};
 use super::crash;
 use super::deployment::{deployment_view, status_event};
 use super::logs::{LogKind, LogWriter};
@@ -24,14 +24,17 @@ use crate::domain::deployment::{Deployment, DeploymentStatus};
 use crate::domain::event::{EventKind, NewEvent};
 use crate::domain::release::Release;
 use crate::domain::rollout::{Action, Outcome, ReleaseFacts, Situation, StackFacts, Step, fallback, rails};
+use crate::domain::health::REQUIRED_SUCCESSES;
 use crate::domain::{Id, UnixMs};
 use crate::error::{Error, Result};
-use crate::queue::TaskContext;
+use crate::queue::{CancelReason, TaskContext};
 use crate::store::{self, deployments, events, releases};
 use observe::Observer;
 
 /// The reconciler looks again after this long while something is on its way.
 const BUSY: Duration = Duration::from_millis(100);
+/// Looks after which a resumed rollout believes its gates.
+const SETTLED_AFTER: u32 = REQUIRED_SUCCESSES + 1;
 /// On top of the time that the instances may take, for everything else.
 const GRACE_MS: i64 = 120_000;
 /// How long the engine may be away before the rollout is given up.
@@ -46,29 +49,47 @@ struct Rollout<'a> {
     target: Release,
     stable: Option<Release>,
     log: LogWriter,
+    /// An earlier attempt at this rollout was interrupted.
+    resumed: bool,
+    /// Containers of the target that failed, by name: their last output is worth showing.
+    unwell: Vec<String>,
     /// When serving was interrupted to hand a port over, and has not been resumed yet.
     paused_at: Option<std::time::Instant>,
 }
 
 /// Runs or resumes the rollout of a deployment.
-pub async fn rollout_run(app: &App, task: &TaskContext, deployment_id: &Id) -> Result<()> {
+pub async fn rollout_run(app: &App, task: &TaskContext, deployment_id: &Id) -> Result<Ended> {
     let deployment = deployment_view(app, deployment_id.as_str()).await?;
     if deployment.status.is_terminal() {
-        return sweep_stack(app, &deployment.stack_id).await;
+        sweep_stack(app, &deployment.stack_id).await?;
+        return Ok(Ended::Finished);
     }
     let view = stack_view(app, deployment.stack_id.as_str()).await?;
     let secrets = super::build::secrets_of(app, &view)?;
     let log = app.logs.writer(LogKind::Deployment, &deployment.id, secrets)?;
+    let resumed = deployment.rollout.rollout_started_at.is_some();
     let deployment = begin(app, task, &view, deployment, &log).await?;
     let (target, stable) = releases_of(app, &deployment).await?;
     let facts = stack_facts(&frozen(&view, &target), &view.build.settings);
-    let mut rollout = Rollout { app, task, view, facts, deployment, target, stable, log, paused_at: None };
+    let mut rollout = Rollout {
+        app,
+        task,
+        view,
+        facts,
+        deployment,
+        target,
+        stable,
+        log,
+        resumed,
+        unwell: Vec::new(),
+        paused_at: None,
+    };
     let started = std::time::Instant::now();
     let result = rollout.drive().await;
-    if let Err(error) = &result {
-        rollout.log.line(&format!("Interrupted: {error}"));
-    } else {
-        app.metrics.rollout_finished(rollout.deployment.status.as_str(), started.elapsed());
+    match &result {
+        Ok(Ended::Finished) => app.metrics.rollout_finished(rollout.deployment.status.as_str(), started.elapsed()),
+        Ok(Ended::Interrupted) => rollout.log.line("The server stops; the rollout goes on when it is back."),
+        Err(error) => rollout.log.line(&format!("Interrupted: {error}")),
     }
     result
 }
@@ -117,7 +138,7 @@ async fn begin(
     deployment.stable_release_id = view.stack.active_release_id.clone();
     log.line(&format!("Rolling out {} with strategy {}", deployment.image_tag, deployment.rollout.strategy));
     crash::point("rollout: before it is marked as started");
-    let (row, fence) = (deployment.clone(), task.fence);
+    let (row, fence) = (deployment.clone(), task.fence());
     app.db
         .write(move |tx| {
             Box::pin(async move {
@@ -137,12 +158,15 @@ async fn begin(
 }
 
 impl Rollout<'_> {
-    async fn drive(&mut self) -> Result<()> {
+    async fn drive(&mut self) -> Result<Ended> {
         let mut observer = Observer::new(self.app, &self.view.stack.name);
         let mut engine_lost: Option<std::time::Instant> = None;
         self.redo_open_effects().await?;
+        let mut looks = 0;
         loop {
-            self.check_interrupt().await?;
+            if self.is_interrupted().await? {
+                return Ok(Ended::Interrupted);
+            }
             let fleet = match observer.look(&self.target, self.stable.as_ref()).await {
                 Ok(fleet) => fleet,
                 Err(error) => {
@@ -151,6 +175,13 @@ impl Rollout<'_> {
                 }
             };
             engine_lost = None;
+            looks += 1;
+            if self.resumed && looks < SETTLED_AFTER {
+                // The gates are new; what was healthy before the interruption has to be seen healthy again first.
+                tokio::time::sleep(BUSY / 2).await;
+                continue;
+            }
+            self.remember_unwell(&fleet);
             self.measure_pause(&fleet.instances);
             let situation = self.situation(&fleet).await?;
             let step = self.decide(&situation).await?;
@@ -168,11 +199,13 @@ impl Rollout<'_> {
                 }
                 Err(error) => {
                     self.take_over(&error.to_string()).await?;
-                    true
+                    tokio::time::sleep(BUSY).await;
+                    continue;
                 }
             };
             if let Some(outcome) = outcome.filter(|_| !acted || self.may_finish(&step)) {
-                return self.finish(outcome).await;
+                self.finish(outcome).await?;
+                return Ok(Ended::Finished);
             }
             if !acted {
                 self.sleep(&step, &observer).await;
@@ -180,23 +213,28 @@ impl Rollout<'_> {
         }
     }
 
-    /// An outcome that came with other actions counts once those are carried out.
+    /// A strategy's outcome that came with other actions counts once those are carried out; the host's own only when it
+    /// found nothing left to do.
     fn may_finish(&self, step: &Step) -> bool {
-        matches!(step.actions.last(), Some(Action::Finish { .. }))
+        let own = self.deployment.rollout.fallback_reason.is_some();
+        !own && matches!(step.actions.last(), Some(Action::Finish { .. }))
     }
 
-    /// Cancelled by a person: goes on as an abort. Cancelled because the server stops: ends here, to be resumed.
-    async fn check_interrupt(&mut self) -> Result<()> {
-        if !self.task.cancel.is_cancelled() || self.deployment.rollout.abort_requested {
-            return Ok(());
+    /// True if the server stops or another node has taken over: then nothing more is written, and the rollout is resumed
+    /// elsewhere or later. A person's wish to cancel is not an interruption: the strategy hears of it and restores.
+    async fn is_interrupted(&mut self) -> Result<bool> {
+        let lost = matches!(self.task.cancel_reason(), Some(CancelReason::Shutdown | CancelReason::LeaseLost));
+        if lost || self.task.stopping.is_cancelled() {
+            return Ok(true);
         }
-        let row = deployment_view(self.app, self.deployment.id.as_str()).await?;
-        if !row.rollout.abort_requested {
-            return Err(Error::unavailable("the server is stopping"));
+        if !self.deployment.rollout.abort_requested {
+            let row = deployment_view(self.app, self.deployment.id.as_str()).await?;
+            if row.rollout.abort_requested {
+                self.log.line("Cancelled on request; restoring what served before.");
+                self.deployment.rollout.abort_requested = true;
+            }
         }
-        self.log.line("Cancelled on request; restoring what served before.");
-        self.deployment.rollout.abort_requested = true;
-        Ok(())
+        Ok(false)
     }
 
     /// The engine does not answer. For a while that is nothing to act on: what runs keeps running without us.
@@ -302,12 +340,12 @@ impl Rollout<'_> {
                 data: serde_json::json!({ "label": step.label, "progress": progress }),
             });
         }
-        self.task.progress(progress);
+        self.task.progress(u8::try_from(progress).unwrap_or(100)).await?;
         self.save(event).await
     }
 
     async fn save(&self, event: Option<NewEvent>) -> Result<()> {
-        let (row, fence) = (self.deployment.clone(), self.task.fence);
+        let (row, fence) = (self.deployment.clone(), self.task.fence());
         crash::point("rollout: before a step is remembered");
         self.app
             .db
@@ -328,14 +366,10 @@ impl Rollout<'_> {
     async fn sleep(&self, step: &Step, observer: &Observer<'_>) {
         let wanted = step.wake_after.map_or(BUSY, Duration::from_millis);
         let nap = wanted.clamp(Duration::from_millis(20), BUSY);
-        if self.task.cancel.is_cancelled() {
-            tokio::time::sleep(nap).await;
-            return;
-        }
         tokio::select! {
             () = tokio::time::sleep(nap) => {}
             () = observer.changed() => {}
-            () = self.task.cancel.cancelled() => {}
+            () = self.task.stopping.cancelled() => {}
         }
     }
 }

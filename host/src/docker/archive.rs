@@ -1,0 +1,113 @@
+//! A build context as a stream of gzipped tar, packed while it is sent.
+
+use std::{
+    fs,
+    io::{self, Read as _, Write as _},
+};
+
+use bytes::Bytes;
+use flate2::{Compression, write::GzEncoder};
+use tokio::sync::mpsc;
+
+use super::context::{Context, Kind};
+
+/// How many blocks may wait between packing and sending.
+const BLOCKS_AHEAD: usize = 16;
+const BLOCK: usize = 64 * 1024;
+
+impl Context {
+    /// Packs on a blocking thread while the receiver sends. `modified` (seconds since 1970) is the time of every entry, so
+    /// the same commit gives the same bytes. The handle says what went wrong; the receiver then just ends early.
+    pub(super) fn pack(
+        self,
+        modified: u64,
+    ) -> (mpsc::Receiver<io::Result<Bytes>>, tokio::task::JoinHandle<io::Result<()>>) {
+        let (sender, receiver) = mpsc::channel(BLOCKS_AHEAD);
+        let task = tokio::task::spawn_blocking(move || {
+            let outcome = self.write(modified, Blocks { sender: sender.clone(), block: Vec::new() });
+            if let Err(error) = &outcome {
+                // The archive must not look complete to the engine.
+                let _ = sender.blocking_send(Err(io::Error::new(error.kind(), error.to_string())));
+            }
+            outcome
+        });
+        (receiver, task)
+    }
+
+    fn write(self, modified: u64, blocks: Blocks) -> io::Result<()> {
+        // Level 1: the way to the engine is nearly always local, and a slow packer would be the bottleneck.
+        let mut tar = tar::Builder::new(GzEncoder::new(blocks, Compression::fast()));
+        for entry in self.entries {
+            let mut header = tar::Header::new_gnu();
+            header.set_mtime(modified);
+            header.set_uid(0);
+            header.set_gid(0);
+            match entry.kind {
+                Kind::Directory => {
+                    header.set_entry_type(tar::EntryType::Directory);
+                    header.set_mode(0o755);
+                    header.set_size(0);
+                    tar.append_data(&mut header, &entry.name, io::empty())?;
+                }
+                Kind::File { len, executable } => {
+                    header.set_mode(if executable { 0o755 } else { 0o644 });
+                    header.set_size(len);
+                    let file = fs::File::open(&entry.disk)?;
+                    tar.append_data(
+                        &mut header,
+                        &entry.name,
+                        Exactly { file: file.take(len), missing: len },
+                    )?;
+                }
+                Kind::Link(target) => {
+                    header.set_entry_type(tar::EntryType::Symlink);
+                    header.set_mode(0o777);
+                    header.set_size(0);
+                    tar.append_link(&mut header, &entry.name, &target)?;
+                }
+            }
+        }
+        tar.into_inner()?.finish()?.flush()
+    }
+}
+
+/// Fails where a file got shorter since it was measured: its header is already sent.
+struct Exactly {
+    file: io::Take<fs::File>,
+    missing: u64,
+}
+
+impl io::Read for Exactly {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.file.read(buffer)?;
+        self.missing -= n as u64;
+        if n == 0 && self.missing > 0 && !buffer.is_empty() {
+            return Err(io::Error::other("a file of the build context changed while it was packed"));
+        }
+        Ok(n)
+    }
+}
+
+/// The packer's output, in blocks. A receiver that went away (build cancelled) ends the packing.
+struct Blocks {
+    sender: mpsc::Sender<io::Result<Bytes>>,
+    block: Vec<u8>,
+}
+
+impl io::Write for Blocks {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        self.block.extend_from_slice(data);
+        if self.block.len() >= BLOCK {
+            self.flush()?;
+        }
+        Ok(data.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.block.is_empty() {
+            return Ok(());
+        }
+        let block = Bytes::from(std::mem::take(&mut self.block));
+        self.sender.blocking_send(Ok(block)).map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))
+    }
+}

@@ -1,0 +1,584 @@
+//! The git module against real servers: smart HTTP, `git daemon`, and `sshd` where one is installed.
+
+#![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
+
+use std::{
+    path::Path,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+use windlass::{
+    domain::Id,
+    error::{Error, Result},
+    git::{Git, GitAuth, Log, RepoAccess},
+};
+use windlass_tests::git_server::{File, GitDaemon, GitServer, Sshd, TestRepo};
+
+/// A `Git` in a folder of its own, and what it said.
+struct Rig {
+    git: Git,
+    folder: TempDir,
+    said: Arc<Mutex<Vec<String>>>,
+}
+
+impl Rig {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let git = Git::open(folder.path().join("git")).unwrap();
+        Self { git, folder, said: Arc::default() }
+    }
+
+    fn log(&self) -> Log {
+        let said = Arc::clone(&self.said);
+        Arc::new(move |line| said.lock().unwrap().push(line.to_string()))
+    }
+
+    fn said(&self) -> String {
+        self.said.lock().unwrap().join("\n")
+    }
+
+    async fn fetch(&self, repo: &RepoAccess) -> Result<()> {
+        self.git.fetch(repo, &CancellationToken::new(), self.log()).await
+    }
+
+    fn mirror(&self, repo: &RepoAccess) -> std::path::PathBuf {
+        self.folder.path().join(format!("git/mirrors/{}.git", repo.id))
+    }
+}
+
+fn access(url: String, auth: GitAuth) -> RepoAccess {
+    RepoAccess { id: Id::from_text("0192-repo"), url, auth }
+}
+
+fn open_access(url: String) -> RepoAccess {
+    access(url, GitAuth::None)
+}
+
+fn token(token: &str) -> GitAuth {
+    GitAuth::HttpToken { username: None, token: token.into() }
+}
+
+fn build(text: &str) -> Id {
+    Id::from_text(text)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_is_fetched_resolved_read_and_checked_out() {
+    let server = GitServer::start().await;
+    let repo = server.create("app");
+    let first = repo.commit("main", &[("README.md", "hello\n"), ("src/main.c", "int x;\n")], "First\n\nBody");
+    let rig = Rig::new();
+    let access = open_access(server.url("app"));
+    rig.fetch(&access).await.unwrap();
+
+    let commit = rig.git.resolve(&access.id, "main").await.unwrap();
+    assert_eq!(
+        (commit.sha.as_str(), commit.subject(), commit.author.as_str()),
+        (first.as_str(), "First", "Ada")
+    );
+    assert_eq!(rig.git.list_files(&access.id, &first, 10).await.unwrap(), ["README.md", "src/main.c"]);
+    assert_eq!(rig.git.list_folder(&access.id, &first, "").await.unwrap(), ["README.md", "src/"]);
+    assert_eq!(rig.git.file(&access.id, &first, "src/main.c").await.unwrap(), b"int x;\n");
+
+    let second = repo.commit("main", &[("src/main.c", "int y;\n")], "Second");
+    rig.fetch(&access).await.unwrap();
+    assert_eq!(rig.git.head_commit(&access.id).await.unwrap().sha, second);
+    let history = rig.git.history(&access.id, "main", 10).await.unwrap();
+    assert_eq!(history.iter().map(|one| one.sha.as_str()).collect::<Vec<_>>(), [&second, &first]);
+
+    let checkout = rig.git.checkout(&access.id, &first, &build("b1"), rig.log()).await.unwrap();
+    assert_eq!(std::fs::read_to_string(checkout.path().join("src/main.c")).unwrap(), "int x;\n");
+    assert!(!checkout.path().join(".git").exists());
+    let path = checkout.path().to_path_buf();
+    checkout.close().await;
+    assert!(!path.exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn branches_tags_and_commit_ids_are_found_and_others_named() {
+    let server = GitServer::start().await;
+    let repo = server.create("app");
+    let first = repo.commit("main", &[("a", "1")], "one");
+    repo.git(&["tag", "light"]);
+    repo.git(&["tag", "-a", "-m", "annotated", "v1.0.0"]);
+    let second = repo.commit("feature/x", &[("a", "2")], "two");
+    repo.git(&["tag", "main"]);
+    let rig = Rig::new();
+    let access = open_access(server.url("app"));
+    rig.fetch(&access).await.unwrap();
+    for (name, sha) in [
+        ("main", &first),
+        ("light", &first),
+        ("v1.0.0", &first),
+        ("refs/tags/v1.0.0", &first),
+        ("feature/x", &second),
+        ("refs/heads/feature/x", &second),
+        (second.as_str(), &second),
+        (&second[..9], &second),
+    ] {
+        assert_eq!(&rig.git.resolve(&access.id, name).await.unwrap().sha, sha, "{name}");
+    }
+    for name in ["nowhere", "v2", "0123456789012345678901234567890123456789", "abcdef1"] {
+        let error = rig.git.resolve(&access.id, name).await.unwrap_err();
+        assert!(matches!(error, Error::NotFound { .. }) && error.to_string().contains(name), "{error}");
+    }
+    for name in ["--upload-pack=id", "main^{tree}", "HEAD~1", "a b"] {
+        let error = rig.git.resolve(&access.id, name).await.unwrap_err();
+        assert!(matches!(error, Error::Invalid { .. }), "{error}");
+    }
+    let refs = rig.git.ls_remote(&access, &CancellationToken::new()).await.unwrap();
+    assert_eq!(refs.default_branch.as_deref(), Some("main"));
+    assert_eq!(refs.commit("v1.0.0"), Some(first.as_str()));
+    assert_eq!(refs.commit("feature/x"), Some(second.as_str()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_server_deletes_moves_or_nests_anew_is_followed() {
+    let server = GitServer::start().await;
+    let repo = server.create("app");
+    repo.commit("main", &[("a", "1")], "one");
+    repo.commit("topic", &[("a", "2")], "two");
+    let rig = Rig::new();
+    let access = open_access(server.url("app"));
+    rig.fetch(&access).await.unwrap();
+
+    repo.git(&["branch", "-D", "topic"]);
+    let nested = repo.commit("topic/deeper", &[("a", "3")], "three");
+    repo.git(&["branch", "-m", "main", "trunk"]);
+    repo.git(&["symbolic-ref", "HEAD", "refs/heads/trunk"]);
+    let forced = repo.commit_raw_tree("trunk", "");
+    rig.fetch(&access).await.unwrap();
+    assert_eq!(rig.git.resolve(&access.id, "topic/deeper").await.unwrap().sha, nested);
+    assert_eq!(rig.git.resolve(&access.id, "trunk").await.unwrap().sha, forced);
+    assert_eq!(rig.git.head_commit(&access.id).await.unwrap().sha, forced);
+    for gone in ["topic", "main"] {
+        assert!(rig.git.resolve(&access.id, gone).await.is_err(), "{gone}");
+    }
+    assert_eq!(rig.git.default_branch(&access).await.unwrap(), "trunk");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_repository_is_no_error_until_something_is_wanted() {
+    let server = GitServer::start().await;
+    server.create("app");
+    let rig = Rig::new();
+    let access = open_access(server.url("app"));
+    rig.git.test_connection(&access).await.unwrap();
+    rig.fetch(&access).await.unwrap();
+    assert!(matches!(rig.git.resolve(&access.id, "main").await, Err(Error::NotFound { .. })));
+    assert!(matches!(rig.git.head_commit(&access.id).await, Err(Error::NotFound { .. })));
+    assert!(rig.git.default_branch(&access).await.unwrap_err().to_string().contains("no branch yet"));
+    let other = Id::from_text("never-fetched");
+    assert!(matches!(rig.git.resolve(&other, "main").await, Err(Error::Conflict(_))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_builds_that_ask_at_once_share_their_fetches() {
+    let server = GitServer::start().await;
+    let repo = server.create("app");
+    repo.commit("main", &[("a", "1")], "one");
+    let rig = Rig::new();
+    let access = open_access(server.url("app"));
+    server.delay_packs(Duration::from_millis(300));
+    let all = (0..50).map(|_| rig.fetch(&access));
+    for outcome in futures_util::future::join_all(all).await {
+        outcome.unwrap();
+    }
+    assert_eq!(server.fetches(), 1, "one pack is enough for all");
+    assert!(rig.said().matches("Fetching").count() <= 2, "{}", rig.said());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fetch_that_began_before_the_push_does_not_count_for_a_later_request() {
+    let server = GitServer::start().await;
+    let repo = server.create("app");
+    repo.commit("main", &[("a", "1")], "one");
+    let rig = Rig::new();
+    let access = open_access(server.url("app"));
+    server.delay_packs(Duration::from_millis(500));
+    let (early, late) = tokio::join!(rig.fetch(&access), async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let pushed = repo.commit("main", &[("a", "2")], "two");
+        rig.fetch(&access).await.unwrap();
+        (pushed, rig.git.resolve(&access.id, "main").await.unwrap().sha)
+    });
+    early.unwrap();
+    assert_eq!(late.0, late.1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_token_is_explained_and_never_shown() {
+    let server = GitServer::start_with_token("s3cret-t0ken").await;
+    let repo = server.create("app");
+    repo.commit("main", &[("a", "1")], "one");
+    let rig = Rig::new();
+    rig.fetch(&access(server.url("app"), token("s3cret-t0ken"))).await.unwrap();
+    for auth in [GitAuth::None, token("wr0ng-t0ken")] {
+        let access = access(server.url("app"), auth);
+        for error in
+            [rig.fetch(&access).await.unwrap_err(), rig.git.test_connection(&access).await.unwrap_err()]
+        {
+            let text = error.to_string();
+            assert!(matches!(error, Error::Failed(_)), "{text}");
+            assert!(text.contains("store a token or ssh key"), "{text}");
+            assert!(!text.contains("wr0ng-t0ken"), "{text}");
+        }
+    }
+    assert!(!rig.said().contains("t0ken"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_that_are_away_or_know_nothing_are_told_apart() {
+    let server = GitServer::start().await;
+    let rig = Rig::new();
+    let missing = rig.fetch(&open_access(server.url("nothing"))).await.unwrap_err();
+    assert!(matches!(missing, Error::Failed(_)), "{missing}");
+    assert!(missing.to_string().contains("there is no repository at http://"), "{missing}");
+    let url = server.url("app");
+    drop(server);
+    let away = rig.fetch(&open_access(url)).await.unwrap_err();
+    assert!(matches!(away, Error::Unavailable(_)), "{away}");
+    let nowhere = rig.fetch(&open_access("https://git.invalid/app.git".into())).await.unwrap_err();
+    assert!(matches!(nowhere, Error::Unavailable(_)), "{nowhere}");
+    for url in ["file:///etc", "ext::sh -c id", "ssh://-oProxyCommand=id/x", "/srv/repo"] {
+        let refused = rig.fetch(&open_access(url.into())).await.unwrap_err();
+        assert!(matches!(refused, Error::Invalid { .. }), "{url}: {refused}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redirect_to_another_host_is_not_followed() {
+    let (server, other) = (GitServer::start_with_token("s3cret-t0ken").await, GitServer::start().await);
+    other.create("app").commit("main", &[("a", "1")], "one");
+    let rig = Rig::new();
+    server.redirect_to(&format!("http://localhost:{}", other.address().port()));
+    let access = access(server.url("app"), token("s3cret-t0ken"));
+    for error in [rig.fetch(&access).await.unwrap_err(), rig.git.test_connection(&access).await.unwrap_err()]
+    {
+        assert!(error.to_string().contains("redirects to another server"), "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fetch_ends_when_it_is_cancelled_or_takes_too_long() {
+    let server = GitServer::start().await;
+    let repo = server.create("app");
+    repo.commit("main", &[("a", "1")], "one");
+    let rig = Rig::new();
+    let access = open_access(server.url("app"));
+    server.delay_packs(Duration::from_millis(1500));
+    let cancel = CancellationToken::new();
+    let (outcome, ()) = tokio::join!(rig.git.fetch(&access, &cancel, rig.log()), async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        cancel.cancel();
+    });
+    assert!(matches!(outcome, Err(Error::Cancelled(_))), "{outcome:?}");
+
+    let hasty = Git::open_with_limit(rig.folder.path().join("hasty"), Duration::from_millis(300)).unwrap();
+    let outcome = hasty.fetch(&access, &CancellationToken::new(), rig.log()).await;
+    assert!(matches!(outcome, Err(Error::Timeout { .. })), "{outcome:?}");
+
+    server.delay_packs(Duration::ZERO);
+    rig.fetch(&access).await.unwrap();
+    assert!(rig.git.resolve(&access.id, "main").await.is_ok());
+}
+
+/// What it is called, and how it is inflicted on a mirror.
+type Wound = (&'static str, fn(&Path));
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mirror_that_a_killed_process_left_broken_heals() {
+    let server = GitServer::start().await;
+    let repo = server.create("app");
+    repo.commit("main", &[("a", "1")], "one");
+    let rig = Rig::new();
+    let access = open_access(server.url("app"));
+    rig.fetch(&access).await.unwrap();
+    let mirror = rig.mirror(&access);
+    let wounds: [Wound; 5] = [
+        ("locks", |mirror| {
+            for lock in ["refs/heads/main.lock", "config.lock", "packed-refs.lock", "HEAD.lock"] {
+                std::fs::write(mirror.join(lock), "").unwrap();
+            }
+        }),
+        ("half a pack", |mirror| {
+            std::fs::write(mirror.join("objects/pack/pack_git2_abc"), "PACK").unwrap();
+            std::fs::write(mirror.join("objects/pack/pack-00.pack"), "PACK").unwrap();
+        }),
+        ("no objects", |mirror| std::fs::remove_dir_all(mirror.join("objects")).unwrap()),
+        ("empty packs", |mirror| {
+            for pack in std::fs::read_dir(mirror.join("objects/pack")).unwrap() {
+                let path = pack.unwrap().path();
+                std::fs::remove_file(&path).unwrap();
+                std::fs::write(path, "").unwrap();
+            }
+        }),
+        ("no HEAD", |mirror| std::fs::remove_file(mirror.join("HEAD")).unwrap()),
+    ];
+    for (n, (what, wound)) in wounds.into_iter().enumerate() {
+        wound(&mirror);
+        let pushed = repo.commit("main", &[("a", &format!("after {n}"))], what);
+        // A new process: nothing of the old one's memory is left.
+        let git = Git::open(rig.folder.path().join("git")).unwrap();
+        git.fetch(&access, &CancellationToken::new(), rig.log())
+            .await
+            .unwrap_or_else(|error| panic!("{what}: {} ({})", error.for_log(), rig.said()));
+        assert_eq!(git.resolve(&access.id, "main").await.unwrap().sha, pushed, "{what}");
+        windlass_tests::git_server::git(&mirror, &["fsck", "--no-dangling"]);
+    }
+}
+
+/// The process that is killed: fetches until then. Started by the test below, with where and what in its environment.
+#[tokio::test]
+#[ignore = "it is the other process of a_fetch_killed_at_any_moment_is_survived"]
+async fn fetch_until_killed() {
+    let (root, url) =
+        (std::env::var("WINDLASS_TEST_ROOT").unwrap(), std::env::var("WINDLASS_TEST_URL").unwrap());
+    let git = Git::open(root.into()).unwrap();
+    let outcome = git.fetch(&open_access(url), &CancellationToken::new(), Arc::new(|_| ())).await;
+    outcome.unwrap();
+    std::thread::sleep(Duration::from_secs(60));
+}
+
+/// Some 20 kB that do not compress well, other ones for each seed.
+fn noise(seed: u64) -> String {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let next = |_| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        format!("{state:016x}")
+    };
+    (0..1250).map(next).collect()
+}
+
+/// Whether somebody was in the middle of writing this mirror.
+fn is_cut_short(mirror: &Path) -> bool {
+    let packs = std::fs::read_dir(mirror.join("objects/pack")).into_iter().flatten().flatten();
+    packs.map(|one| one.file_name()).any(|name| !name.to_string_lossy().starts_with("pack-"))
+        || mirror.join("refs/heads/main.lock").exists()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fetch_killed_at_any_moment_is_survived() {
+    let folder = tempfile::tempdir().unwrap();
+    let repo = TestRepo::create(&folder.path().join("app.git"));
+    let daemon = GitDaemon::start(folder.path());
+    let rig = Rig::new();
+    let access = open_access(daemon.url("app"));
+    let root = rig.folder.path().join("git");
+    let mut cut_short = 0;
+    for round in 0..10_u64 {
+        let names: Vec<String> = (0..150).map(|n| format!("{round}/{n}.txt")).collect();
+        let texts: Vec<String> = (0..150).map(|n| noise(round * 150 + n)).collect();
+        let files: Vec<(&str, &str)> =
+            names.iter().zip(&texts).map(|(name, text)| (name.as_str(), text.as_str())).collect();
+        let pushed = repo.commit("main", &files, "more");
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "fetch_until_killed", "--ignored"])
+            .env("WINDLASS_TEST_ROOT", &root)
+            .env("WINDLASS_TEST_URL", &access.url)
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        // Once it writes, it may go on for some milliseconds: from the first bytes until after the last ones.
+        let mirror = rig.mirror(&access);
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !is_cut_short(&mirror) && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_micros(200));
+        }
+        std::thread::sleep(Duration::from_millis(round * 6));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        cut_short += usize::from(is_cut_short(&mirror));
+        let git = Git::open(root.clone()).unwrap();
+        git.fetch(&access, &CancellationToken::new(), rig.log()).await.unwrap();
+        assert_eq!(git.resolve(&access.id, "main").await.unwrap().sha, pushed, "round {round}");
+        windlass_tests::git_server::git(&rig.mirror(&access), &["fsck", "--no-dangling"]);
+    }
+    println!("{cut_short} of 10 fetches were killed while they wrote");
+    assert!(cut_short >= 5, "the test has to hit: {cut_short}");
+    assert!(!rig.said().contains("cloning it anew"), "repairing is enough: {}", rig.said());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn checkouts_of_dead_processes_go_and_those_of_living_ones_stay() {
+    let server = GitServer::start().await;
+    let repo = server.create("app");
+    let sha = repo.commit("main", &[("a", "1")], "one");
+    let rig = Rig::new();
+    let access = open_access(server.url("app"));
+    rig.fetch(&access).await.unwrap();
+    let held = rig.git.checkout(&access.id, &sha, &build("held"), rig.log()).await.unwrap();
+    let again = rig.git.checkout(&access.id, &sha, &build("held"), rig.log()).await;
+    assert!(matches!(again, Err(Error::Conflict(_))));
+    let dead = rig.folder.path().join("git/checkouts/dead");
+    std::fs::create_dir_all(dead.join("src")).unwrap();
+    std::fs::write(dead.with_extension("lock"), "").unwrap();
+    let _second = Git::open(rig.folder.path().join("git")).unwrap();
+    assert!(!dead.exists() && !dead.with_extension("lock").exists());
+    assert!(held.path().join("a").exists());
+    drop(held);
+    assert_eq!(std::fs::read_dir(rig.folder.path().join("git/checkouts")).unwrap().count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn links_modes_and_submodules_are_written_as_they_are() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let server = GitServer::start().await;
+    let repo = server.create("app");
+    let nobody = "0123456789012345678901234567890123456789";
+    let file = |path, mode, content: &'static str| File { path, mode, content: content.as_bytes() };
+    let sha = repo.commit_files(
+        "main",
+        &[
+            file("run.sh", "100755", "#!/bin/sh\n"),
+            file("data", "100644", "x\r\n"),
+            file("out", "120000", "/etc/passwd"),
+            file("lib", "160000", nobody),
+            file(".gitmodules", "100644", "[submodule \"lib\"]\n"),
+            file(".gitattributes", "100644", "*.bin filter=lfs\n* text eol=lf\n"),
+        ],
+        "all kinds",
+    );
+    let rig = Rig::new();
+    let access = open_access(server.url("app"));
+    rig.fetch(&access).await.unwrap();
+    let checkout = rig.git.checkout(&access.id, &sha, &build("b"), rig.log()).await.unwrap();
+    let at = |name: &str| checkout.path().join(name);
+    assert_eq!(std::fs::metadata(at("run.sh")).unwrap().permissions().mode() & 0o777, 0o755);
+    assert_eq!(std::fs::read(at("data")).unwrap(), b"x\r\n", "no filter has touched it");
+    assert_eq!(std::fs::read_link(at("out")).unwrap(), Path::new("/etc/passwd"));
+    assert_eq!(std::fs::read_dir(at("lib")).unwrap().count(), 0);
+    assert!(rig.said().contains("Submodules are not fetched"), "{}", rig.said());
+    assert!(rig.said().contains("Git LFS"), "{}", rig.said());
+    let link = rig.git.file(&access.id, &sha, "out").await.unwrap_err();
+    assert!(matches!(link, Error::Invalid { .. }), "{link}");
+    assert_eq!(std::fs::metadata(checkout.path()).unwrap().permissions().mode() & 0o777, 0o700);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn trees_that_want_out_or_into_git_itself_are_not_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let repo = TestRepo::create(&folder.path().join("evil.git"));
+    let daemon = GitDaemon::start(folder.path());
+    let blob = repo.blob("evil");
+    let link = repo.blob("/tmp");
+    let tree = repo.commit_raw_tree("inner", &format!("100644 blob {blob}\tx\n"));
+    let tree = repo.rev(&format!("{tree}^{{tree}}"));
+    for (n, entries) in [
+        format!("040000 tree {tree}\t.git\n"),
+        format!("040000 tree {tree}\t.GIT\n"),
+        format!("040000 tree {tree}\t..\n"),
+        format!("100644 blob {blob}\tgit~1\n"),
+        format!("100644 blob {blob}\t.g\u{200c}it\n"),
+        // A link, and a folder of the same name to be written through it.
+        format!("120000 blob {link}\ta\n040000 tree {tree}\ta\n"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        repo.commit_raw_tree(&format!("evil{n}"), &entries);
+    }
+    let rig = Rig::new();
+    let access = open_access(daemon.url("evil"));
+    rig.fetch(&access).await.unwrap();
+    for n in 0..6 {
+        let sha = rig.git.resolve(&access.id, &format!("evil{n}")).await.unwrap().sha;
+        let outcome = rig.git.checkout(&access.id, &sha, &build("evil"), rig.log()).await;
+        assert!(matches!(outcome.as_ref().err(), Some(Error::Failed(_))), "tree {n}: {:?}", outcome.err());
+    }
+    assert!(!Path::new("/tmp/x").exists());
+    assert_eq!(std::fs::read_dir(rig.folder.path().join("git/checkouts")).unwrap().count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_outside_the_repository_cannot_be_asked_for() {
+    let server = GitServer::start().await;
+    let repo = server.create("app");
+    let sha = repo.commit("main", &[("a", "1")], "one");
+    let rig = Rig::new();
+    let access = open_access(server.url("app"));
+    rig.fetch(&access).await.unwrap();
+    for path in ["../a", "/etc/passwd", "a/../../b", ".git/config", "-a", "a\0b"] {
+        let error = rig.git.file(&access.id, &sha, path).await.unwrap_err();
+        assert!(matches!(error, Error::Invalid { .. }), "{path:?}: {error}");
+    }
+    let missing = rig.git.file(&access.id, &sha, "b").await.unwrap_err();
+    assert!(matches!(missing, Error::NotFound { .. }), "{missing}");
+    for id in ["../x", "a/b", "", "-x"] {
+        let access = RepoAccess { id: Id::from_text(id), ..access.clone() };
+        assert!(matches!(rig.fetch(&access).await, Err(Error::Invalid { .. })), "{id:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ssh_takes_a_key_from_memory_and_pins_the_host_key() {
+    let Some(mut sshd) = Sshd::start() else {
+        println!("skipped: no sshd is installed");
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let repo = TestRepo::create(&folder.path().join("app.git"));
+    let sha = repo.commit("main", &[("a", "1")], "one");
+    let rig = Rig::new();
+    let key = |private_key: String, passphrase: Option<&str>| {
+        let auth =
+            GitAuth::SshKey { username: None, private_key, passphrase: passphrase.map(str::to_string) };
+        access(sshd.url(&repo), auth)
+    };
+    let good = key(sshd.client_key(), None);
+    // As it comes out of a form: with other line ends and without the last one.
+    let pasted = key(sshd.client_key().trim().replace('\n', "\r\n"), None);
+    let locked = key(sshd.locked_key(), Some("open sesame"));
+    let wrong_passphrase = key(sshd.locked_key(), Some("open barley"));
+    let nobody = open_access(sshd.url(&repo));
+
+    rig.fetch(&good).await.unwrap();
+    assert_eq!(rig.git.resolve(&good.id, "main").await.unwrap().sha, sha);
+    assert!(rig.said().contains("Trusting the host key of [127.0.0.1]:"), "{}", rig.said());
+    rig.git.test_connection(&pasted).await.unwrap();
+    rig.git.test_connection(&locked).await.unwrap();
+    for access in [&wrong_passphrase, &nobody] {
+        let error = rig.git.test_connection(access).await.unwrap_err();
+        assert!(matches!(error, Error::Failed(_)), "{error:?}");
+        assert!(!error.to_string().contains("barley"), "{error}");
+    }
+
+    sshd.replace_host_key();
+    let error = rig.fetch(&good).await.unwrap_err();
+    assert!(matches!(error, Error::Failed(_)), "{error:?}");
+    assert!(error.to_string().contains("is not the pinned one"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_poll_of_an_unchanged_repository_and_a_checkout_are_quick() {
+    let folder = tempfile::tempdir().unwrap();
+    let repo = TestRepo::create(&folder.path().join("big.git"));
+    let names: Vec<String> = (0..1200).map(|n| format!("src/{}/file{n}.txt", n % 40)).collect();
+    let files: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "some text\n")).collect();
+    let sha = repo.commit("main", &files, "many files");
+    let daemon = GitDaemon::start(folder.path());
+    let rig = Rig::new();
+    let access = open_access(daemon.url("big"));
+    let timed = async |what: &str| {
+        let began = Instant::now();
+        rig.fetch(&access).await.unwrap();
+        println!("{what}: {:.1} ms", began.elapsed().as_secs_f64() * 1e3);
+        began.elapsed()
+    };
+    timed("first fetch of 1200 files").await;
+    let mut polls = Vec::new();
+    for _ in 0..5 {
+        polls.push(timed("no-op fetch").await);
+    }
+    let began = Instant::now();
+    let checkout = rig.git.checkout(&access.id, &sha, &build("b"), rig.log()).await.unwrap();
+    println!("checkout of 1200 files: {:.1} ms", began.elapsed().as_secs_f64() * 1e3);
+    checkout.close().await;
+    polls.sort();
+    assert!(polls[2] < Duration::from_millis(500), "{polls:?}");
+}
