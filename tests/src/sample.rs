@@ -13,9 +13,10 @@ use windlass::{
         release::{Release, ReleaseSpec, ReleaseState},
         repository::{GitAuthType, GitRepository},
         stack::{RunSpec, Stack},
-        task::{NewTask, Task},
+        task::{NewTask, Task, TaskRow},
     },
-    store::{Db, deployments, new_id, now, projects, repositories, stacks, webhooks::NewDelivery},
+    queue,
+    store::{Db, deployments, new_id, now, projects, repositories, stacks, tasks, webhooks::NewDelivery},
 };
 
 pub fn project(name: &str) -> Project {
@@ -232,4 +233,20 @@ pub async fn store_deployments(db: &Db, stack: &Stack, count: usize) -> Vec<Depl
     })
     .await
     .expect("the deployments are stored")
+}
+
+/// Enqueues a task in a transaction of its own.
+pub async fn enqueue(db: &Db, new: NewTask) -> Id {
+    let id = new.id.clone();
+    let added = db
+        .write(move |tx| Box::pin(async move { queue::enqueue(tx, &new).await }))
+        .await
+        .expect("enqueuing works");
+    assert!(added);
+    id
+}
+
+/// The task's row as it is now.
+pub async fn find_task(db: &Db, id: &Id) -> TaskRow {
+    tasks::find(&mut db.read().await.expect("a connection"), id.as_str()).await.expect("the task is there")
 }

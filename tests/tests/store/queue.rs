@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::mpsc, task::JoinSet};
+use tokio::sync::mpsc;
 use windlass::{
     domain::{
         Id,
@@ -17,32 +17,26 @@ use windlass::{
     },
     error::{Error, PluginError, PluginErrorKind},
     queue::{self, CancelReason, Cancelled, Done, Handler, Queue, QueueConfig, TaskContext, TaskError},
-    store::{BoxFuture, Db, now, tasks},
+    store::{BoxFuture, Db},
 };
 use windlass_tests::{
     database::{TestDb, soon},
-    on_both_databases, sample,
+    on_both_databases,
+    sample::{self, enqueue, find_task},
 };
 
 on_both_databases!(
     a_task_runs_once_and_ends,
-    lease_races_have_one_winner_each,
     a_task_of_a_dead_node_runs_again,
     a_node_that_starts_again_takes_its_tasks_back_at_once,
-    a_stale_fence_changes_nothing,
-    a_task_whose_attempts_are_used_up_fails,
     cancel_reaches_the_running_work,
-    cancelling_a_queued_task_ends_it,
     a_transient_error_is_tried_again_and_another_is_not,
     a_panicking_handler_is_tried_again,
     tasks_of_one_key_run_one_at_a_time_in_order,
-    a_unique_key_is_taken_while_its_task_is_open,
-    higher_priority_goes_first,
     a_snoozed_task_comes_back_without_losing_an_attempt,
     a_task_rolled_back_with_its_cause_never_runs,
     progress_and_statistics_are_shown,
     stopping_puts_unfinished_work_back,
-    finished_tasks_are_pruned,
 );
 
 fn handler<F, R>(work: F) -> Handler
@@ -63,22 +57,11 @@ fn quick(node: &str) -> QueueConfig {
     }
 }
 
-async fn enqueue(db: &Db, new: NewTask) -> Id {
-    let id = new.id.clone();
-    let added = db.write(move |tx| Box::pin(async move { queue::enqueue(tx, &new).await })).await.unwrap();
-    assert!(added);
-    id
-}
-
-async fn find(db: &Db, id: &Id) -> TaskRow {
-    tasks::find(&mut db.read().await.unwrap(), id.as_str()).await.unwrap()
-}
-
 /// Waits until the task has that status. The queue tells of no ends, so this looks again and again.
 async fn becomes(db: &Db, id: &Id, status: TaskStatus) -> TaskRow {
     soon("the task's end", async {
         loop {
-            let row = find(db, id).await;
+            let row = find_task(db, id).await;
             if row.status == status {
                 return row;
             }
@@ -107,50 +90,6 @@ async fn a_task_runs_once_and_ends(test: TestDb) {
     assert!(row.finished_at.is_some() && row.started_at.is_some());
     queue.stop(Duration::from_secs(5)).await.unwrap();
     assert!(runs.recv().await.is_none(), "it ran once");
-}
-
-async fn lease_races_have_one_winner_each(test: TestDb) {
-    const TASKS: usize = 400;
-    const CLAIMERS: usize = 16;
-    test.db
-        .write(|tx| {
-            Box::pin(async move {
-                let new: Vec<NewTask> = (0..TASKS).map(|n| sample::task(&format!("e{n}"))).collect();
-                tasks::insert_all(tx, &new).await
-            })
-        })
-        .await
-        .unwrap();
-    let mut claimers = JoinSet::new();
-    for n in 0..CLAIMERS {
-        let db = if n % 2 == 0 { test.db.clone() } else { test.another().await };
-        claimers.spawn(async move {
-            let mut won = Vec::new();
-            loop {
-                let lease = tasks::Lease { owner: format!("n{n}"), boot: "b".into(), until: now() + 60_000 };
-                let rows = db
-                    .write(move |tx| Box::pin(async move { tasks::claim(tx, &lease, now(), 5).await }))
-                    .await
-                    .unwrap();
-                if rows.is_empty() {
-                    return won;
-                }
-                won.extend(rows.into_iter().map(|row| (row.id, row.fence)));
-            }
-        });
-    }
-    let mut winners: HashMap<Id, usize> = HashMap::new();
-    let mut fences = HashMap::new();
-    while let Some(ended) = claimers.join_next().await {
-        let won = ended.unwrap();
-        let claimer = fences.len();
-        for (id, fence) in won {
-            *winners.entry(id).or_default() += 1;
-            fences.entry(fence).or_insert(claimer);
-        }
-    }
-    assert_eq!(winners.len(), TASKS);
-    assert!(winners.values().all(|count| *count == 1));
 }
 
 async fn a_task_of_a_dead_node_runs_again(test: TestDb) {
@@ -204,54 +143,6 @@ async fn a_node_that_starts_again_takes_its_tasks_back_at_once(test: TestDb) {
     second.stop(Duration::from_secs(5)).await.unwrap();
 }
 
-async fn claim_one(db: &Db, owner: &str, until: i64) -> TaskRow {
-    let lease = tasks::Lease { owner: owner.into(), boot: "b".into(), until };
-    let mut rows =
-        db.write(move |tx| Box::pin(async move { tasks::claim(tx, &lease, now(), 1).await })).await.unwrap();
-    rows.pop().expect("a task to claim")
-}
-
-async fn a_stale_fence_changes_nothing(test: TestDb) {
-    let id = enqueue(&test.db, sample::task("e")).await;
-    let old = claim_one(&test.db, "old", now() - 1).await.fence;
-    let rescued =
-        test.db.write(|tx| Box::pin(async move { tasks::rescue_expired(tx, now()).await })).await.unwrap();
-    assert_eq!((rescued.queued, rescued.ended), (1, 0));
-    let new = claim_one(&test.db, "new", now() + 60_000).await.fence;
-    let (task, back) = (id.clone(), tasks::Return { run_at: 0, error: None, counts: true });
-    let stale = test
-        .db
-        .write(move |tx| {
-            Box::pin(async move {
-                Ok((
-                    tasks::finish(tx, &task, old, TaskStatus::Failed, Some("late"), now()).await?,
-                    tasks::give_back(tx, &task, old, &back, now()).await?,
-                    tasks::heartbeat(tx, &task, old, 0).await?,
-                    tasks::set_progress(tx, &task, old, 7).await?,
-                    tasks::succeed_all(tx, &[(task.clone(), old)], now()).await?,
-                    tasks::heartbeat(tx, &task, new, 1).await?,
-                ))
-            })
-        })
-        .await
-        .unwrap();
-    assert_eq!(stale, (false, None, None, false, 0, Some(false)));
-    let row = find(&test.db, &id).await;
-    assert_eq!((row.status, row.lease_until, row.progress), (TaskStatus::Running, Some(1), 0));
-}
-
-async fn a_task_whose_attempts_are_used_up_fails(test: TestDb) {
-    let id = enqueue(&test.db, sample::task("e")).await;
-    let attempts = sample::task("e").task.max_attempts();
-    for attempt in 1..=attempts {
-        assert_eq!(claim_one(&test.db, "n", now() - 1).await.attempt, attempt);
-        test.db.write(|tx| Box::pin(async move { tasks::rescue_expired(tx, now()).await })).await.unwrap();
-    }
-    let row = find(&test.db, &id).await;
-    assert_eq!((row.status, row.attempt), (TaskStatus::Failed, attempts));
-    assert!(row.error.is_some_and(|error| error.contains("stopped")));
-}
-
 async fn cancel_reaches_the_running_work(test: TestDb) {
     let (told, mut tells) = mpsc::unbounded_channel();
     let work = handler(move |context| {
@@ -278,22 +169,6 @@ async fn cancel_reaches_the_running_work(test: TestDb) {
     let late = asker.write(move |tx| Box::pin(async move { queue::cancel(tx, &id).await })).await.unwrap();
     assert_eq!(late, Cancelled::TooLate);
     queue.stop(Duration::from_secs(5)).await.unwrap();
-}
-
-async fn cancelling_a_queued_task_ends_it(test: TestDb) {
-    let id = enqueue(&test.db, sample::task("build-1")).await;
-    let other = enqueue(&test.db, sample::task("build-2")).await;
-    let count = test
-        .db
-        .write(|tx| Box::pin(async move { queue::cancel_subject(tx, &Id::from_text("build-1")).await }))
-        .await
-        .unwrap();
-    assert_eq!(count, 1);
-    assert_eq!(find(&test.db, &id).await.status, TaskStatus::Cancelled);
-    assert_eq!(find(&test.db, &other).await.status, TaskStatus::Queued);
-    let unknown =
-        test.db.write(|tx| Box::pin(async move { queue::cancel(tx, &Id::from_text("x")).await })).await;
-    assert!(matches!(unknown, Err(Error::NotFound { .. })));
 }
 
 async fn a_transient_error_is_tried_again_and_another_is_not(test: TestDb) {
@@ -380,39 +255,6 @@ async fn tasks_of_one_key_run_one_at_a_time_in_order(test: TestDb) {
     second.stop(Duration::from_secs(5)).await.unwrap();
 }
 
-async fn a_unique_key_is_taken_while_its_task_is_open(test: TestDb) {
-    let new = || NewTask { unique_key: Some("stack-1".into()), ..sample::task("e") };
-    let id = enqueue(&test.db, new()).await;
-    let again = |new: NewTask| {
-        let db = test.db.clone();
-        async move { db.write(move |tx| Box::pin(async move { queue::enqueue(tx, &new).await })).await.unwrap() }
-    };
-    assert!(!again(new()).await, "it is queued");
-    let row = claim_one(&test.db, "n", now() + 60_000).await;
-    assert!(!again(new()).await, "it runs");
-    test.db
-        .write(move |tx| Box::pin(async move { tasks::succeed_all(tx, &[(id, row.fence)], now()).await }))
-        .await
-        .unwrap();
-    assert!(again(new()).await, "it has ended");
-}
-
-async fn higher_priority_goes_first(test: TestDb) {
-    let soon_due = NewTask { run_at: Some(now() + 3_600_000), priority: 9, ..sample::task("later") };
-    enqueue(&test.db, soon_due).await;
-    for (subject, priority) in [("low", -1), ("first", 0), ("second", 0), ("high", 5)] {
-        enqueue(&test.db, NewTask { priority, ..sample::task(subject) }).await;
-    }
-    let lease = tasks::Lease { owner: "n".into(), boot: "b".into(), until: now() + 60_000 };
-    let rows = test
-        .db
-        .write(move |tx| Box::pin(async move { tasks::claim(tx, &lease, now() + 1, 10).await }))
-        .await
-        .unwrap();
-    let order: Vec<&str> = rows.iter().map(|row| row.task.subject().as_str()).collect();
-    assert_eq!(order, ["high", "first", "second", "low"]);
-}
-
 async fn a_snoozed_task_comes_back_without_losing_an_attempt(test: TestDb) {
     let runs = Arc::new(AtomicUsize::new(0));
     let counted = runs.clone();
@@ -473,7 +315,7 @@ async fn progress_and_statistics_are_shown(test: TestDb) {
     let id = enqueue(&test.db, sample::task("e")).await;
     enqueue(&test.db, sample::task("waits")).await;
     soon("progress", shows.recv()).await.unwrap();
-    assert_eq!(find(&test.db, &id).await.progress, 45);
+    assert_eq!(find_task(&test.db, &id).await.progress, 45);
     let stats = queue.stats().await.unwrap();
     let mut depth: Vec<(TaskStatus, i64)> =
         stats.depth.iter().map(|depth| (depth.status, depth.count)).collect();
@@ -518,20 +360,7 @@ async fn stopping_puts_unfinished_work_back(test: TestDb) {
     soon("stopping", queue.stop(Duration::from_millis(200))).await.unwrap();
     assert_eq!(tells.recv().await, Some("polite"));
     for id in ids {
-        let row = find(&test.db, &id).await;
+        let row = find_task(&test.db, &id).await;
         assert_eq!((row.status, row.attempt), (TaskStatus::Queued, 0), "{:?}", row.task);
     }
-}
-
-async fn finished_tasks_are_pruned(test: TestDb) {
-    let open = enqueue(&test.db, sample::task("open")).await;
-    let done = enqueue(&test.db, sample::task("done")).await;
-    let cancel = done.clone();
-    test.db.write(move |tx| Box::pin(async move { queue::cancel(tx, &cancel).await })).await.unwrap();
-    let pruned =
-        test.db.write(|tx| Box::pin(async move { tasks::prune(tx, now() + 1, 100).await })).await.unwrap();
-    assert_eq!(pruned, 1);
-    let mut conn = test.db.read().await.unwrap();
-    assert!(tasks::find_opt(&mut conn, open.as_str()).await.unwrap().is_some());
-    assert!(tasks::find_opt(&mut conn, done.as_str()).await.unwrap().is_none());
 }

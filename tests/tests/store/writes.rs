@@ -8,7 +8,7 @@ use std::sync::{
 use tokio::task::JoinSet;
 use windlass::{
     error::Error,
-    store::{DbConfig, events, projects},
+    store::{DbConfig, events, new_id, projects},
 };
 use windlass_tests::{
     database::{TestDb, soon},
@@ -77,11 +77,12 @@ async fn a_panicking_write_does_not_stop_the_writer(test: TestDb) {
 
 async fn a_rolled_back_write_publishes_nothing(test: TestDb) {
     let mut events = test.db.subscribe_events();
+    let undone = sample::event(Some(&new_id()));
     let failed = test
         .db
-        .write(|tx| {
+        .write(move |tx| {
             Box::pin(async move {
-                events::append(tx, sample::event(None)).await?;
+                events::append(tx, undone).await?;
                 Err::<(), _>(Error::failed("on purpose"))
             })
         })
@@ -93,7 +94,8 @@ async fn a_rolled_back_write_publishes_nothing(test: TestDb) {
         .await
         .unwrap();
     assert_eq!(seq, 1, "a number is not used up by what was rolled back");
-    assert_eq!(soon("the event", events.recv()).await.unwrap().seq, seq);
+    let heard = soon("the event", events.recv()).await.unwrap();
+    assert_eq!((heard.seq, &heard.stack_id), (seq, &None), "what was undone is not heard of");
 }
 
 async fn subscribers_hear_events_in_the_order_of_their_numbers(test: TestDb) {
