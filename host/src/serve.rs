@@ -35,7 +35,11 @@ pub async fn serve(file: Option<&Path>) -> Result<()> {
         ))
     })?;
     let bound = listener.local_addr().map_err(Error::internal)?;
-    let app = App::open(Config { server: crate::config::Server { listen: bound, ..config.server.clone() }, ..config }).await?;
+    let app = App::open(Config {
+        server: crate::config::Server { listen: bound, ..config.server.clone() },
+        ..config
+    })
+    .await?;
     let configured = std::env::var("WINDLASS_ADMIN_TOKEN").ok().filter(|token| !token.is_empty());
     let fresh = token::token_bootstrap(&app, configured.as_deref()).await?;
     announce(bound, fresh.as_deref());
@@ -58,10 +62,7 @@ pub async fn serve(file: Option<&Path>) -> Result<()> {
 }
 
 fn router(app: App) -> Router {
-    api::router()
-        .merge(web::router())
-        .layer(axum::middleware::map_response(no_sniff))
-        .with_state(app)
+    api::router().merge(web::router()).layer(axum::middleware::map_response(no_sniff)).with_state(app)
 }
 
 async fn no_sniff(mut response: Response) -> Response {

@@ -7,4 +7,6 @@ pub mod docker;
 pub mod fixture;
 pub mod git_server;
 pub mod guests;
+pub mod postgres;
+pub mod sample;
 pub mod server;

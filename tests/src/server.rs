@@ -167,7 +167,14 @@ impl TestServer {
     }
 
     /// Posts a signed GitHub push and returns the stored event's id.
-    pub async fn push_webhook(&self, path: &str, secret: &str, clone_url: &str, branch: &str, sha: &str) -> String {
+    pub async fn push_webhook(
+        &self,
+        path: &str,
+        secret: &str,
+        clone_url: &str,
+        branch: &str,
+        sha: &str,
+    ) -> String {
         let body = push_body(clone_url, branch, sha).to_string();
         let delivery = format!("delivery-{sha}-{branch}");
         let response = self
@@ -202,7 +209,8 @@ impl TestServer {
                     text.push_str(&String::from_utf8_lossy(&bytes));
                     while let Some(end) = text.find("\n\n") {
                         let event: String = text.drain(..end + 2).collect();
-                        let data = event.lines().filter_map(|line| line.strip_prefix("data:")).collect::<String>();
+                        let data =
+                            event.lines().filter_map(|line| line.strip_prefix("data:")).collect::<String>();
                         let Ok(value) = serde_json::from_str::<Value>(data.trim()) else { continue };
                         after = value["seq"].as_i64().unwrap_or(after);
                         if let Some(found) = wanted(&value) {
@@ -214,17 +222,23 @@ impl TestServer {
         };
         match tokio::time::timeout(PATIENCE, search).await {
             Ok(found) => found,
-            Err(_) => panic!("{what} did not happen within {PATIENCE:?}; the server says:\n{}", self.tail()),
+            Err(_) => {
+                let newest = self.get("/api/v1/deployments?limit=1").await.json["data"]["items"][0]["seq"].to_string();
+                let log = self.log_of(&newest).await;
+                panic!("{what} did not happen within {PATIENCE:?}; the server says:\n{}\n{log}", self.tail())
+            }
         }
     }
 
     /// Waits until the deployment with this number (or id) has ended, and shows it.
     pub async fn wait_deployment(&self, reference: &str) -> Value {
-        let id = self.get(&format!("/api/v1/deployments/{reference}")).await.expect(200)["data"]["id"].clone();
+        let id =
+            self.get(&format!("/api/v1/deployments/{reference}")).await.expect(200)["data"]["id"].clone();
         self.wait_event(&format!("the end of deployment {reference}"), |event| {
             let over = ["successful", "failed", "rolled_back", "cancelled"];
             let status = event["data"]["status"].as_str().unwrap_or_default();
-            (event["kind"] == "deployment.status" && event["subjectId"] == id && over.contains(&status)).then_some(())
+            (event["kind"] == "deployment.status" && event["subjectId"] == id && over.contains(&status))
+                .then_some(())
         })
         .await;
         self.get(&format!("/api/v1/deployments/{reference}")).await.expect(200)["data"].clone()
@@ -250,10 +264,17 @@ impl TestServer {
 
     /// Names of this server's containers, running or not.
     pub fn containers(&self) -> Vec<String> {
-        docker(&["ps", "-a", "--filter", &format!("label=dev.windlass.server={}", self.instance()), "--format", "{{.Names}}"])
-            .lines()
-            .map(str::to_string)
-            .collect()
+        docker(&[
+            "ps",
+            "-a",
+            "--filter",
+            &format!("label=dev.windlass.server={}", self.instance()),
+            "--format",
+            "{{.Names}}",
+        ])
+        .lines()
+        .map(str::to_string)
+        .collect()
     }
 
     fn tail(&self) -> String {

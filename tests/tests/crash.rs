@@ -41,7 +41,12 @@ async fn kill_everywhere(scenario: &Scenario, fixed_port: bool) -> u32 {
             None => newest(&fixture).await,
         };
         let deployment = fixture.server.wait_deployment(&number).await;
-        assert_eq!(deployment["status"], status, "killed at point {at}: {}", fixture.explain(&deployment).await);
+        assert_eq!(
+            deployment["status"],
+            status,
+            "killed at point {at}: {}",
+            fixture.explain(&deployment).await
+        );
         good = if status == "successful" { wanted } else { good };
         settled(&fixture, &good, at).await;
         if !was_killed {
@@ -53,10 +58,15 @@ async fn kill_everywhere(scenario: &Scenario, fixed_port: bool) -> u32 {
 
 /// Starts the scenario. The commit that should serve if all goes well, the status it should end in, and its number if the
 /// server lived long enough to say.
-async fn begin(fixture: &Fixture, scenario: &Scenario, version: &str) -> (String, &'static str, Option<String>) {
+async fn begin(
+    fixture: &Fixture,
+    scenario: &Scenario,
+    version: &str,
+) -> (String, &'static str, Option<String>) {
     match scenario {
         Scenario::Rollback => {
-            let row = fixture.server.post("/api/v1/stacks/web/rollback", json!({})).await.expect(202)["data"].clone();
+            let row = fixture.server.post("/api/v1/stacks/web/rollback", json!({})).await.expect(202)["data"]
+                .clone();
             (row["commitSha"].as_str().unwrap().to_string(), "successful", Some(row["seq"].to_string()))
         }
         Scenario::GoodPush | Scenario::BrokenPush => {
@@ -139,7 +149,8 @@ async fn settled(fixture: &Fixture, good: &str, at: u32) {
     }
     let newest = newest(fixture).await;
     let steps = fixture.server.get(&format!("/api/v1/deployments/{newest}/steps")).await.expect(200);
-    let open: Vec<_> = steps["data"].as_array().unwrap().iter().filter(|step| step["state"] == "intent").cloned().collect();
+    let open: Vec<_> =
+        steps["data"].as_array().unwrap().iter().filter(|step| step["state"] == "intent").cloned().collect();
     assert!(open.is_empty(), "killed at point {at}: {open:?}");
 }
 

@@ -118,7 +118,9 @@ impl<T: DeserializeOwned> FromRequestParts<App> for Params<T> {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         let result: Result<Query<T>, QueryRejection> = Query::from_request_parts(parts, app).await;
-        result.map(|Query(value)| Self(value)).map_err(|error| Error::invalid("query", error.body_text()).into())
+        result
+            .map(|Query(value)| Self(value))
+            .map_err(|error| Error::invalid("query", error.body_text()).into())
     }
 }
 

@@ -23,7 +23,9 @@ use crate::domain::token::Token;
 use crate::domain::webhook::WebhookEvent;
 
 pub fn time(at: UnixMs) -> String {
-    DateTime::<Utc>::from_timestamp_millis(at).unwrap_or_default().to_rfc3339_opts(SecondsFormat::Millis, true)
+    DateTime::<Utc>::from_timestamp_millis(at)
+        .unwrap_or_default()
+        .to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
 fn times(at: Option<UnixMs>) -> Option<String> {
@@ -363,7 +365,8 @@ impl WebhookEventView {
     }
 
     pub fn whole(event: WebhookEvent) -> Self {
-        let (headers, payload) = (event.headers.clone(), String::from_utf8_lossy(&event.payload).into_owned());
+        let (headers, payload) =
+            (event.headers.clone(), String::from_utf8_lossy(&event.payload).into_owned());
         Self { headers: Some(headers), payload: Some(payload), ..Self::summary(event) }
     }
 }

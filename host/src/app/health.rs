@@ -27,13 +27,22 @@ pub async fn queue_depth(app: &App, kind: &str) -> Result<QueueDepth> {
 /// Each part with `ok` or what is wrong with it.
 pub async fn check(app: &App) -> BTreeMap<String, String> {
     let limit = Duration::from_secs(2);
-    let (database, engine) =
-        tokio::join!(tokio::time::timeout(limit, latest_seq(app)), tokio::time::timeout(limit, app.docker.ping()));
+    let (database, engine) = tokio::join!(
+        tokio::time::timeout(limit, latest_seq(app)),
+        tokio::time::timeout(limit, app.docker.ping())
+    );
     let late = || "does not answer within 2 s".to_string();
-    let database = database.map_or_else(|_| late(), |result| result.map_or_else(|error| error.to_string(), |_| ok()));
-    let engine = engine.map_or_else(|_| late(), |result| result.map_or_else(|error| error.to_string(), |()| ok()));
-    let broken: Vec<String> =
-        app.plugins.list().into_iter().filter(|status| status.error.is_some()).map(|status| status.name).collect();
+    let database =
+        database.map_or_else(|_| late(), |result| result.map_or_else(|error| error.to_string(), |_| ok()));
+    let engine =
+        engine.map_or_else(|_| late(), |result| result.map_or_else(|error| error.to_string(), |()| ok()));
+    let broken: Vec<String> = app
+        .plugins
+        .list()
+        .into_iter()
+        .filter(|status| status.error.is_some())
+        .map(|status| status.name)
+        .collect();
     let plugins = if broken.is_empty() { ok() } else { format!("not loaded: {}", broken.join(", ")) };
     BTreeMap::from([("database".into(), database), ("docker".into(), engine), ("plugins".into(), plugins)])
 }

@@ -66,7 +66,9 @@ pub struct RepositoryInput {
 
 impl std::fmt::Debug for RepositoryInput {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RepositoryInput").field("url", &repository::redact_url(&self.url)).finish_non_exhaustive()
+        f.debug_struct("RepositoryInput")
+            .field("url", &repository::redact_url(&self.url))
+            .finish_non_exhaustive()
     }
 }
 
@@ -136,14 +138,17 @@ pub async fn stack_create(app: &App, input: StackInput) -> Result<(StackView, Op
         }
         None => None,
     };
-    let build = seal_build(app, BuildConfig {
-        id: store::new_id(),
-        stack_id: stack.id.clone(),
-        repository_id: repository.as_ref().map(|row| row.id.clone()),
-        settings: input.build.clone(),
-        created_at: now,
-        updated_at: now,
-    })?;
+    let build = seal_build(
+        app,
+        BuildConfig {
+            id: store::new_id(),
+            stack_id: stack.id.clone(),
+            repository_id: repository.as_ref().map(|row| row.id.clone()),
+            settings: input.build.clone(),
+            created_at: now,
+            updated_at: now,
+        },
+    )?;
     let (name, project) = (input.name.clone(), input.project.clone());
     let id = app
         .db
@@ -161,7 +166,9 @@ pub async fn stack_create(app: &App, input: StackInput) -> Result<(StackView, Op
         })
         .await
         .map_err(|error| match error {
-            Error::Conflict(_) => Error::conflict(format!("a stack named `{name}` exists already; choose another name or change that one")),
+            Error::Conflict(_) => Error::conflict(format!(
+                "a stack named `{name}` exists already; choose another name or change that one"
+            )),
             other => other,
         })?;
     Ok((stack_view(app, id.as_str()).await?, setup))
@@ -171,7 +178,10 @@ pub async fn stack_update(app: &App, reference: &str, input: StackInput) -> Resu
     check(app, &input).await?;
     let old = stack_view(app, reference).await?;
     if input.name != old.stack.name {
-        return Err(Error::invalid("name", "a stack cannot be renamed: its containers and images carry the name"));
+        return Err(Error::invalid(
+            "name",
+            "a stack cannot be renamed: its containers and images carry the name",
+        ));
     }
     let now = store::now();
     let stack = Stack {
@@ -186,12 +196,15 @@ pub async fn stack_update(app: &App, reference: &str, input: StackInput) -> Resu
         Some(given) => Some(repository_row(app, &stack.id, given, old.repository.as_ref(), None)?),
         None => old.repository.clone(),
     };
-    let build = seal_build(app, BuildConfig {
-        settings: input.build.clone(),
-        repository_id: repository.as_ref().map(|row| row.id.clone()),
-        updated_at: now,
-        ..old.build
-    })?;
+    let build = seal_build(
+        app,
+        BuildConfig {
+            settings: input.build.clone(),
+            repository_id: repository.as_ref().map(|row| row.id.clone()),
+            updated_at: now,
+            ..old.build
+        },
+    )?;
     let (is_new, id) = (old.repository.is_none(), stack.id.clone());
     app.db
         .write(move |tx| {
@@ -346,7 +359,10 @@ async fn check(app: &App, input: &StackInput) -> Result<()> {
     }
     let problems = app.plugins.planner_validate(&planner_name(&input.build), &input.build).await?;
     if let Some(problem) = problems.first() {
-        return Err(Error::invalid(format!("build{}", problem.path.replace('/', ".")), problem.message.clone()));
+        return Err(Error::invalid(
+            format!("build{}", problem.path.replace('/', ".")),
+            problem.message.clone(),
+        ));
     }
     let name = if input.strategy.is_empty() { &app.config.strategies.default } else { &input.strategy };
     let facts = StackFacts {
@@ -399,7 +415,8 @@ fn repository_row(
         }
         None => old.and_then(|row| row.credentials.clone()),
     };
-    let webhook_secret = match secret.or(given.webhook_secret.as_deref().filter(|secret| !secret.is_empty())) {
+    let webhook_secret = match secret.or(given.webhook_secret.as_deref().filter(|secret| !secret.is_empty()))
+    {
         Some(secret) => Some(app.vault.seal(&webhook_context(&id), secret.as_bytes())?),
         None => old.and_then(|row| row.webhook_secret.clone()),
     };
@@ -424,7 +441,8 @@ fn repository_row(
 /// Secret variables are sealed before they reach the database.
 fn seal_build(app: &App, mut config: BuildConfig) -> Result<BuildConfig> {
     for variable in config.settings.environment_variables.iter_mut().filter(|variable| variable.secret) {
-        variable.value = app.vault.seal(&env_context(&config.id, &variable.name), variable.value.as_bytes())?;
+        variable.value =
+            app.vault.seal(&env_context(&config.id, &variable.name), variable.value.as_bytes())?;
     }
     Ok(config)
 }
@@ -434,7 +452,8 @@ async fn project_ensure(tx: &mut Tx, name: &str) -> Result<Id> {
         return Ok(project.id);
     }
     let now = store::now();
-    let project = Project { id: store::new_id(), seq: 0, name: name.to_string(), created_at: now, updated_at: now };
+    let project =
+        Project { id: store::new_id(), seq: 0, name: name.to_string(), created_at: now, updated_at: now };
     Ok(projects::insert(tx, project).await?.id)
 }
 

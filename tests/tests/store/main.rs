@@ -1,0 +1,11 @@
+//! The store and the queue against SQLite and PostgreSQL: one suite, run twice.
+#![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
+
+mod crash;
+mod deliveries;
+mod nodes;
+mod plans;
+mod queue;
+mod schema;
+mod tables;
+mod writes;
