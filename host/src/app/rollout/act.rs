@@ -10,6 +10,7 @@ use super::observe::Fleet;
 use crate::app::crash;
 use crate::app::deployment::release_context;
 use crate::docker::{LaunchSpec, LogOptions};
+use crate::domain::Id;
 use crate::domain::build_config::EnvVar;
 use crate::domain::event::{EventKind, NewEvent};
 use crate::domain::release::Release;
