@@ -96,7 +96,7 @@
   let pages = new Map();
   const load = (url) => {
     if (!pages.has(url)) {
-      pages.set(url, fetch(url).then(async (answer) => {
+      pages.set(url, fetch(url, { signal: AbortSignal.timeout(10000) }).then(async (answer) => {
         if (!answer.ok || answer.redirected) return null;
         return new DOMParser().parseFromString(await answer.text(), "text/html");
       }).catch(() => null));
@@ -124,7 +124,7 @@
       await new Promise((wake) => { setTimeout(wake, 150); });
       planned = false;
       pages = new Map();
-      await Promise.all(all("[data-live]").map(refresh));
+      await Promise.allSettled(all("[data-live]").map(refresh));
     });
   };
   const feed = document.body.dataset.events;
@@ -138,6 +138,7 @@
     source.addEventListener("error", () => { lost = true; });
     source.addEventListener("open", () => { if (lost) refreshSoon(); lost = false; });
     addEventListener("pagehide", () => source.close());
+    addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
     // Bars and durations of what runs move on without events.
     setInterval(() => { if (document.querySelector("#live[data-running]")) refreshSoon(); }, 1000);
   }
