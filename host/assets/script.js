@@ -93,14 +93,13 @@
   }
 
   // Live parts: an event arrives, the part is fetched and put in place of the old one.
-  const pages = new Map();
+  let pages = new Map();
   const load = (url) => {
     if (!pages.has(url)) {
-      const page = fetch(url).then(async (answer) => {
+      pages.set(url, fetch(url, { signal: AbortSignal.timeout(10000) }).then(async (answer) => {
         if (!answer.ok || answer.redirected) return null;
         return new DOMParser().parseFromString(await answer.text(), "text/html");
-      }).catch(() => null).finally(() => pages.delete(url));
-      pages.set(url, page);
+      }).catch(() => null));
     }
     return pages.get(url);
   };
@@ -115,13 +114,18 @@
     if (focus) all("a", fresh).find((link) => link.getAttribute("href") === focus)?.focus();
     tellTimes();
   };
-  let due = 0;
+  // One round after the other: what happens during a round is only seen by the next.
+  let planned = false;
+  let round = Promise.resolve();
   const refreshSoon = () => {
-    if (due) return;
-    due = setTimeout(() => {
-      due = 0;
-      for (const part of all("[data-live]")) refresh(part);
-    }, 150);
+    if (planned) return;
+    planned = true;
+    round = round.then(async () => {
+      await new Promise((wake) => { setTimeout(wake, 150); });
+      planned = false;
+      pages = new Map();
+      await Promise.allSettled(all("[data-live]").map(refresh));
+    });
   };
   const feed = document.body.dataset.events;
   if (feed && all("[data-live]").length > 0) {
@@ -134,6 +138,7 @@
     source.addEventListener("error", () => { lost = true; });
     source.addEventListener("open", () => { if (lost) refreshSoon(); lost = false; });
     addEventListener("pagehide", () => source.close());
+    addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
     // Bars and durations of what runs move on without events.
     setInterval(() => { if (document.querySelector("#live[data-running]")) refreshSoon(); }, 1000);
   }

@@ -37,15 +37,21 @@ struct PluginRow {
 impl From<PluginStatus> for PluginRow {
     fn from(status: PluginStatus) -> Self {
         let digest = status.digest.unwrap_or_default();
-        let (tone, word) = if status.error.is_some() { (Tone::Bad, "not loaded") } else { (Tone::Good, "loaded") };
+        let (tone, word) =
+            if status.error.is_some() { (Tone::Bad, "not loaded") } else { (Tone::Good, "loaded") };
         let info = status.info;
         // Types are words, not abilities: a component that imports nothing else can do nothing but compute.
-        let abilities = |info: PluginInfo| info.imports.into_iter().filter(|name| !name.contains(":types/")).collect();
+        let abilities =
+            |info: PluginInfo| info.imports.into_iter().filter(|name| !name.contains(":types/")).collect();
         Self {
             version: info.as_ref().map_or(String::new(), |info| info.manifest.version.clone()),
             summary: info.as_ref().map_or(String::new(), |info| info.manifest.summary.clone()),
-            kinds: info.as_ref().map_or(Vec::new(), |info| info.kinds.iter().map(|kind| kind.as_str()).collect()),
-            size: info.as_ref().map_or(String::new(), |info| format!("{} KiB", info.size_bytes.div_ceil(1024))),
+            kinds: info
+                .as_ref()
+                .map_or(Vec::new(), |info| info.kinds.iter().map(|kind| kind.as_str()).collect()),
+            size: info
+                .as_ref()
+                .map_or(String::new(), |info| format!("{} KiB", info.size_bytes.div_ceil(1024))),
             imports: info.map_or(Vec::new(), abilities),
             badge: Badge { tone, word },
             short_digest: short(&digest),
@@ -144,7 +150,11 @@ async fn tokens_page(app: &App, session: &Session, before: Option<i64>) -> Resul
     })
 }
 
-pub async fn token_create(State(app): State<App>, session: Session, Form(form): Form<TokenForm>) -> PageResult {
+pub async fn token_create(
+    State(app): State<App>,
+    session: Session,
+    Form(form): Form<TokenForm>,
+) -> PageResult {
     let made = match expiry(&form.days) {
         Ok(expires_at) => create(&app, &form.name, expires_at).await,
         Err(error) => Err(error),
@@ -169,7 +179,10 @@ fn expiry(days: &str) -> Result<Option<i64>> {
     }
     match days.parse::<i64>() {
         Ok(days @ 1..=3650) => Ok(Some(now() + days * DAY_MS)),
-        _ => Err(Error::invalid("days", "the number of days has to be between 1 and 3650; leave it empty for no end")),
+        _ => Err(Error::invalid(
+            "days",
+            "the number of days has to be between 1 and 3650; leave it empty for no end",
+        )),
     }
 }
 

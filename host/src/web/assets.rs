@@ -24,8 +24,9 @@ impl Asset {
 
 pub static STYLE: LazyLock<Asset> =
     LazyLock::new(|| Asset::new(include_str!("../../assets/style.css"), "css", "text/css; charset=utf-8"));
-pub static SCRIPT: LazyLock<Asset> =
-    LazyLock::new(|| Asset::new(include_str!("../../assets/script.js"), "js", "text/javascript; charset=utf-8"));
+pub static SCRIPT: LazyLock<Asset> = LazyLock::new(|| {
+    Asset::new(include_str!("../../assets/script.js"), "js", "text/javascript; charset=utf-8")
+});
 pub static ICON: LazyLock<Asset> =
     LazyLock::new(|| Asset::new(include_str!("../../assets/icon.svg"), "svg", "image/svg+xml"));
 
@@ -35,7 +36,8 @@ pub async fn asset(Path(name): Path<String>) -> Response {
     match found {
         Some(asset) => {
             let cache = "public, max-age=31536000, immutable";
-            ([(header::CONTENT_TYPE, asset.media_type), (header::CACHE_CONTROL, cache)], asset.body).into_response()
+            ([(header::CONTENT_TYPE, asset.media_type), (header::CACHE_CONTROL, cache)], asset.body)
+                .into_response()
         }
         None => StatusCode::NOT_FOUND.into_response(),
     }

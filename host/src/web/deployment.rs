@@ -9,7 +9,7 @@ use super::page::{Frame, PageResult, render, render_with};
 use super::session::Session;
 use super::stack::to;
 use super::stacks::{stack_link, trigger};
-use super::svg::Timeline;
+use super::timeline::Timeline;
 use super::ui::{Badge, Commit, When, duration, now, short};
 use crate::api;
 use crate::app::rollout::words;
@@ -186,7 +186,12 @@ fn groups(journal: &[JournalEntry]) -> Vec<StepGroup> {
     groups
 }
 
-fn facts(app: &App, row: &Deployment, view: &StackView, built: Option<&Build>) -> Vec<(&'static str, String)> {
+fn facts(
+    app: &App,
+    row: &Deployment,
+    view: &StackView,
+    built: Option<&Build>,
+) -> Vec<(&'static str, String)> {
     let mut facts = vec![("Trigger", trigger(row))];
     if let Some(reason) = &row.reason {
         facts.push(("Reason", reason.clone()));
@@ -194,7 +199,8 @@ fn facts(app: &App, row: &Deployment, view: &StackView, built: Option<&Build>) -
     if !row.image_tag.is_empty() {
         facts.push(("Image", row.image_tag.clone()));
     }
-    let strategy = if row.rollout.strategy.is_empty() { strategy_name(app, &view.stack) } else { &row.rollout.strategy };
+    let strategy =
+        if row.rollout.strategy.is_empty() { strategy_name(app, &view.stack) } else { &row.rollout.strategy };
     facts.push(("Strategy", with_digest(strategy, &row.rollout.strategy_digest)));
     if let Some(built) = built {
         facts.push(("Build planner", with_digest(&built.planner, &built.planner_digest)));
@@ -223,8 +229,13 @@ pub async fn cancel(State(app): State<App>, session: Session, Path(id): Path<Str
 /// Brings the release of this deployment back.
 pub async fn rollback(State(app): State<App>, session: Session, Path(id): Path<String>) -> PageResult {
     let row = deployment::deployment_view(&app, &id).await?;
-    let result =
-        deployment::deployment_rollback(&app, row.stack_id.as_str(), Some(row.id.as_str()), session.0.caller()).await;
+    let result = deployment::deployment_rollback(
+        &app,
+        row.stack_id.as_str(),
+        Some(row.id.as_str()),
+        session.0.caller(),
+    )
+    .await;
     match result {
         Ok(new) => Ok(to(&format!("/deployments/{}", new.seq))),
         Err(error) => page(&app, &session, &id, Some(error)).await,

@@ -48,7 +48,13 @@ mod tests {
 
     #[test]
     fn groups_keep_the_order_of_their_numbers() {
-        let pairs = [("env.10.name", "B"), ("env.2.name", "A"), ("env.2.secret", "on"), ("other", "x"), ("env.x.name", "-")];
+        let pairs = [
+            ("env.10.name", "B"),
+            ("env.2.name", "A"),
+            ("env.2.secret", "on"),
+            ("other", "x"),
+            ("env.x.name", "-"),
+        ];
         let fields = Fields(pairs.into_iter().map(|(name, value)| (name.into(), value.into())).collect());
         let rows = fields.rows("env");
         let names: Vec<String> = rows.iter().map(|row| row.text("name")).collect();

@@ -145,7 +145,8 @@ mod tests {
     #[test]
     fn colours_become_classes_and_other_sequences_vanish() {
         let found = spans("plain \u{1b}[1;31mred\u{1b}[0m \u{1b}[2Kend\u{1b}]");
-        let texts: Vec<(&str, &str)> = found.iter().map(|span| (span.class.as_str(), span.text.as_str())).collect();
+        let texts: Vec<(&str, &str)> =
+            found.iter().map(|span| (span.class.as_str(), span.text.as_str())).collect();
         assert_eq!(texts, [("", "plain "), ("ansi-1 ansi-bold", "red"), ("", " "), ("", "end"), ("", "]")]);
     }
 

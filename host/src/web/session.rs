@@ -201,8 +201,10 @@ fn set_cookie(response: &mut Response, app: &App, value: &str, seconds: u32) -> 
     let secure = if app.config.public_url().starts_with("https://") { "; Secure" } else { "" };
     let text = format!("{COOKIE}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}{secure}");
     // RFC 6265, cookie-octet. Only a token that an operator made up could have other characters.
-    let fits = value.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b',' | b';' | b'\\'));
-    let unfit = || Error::invalid("token", "this token has characters that a browser cannot keep; make another one");
+    let fits =
+        value.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b',' | b';' | b'\\'));
+    let unfit =
+        || Error::invalid("token", "this token has characters that a browser cannot keep; make another one");
     let value = HeaderValue::from_str(&text).ok().filter(|_| fits).ok_or_else(unfit)?;
     response.headers_mut().append(header::SET_COOKIE, value);
     Ok(())
@@ -214,7 +216,15 @@ mod tests {
 
     #[test]
     fn only_paths_on_this_server_are_gone_to_after_logging_in() {
-        for bad in ["//evil.example", "/\\evil.example", "https://evil.example", "evil", "", "/a\nb", "/\t/evil.example"] {
+        for bad in [
+            "//evil.example",
+            "/\\evil.example",
+            "https://evil.example",
+            "evil",
+            "",
+            "/a\nb",
+            "/\t/evil.example",
+        ] {
             assert_eq!(local_path(Some(bad)), "/", "{bad:?}");
         }
         assert_eq!(local_path(Some("/stacks/web?before=3")), "/stacks/web?before=3");

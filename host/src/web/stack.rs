@@ -6,10 +6,10 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
+use super::history::{BARS, History};
 use super::page::{Frame, PageError, PageResult, render_with};
 use super::session::Session;
 use super::stacks::{DeploymentRow, address, stack_link};
-use super::svg::{BARS, History};
 use super::ui::{Badge, Commit, Tone, When, now, short};
 use super::webhooks::EventRow;
 use crate::api;
@@ -82,7 +82,13 @@ pub async fn show(
     page(&app, &session, &name, query, None).await
 }
 
-async fn page(app: &App, session: &Session, name: &str, query: ShowQuery, error: Option<Error>) -> PageResult {
+async fn page(
+    app: &App,
+    session: &Session,
+    name: &str,
+    query: ShowQuery,
+    error: Option<Error>,
+) -> PageResult {
     let view = stack_view(app, name).await?;
     let id = view.stack.id.clone();
     let (history, recent) = tokio::try_join!(
@@ -159,7 +165,11 @@ fn facts(app: &App, view: &StackView) -> Vec<(&'static str, String)> {
         facts.push(("Repository", redact_url(&row.url)));
         facts.push(("Branch", row.branch.clone()));
         facts.push(("Forge", row.provider.clone()));
-        let auth = if row.credentials.is_some() { format!("{}, stored", row.auth_type.as_str()) } else { "none".into() };
+        let auth = if row.credentials.is_some() {
+            format!("{}, stored", row.auth_type.as_str())
+        } else {
+            "none".into()
+        };
         facts.push(("Credentials", auth.replace('_', " ")));
     }
     let context = settings.context_path.as_deref().unwrap_or(".");
@@ -184,7 +194,8 @@ fn facts(app: &App, view: &StackView) -> Vec<(&'static str, String)> {
     if !ports.is_empty() {
         facts.push(("Ports", ports.join(", ")));
     }
-    let volumes: Vec<String> = run.volumes.iter().map(|volume| format!("{} → {}", volume.name, volume.path)).collect();
+    let volumes: Vec<String> =
+        run.volumes.iter().map(|volume| format!("{} → {}", volume.name, volume.path)).collect();
     if !volumes.is_empty() {
         facts.push(("Volumes", volumes.join(", ")));
     }
@@ -192,9 +203,13 @@ fn facts(app: &App, view: &StackView) -> Vec<(&'static str, String)> {
     facts.push(("Health", format!("{path}, within {} s", settings.health_timeout_secs())));
     let secrets = settings.environment_variables.iter().filter(|variable| variable.secret).count();
     if !settings.environment_variables.is_empty() {
-        facts.push(("Variables", format!("{}, {secrets} of them secret", settings.environment_variables.len())));
+        facts.push((
+            "Variables",
+            format!("{}, {secrets} of them secret", settings.environment_variables.len()),
+        ));
     }
-    let failure = if settings.rollback_on_failure { "goes back to what served before" } else { "stays as it is" };
+    let failure =
+        if settings.rollback_on_failure { "goes back to what served before" } else { "stays as it is" };
     facts.push(("If a rollout fails, it", failure.to_string()));
     facts
 }
@@ -211,12 +226,25 @@ pub async fn deploy(
     Path(name): Path<String>,
     Form(form): Form<DeployForm>,
 ) -> PageResult {
-    let result = deployment::deployment_create(&app, &name, Some(form.git_ref.trim()), None, session.0.caller()).await;
+    let result =
+        deployment::deployment_create(&app, &name, Some(form.git_ref.trim()), None, session.0.caller()).await;
     to_deployment(&app, &session, &name, result.map(|row| row.seq)).await
 }
 
-pub async fn rollback(State(app): State<App>, session: Session, Path(name): Path<String>) -> PageResult {
-    let result = deployment::deployment_rollback(&app, &name, None, session.0.caller()).await;
+#[derive(Deserialize)]
+pub struct RollbackForm {
+    /// What the question named. Something else may have become the latest since it was asked.
+    deployment: String,
+}
+
+pub async fn rollback(
+    State(app): State<App>,
+    session: Session,
+    Path(name): Path<String>,
+    Form(form): Form<RollbackForm>,
+) -> PageResult {
+    let result =
+        deployment::deployment_rollback(&app, &name, Some(&form.deployment), session.0.caller()).await;
     to_deployment(&app, &session, &name, result.map(|row| row.seq)).await
 }
 

@@ -44,10 +44,12 @@ struct CreatedPage {
 fn form_page(app: &App, session: &Session, form: StackForm, link: Option<&str>) -> FormPage {
     let of_kind = |kind: PluginKind| {
         let plugins = plugin::plugin_list(app).into_iter();
-        let fits = plugins.filter(|status| status.info.as_ref().is_some_and(|info| info.kinds.contains(&kind)));
+        let fits =
+            plugins.filter(|status| status.info.as_ref().is_some_and(|info| info.kinds.contains(&kind)));
         fits.map(|status| status.name).collect::<Vec<_>>()
     };
-    let frame = Frame::new(session, "stacks", if link.is_some() { "Edit" } else { "New stack" }).crumb("/", "Stacks");
+    let frame =
+        Frame::new(session, "stacks", if link.is_some() { "Edit" } else { "New stack" }).crumb("/", "Stacks");
     FormPage {
         frame: match link {
             Some(link) => frame.crumb(link, form.name.clone()),

@@ -4,9 +4,9 @@ use askama::Template;
 use axum::extract::{Query, State};
 use serde::Deserialize;
 
+use super::history::{BARS, History};
 use super::page::{Frame, PageResult, render};
 use super::session::Session;
-use super::svg::{BARS, History};
 use super::ui::{Badge, Commit, When, duration, now};
 use crate::app::stack::{StackView, stack_list, stack_view};
 use crate::app::{App, deployment, stack};
@@ -54,7 +54,8 @@ pub async fn list(State(app): State<App>, session: Session, Query(query): Query<
             Err(Error::NotFound { .. }) => continue,
             Err(error) => return Err(error.into()),
         };
-        let recent = deployment::deployment_list(&app, Some(&view.stack.id), PageRequest::first(BARS)).await?;
+        let recent =
+            deployment::deployment_list(&app, Some(&view.stack.id), PageRequest::first(BARS)).await?;
         rows.push(stack_row(&app, view, &recent.items));
     }
     let frame = Frame::new(&session, "stacks", "Stacks");
@@ -149,8 +150,13 @@ struct DeploymentsPage {
 }
 
 /// The deployments of all stacks, newest first.
-pub async fn deployments(State(app): State<App>, session: Session, Query(query): Query<PageQuery>) -> PageResult {
-    let page: Page<Deployment> = deployment::deployment_list(&app, None, PageRequest::new(query.before, None)).await?;
+pub async fn deployments(
+    State(app): State<App>,
+    session: Session,
+    Query(query): Query<PageQuery>,
+) -> PageResult {
+    let page: Page<Deployment> =
+        deployment::deployment_list(&app, None, PageRequest::new(query.before, None)).await?;
     let ids: Vec<Id> = page.items.iter().map(|row| row.stack_id.clone()).collect();
     let names = stack::stack_names(&app, &ids).await?;
     let name = |row: &Deployment| names.get(&row.stack_id).cloned().unwrap_or_default();

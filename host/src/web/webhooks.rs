@@ -78,7 +78,12 @@ pub async fn list(State(app): State<App>, session: Session, Query(query): Query<
         EventRow::new(event, &name)
     });
     let frame = Frame::new(&session, "webhooks", "Webhooks");
-    render(&WebhooksPage { frame, events: events.collect(), next: page.next, is_first: query.before.is_none() })
+    render(&WebhooksPage {
+        frame,
+        events: events.collect(),
+        next: page.next,
+        is_first: query.before.is_none(),
+    })
 }
 
 #[derive(Template)]
@@ -105,7 +110,8 @@ pub async fn show(State(app): State<App>, session: Session, Path(id): Path<Strin
     };
     let (body, cut) = body(&event.payload);
     let page = WebhookPage {
-        frame: Frame::new(&session, "webhooks", format!("Delivery {}", event.seq)).crumb("/webhooks", "Webhooks"),
+        frame: Frame::new(&session, "webhooks", format!("Delivery {}", event.seq))
+            .crumb("/webhooks", "Webhooks"),
         delivery: event.delivery_id.clone().unwrap_or_default(),
         verified: event.verified,
         processed: event.processed_at.map(When::new),

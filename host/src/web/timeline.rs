@@ -1,71 +1,13 @@
-//! Pictures: what people would rather see than read. Drawn by the server, as inline SVG that takes its colours from the
-//! stylesheet.
+//! Where the time of a deployment went, as a picture.
 
 use askama::Template;
 use askama::filters::HtmlSafe;
 
-use super::ui::{Badge, Tone, duration};
+use super::ui::duration;
 use crate::domain::UnixMs;
 use crate::domain::build::Build;
 use crate::domain::deployment::Deployment;
 use crate::domain::rollout::{Effect, JournalEntry};
-
-/// Bars a history shows.
-pub const BARS: i64 = 20;
-const BAR_STEP: i64 = 10;
-/// Half the height: what went well stands above the axis, everything else hangs below it.
-const HALF: i64 = 16;
-
-/// The last deployments of a stack, oldest first: a bar each, its height the time it took.
-#[derive(Template)]
-#[template(path = "parts/history.html")]
-pub struct History {
-    bars: Vec<Bar>,
-    width: i64,
-    summary: String,
-}
-
-struct Bar {
-    x: i64,
-    y: i64,
-    height: i64,
-    class: &'static str,
-    seq: i64,
-    words: String,
-}
-
-impl HtmlSafe for History {}
-
-impl History {
-    /// `rows` are newest first, as lists are.
-    pub fn of(rows: &[Deployment], now: UnixMs) -> Self {
-        let took = |row: &Deployment| row.completed_at.unwrap_or(now) - row.started_at;
-        let longest = rows.iter().map(took).max().unwrap_or(1).max(1);
-        let free = BARS - i64::try_from(rows.len()).unwrap_or(BARS);
-        let bars = rows.iter().rev().zip(free..).map(|(row, slot)| {
-            let badge = Badge::from(row.status);
-            let took = took(row);
-            let height = 3 + took.clamp(0, longest) * (HALF - 3) / longest;
-            let y = if matches!(badge.tone, Tone::Good | Tone::Running | Tone::Waiting) { HALF - height } else { HALF + 1 };
-            Bar {
-                x: slot * BAR_STEP + 1,
-                y,
-                height,
-                class: badge.tone.class(),
-                seq: row.seq,
-                words: format!("Deployment {}: {}, {}", row.seq, badge.word, duration(took)),
-            }
-        });
-        let ended = rows.iter().filter(|row| row.status.is_terminal()).count();
-        let good = rows.iter().filter(|row| Badge::from(row.status).tone == Tone::Good).count();
-        let summary = match ended {
-            0 => "No deployment has ended yet".to_string(),
-            1 => format!("{good} of 1 deployment successful"),
-            _ => format!("{good} of the last {ended} deployments successful"),
-        };
-        Self { bars: bars.collect(), width: BARS * BAR_STEP, summary }
-    }
-}
 
 /// Where the time of a deployment went.
 #[derive(Template)]
@@ -196,7 +138,9 @@ fn phases(row: &Deployment, build: Option<&Build>, journal: &[JournalEntry], now
 fn kind_of(effect: &Effect) -> Kind {
     match effect {
         Effect::Launch { .. } => Kind::Start,
-        Effect::Stop { .. } | Effect::Start { .. } | Effect::Remove { .. } | Effect::SetRoute { .. } => Kind::HandOver,
+        Effect::Stop { .. } | Effect::Start { .. } | Effect::Remove { .. } | Effect::SetRoute { .. } => {
+            Kind::HandOver
+        }
     }
 }
 
@@ -216,14 +160,14 @@ fn merged(phases: Vec<Phase>) -> Vec<Phase> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
-mod tests {
+pub mod tests {
     use super::*;
     use crate::domain::Id;
     use crate::domain::deployment::{DeploymentStatus, RolloutState, TriggerType};
     use crate::domain::rollout::JournalState;
 
-    fn deployment(status: DeploymentStatus) -> Deployment {
+    /// A deployment of nine seconds that waited for one.
+    pub fn deployment(status: DeploymentStatus) -> Deployment {
         let id = || Id::from_text("d");
         Deployment {
             id: id(),
@@ -284,13 +228,5 @@ mod tests {
             (Kind::HandOver, 5000, 9000),
         ];
         assert_eq!(spans, wanted);
-    }
-
-    #[test]
-    fn what_failed_hangs_below_the_axis() {
-        let history = History::of(&[deployment(DeploymentStatus::Failed), deployment(DeploymentStatus::Successful)], 0);
-        let (good, bad) = (history.bars.first().unwrap(), history.bars.last().unwrap());
-        assert!(good.y < HALF && bad.y > HALF);
-        assert_eq!(history.summary, "1 of the last 2 deployments successful");
     }
 }
