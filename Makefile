@@ -53,8 +53,11 @@ test: setup ## all the tests, against a real Docker Engine, PostgreSQL and a bro
 	cargo build --locked --workspace
 	cargo test --workspace --locked --no-fail-fast
 
-bench: setup setup-bench ## the benchmarks
-	cargo run --release --locked -p windlass-tests --bin bench
+# Server and benchmark are compiled in one go: cargo would choose other features of the dependencies for each of them, and
+# compile nearly everything twice.
+bench: setup setup-bench ## the benchmarks, of the release program; `make bench ARGS=--json` for programs
+	cargo build --release --locked -p windlass -p windlass-tests --bin windlass --bin bench
+	WINDLASS_PROGRAM=target/release/windlass target/release/bench $(ARGS)
 
 fmt: ## format the Rust code
 	cargo fmt --all

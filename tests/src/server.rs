@@ -23,8 +23,11 @@ pub struct TestServer {
     variables: Vec<(String, String)>,
 }
 
-/// The debug binary beside the running test.
+/// The debug binary beside the running test, or the program that `WINDLASS_PROGRAM` names.
 pub fn program() -> PathBuf {
+    if let Some(path) = std::env::var_os("WINDLASS_PROGRAM") {
+        return path.into();
+    }
     let test = std::env::current_exe().unwrap();
     let path = test.parent().unwrap().parent().unwrap().join("windlass");
     assert!(path.exists(), "{} is missing; `cargo build --workspace` makes it", path.display());

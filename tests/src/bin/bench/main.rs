@@ -1,0 +1,52 @@
+//! `make bench`: what the release program costs and does, measured from outside, with the peers beside it.
+//!
+//! `bench [--json] [start] [memory] [ingest] [deploy] [plugins]`; without a name, everything.
+
+#![allow(clippy::unwrap_used, reason = "a benchmark may end at the first surprise")]
+
+mod deploy;
+mod ingest;
+mod load;
+mod machine;
+mod peer;
+mod plugins;
+mod process;
+mod report;
+mod start;
+
+use report::Report;
+
+const SECTIONS: [&str; 5] = ["start", "memory", "ingest", "deploy", "plugins"];
+
+#[tokio::main]
+async fn main() {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let (options, names): (Vec<&str>, Vec<&str>) =
+        words.iter().map(String::as_str).partition(|word| word.starts_with("--"));
+    let strange =
+        names.iter().any(|name| !SECTIONS.contains(name)) || options.iter().any(|option| *option != "--json");
+    if strange {
+        eprintln!("usage: bench [--json] [{}]", SECTIONS.join("] ["));
+        std::process::exit(2);
+    }
+    let wanted = |name: &str| names.is_empty() || names.contains(&name);
+    let mut report = Report::new(options.contains(&"--json"));
+    machine::describe(&mut report);
+    if wanted("start") {
+        start::starts(&mut report).await;
+    }
+    if wanted("memory") {
+        start::memory(&mut report).await;
+    }
+    if wanted("plugins") {
+        plugins::calls(&mut report).await;
+    }
+    if wanted("ingest") {
+        ingest::ingestion(&mut report).await;
+    }
+    if wanted("deploy") {
+        deploy::overhead(&mut report).await;
+        deploy::hand_over(&mut report).await;
+    }
+    report.finish();
+}
