@@ -48,7 +48,9 @@ pub async fn serve(file: Option<&Path>) -> Result<()> {
     let stop = CancellationToken::new();
     let queue = start_queue(&app).await?;
     let tender = tokio::spawn(tend(app.clone(), stop.clone()));
-    let server = axum::serve(listener, router(app.clone()).into_make_service_with_connect_info::<SocketAddr>()).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let server =
+        axum::serve(listener, router(app.clone()).into_make_service_with_connect_info::<SocketAddr>())
+            .with_graceful_shutdown(stop.clone().cancelled_owned());
     let server = tokio::spawn(server.into_future());
     wait_for_signal().await?;
     tracing::info!("[@server:http] stopping");
@@ -91,7 +93,9 @@ async fn tend(app: App, stop: CancellationToken) {
         if !swept && app.docker.ping().await.is_ok() {
             match rollout::sweep_all(&app).await {
                 Ok(()) => swept = true,
-                Err(error) => tracing::warn!(error = %error.for_log(), "[@deploy:sweep] the sweep did not finish"),
+                Err(error) => {
+                    tracing::warn!(error = %error.for_log(), "[@deploy:sweep] the sweep did not finish")
+                }
             }
         }
         let pause = if swept { Duration::from_secs(60) } else { Duration::from_secs(5) };
@@ -125,10 +129,12 @@ async fn wait_for_signal() -> Result<()> {
 
 fn start_log(config: &Config) -> Result<()> {
     use tracing_subscriber::EnvFilter;
-    let filter = EnvFilter::try_new(&config.log.level)
-        .map_err(|error| Error::invalid("log.level", format!("log.level (WINDLASS_LOG) is not understood: {error}")))?;
+    let filter = EnvFilter::try_new(&config.log.level).map_err(|error| {
+        Error::invalid("log.level", format!("log.level (WINDLASS_LOG) is not understood: {error}"))
+    })?;
     let colours = std::io::stderr().is_terminal();
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
     let result = match config.log.format {
         LogFormat::Json => builder.json().try_init(),
         LogFormat::Text => builder.with_target(false).try_init(),

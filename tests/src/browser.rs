@@ -90,7 +90,9 @@ impl Browser {
         let found = self.client.wait().at_most(PATIENCE).for_element(Locator::Css(css)).await;
         match found {
             Ok(element) => element,
-            Err(error) => panic!("`{css}` does not appear: {error}; the page says:\n{}", self.text("body").await),
+            Err(error) => {
+                panic!("`{css}` does not appear: {error}; the page says:\n{}", self.text("body").await)
+            }
         }
     }
 
@@ -139,7 +141,8 @@ impl Browser {
     pub async fn complaints(&self) -> Vec<String> {
         let entries = self.driver_call("se/log", json!({ "type": "browser" })).await;
         let entries = entries.as_array().unwrap().clone();
-        let bad = entries.into_iter().filter(|entry| matches!(entry["level"].as_str(), Some("SEVERE" | "WARNING")));
+        let bad =
+            entries.into_iter().filter(|entry| matches!(entry["level"].as_str(), Some("SEVERE" | "WARNING")));
         bad.map(|entry| entry["message"].to_string()).collect()
     }
 

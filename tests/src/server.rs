@@ -223,7 +223,8 @@ impl TestServer {
         match tokio::time::timeout(PATIENCE, search).await {
             Ok(found) => found,
             Err(_) => {
-                let newest = self.get("/api/v1/deployments?limit=1").await.json["data"]["items"][0]["seq"].to_string();
+                let newest =
+                    self.get("/api/v1/deployments?limit=1").await.json["data"]["items"][0]["seq"].to_string();
                 let log = self.log_of(&newest).await;
                 panic!("{what} did not happen within {PATIENCE:?}; the server says:\n{}\n{log}", self.tail())
             }

@@ -38,7 +38,8 @@ async fn deliveries_that_prove_nothing_are_refused_and_recorded() {
     let (path, secret) = server.create_stack(stack("web")).await;
     let body = push_body(URL, "main", SHA).to_string();
     let good = sign(&secret, body.as_bytes());
-    let post = |body: String| server.stranger(Method::POST, &path).header("x-github-event", "push").body(body);
+    let post =
+        |body: String| server.stranger(Method::POST, &path).header("x-github-event", "push").body(body);
     let header = "x-hub-signature-256";
     for (what, request) in [
         ("unsigned", post(body.clone())),
@@ -52,7 +53,11 @@ async fn deliveries_that_prove_nothing_are_refused_and_recorded() {
         let response = request.send().await.unwrap();
         assert_eq!(response.status().as_u16(), 401, "{what}");
         let answer: Value = response.json().await.unwrap();
-        assert_eq!((answer["success"].as_bool(), answer["code"].as_str()), (Some(false), Some("unauthenticated")), "{what}");
+        assert_eq!(
+            (answer["success"].as_bool(), answer["code"].as_str()),
+            (Some(false), Some("unauthenticated")),
+            "{what}"
+        );
     }
     let inbox = server.get("/api/v1/webhooks").await.expect(200);
     let rows = inbox["data"]["items"].as_array().unwrap();
@@ -88,7 +93,9 @@ async fn a_delivery_that_ends_too_early_leaves_nothing_behind() {
     let (path, _) = server.create_stack(stack("web")).await;
     let address = server.url.strip_prefix("http://").unwrap();
     let mut socket = tokio::net::TcpStream::connect(address).await.unwrap();
-    let head = format!("POST {path} HTTP/1.1\r\nhost: x\r\nx-github-event: push\r\ncontent-length: 5000\r\n\r\n{{\"ref\":");
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nhost: x\r\nx-github-event: push\r\ncontent-length: 5000\r\n\r\n{{\"ref\":"
+    );
     socket.write_all(head.as_bytes()).await.unwrap();
     socket.shutdown().await.unwrap();
     let mut answer = String::new();
@@ -107,7 +114,8 @@ async fn every_delivery_that_is_not_deployed_says_why() {
         body.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
         body.to_string()
     };
-    let skip = json!({ "head_commit": { "id": SHA, "message": "docs [skip ci]", "author": { "name": "Ada" } } });
+    let skip =
+        json!({ "head_commit": { "id": SHA, "message": "docs [skip ci]", "author": { "name": "Ada" } } });
     for (wanted, event, body) in [
         ("malformed", "push", "{ not json".to_string()),
         ("malformed", "push", "[]".to_string()),
@@ -116,7 +124,11 @@ async fn every_delivery_that_is_not_deployed_says_why() {
         ("invalid_ref", "push", push("-h").to_string()),
         ("invalid_ref", "push", push("a..b").to_string()),
         ("branch_mismatch", "push", push("dev").to_string()),
-        ("branch_deleted", "push", with(json!({ "deleted": true, "after": "0".repeat(40), "head_commit": null }))),
+        (
+            "branch_deleted",
+            "push",
+            with(json!({ "deleted": true, "after": "0".repeat(40), "head_commit": null })),
+        ),
         ("tag_ignored", "push", with(json!({ "ref": "refs/tags/v1" }))),
         ("skip_ci", "push", with(skip)),
     ] {
@@ -178,7 +190,10 @@ async fn a_stack_that_cannot_work_is_refused_with_its_field() {
         ("nmae", json!({ "nmae": "web" })),
         ("replica", run(json!({ "replica": 1 }))),
         ("port", run(json!({ "ports": [{ "container": 70000 }] }))),
-        ("no-such-forge", json!({ "name": "web", "repository": { "url": URL, "provider": "no-such-forge" } })),
+        (
+            "no-such-forge",
+            json!({ "name": "web", "repository": { "url": URL, "provider": "no-such-forge" } }),
+        ),
         ("standard", json!({ "name": "web", "strategy": "standart" })),
         ("settle_ms", json!({ "name": "web", "strategyParams": { "setle_ms": 1 } })),
         ("no_such_type", build(json!({ "buildType": "no_such_type" }))),
@@ -205,14 +220,17 @@ async fn nobody_gets_in_without_a_token_and_every_answer_says_what_is_wrong() {
             }
             let method: Method = method.to_uppercase().parse().unwrap();
             let path = path.replace(['{', '}'], "");
-            let request = server.stranger(method.clone(), &path).header("content-type", "application/json").body("{}");
+            let request =
+                server.stranger(method.clone(), &path).header("content-type", "application/json").body("{}");
             let status = request.bearer_auth("wl_wrong").send().await.unwrap().status().as_u16();
             assert_eq!(status, 401, "{method} {path}");
             asked += 1;
         }
     }
     assert!(asked >= 25, "only {asked} operations need a token");
-    for (status, path) in [(404, "/api/v1/stacks/none"), (404, "/api/v1/deployments/99"), (404, "/api/v1/plugins/none")] {
+    for (status, path) in
+        [(404, "/api/v1/stacks/none"), (404, "/api/v1/deployments/99"), (404, "/api/v1/plugins/none")]
+    {
         assert_eq!(server.get(path).await.status, status, "{path}");
     }
     let answer = server.post("/api/v1/stacks/none/deploy", json!({})).await;
@@ -248,7 +266,8 @@ async fn what_is_wrong_with_a_repository_is_said_by_the_deployment() {
         ("no-such-branch", "no-such-branch"),
         (SHA, SHA),
     ] {
-        let row = fixture.server.post("/api/v1/stacks/web/deploy", json!({ "gitRef": git_ref })).await.expect(202);
+        let row =
+            fixture.server.post("/api/v1/stacks/web/deploy", json!({ "gitRef": git_ref })).await.expect(202);
         let deployment = fixture.server.wait_deployment(&row["data"]["seq"].to_string()).await;
         assert_eq!(deployment["status"], "failed", "{git_ref}: {deployment:#}");
         assert!(deployment["error"].as_str().unwrap().contains(words), "{git_ref}: {deployment:#}");
@@ -320,7 +339,8 @@ async fn an_engine_that_goes_away_in_the_middle_is_waited_for() {
     fixture
         .server
         .wait_event("the second rollout", |event| {
-            (event["kind"] == "deployment.status" && event["data"]["status"] == "deploying"
+            (event["kind"] == "deployment.status"
+                && event["data"]["status"] == "deploying"
                 && event["data"]["commit"] == sha.as_str())
             .then_some(())
         })
@@ -383,7 +403,9 @@ impl EngineProxy {
                     if *is_cut.borrow() {
                         return;
                     }
-                    let Ok(mut engine) = tokio::net::UnixStream::connect("/var/run/docker.sock").await else { return };
+                    let Ok(mut engine) = tokio::net::UnixStream::connect("/var/run/docker.sock").await else {
+                        return;
+                    };
                     tokio::select! {
                         _ = tokio::io::copy_bidirectional(&mut client, &mut engine) => {}
                         _ = is_cut.wait_for(|cut| *cut) => {}

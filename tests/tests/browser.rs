@@ -43,7 +43,9 @@ async fn a_stranger_who_guesses_tokens_is_slowed_down() {
 
 #[tokio::test]
 async fn creating_a_stack_through_the_form_shows_its_webhook_secret_once() {
-    let Some(browser) = Browser::start("creating a stack through the form shows its webhook secret once").await else {
+    let Some(browser) =
+        Browser::start("creating a stack through the form shows its webhook secret once").await
+    else {
         return;
     };
     let server = TestServer::start().await;
@@ -74,10 +76,15 @@ async fn creating_a_stack_through_the_form_shows_its_webhook_secret_once() {
 
 #[tokio::test]
 async fn a_secret_variable_is_kept_by_an_edit_and_never_shown() {
-    let Some(browser) = Browser::start("a secret variable is kept by an edit and never shown").await else { return };
+    let Some(browser) = Browser::start("a secret variable is kept by an edit and never shown").await else {
+        return;
+    };
     let server = TestServer::start().await;
     let secret = json!({ "name": "API_KEY", "value": "hunter2-hunter2", "secret": true });
-    server.post("/api/v1/stacks", json!({ "name": "web", "build": { "environmentVariables": [secret] } })).await.expect(201);
+    server
+        .post("/api/v1/stacks", json!({ "name": "web", "build": { "environmentVariables": [secret] } }))
+        .await
+        .expect(201);
     browser.log_in(&server).await;
     browser.open(&format!("{}/stacks/web/edit", server.url)).await;
     assert!(!browser.client.source().await.unwrap().contains("hunter2"));
@@ -107,7 +114,9 @@ async fn the_log_of_a_deployment_appears_while_it_runs() {
     assert_eq!(browser.run("return window.untouched").await, true);
     assert_eq!(browser.complaints().await, Vec::<String>::new());
     // No line twice: the log goes on exactly where the page's own text ended.
-    let lines = browser.run("return [...document.querySelectorAll('#log .line')].map(l => l.textContent.trim())").await;
+    let lines = browser
+        .run("return [...document.querySelectorAll('#log .line')].map(l => l.textContent.trim())")
+        .await;
     let shown: Vec<String> = serde_json::from_value(lines).unwrap();
     let stored = fixture.server.log_of("1").await;
     let stored: Vec<&str> = stored.lines().map(str::trim).collect();
@@ -116,7 +125,9 @@ async fn the_log_of_a_deployment_appears_while_it_runs() {
 
 #[tokio::test]
 async fn rolling_back_names_what_it_goes_back_to_before_it_does() {
-    let Some(browser) = Browser::start("rolling back names what it goes back to before it does").await else { return };
+    let Some(browser) = Browser::start("rolling back names what it goes back to before it does").await else {
+        return;
+    };
     let fixture = Fixture::start(true).await;
     fixture.deploy("one").await;
     browser.log_in(&fixture.server).await;
@@ -140,7 +151,15 @@ async fn pages(fixture: &Fixture) -> Vec<String> {
     fixture.deploy("broken").await;
     let events = fixture.server.get("/api/v1/webhooks").await.expect(200);
     let event = events["data"]["items"][0]["id"].as_str().unwrap().to_string();
-    let fixed = ["/", "/deployments", "/stacks/new", "/stacks/web", "/stacks/web/edit", "/deployments/1", "/deployments/2"];
+    let fixed = [
+        "/",
+        "/deployments",
+        "/stacks/new",
+        "/stacks/web",
+        "/stacks/web/edit",
+        "/deployments/1",
+        "/deployments/2",
+    ];
     let more = ["/webhooks", "/plugins", "/tokens", "/status"];
     let all = fixed.into_iter().chain(more).map(str::to_string);
     all.chain([format!("/webhooks/{event}")]).collect()
@@ -186,13 +205,18 @@ async fn pages_work_without_a_script() {
 async fn pages_carry_a_strict_policy_and_errors_keep_the_frame() {
     let server = TestServer::start().await;
     let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
-    let get = |path: &str| client.get(format!("{}{path}", server.url)).bearer_auth(windlass_tests::server::ADMIN_TOKEN);
+    let get = |path: &str| {
+        client.get(format!("{}{path}", server.url)).bearer_auth(windlass_tests::server::ADMIN_TOKEN)
+    };
     let answer = get("/").send().await.unwrap();
     let policy = answer.headers()["content-security-policy"].to_str().unwrap().to_string();
     assert!(policy.starts_with("default-src 'none';") && !policy.contains("unsafe"), "{policy}");
     assert_eq!(answer.headers()["cache-control"], "no-store");
     let page = answer.text().await.unwrap();
-    let style = page.split("href=\"").find_map(|rest| rest.split('"').next().filter(|path| path.ends_with(".css"))).unwrap();
+    let style = page
+        .split("href=\"")
+        .find_map(|rest| rest.split('"').next().filter(|path| path.ends_with(".css")))
+        .unwrap();
     let asset = get(style).send().await.unwrap();
     assert!(asset.headers()["cache-control"].to_str().unwrap().contains("immutable"));
     let missing = get("/stacks/nothing").send().await.unwrap();

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{App, Ended};
 use super::crash;
 use super::deployment::{self, Caller, enqueue_build, enqueue_rollout, new_release, status_event};
 use super::logs::{LogKind, LogWriter};
 use super::stack::{StackView, credentials_context, planner_name, stack_view};
+use super::{App, Ended};
 use crate::docker::BuildRequest;
 use crate::domain::build::{Build, BuildStatus};
 use crate::domain::build_config::{BuildArg, BuildSettings};
@@ -267,8 +267,9 @@ async fn run(
     }
     checkout.close().await;
     task.progress(90).await?;
-    let (tag, digest) =
-        image.ok_or_else(|| Error::failed(format!("planner `{}` planned no step that makes an image", build.planner)))?;
+    let (tag, digest) = image.ok_or_else(|| {
+        Error::failed(format!("planner `{}` planned no step that makes an image", build.planner))
+    })?;
     log.line(&format!("Built {tag} as {digest}"));
     crash::point("build: before its success is recorded");
     succeed(app, view, build, &commit, (&tag, &digest), log.size()).await?;

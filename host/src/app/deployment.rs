@@ -195,9 +195,7 @@ pub async fn deployment_cancel(app: &App, reference: &str) -> Result<Deployment>
         )));
     }
     let (id, build_id) = (deployment.id.clone(), deployment.build_id.clone());
-    app.db
-        .write(move |tx| Box::pin(async move { deployments::request_abort(tx, &id).await }))
-        .await?;
+    app.db.write(move |tx| Box::pin(async move { deployments::request_abort(tx, &id).await })).await?;
     // A rollout that runs is not stopped, it is told: it first restores what served before.
     let rolling = deployment.rollout.rollout_started_at.is_some();
     for subject in [(!rolling).then_some(&deployment.id), build_id.as_ref()].into_iter().flatten() {

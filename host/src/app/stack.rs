@@ -278,7 +278,8 @@ pub async fn stack_names_by_repository(app: &App, ids: &[Id]) -> Result<HashMap<
 
 /// The releases of the stack's running containers, one entry a container; `None` if the engine does not answer soon.
 pub async fn instances(app: &App, name: &str) -> Option<Vec<Id>> {
-    let found = tokio::time::timeout(std::time::Duration::from_secs(2), app.docker.list(name)).await.ok()?.ok()?;
+    let found =
+        tokio::time::timeout(std::time::Duration::from_secs(2), app.docker.list(name)).await.ok()?.ok()?;
     let running = found.into_iter().filter(|view| view.container.running);
     Some(running.map(|view| view.container.release).collect())
 }

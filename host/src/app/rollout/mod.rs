@@ -15,16 +15,16 @@ pub use act::words;
 pub use finish::end_before_start;
 pub use sweep::{sweep_all, sweep_stack};
 
-use super::{App, Ended};
 use super::crash;
 use super::deployment::{deployment_view, status_event};
 use super::logs::{LogKind, LogWriter};
 use super::stack::{StackView, stack_facts, stack_view};
+use super::{App, Ended};
 use crate::domain::deployment::{Deployment, DeploymentStatus};
 use crate::domain::event::{EventKind, NewEvent};
+use crate::domain::health::REQUIRED_SUCCESSES;
 use crate::domain::release::Release;
 use crate::domain::rollout::{Action, Outcome, ReleaseFacts, Situation, StackFacts, Step, fallback, rails};
-use crate::domain::health::REQUIRED_SUCCESSES;
 use crate::domain::{Id, UnixMs};
 use crate::error::{Error, Result};
 use crate::queue::{CancelReason, TaskContext};
@@ -87,7 +87,9 @@ pub async fn rollout_run(app: &App, task: &TaskContext, deployment_id: &Id) -> R
     let started = std::time::Instant::now();
     let result = rollout.drive().await;
     match &result {
-        Ok(Ended::Finished) => app.metrics.rollout_finished(rollout.deployment.status.as_str(), started.elapsed()),
+        Ok(Ended::Finished) => {
+            app.metrics.rollout_finished(rollout.deployment.status.as_str(), started.elapsed())
+        }
         Ok(Ended::Interrupted) => rollout.log.line("The server stops; the rollout goes on when it is back."),
         Err(error) => rollout.log.line(&format!("Interrupted: {error}")),
     }
@@ -223,7 +225,8 @@ impl Rollout<'_> {
     /// True if the server stops or another node has taken over: then nothing more is written, and the rollout is resumed
     /// elsewhere or later. A person's wish to cancel is not an interruption: the strategy hears of it and restores.
     async fn is_interrupted(&mut self) -> Result<bool> {
-        let lost = matches!(self.task.cancel_reason(), Some(CancelReason::Shutdown | CancelReason::LeaseLost));
+        let lost =
+            matches!(self.task.cancel_reason(), Some(CancelReason::Shutdown | CancelReason::LeaseLost));
         if lost || self.task.stopping.is_cancelled() {
             return Ok(true);
         }

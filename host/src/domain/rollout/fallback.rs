@@ -85,7 +85,12 @@ mod tests {
 
     impl World {
         fn situation(&self) -> Situation {
-            let facts = |name: &str| ReleaseFacts { id: id(name), image: String::new(), commit: String::new(), created: 0 };
+            let facts = |name: &str| ReleaseFacts {
+                id: id(name),
+                image: String::new(),
+                commit: String::new(),
+                created: 0,
+            };
             let fleet = self.containers.iter().map(|c| Instance {
                 release: c.release.clone(),
                 id: c.id.clone(),
@@ -210,7 +215,12 @@ mod tests {
                     break;
                 }
             }
-            assert_eq!(outcome, Some(Outcome::RolledBack("because".into())), "world {n}: {:?}", world.containers);
+            assert_eq!(
+                outcome,
+                Some(Outcome::RolledBack("because".into())),
+                "world {n}: {:?}",
+                world.containers
+            );
             let situation = world.situation();
             assert!(situation.is_routed(&id("old")) && situation.healthy(&id("old")) > 0, "world {n}");
             assert_eq!(situation.count(&id("new"), |_| true), 0, "world {n}");
