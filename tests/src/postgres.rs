@@ -122,9 +122,8 @@ fn programs() -> Option<PathBuf> {
         return Some(entry.path().join("bin"));
     }
     let path = std::env::var_os("PATH")?;
-    let found = std::env::split_paths(&path)
-        .find(|folder| folder.join("initdb").exists() && folder.join("postgres").exists());
-    found
+    std::env::split_paths(&path)
+        .find(|folder| folder.join("initdb").exists() && folder.join("postgres").exists())
 }
 
 fn is_root() -> bool {

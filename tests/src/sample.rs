@@ -60,7 +60,7 @@ pub fn repository(stack: &Stack) -> GitRepository {
 
 pub fn build_config(stack: &Stack, repository: Option<&GitRepository>) -> BuildConfig {
     let variable =
-        |n: usize| EnvVar { name: format!("V{n}"), value: format!("value {n}"), secret: n % 2 == 0 };
+        |n: usize| EnvVar { name: format!("V{n}"), value: format!("value {n}"), secret: n.is_multiple_of(2) };
     BuildConfig {
         id: new_id(),
         stack_id: stack.id.clone(),
