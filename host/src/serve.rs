@@ -43,7 +43,9 @@ pub async fn serve(file: Option<&Path>) -> Result<()> {
     let stop = CancellationToken::new();
     let queue = start_queue(&app).await?;
     let tender = tokio::spawn(tend(app.clone(), stop.clone()));
-    let server = axum::serve(listener, router(app.clone())).with_graceful_shutdown(stop.clone().cancelled_owned());
+    // Made once for all connections; a bare router would be put together anew for each.
+    let service = router(app.clone()).into_make_service();
+    let server = axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
     let server = tokio::spawn(server.into_future());
     wait_for_signal().await?;
     tracing::info!("[@server:http] stopping");
