@@ -17,13 +17,15 @@ fn main() -> ExitCode {
     };
     runtime.block_on(async {
         match cli.command {
-            Command::Serve(ref arguments) => match windlass::serve::serve(arguments.config.as_deref()).await {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(error) => {
-                    eprintln!("windlass: {}", error.for_log());
-                    ExitCode::FAILURE
+            Command::Serve(ref arguments) => {
+                match windlass::serve::serve(arguments.config.as_deref()).await {
+                    Ok(()) => ExitCode::SUCCESS,
+                    Err(error) => {
+                        eprintln!("windlass: {}", error.for_log());
+                        ExitCode::FAILURE
+                    }
                 }
-            },
+            }
             _ => windlass::cli::run(cli).await,
         }
     })

@@ -2,6 +2,7 @@
 
 use std::future::IntoFuture;
 use std::io::{IsTerminal, Write};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,7 +35,11 @@ pub async fn serve(file: Option<&Path>) -> Result<()> {
         ))
     })?;
     let bound = listener.local_addr().map_err(Error::internal)?;
-    let app = App::open(Config { server: crate::config::Server { listen: bound, ..config.server.clone() }, ..config }).await?;
+    let app = App::open(Config {
+        server: crate::config::Server { listen: bound, ..config.server.clone() },
+        ..config
+    })
+    .await?;
     let configured = std::env::var("WINDLASS_ADMIN_TOKEN").ok().filter(|token| !token.is_empty());
     let fresh = token::token_bootstrap(&app, configured.as_deref()).await?;
     announce(bound, fresh.as_deref());
@@ -43,9 +48,9 @@ pub async fn serve(file: Option<&Path>) -> Result<()> {
     let stop = CancellationToken::new();
     let queue = start_queue(&app).await?;
     let tender = tokio::spawn(tend(app.clone(), stop.clone()));
-    // Made once for all connections; a bare router would be put together anew for each.
-    let service = router(app.clone()).into_make_service();
-    let server = axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let server =
+        axum::serve(listener, router(app.clone()).into_make_service_with_connect_info::<SocketAddr>())
+            .with_graceful_shutdown(stop.clone().cancelled_owned());
     let server = tokio::spawn(server.into_future());
     wait_for_signal().await?;
     tracing::info!("[@server:http] stopping");
@@ -59,10 +64,7 @@ pub async fn serve(file: Option<&Path>) -> Result<()> {
 }
 
 fn router(app: App) -> Router {
-    api::router()
-        .merge(web::router())
-        .layer(axum::middleware::map_response(no_sniff))
-        .with_state(app)
+    api::router().merge(web::router()).layer(axum::middleware::map_response(no_sniff)).with_state(app)
 }
 
 async fn no_sniff(mut response: Response) -> Response {
@@ -91,7 +93,9 @@ async fn tend(app: App, stop: CancellationToken) {
         if !swept && app.docker.ping().await.is_ok() {
             match rollout::sweep_all(&app).await {
                 Ok(()) => swept = true,
-                Err(error) => tracing::warn!(error = %error.for_log(), "[@deploy:sweep] the sweep did not finish"),
+                Err(error) => {
+                    tracing::warn!(error = %error.for_log(), "[@deploy:sweep] the sweep did not finish")
+                }
             }
         }
         let pause = if swept { Duration::from_secs(60) } else { Duration::from_secs(5) };
@@ -103,7 +107,7 @@ async fn tend(app: App, stop: CancellationToken) {
 }
 
 /// The first lines on standard output: where it listens, and the first token if there was none.
-fn announce(address: std::net::SocketAddr, fresh: Option<&str>) {
+fn announce(address: SocketAddr, fresh: Option<&str>) {
     let mut out = std::io::stdout().lock();
     let mut text = format!("listening on http://{address}\n");
     if let Some(secret) = fresh {
@@ -125,10 +129,12 @@ async fn wait_for_signal() -> Result<()> {
 
 fn start_log(config: &Config) -> Result<()> {
     use tracing_subscriber::EnvFilter;
-    let filter = EnvFilter::try_new(&config.log.level)
-        .map_err(|error| Error::invalid("log.level", format!("log.level (WINDLASS_LOG) is not understood: {error}")))?;
+    let filter = EnvFilter::try_new(&config.log.level).map_err(|error| {
+        Error::invalid("log.level", format!("log.level (WINDLASS_LOG) is not understood: {error}"))
+    })?;
     let colours = std::io::stderr().is_terminal();
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
     let result = match config.log.format {
         LogFormat::Json => builder.json().try_init(),
         LogFormat::Text => builder.with_target(false).try_init(),

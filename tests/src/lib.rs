@@ -2,8 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
 
+pub mod browser;
+pub mod database;
 pub mod docker;
 pub mod fixture;
 pub mod git_server;
 pub mod guests;
+pub mod postgres;
+pub mod sample;
+pub mod script;
 pub mod server;

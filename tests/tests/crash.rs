@@ -34,14 +34,19 @@ async fn kill_everywhere(scenario: &Scenario, fixed_port: bool) -> u32 {
         let was_killed = until_killed_or_over(&mut fixture).await;
         if was_killed {
             still_serves(&fixture, &good, &wanted, at).await;
-            fixture.server.launch(&[]).await.unwrap();
         }
+        fixture.server.launch(&[]).await.unwrap();
         let number = match begun {
             Some(number) => number,
             None => newest(&fixture).await,
         };
         let deployment = fixture.server.wait_deployment(&number).await;
-        assert_eq!(deployment["status"], status, "killed at point {at}: {}", fixture.explain(&deployment).await);
+        assert_eq!(
+            deployment["status"],
+            status,
+            "killed at point {at}: {}",
+            fixture.explain(&deployment).await
+        );
         good = if status == "successful" { wanted } else { good };
         settled(&fixture, &good, at).await;
         if !was_killed {
@@ -53,53 +58,52 @@ async fn kill_everywhere(scenario: &Scenario, fixed_port: bool) -> u32 {
 
 /// Starts the scenario. The commit that should serve if all goes well, the status it should end in, and its number if the
 /// server lived long enough to say.
-async fn begin(fixture: &Fixture, scenario: &Scenario, version: &str) -> (String, &'static str, Option<String>) {
+async fn begin(
+    fixture: &Fixture,
+    scenario: &Scenario,
+    version: &str,
+) -> (String, &'static str, Option<String>) {
     match scenario {
         Scenario::Rollback => {
-            let row = fixture.server.post("/api/v1/stacks/web/rollback", json!({})).await.expect(202)["data"].clone();
+            let row = fixture.server.post("/api/v1/stacks/web/rollback", json!({})).await.expect(202)["data"]
+                .clone();
             (row["commitSha"].as_str().unwrap().to_string(), "successful", Some(row["seq"].to_string()))
         }
         Scenario::GoodPush | Scenario::BrokenPush => {
             let sha = fixture.commit(version);
             let url = fixture.git.url("app");
-            fixture.server.push_webhook(&fixture.webhook, &fixture.secret, &url, "main", &sha).await;
+            // The server may die before its answer is on the way; the delivery is stored by then all the same.
+            fixture.server.try_push_webhook(&fixture.webhook, &fixture.secret, &url, "main", &sha).await;
             let status = if matches!(scenario, Scenario::GoodPush) { "successful" } else { "rolled_back" };
             (sha, status, None)
         }
     }
 }
 
-/// True if the crash point was reached; false if the newest deployment ended without reaching it.
+/// True if the crash point was reached. If the newest deployment ended without reaching it, the server is asked to end: it
+/// lets running work finish first, so a crash point after the end of the deployment is still found. Either way it is down.
 async fn until_killed_or_over(fixture: &mut Fixture) -> bool {
     let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(60);
     loop {
         assert!(tokio::time::Instant::now() < deadline, "neither killed nor over");
-        if fixture.server.has_ended() {
-            fixture.server.wait();
-            return true;
-        }
-        let url = format!("{}/api/v1/deployments?limit=1", fixture.server.url);
-        let request = reqwest::Client::new().get(url).bearer_auth(windlass_tests::server::ADMIN_TOKEN);
-        if let Ok(response) = request.send().await
-            && let Ok(body) = response.json::<serde_json::Value>().await
-        {
-            let newest = &body["data"]["items"][0];
-            let ended = newest["completedAt"].is_string();
-            let inbox = fixture.server.stranger(reqwest::Method::GET, "/api/v1/webhooks?limit=1");
-            let inbox = inbox.bearer_auth(windlass_tests::server::ADMIN_TOKEN).send().await;
-            if let (true, Ok(inbox)) = (ended, inbox)
-                && let Ok(inbox) = inbox.json::<serde_json::Value>().await
-                && inbox["data"]["items"][0]["processed"] == true
-            {
-                // The last crash points come right after the end is recorded.
-                tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-                if !fixture.server.has_ended() {
-                    return false;
-                }
-            }
+        if fixture.server.has_ended() || is_over(fixture).await {
+            fixture.server.terminate();
+            return fixture.server.wait();
         }
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
+}
+
+/// The newest delivery is read and the newest deployment has ended. A server that does not answer any more is not over.
+async fn is_over(fixture: &Fixture) -> bool {
+    let first = async |path: &str| {
+        let request = fixture.server.stranger(reqwest::Method::GET, path);
+        let answer = request.bearer_auth(windlass_tests::server::ADMIN_TOKEN).send().await.ok()?;
+        Some(answer.json::<serde_json::Value>().await.ok()?["data"]["items"][0].clone())
+    };
+    let Some(event) = first("/api/v1/webhooks?limit=1").await else { return false };
+    let Some(deployment) = first("/api/v1/deployments?limit=1").await else { return false };
+    event["processed"] == true && deployment["completedAt"].is_string()
 }
 
 /// While nobody manages them, the containers go on: without a fixed port at least one that passed its gate runs.
@@ -139,7 +143,8 @@ async fn settled(fixture: &Fixture, good: &str, at: u32) {
     }
     let newest = newest(fixture).await;
     let steps = fixture.server.get(&format!("/api/v1/deployments/{newest}/steps")).await.expect(200);
-    let open: Vec<_> = steps["data"].as_array().unwrap().iter().filter(|step| step["state"] == "intent").cloned().collect();
+    let open: Vec<_> =
+        steps["data"].as_array().unwrap().iter().filter(|step| step["state"] == "intent").cloned().collect();
     assert!(open.is_empty(), "killed at point {at}: {open:?}");
 }
 

@@ -28,7 +28,10 @@ async fn a_push_becomes_a_page_that_shows_the_commit() {
     let steps = steps["data"].as_array().unwrap();
     assert!(steps.iter().all(|step| step["state"] == "done") && !steps.is_empty(), "{steps:?}");
     let log = fixture.server.log_of("1").await;
-    assert!(log.contains("Fetching") && log.contains("Built web:main-") && log.contains("successful"), "{log}");
+    assert!(
+        log.contains("Fetching") && log.contains("Built web:main-") && log.contains("successful"),
+        "{log}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -74,7 +77,12 @@ async fn a_second_push_takes_the_port_over_and_says_how_long_that_took() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_fixed_port_the_old_release_serves_until_the_new_one_is_healthy() {
-    let fixture = Fixture::start_with(false, &[], json!({ "run": { "replicas": 2, "ports": [{ "container": 8080 }] } })).await;
+    let fixture = Fixture::start_with(
+        false,
+        &[],
+        json!({ "run": { "replicas": 2, "ports": [{ "container": 8080 }] } }),
+    )
+    .await;
     fixture.deploy("one").await;
     let (sha, deployment) = fixture.deploy("two").await;
     assert_eq!(deployment["status"], "successful", "{}", fixture.explain(&deployment).await);
@@ -108,7 +116,8 @@ async fn a_cancelled_rollout_leaves_the_good_release_serving() {
     fixture
         .server
         .wait_event("the start of the rollout", |event| {
-            (event["kind"] == "deployment.step" && event["data"]["effect"].as_str().is_some_and(|text| text.starts_with("Start"))
+            (event["kind"] == "deployment.step"
+                && event["data"]["effect"].as_str().is_some_and(|text| text.starts_with("Start"))
                 && event["seq"].as_i64().unwrap() > 0
                 && event["subjectId"] != serde_json::Value::Null)
                 .then_some(())
@@ -125,7 +134,11 @@ async fn a_cancelled_rollout_leaves_the_good_release_serving() {
 async fn a_build_that_fails_says_which_step_and_leaves_the_good_release_serving() {
     let fixture = Fixture::start(true).await;
     let (good, _) = fixture.deploy("one").await;
-    let sha = fixture.repo.commit("main", &[("Dockerfile", "FROM scratch\nCOPY nothing /nowhere\n")], "no such file");
+    let sha = fixture.repo.commit(
+        "main",
+        &[("Dockerfile", "FROM scratch\nCOPY nothing /nowhere\n")],
+        "no such file",
+    );
     let number = fixture.push(&sha).await;
     let deployment = fixture.server.wait_deployment(&number).await;
     assert_eq!(deployment["status"], "failed", "{deployment:#}");
@@ -144,8 +157,12 @@ async fn the_same_delivery_twice_starts_one_deployment() {
     let all = fixture.server.get("/api/v1/stacks/web/deployments").await.expect(200);
     assert_eq!(all["data"]["items"].as_array().unwrap().len(), 1, "{all:#}");
     let inbox = fixture.server.get("/api/v1/webhooks").await.expect(200);
-    let reasons: Vec<&str> =
-        inbox["data"]["items"].as_array().unwrap().iter().filter_map(|event| event["reason"].as_str()).collect();
+    let reasons: Vec<&str> = inbox["data"]["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|event| event["reason"].as_str())
+        .collect();
     assert_eq!(reasons, ["duplicate_of", "deployed"]);
 }
 
@@ -161,10 +178,16 @@ async fn seed_4s_endpoints_build_deploy_and_roll_back() {
     assert_eq!(queued["status"], "queued");
     let job = queued["job_id"].as_str().unwrap();
     server
-        .wait_event("the build", |event| (event["kind"] == "build.status" && event["data"]["status"] == "success").then_some(()))
+        .wait_event("the build", |event| {
+            (event["kind"] == "build.status" && event["data"]["status"] == "success").then_some(())
+        })
         .await;
     let build = server.get(&format!("/v1/cicd/builds/{}", queued["build_id"])).await.expect(200);
-    assert_eq!((build["status"].as_str(), build["service_id"].as_i64()), (Some("success"), Some(1)), "{build}");
+    assert_eq!(
+        (build["status"].as_str(), build["service_id"].as_i64()),
+        (Some("success"), Some(1)),
+        "{build}"
+    );
     assert_eq!(server.get(&format!("/v1/cicd/jobs/{job}")).await.expect(200)["type"], "build");
     assert_eq!(server.get("/v1/cicd/services/1/builds").await.expect(200)[0]["id"], queued["build_id"]);
 
@@ -173,7 +196,11 @@ async fn seed_4s_endpoints_build_deploy_and_roll_back() {
     assert_eq!(row["status"], "deploying");
     server.wait_deployment(&row["id"].to_string()).await;
     let row = server.get(&format!("/v1/cicd/deployments/{}", row["id"])).await.expect(200);
-    assert_eq!((row["status"].as_str(), row["reason"].as_str()), (Some("success"), Some("Deploy latest features")), "{row}");
+    assert_eq!(
+        (row["status"].as_str(), row["reason"].as_str()),
+        (Some("success"), Some("Deploy latest features")),
+        "{row}"
+    );
     fixture.deploy("two").await;
     let back = server.post("/v1/cicd/services/1/rollback", json!(null)).await.expect(202);
     server.wait_deployment(&back["id"].to_string()).await;

@@ -69,7 +69,9 @@ async fn token_create(
     let expires_at = match &input.expires_at {
         Some(text) => Some(
             DateTime::parse_from_rfc3339(text)
-                .map_err(|_| Error::invalid("expiresAt", format!("`{}` is not an RFC 3339 time", text.escape_debug())))?
+                .map_err(|_| {
+                    Error::invalid("expiresAt", format!("`{}` is not an RFC 3339 time", text.escape_debug()))
+                })?
                 .timestamp_millis(),
         ),
         None => None,

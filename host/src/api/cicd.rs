@@ -225,7 +225,11 @@ async fn service_deployments(
 /// Shows a deployment.
 #[utoipa::path(get, path = "/v1/cicd/deployments/{deployment}", tag = "cicd",
     responses((status = 200, body = DeploymentRow)))]
-async fn deployment_view(State(app): State<App>, _: Auth, Path(id): Path<String>) -> ApiResult<Json<DeploymentRow>> {
+async fn deployment_view(
+    State(app): State<App>,
+    _: Auth,
+    Path(id): Path<String>,
+) -> ApiResult<Json<DeploymentRow>> {
     let row = deployment::deployment_view(&app, &id).await?;
     let numbers = numbers(&app, &row.stack_id).await?;
     Ok(Json(deployment_row(row, &numbers)))

@@ -49,7 +49,8 @@ impl IntoResponse for ApiError {
             Error::Invalid { field, .. } if !field.is_empty() => Some(field.clone()),
             _ => None,
         };
-        let body = json!({ "success": false, "error": error.to_string(), "code": error.code(), "field": field });
+        let body =
+            json!({ "success": false, "error": error.to_string(), "code": error.code(), "field": field });
         let mut response = (status, Json(body)).into_response();
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));

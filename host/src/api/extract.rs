@@ -70,7 +70,7 @@ fn cookie(parts: &Parts) -> Option<String> {
 }
 
 /// The cookie is `SameSite=Strict`; this refuses what a browser that ignores that would still send from elsewhere.
-fn same_origin(parts: &Parts) -> Result<(), ApiError> {
+pub fn same_origin(parts: &Parts) -> Result<(), ApiError> {
     if parts.method.is_safe() {
         return Ok(());
     }
@@ -118,7 +118,9 @@ impl<T: DeserializeOwned> FromRequestParts<App> for Params<T> {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         let result: Result<Query<T>, QueryRejection> = Query::from_request_parts(parts, app).await;
-        result.map(|Query(value)| Self(value)).map_err(|error| Error::invalid("query", error.body_text()).into())
+        result
+            .map(|Query(value)| Self(value))
+            .map_err(|error| Error::invalid("query", error.body_text()).into())
     }
 }
 

@@ -22,7 +22,7 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::app::App;
 
 pub use error::{ApiError, status};
-pub use extract::{Auth, COOKIE};
+pub use extract::{Auth, COOKIE, same_origin};
 pub use view::time;
 
 /// JSON requests beyond this are refused.

@@ -98,7 +98,11 @@ async fn deployment_cancel(
 
 /// Shows a build by id or number.
 #[utoipa::path(get, path = "/api/v1/builds/{build}", tag = "builds", responses((status = 200, body = Success<BuildView>)))]
-async fn build_view(State(app): State<App>, _: Auth, Path(id): Path<String>) -> ApiResult<Json<Success<BuildView>>> {
+async fn build_view(
+    State(app): State<App>,
+    _: Auth,
+    Path(id): Path<String>,
+) -> ApiResult<Json<Success<BuildView>>> {
     Ok(ok(build::build_view(&app, &id).await?.into()))
 }
 
@@ -128,6 +132,10 @@ async fn build_cancel(
 
 /// Shows a task of the queue.
 #[utoipa::path(get, path = "/api/v1/tasks/{task}", tag = "tasks", responses((status = 200, body = Success<TaskView>)))]
-async fn task_view(State(app): State<App>, _: Auth, Path(id): Path<String>) -> ApiResult<Json<Success<TaskView>>> {
+async fn task_view(
+    State(app): State<App>,
+    _: Auth,
+    Path(id): Path<String>,
+) -> ApiResult<Json<Success<TaskView>>> {
     Ok(ok(task::task_view(&app, &Id::from_text(id)).await?.into()))
 }

@@ -86,7 +86,11 @@ async fn stack_create(
 
 /// Shows a stack by id, number or name.
 #[utoipa::path(get, path = "/api/v1/stacks/{stack}", tag = "stacks", responses((status = 200, body = Success<StackView>)))]
-async fn stack_view(State(app): State<App>, _: Auth, Path(name): Path<String>) -> ApiResult<Json<Success<StackView>>> {
+async fn stack_view(
+    State(app): State<App>,
+    _: Auth,
+    Path(name): Path<String>,
+) -> ApiResult<Json<Success<StackView>>> {
     Ok(ok(stack::stack_view(&app, &name).await?.into()))
 }
 
@@ -148,7 +152,9 @@ async fn stack_deploy(
     let caller = auth.caller();
     let row = match &input.image_tag {
         Some(tag) => deployment::deployment_create_from_image(&app, &name, tag, input.reason, caller).await?,
-        None => deployment::deployment_create(&app, &name, input.git_ref.as_deref(), input.reason, caller).await?,
+        None => {
+            deployment::deployment_create(&app, &name, input.git_ref.as_deref(), input.reason, caller).await?
+        }
     };
     Ok((StatusCode::ACCEPTED, ok(row.into())))
 }
@@ -176,6 +182,7 @@ async fn stack_rollback(
     Path(name): Path<String>,
     Body(input): Body<RollbackInput>,
 ) -> ApiResult<(StatusCode, Json<Success<DeploymentView>>)> {
-    let row = deployment::deployment_rollback(&app, &name, input.deployment.as_deref(), auth.caller()).await?;
+    let row =
+        deployment::deployment_rollback(&app, &name, input.deployment.as_deref(), auth.caller()).await?;
     Ok((StatusCode::ACCEPTED, ok(row.into())))
 }

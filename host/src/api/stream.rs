@@ -64,7 +64,11 @@ async fn events(
     Ok(Sse::new(event_stream(app, stack_id, cursor)).keep_alive(keep_alive()))
 }
 
-fn event_stream(app: App, stack_id: Option<Id>, mut cursor: i64) -> impl Stream<Item = Result<SseEvent, Infallible>> {
+fn event_stream(
+    app: App,
+    stack_id: Option<Id>,
+    mut cursor: i64,
+) -> impl Stream<Item = Result<SseEvent, Infallible>> {
     stream! {
         let mut changes = app.db.subscribe_events();
         loop {
@@ -174,7 +178,9 @@ fn log_stream(
 /// A log that nobody writes right now may still be continued, unless what it tells of has ended.
 async fn is_over(app: &App, part: &Part) -> bool {
     let over = match part.kind {
-        LogKind::Build => crate::app::build::build_view(app, part.id.as_str()).await.map(|row| row.status.is_terminal()),
+        LogKind::Build => {
+            crate::app::build::build_view(app, part.id.as_str()).await.map(|row| row.status.is_terminal())
+        }
         LogKind::Deployment => {
             deployment::deployment_view(app, part.id.as_str()).await.map(|row| row.status.is_terminal())
         }
@@ -184,7 +190,9 @@ async fn is_over(app: &App, part: &Part) -> bool {
 
 async fn final_status(app: &App, part: &Part) -> Result<String> {
     Ok(match part.kind {
-        LogKind::Build => crate::app::build::build_view(app, part.id.as_str()).await?.status.as_str().to_string(),
+        LogKind::Build => {
+            crate::app::build::build_view(app, part.id.as_str()).await?.status.as_str().to_string()
+        }
         LogKind::Deployment => {
             deployment::deployment_view(app, part.id.as_str()).await?.status.as_str().to_string()
         }

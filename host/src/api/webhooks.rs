@@ -82,7 +82,9 @@ async fn take(
     }
     let body = to_bytes(body, limit).await.map_err(|error| {
         // The limit is the only reason of its own; everything else is a connection that ended too early.
-        if std::error::Error::source(&error).is_some_and(|source| source.is::<http_body_util::LengthLimitError>()) {
+        if std::error::Error::source(&error)
+            .is_some_and(|source| source.is::<http_body_util::LengthLimitError>())
+        {
             too_large()
         } else {
             Error::invalid("body", "the delivery ended before its body was complete")
@@ -90,7 +92,9 @@ async fn take(
     })?;
     let headers = headers
         .iter()
-        .map(|(name, value)| (name.as_str().to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+        .map(|(name, value)| {
+            (name.as_str().to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+        })
         .collect();
     let received = webhook::webhook_receive(app, Incoming { target, headers, body }).await?;
     let (event_id, duplicate) = match received {
@@ -109,7 +113,8 @@ async fn webhook_list(
     Params(query): Params<ListQuery>,
 ) -> ApiResult<Json<Success<PageView<WebhookEventView>>>> {
     let repository = query.repository.map(Id::from_text);
-    let page = webhook::webhook_list(&app, repository.as_ref(), PageRequest::new(query.before, query.limit)).await?;
+    let page =
+        webhook::webhook_list(&app, repository.as_ref(), PageRequest::new(query.before, query.limit)).await?;
     Ok(ok(PageView::of(page, WebhookEventView::summary)))
 }
 

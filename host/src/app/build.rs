@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{App, Ended};
 use super::crash;
 use super::deployment::{self, Caller, enqueue_build, enqueue_rollout, new_release, status_event};
 use super::logs::{LogKind, LogWriter};
 use super::stack::{StackView, credentials_context, planner_name, stack_view};
+use super::{App, Ended};
 use crate::docker::BuildRequest;
 use crate::domain::build::{Build, BuildStatus};
 use crate::domain::build_config::{BuildArg, BuildSettings};
@@ -41,12 +41,18 @@ pub struct BuildOverrides {
 }
 
 /// Starts a build that no deployment waits for (seed 4). Returns it with the id of its task.
-pub async fn build_create(app: &App, stack: &str, overrides: BuildOverrides, caller: Caller) -> Result<(Build, Id)> {
+pub async fn build_create(
+    app: &App,
+    stack: &str,
+    overrides: BuildOverrides,
+    caller: Caller,
+) -> Result<(Build, Id)> {
     let view = stack_view(app, stack).await?;
     let repository = view.repository.clone();
-    let git_url = overrides.git_url.or_else(|| repository.as_ref().map(|row| row.url.clone())).ok_or_else(|| {
-        Error::invalid("git_url", "the stack has no repository, so the request has to name a git_url")
-    })?;
+    let git_url =
+        overrides.git_url.or_else(|| repository.as_ref().map(|row| row.url.clone())).ok_or_else(|| {
+            Error::invalid("git_url", "the stack has no repository, so the request has to name a git_url")
+        })?;
     crate::domain::repository::check_url(&git_url)?;
     let git_ref = overrides
         .git_ref
@@ -56,8 +62,10 @@ pub async fn build_create(app: &App, stack: &str, overrides: BuildOverrides, cal
     let settings = &view.build.settings;
     let context_path =
         overrides.context_path.or_else(|| settings.context_path.clone()).unwrap_or_else(|| ".".into());
-    let dockerfile =
-        overrides.dockerfile.or_else(|| settings.dockerfile_path.clone()).unwrap_or_else(|| DEFAULT_DOCKERFILE.into());
+    let dockerfile = overrides
+        .dockerfile
+        .or_else(|| settings.dockerfile_path.clone())
+        .unwrap_or_else(|| DEFAULT_DOCKERFILE.into());
     path::check_relative("context_path", &context_path)?;
     path::check_relative("dockerfile", &dockerfile)?;
     let planner = planner_name(settings);
@@ -166,10 +174,14 @@ async fn give_up(
         return Ok(Ended::Interrupted);
     }
     if error.is_transient() && task.row.attempt < task.row.max_attempts && !wanted {
-        log.line(&format!("{error}; it will be tried again (attempt {} of {})", task.row.attempt, task.row.max_attempts));
+        log.line(&format!(
+            "{error}; it will be tried again (attempt {} of {})",
+            task.row.attempt, task.row.max_attempts
+        ));
         return Err(error);
     }
-    let (status, word) = if wanted { (BuildStatus::Cancelled, "cancelled") } else { (BuildStatus::Failed, "failed") };
+    let (status, word) =
+        if wanted { (BuildStatus::Cancelled, "cancelled") } else { (BuildStatus::Failed, "failed") };
     let text = if wanted { "cancelled on request".to_string() } else { error.to_string() };
     log.line(&format!("Build {word}: {text}"));
     tracing::info!(build = build.seq, error = %error.for_log(), "build {word}");
@@ -215,7 +227,13 @@ async fn begin(app: &App, build: &Build, log: &LogWriter) -> Result<()> {
         .await
 }
 
-async fn run(app: &App, task: &TaskContext, view: &StackView, build: &Build, log: &Arc<LogWriter>) -> Result<()> {
+async fn run(
+    app: &App,
+    task: &TaskContext,
+    view: &StackView,
+    build: &Build,
+    log: &Arc<LogWriter>,
+) -> Result<()> {
     let sink: Log = {
         let log = log.clone();
         Arc::new(move |line: &str| log.line(line))
@@ -249,8 +267,9 @@ async fn run(app: &App, task: &TaskContext, view: &StackView, build: &Build, log
     }
     checkout.close().await;
     task.progress(90).await?;
-    let (tag, digest) =
-        image.ok_or_else(|| Error::failed(format!("planner `{}` planned no step that makes an image", build.planner)))?;
+    let (tag, digest) = image.ok_or_else(|| {
+        Error::failed(format!("planner `{}` planned no step that makes an image", build.planner))
+    })?;
     log.line(&format!("Built {tag} as {digest}"));
     crash::point("build: before its success is recorded");
     succeed(app, view, build, &commit, (&tag, &digest), log.size()).await?;
@@ -284,7 +303,8 @@ fn request(
     commit: &Commit,
     timeout: Duration,
 ) -> Result<BuildRequest> {
-    let BuildStep::DockerBuild { context_path, dockerfile_path, target, build_args, labels, tags } = step else {
+    let BuildStep::DockerBuild { context_path, dockerfile_path, target, build_args, labels, tags } = step
+    else {
         return Err(Error::internal("not a docker build"));
     };
     path::check_relative("contextPath", context_path)?;
@@ -429,8 +449,9 @@ fn access(app: &App, view: &StackView, build: &Build) -> Result<RepoAccess> {
 
 pub fn auth(app: &App, row: &GitRepository) -> Result<GitAuth> {
     let credentials = credentials(app, row)?;
-    let missing =
-        |what: &str| Error::conflict(format!("the repository's authType needs `{what}`, and none is stored; set it"));
+    let missing = |what: &str| {
+        Error::conflict(format!("the repository's authType needs `{what}`, and none is stored; set it"))
+    };
     Ok(match row.auth_type {
         GitAuthType::None => GitAuth::None,
         GitAuthType::HttpToken => GitAuth::HttpToken {

@@ -100,7 +100,10 @@ pub async fn deployment_create_from_image(
     caller: Caller,
 ) -> Result<Deployment> {
     let view = stack_view(app, stack).await?;
-    if image_tag.is_empty() || image_tag.len() > 255 || image_tag.chars().any(|c| c.is_whitespace() || c.is_control()) {
+    if image_tag.is_empty()
+        || image_tag.len() > 255
+        || image_tag.chars().any(|c| c.is_whitespace() || c.is_control())
+    {
         return Err(Error::invalid("image_tag", "image_tag has to name an image, like `myapp:main-abc1234`"));
     }
     let image = app.docker.image_inspect(image_tag).await?;
@@ -139,7 +142,10 @@ pub async fn deployment_rollback(
     let release = releases::find(&mut conn, release_id.as_str()).await?;
     drop(conn);
     if release.state != ReleaseState::Good {
-        return Err(Error::conflict(format!("the release of deployment {} never served healthily", target.seq)));
+        return Err(Error::conflict(format!(
+            "the release of deployment {} never served healthily",
+            target.seq
+        )));
     }
     if !app.docker.image_exists(&release.image_digest).await? {
         return Err(Error::conflict(format!(
@@ -165,7 +171,8 @@ pub async fn rollback_readiness(app: &App, stack: &str) -> Result<std::result::R
     let found = async {
         let current = current_deployment(app, &view).await?;
         let target = rollback_target(app, &view, &current).await?;
-        let release_id = target.release_id.clone().ok_or_else(|| Error::conflict("it produced no release"))?;
+        let release_id =
+            target.release_id.clone().ok_or_else(|| Error::conflict("it produced no release"))?;
         let mut conn = app.db.read().await?;
         let release = releases::find(&mut conn, release_id.as_str()).await?;
         drop(conn);
@@ -188,9 +195,7 @@ pub async fn deployment_cancel(app: &App, reference: &str) -> Result<Deployment>
         )));
     }
     let (id, build_id) = (deployment.id.clone(), deployment.build_id.clone());
-    app.db
-        .write(move |tx| Box::pin(async move { deployments::request_abort(tx, &id).await }))
-        .await?;
+    app.db.write(move |tx| Box::pin(async move { deployments::request_abort(tx, &id).await })).await?;
     // A rollout that runs is not stopped, it is told: it first restores what served before.
     let rolling = deployment.rollout.rollout_started_at.is_some();
     for subject in [(!rolling).then_some(&deployment.id), build_id.as_ref()].into_iter().flatten() {
@@ -221,7 +226,8 @@ pub async fn deployment_steps(app: &App, id: &Id) -> Result<Vec<JournalEntry>> {
 
 /// The rows of a deployment that starts with a build.
 pub fn prepare(app: &App, stack: &Stack, new: NewDeployment) -> Result<Prepared> {
-    let repository = new.repository.as_ref().ok_or_else(|| Error::internal("a build without a repository"))?;
+    let repository =
+        new.repository.as_ref().ok_or_else(|| Error::internal("a build without a repository"))?;
     let now = store::now();
     let deployment_id = store::new_id();
     let planner = planner_name(&new.settings);
@@ -235,7 +241,11 @@ pub fn prepare(app: &App, stack: &Stack, new: NewDeployment) -> Result<Prepared>
         git_ref: new.git_ref.clone(),
         commit_sha: new.commit_sha.clone(),
         context_path: new.settings.context_path.clone().unwrap_or_else(|| ".".into()),
-        dockerfile: new.settings.dockerfile_path.clone().unwrap_or_else(|| super::build::DEFAULT_DOCKERFILE.into()),
+        dockerfile: new
+            .settings
+            .dockerfile_path
+            .clone()
+            .unwrap_or_else(|| super::build::DEFAULT_DOCKERFILE.into()),
         image_tag: String::new(),
         image_digest: String::new(),
         status: BuildStatus::Queued,
@@ -348,7 +358,10 @@ pub fn new_release(
     };
     let spec = ReleaseSpec {
         run: view.stack.run.clone(),
-        health: HealthCheck { path: settings.health_check_path.clone(), timeout_secs: settings.health_timeout_secs() },
+        health: HealthCheck {
+            path: settings.health_check_path.clone(),
+            timeout_secs: settings.health_timeout_secs(),
+        },
         sealed_environment,
     };
     Ok(Release {
@@ -400,17 +413,37 @@ fn config_hash(
 
 /// The deployment that put into service what serves now.
 async fn current_deployment(app: &App, view: &StackView) -> Result<Deployment> {
-    let nothing = || Error::conflict(format!("stack `{}` serves nothing that could be rolled back", view.stack.name));
+    let nothing =
+        || Error::conflict(format!("stack `{}` serves nothing that could be rolled back", view.stack.name));
     let release_id = view.stack.active_release_id.as_ref().ok_or_else(nothing)?;
     let mut conn = app.db.read().await?;
     deployments::latest_of_release(&mut conn, &view.stack.id, release_id).await?.ok_or_else(nothing)
 }
 
+/// The deployment that put into service what serves now, if something does.
+pub async fn deployment_serving(app: &App, view: &StackView) -> Result<Option<Deployment>> {
+    match current_deployment(app, view).await {
+        Ok(row) => Ok(Some(row)),
+        Err(Error::Conflict(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 async fn rollback_target(app: &App, view: &StackView, current: &Deployment) -> Result<Deployment> {
     let mut conn = app.db.read().await?;
-    deployments::last_successful_before(&mut conn, &view.stack.id, current.seq, view.stack.active_release_id.as_ref())
-        .await?
-        .ok_or_else(|| Error::conflict(format!("stack `{}` has no earlier successful release to go back to", view.stack.name)))
+    deployments::last_successful_before(
+        &mut conn,
+        &view.stack.id,
+        current.seq,
+        view.stack.active_release_id.as_ref(),
+    )
+    .await?
+    .ok_or_else(|| {
+        Error::conflict(format!(
+            "stack `{}` has no earlier successful release to go back to",
+            view.stack.name
+        ))
+    })
 }
 
 fn without_build(view: &StackView, caller: Caller, reason: Option<String>) -> Prepared {
@@ -453,4 +486,3 @@ async fn store_prepared(app: &App, prepared: Prepared) -> Result<Deployment> {
     app.db.write(move |tx| Box::pin(async move { insert(tx, &prepared).await })).await?;
     deployment_view(app, id.as_str()).await
 }
-

@@ -62,8 +62,9 @@ impl Logs {
     /// Opens the log for appending. `secrets` are replaced in every line.
     pub fn writer(&self, kind: LogKind, id: &Id, secrets: Vec<String>) -> Result<LogWriter> {
         let path = self.path(kind, id);
-        let unwritable =
-            |error: std::io::Error| Error::unavailable(format!("the log {} cannot be written: {error}", path.display()));
+        let unwritable = |error: std::io::Error| {
+            Error::unavailable(format!("the log {} cannot be written: {error}", path.display()))
+        };
         let file = std::fs::OpenOptions::new().create(true).append(true).open(&path).map_err(unwritable)?;
         let bytes = file.metadata().map_err(unwritable)?.len();
         let extent = watch::Sender::new(Extent { bytes, finished: false });

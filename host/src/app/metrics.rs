@@ -69,7 +69,12 @@ impl Metrics {
         registry.register("webhooks_received", "Deliveries by forge and verdict", metrics.received.clone());
         registry.register("webhooks_processed", "Deliveries by reason code", metrics.processed.clone());
         registry.register("builds", "Builds by how they ended", metrics.builds.clone());
-        registry.register_with_unit("build_duration", "How long builds took", Unit::Seconds, metrics.build_seconds.clone());
+        registry.register_with_unit(
+            "build_duration",
+            "How long builds took",
+            Unit::Seconds,
+            metrics.build_seconds.clone(),
+        );
         registry.register("deployments", "Deployments by how they ended", metrics.deployments.clone());
         registry.register_with_unit(
             "rollout_duration",
@@ -84,7 +89,12 @@ impl Metrics {
             Unit::Seconds,
             metrics.oldest_task_seconds.clone(),
         );
-        registry.register_with_unit("uptime", "Time since the server started", Unit::Seconds, metrics.uptime.clone());
+        registry.register_with_unit(
+            "uptime",
+            "Time since the server started",
+            Unit::Seconds,
+            metrics.uptime.clone(),
+        );
         plugins.register_metrics(&mut registry);
         Self { registry, ..metrics }
     }

@@ -78,10 +78,7 @@ impl App {
         let vault = Vault::open(&data.join("secret.key"))?;
         let logs = Logs::open(&config.build.log_dir)?;
         let database = DbConfig::new(config.database_url());
-        let (db, plugins) = tokio::try_join!(
-            Db::open(&database),
-            Plugins::start(plugin_settings(&config))
-        )?;
+        let (db, plugins) = tokio::try_join!(Db::open(&database), Plugins::start(plugin_settings(&config)))?;
         let git = Git::open(data.join("git"))?;
         let host = Some(config.docker.host.as_str()).filter(|host| !host.is_empty());
         let instance = instance_id(&data)?;

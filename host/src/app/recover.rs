@@ -31,11 +31,17 @@ pub async fn recover(app: &App) -> Result<()> {
     }
     drop(conn);
     for build in orphaned_builds {
-        tracing::warn!(build = build.seq, "[@queue:recover] nobody works on this build; it is enqueued again");
+        tracing::warn!(
+            build = build.seq,
+            "[@queue:recover] nobody works on this build; it is enqueued again"
+        );
         app.db.write(move |tx| Box::pin(async move { enqueue_build(tx, &build).await })).await?;
     }
     for row in orphaned {
-        tracing::warn!(deployment = row.seq, "[@queue:recover] nobody works on this deployment; it is enqueued again");
+        tracing::warn!(
+            deployment = row.seq,
+            "[@queue:recover] nobody works on this deployment; it is enqueued again"
+        );
         app.db.write(move |tx| Box::pin(async move { enqueue_rollout(tx, &row).await })).await?;
     }
     Ok(())

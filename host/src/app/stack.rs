@@ -1,5 +1,7 @@
 //! Stacks with their repository and build configuration: created, changed and shown as one thing.
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -64,7 +66,9 @@ pub struct RepositoryInput {
 
 impl std::fmt::Debug for RepositoryInput {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RepositoryInput").field("url", &repository::redact_url(&self.url)).finish_non_exhaustive()
+        f.debug_struct("RepositoryInput")
+            .field("url", &repository::redact_url(&self.url))
+            .finish_non_exhaustive()
     }
 }
 
@@ -134,14 +138,17 @@ pub async fn stack_create(app: &App, input: StackInput) -> Result<(StackView, Op
         }
         None => None,
     };
-    let build = seal_build(app, BuildConfig {
-        id: store::new_id(),
-        stack_id: stack.id.clone(),
-        repository_id: repository.as_ref().map(|row| row.id.clone()),
-        settings: input.build.clone(),
-        created_at: now,
-        updated_at: now,
-    })?;
+    let build = seal_build(
+        app,
+        BuildConfig {
+            id: store::new_id(),
+            stack_id: stack.id.clone(),
+            repository_id: repository.as_ref().map(|row| row.id.clone()),
+            settings: input.build.clone(),
+            created_at: now,
+            updated_at: now,
+        },
+    )?;
     let (name, project) = (input.name.clone(), input.project.clone());
     let id = app
         .db
@@ -159,7 +166,9 @@ pub async fn stack_create(app: &App, input: StackInput) -> Result<(StackView, Op
         })
         .await
         .map_err(|error| match error {
-            Error::Conflict(_) => Error::conflict(format!("a stack named `{name}` exists already; choose another name or change that one")),
+            Error::Conflict(_) => Error::conflict(format!(
+                "a stack named `{name}` exists already; choose another name or change that one"
+            )),
             other => other,
         })?;
     Ok((stack_view(app, id.as_str()).await?, setup))
@@ -169,7 +178,10 @@ pub async fn stack_update(app: &App, reference: &str, input: StackInput) -> Resu
     check(app, &input).await?;
     let old = stack_view(app, reference).await?;
     if input.name != old.stack.name {
-        return Err(Error::invalid("name", "a stack cannot be renamed: its containers and images carry the name"));
+        return Err(Error::invalid(
+            "name",
+            "a stack cannot be renamed: its containers and images carry the name",
+        ));
     }
     let now = store::now();
     let stack = Stack {
@@ -184,12 +196,15 @@ pub async fn stack_update(app: &App, reference: &str, input: StackInput) -> Resu
         Some(given) => Some(repository_row(app, &stack.id, given, old.repository.as_ref(), None)?),
         None => old.repository.clone(),
     };
-    let build = seal_build(app, BuildConfig {
-        settings: input.build.clone(),
-        repository_id: repository.as_ref().map(|row| row.id.clone()),
-        updated_at: now,
-        ..old.build
-    })?;
+    let build = seal_build(
+        app,
+        BuildConfig {
+            settings: input.build.clone(),
+            repository_id: repository.as_ref().map(|row| row.id.clone()),
+            updated_at: now,
+            ..old.build
+        },
+    )?;
     let (is_new, id) = (old.repository.is_none(), stack.id.clone());
     app.db
         .write(move |tx| {
@@ -230,6 +245,48 @@ pub async fn stack_view(app: &App, reference: &str) -> Result<StackView> {
 pub async fn stack_list(app: &App, page: PageRequest) -> Result<Page<Stack>> {
     let mut conn = app.db.read().await?;
     stacks::list(&mut conn, page).await
+}
+
+/// Names for a list that mentions stacks by id; those that are gone are left out.
+pub async fn stack_names(app: &App, ids: &[Id]) -> Result<HashMap<Id, String>> {
+    let mut conn = app.db.read().await?;
+    let mut names = HashMap::new();
+    for id in ids {
+        if !names.contains_key(id)
+            && let Some(stack) = stacks::find_opt(&mut conn, id.as_str()).await?
+        {
+            names.insert(id.clone(), stack.name);
+        }
+    }
+    Ok(names)
+}
+
+/// The same for a list that mentions repositories.
+pub async fn stack_names_by_repository(app: &App, ids: &[Id]) -> Result<HashMap<Id, String>> {
+    let mut conn = app.db.read().await?;
+    let mut names = HashMap::new();
+    for id in ids {
+        if !names.contains_key(id)
+            && let Some(row) = repositories::find_opt(&mut conn, id).await?
+            && let Some(stack) = stacks::find_opt(&mut conn, row.stack_id.as_str()).await?
+        {
+            names.insert(id.clone(), stack.name);
+        }
+    }
+    Ok(names)
+}
+
+/// The releases of the stack's running containers, one entry a container; `None` if the engine does not answer soon.
+pub async fn instances(app: &App, name: &str) -> Option<Vec<Id>> {
+    let found =
+        tokio::time::timeout(std::time::Duration::from_secs(2), app.docker.list(name)).await.ok()?.ok()?;
+    let running = found.into_iter().filter(|view| view.container.running);
+    Some(running.map(|view| view.container.release).collect())
+}
+
+pub async fn project_name(app: &App, id: &Id) -> Result<String> {
+    let mut conn = app.db.read().await?;
+    Ok(projects::find(&mut conn, id.as_str()).await?.name)
 }
 
 /// The integers of a stack and its project, which seed 4 shows as ids.
@@ -303,7 +360,10 @@ async fn check(app: &App, input: &StackInput) -> Result<()> {
     }
     let problems = app.plugins.planner_validate(&planner_name(&input.build), &input.build).await?;
     if let Some(problem) = problems.first() {
-        return Err(Error::invalid(format!("build{}", problem.path.replace('/', ".")), problem.message.clone()));
+        return Err(Error::invalid(
+            format!("build{}", problem.path.replace('/', ".")),
+            problem.message.clone(),
+        ));
     }
     let name = if input.strategy.is_empty() { &app.config.strategies.default } else { &input.strategy };
     let facts = StackFacts {
@@ -356,7 +416,8 @@ fn repository_row(
         }
         None => old.and_then(|row| row.credentials.clone()),
     };
-    let webhook_secret = match secret.or(given.webhook_secret.as_deref().filter(|secret| !secret.is_empty())) {
+    let webhook_secret = match secret.or(given.webhook_secret.as_deref().filter(|secret| !secret.is_empty()))
+    {
         Some(secret) => Some(app.vault.seal(&webhook_context(&id), secret.as_bytes())?),
         None => old.and_then(|row| row.webhook_secret.clone()),
     };
@@ -381,7 +442,8 @@ fn repository_row(
 /// Secret variables are sealed before they reach the database.
 fn seal_build(app: &App, mut config: BuildConfig) -> Result<BuildConfig> {
     for variable in config.settings.environment_variables.iter_mut().filter(|variable| variable.secret) {
-        variable.value = app.vault.seal(&env_context(&config.id, &variable.name), variable.value.as_bytes())?;
+        variable.value =
+            app.vault.seal(&env_context(&config.id, &variable.name), variable.value.as_bytes())?;
     }
     Ok(config)
 }
@@ -391,7 +453,8 @@ async fn project_ensure(tx: &mut Tx, name: &str) -> Result<Id> {
         return Ok(project.id);
     }
     let now = store::now();
-    let project = Project { id: store::new_id(), seq: 0, name: name.to_string(), created_at: now, updated_at: now };
+    let project =
+        Project { id: store::new_id(), seq: 0, name: name.to_string(), created_at: now, updated_at: now };
     Ok(projects::insert(tx, project).await?.id)
 }
 

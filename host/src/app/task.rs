@@ -18,9 +18,7 @@ impl App {
     pub async fn cancel_task(&self, subject: &Id) -> Result<bool> {
         let subject = subject.clone();
         self.db
-            .write(move |tx| {
-                Box::pin(async move { queue::cancel_subject(tx, &subject).await })
-            })
+            .write(move |tx| Box::pin(async move { queue::cancel_subject(tx, &subject).await }))
             .await
             .map(|count| count > 0)
     }

@@ -24,7 +24,10 @@ pub struct NewToken {
 pub async fn token_create(app: &App, name: &str, expires_at: Option<UnixMs>) -> Result<NewToken> {
     let name = name.trim();
     if name.is_empty() || name.len() > 100 || name.chars().any(char::is_control) {
-        return Err(Error::invalid("name", "a token needs a name of 1 to 100 characters, so that it can be recognised later"));
+        return Err(Error::invalid(
+            "name",
+            "a token needs a name of 1 to 100 characters, so that it can be recognised later",
+        ));
     }
     let secret = format!("{PREFIX}{}", hex::encode(random::<32>()?));
     let token = insert(app, name, &secret, expires_at).await?;
@@ -52,7 +55,10 @@ async fn insert(app: &App, name: &str, secret: &str, expires_at: Option<UnixMs>)
 pub async fn token_bootstrap(app: &App, configured: Option<&str>) -> Result<Option<String>> {
     if let Some(secret) = configured {
         if secret.len() < 16 {
-            return Err(Error::invalid("WINDLASS_ADMIN_TOKEN", "WINDLASS_ADMIN_TOKEN has to have at least 16 characters"));
+            return Err(Error::invalid(
+                "WINDLASS_ADMIN_TOKEN",
+                "WINDLASS_ADMIN_TOKEN has to have at least 16 characters",
+            ));
         }
         let mut conn = app.db.read().await?;
         if tokens::by_hash(&mut conn, &hash(secret)).await?.is_none() {
@@ -71,14 +77,18 @@ pub async fn token_bootstrap(app: &App, configured: Option<&str>) -> Result<Opti
 
 /// Who a secret belongs to. The look-up is by hash, so its time says nothing about any stored secret.
 pub async fn token_authenticate(app: &App, secret: &str) -> Result<Token> {
-    let refused =
-        || Error::Unauthenticated("the token is not valid; pass one as `Authorization: Bearer <token>`".into());
+    let refused = || {
+        Error::Unauthenticated("the token is not valid; pass one as `Authorization: Bearer <token>`".into())
+    };
     if secret.is_empty() || secret.len() > 512 {
         return Err(refused());
     }
     let now = store::now();
     let mut conn = app.db.read().await?;
-    let token = tokens::by_hash(&mut conn, &hash(secret)).await?.filter(|token| token.is_valid(now)).ok_or_else(refused)?;
+    let token = tokens::by_hash(&mut conn, &hash(secret))
+        .await?
+        .filter(|token| token.is_valid(now))
+        .ok_or_else(refused)?;
     drop(conn);
     if tokens::is_touch_due(&token, now) {
         let id = token.id.clone();

@@ -28,7 +28,10 @@ impl Vault {
             Ok(bytes) => hex::decode(bytes.trim_ascii()).map_err(|_| damaged(path))?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => create_key(path)?,
             Err(error) => {
-                return Err(Error::unavailable(format!("the key {} cannot be read: {error}", path.display())));
+                return Err(Error::unavailable(format!(
+                    "the key {} cannot be read: {error}",
+                    path.display()
+                )));
             }
         };
         let cipher = XChaCha20Poly1305::new_from_slice(&key).map_err(|_| damaged(path))?;
@@ -53,7 +56,8 @@ impl Vault {
                 "the secret at {context} cannot be opened: it was sealed with another key than the one in the data folder"
             ))
         };
-        let bytes = sealed.strip_prefix(PREFIX).and_then(|text| BASE64.decode(text).ok()).ok_or_else(wrong)?;
+        let bytes =
+            sealed.strip_prefix(PREFIX).and_then(|text| BASE64.decode(text).ok()).ok_or_else(wrong)?;
         let (nonce, sealed) = bytes.split_at_checked(NONCE_BYTES).ok_or_else(wrong)?;
         let payload = Payload { msg: sealed, aad: context.as_bytes() };
         let nonce: [u8; NONCE_BYTES] = nonce.try_into().map_err(|_| wrong())?;
@@ -75,7 +79,9 @@ fn create_key(path: &Path) -> Result<Vec<u8>> {
         file.write_all(hex::encode(key).as_bytes())?;
         file.sync_all()
     };
-    write().map_err(|error| Error::unavailable(format!("the key {} cannot be written: {error}", path.display())))?;
+    write().map_err(|error| {
+        Error::unavailable(format!("the key {} cannot be written: {error}", path.display()))
+    })?;
     Ok(key.to_vec())
 }
 

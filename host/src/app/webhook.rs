@@ -115,9 +115,14 @@ pub async fn webhook_process(app: &App, event_id: &Id) -> Result<()> {
     if event.processed {
         return Ok(());
     }
-    let parsed = app.plugins.forge_parse(&event.provider, event.headers.clone(), Bytes::from(event.payload.clone())).await;
+    let parsed = app
+        .plugins
+        .forge_parse(&event.provider, event.headers.clone(), Bytes::from(event.payload.clone()))
+        .await;
     match parsed {
-        Ok(ForgeEvent::Ping) => finish(app, &event, ReasonCode::Ping, "the forge tested the connection").await,
+        Ok(ForgeEvent::Ping) => {
+            finish(app, &event, ReasonCode::Ping, "the forge tested the connection").await
+        }
         Ok(ForgeEvent::Unsupported(name)) => {
             let detail = format!("`{}` events are of no consequence here", name.escape_debug());
             finish(app, &event, ReasonCode::UnsupportedEvent, &detail).await
@@ -135,7 +140,11 @@ pub async fn webhook_process(app: &App, event_id: &Id) -> Result<()> {
     }
 }
 
-pub async fn webhook_list(app: &App, repository: Option<&Id>, page: PageRequest) -> Result<Page<WebhookEvent>> {
+pub async fn webhook_list(
+    app: &App,
+    repository: Option<&Id>,
+    page: PageRequest,
+) -> Result<Page<WebhookEvent>> {
     let mut conn = app.db.read().await?;
     webhook_events::list(&mut conn, page, repository).await
 }
@@ -205,12 +214,18 @@ async fn matching(app: &App, provider: &str, push: &Push) -> Result<Vec<GitRepos
 /// The row of a delivery. Headers that carry a secret are stored without it.
 fn delivery(endpoint: &Endpoint, incoming: Incoming, verified: bool) -> NewDelivery {
     let first = |names: &[String]| {
-        names.iter().find_map(|name| incoming.headers.iter().find(|(key, _)| key == name)).map(|(_, value)| value.clone())
+        names
+            .iter()
+            .find_map(|name| incoming.headers.iter().find(|(key, _)| key == name))
+            .map(|(_, value)| value.clone())
     };
     let contract = &endpoint.contract;
     let is_secret = |name: &str| {
         matches!(name, "authorization" | "proxy-authorization" | "cookie")
-            || contract.schemes.iter().any(|scheme| scheme.algorithm == "shared-token" && scheme.header == name)
+            || contract
+                .schemes
+                .iter()
+                .any(|scheme| scheme.algorithm == "shared-token" && scheme.header == name)
     };
     let schemes = contract.schemes.iter().filter(|scheme| scheme.algorithm != "shared-token");
     let signature = schemes
@@ -260,7 +275,11 @@ async fn act_on_push(app: &App, event: &WebhookEvent, push: &Push) -> Result<()>
         drop(conn);
         for change in &push.changes {
             match reason_not_to_deploy(change, &row.branch, &settings) {
-                None => wanted.push(deployment::prepare(app, &stack, new_deployment(row, &settings, change, push))?),
+                None => wanted.push(deployment::prepare(
+                    app,
+                    &stack,
+                    new_deployment(row, &settings, change, push),
+                )?),
                 Some(reason) => reasons.push(reason),
             }
         }
@@ -296,7 +315,12 @@ async fn act_on_push(app: &App, event: &WebhookEvent, push: &Push) -> Result<()>
     Ok(())
 }
 
-fn new_deployment(row: &GitRepository, settings: &BuildSettings, change: &RefChange, push: &Push) -> NewDeployment {
+fn new_deployment(
+    row: &GitRepository,
+    settings: &BuildSettings,
+    change: &RefChange,
+    push: &Push,
+) -> NewDeployment {
     let head = change.head.as_ref();
     NewDeployment {
         repository: Some(row.clone()),
@@ -325,7 +349,8 @@ async fn finish(app: &App, event: &WebhookEvent, reason: ReasonCode, detail: &st
     app.db
         .write(move |tx| {
             Box::pin(async move {
-                let error = matches!(reason, ReasonCode::PluginFailed | ReasonCode::Malformed).then(|| detail.clone());
+                let error = matches!(reason, ReasonCode::PluginFailed | ReasonCode::Malformed)
+                    .then(|| detail.clone());
                 let finish = Finish { reason, detail: Some(detail), deployment_id: None, error };
                 webhook_events::finish(tx, &id, &finish, store::now()).await?;
                 events::append(tx, processed(&id, stack_id, reason)).await?;

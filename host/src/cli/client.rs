@@ -224,7 +224,11 @@ impl Client {
             StatusCode::INTERNAL_SERVER_ERROR => "The server's log has the details.",
             _ => "",
         };
-        Failure { kind, what: sentence(&text::clean(&format!("{place}{message}"))), advice: advice.into() }
+        Failure {
+            kind,
+            what: text::sentence(&text::clean(&format!("{place}{message}"))),
+            advice: advice.into(),
+        }
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> Failure {
@@ -277,12 +281,6 @@ fn cause(error: &reqwest::Error) -> String {
         source = inner.source();
     }
     text::clean(words.split(" (os error").next().unwrap_or(&words)).to_lowercase()
-}
-
-/// With a full stop. Many messages begin with a name, so their first letter stays as it is.
-fn sentence(text: &str) -> String {
-    let end = if text.ends_with(['.', '!', '?']) { "" } else { "." };
-    format!("{text}{end}")
 }
 
 #[cfg(test)]

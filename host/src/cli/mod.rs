@@ -68,7 +68,7 @@ pub struct GlobalArgs {
     /// API token. The environment variable keeps it out of the process list.
     #[arg(long, global = true, value_name = "TOKEN", env = "WINDLASS_TOKEN", hide_env_values = true)]
     token: Option<String>,
-    /// What to print.
+    /// `json` prints the API's data: one document, or one a line where something is followed.
     #[arg(short, long, global = true, value_name = "FORMAT", default_value = "text")]
     output: Format,
     /// No colours; NO_COLOR does the same.

@@ -11,11 +11,10 @@ use serde_json::Value;
 
 use super::failure::Failure;
 
+/// Text is for people; JSON is the API's `data`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// For people.
     Text,
-    /// The API's data: one JSON document, or one a line where something is followed.
     Json,
 }
 

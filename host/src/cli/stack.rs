@@ -141,7 +141,7 @@ async fn create(session: &Session, args: &CreateArgs) -> Outcome<()> {
         let webhook: Webhook = read(webhook)?;
         out.line("");
         out.line("Let the forge send its pushes here, as JSON. The secret is shown this once:");
-        details(out, vec![("  URL", webhook.url.into()), ("  Secret", webhook.secret.into())]);
+        details(out, vec![("Webhook URL", webhook.url.into()), ("Secret", webhook.secret.into())]);
         out.line("");
     }
     if stack.git_repository.is_some() {

@@ -104,6 +104,12 @@ pub fn bytes(size: u64) -> String {
     }
 }
 
+/// With a full stop. Many messages begin with a name, so their first letter stays as it is.
+pub fn sentence(text: &str) -> String {
+    let end = if text.ends_with(['.', '!', '?']) { "" } else { "." };
+    format!("{text}{end}")
+}
+
 /// The first seven characters of a commit.
 pub fn short(commit: &str) -> String {
     clean(commit).chars().take(7).collect()

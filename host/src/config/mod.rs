@@ -43,6 +43,7 @@ pub struct Config {
 
 #[derive(Debug, Clone, Deserialize)]
 pub struct Server {
+    #[serde(deserialize_with = "address")]
     pub listen: SocketAddr,
     pub data_dir: PathBuf,
     pub public_url: String,
@@ -189,6 +190,17 @@ impl Config {
             self.database.url.clone()
         }
     }
+}
+
+/// An address whose error shows what was written.
+fn address<'de, D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<SocketAddr, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map_err(|_| {
+        serde::de::Error::custom(format!(
+            "server.listen (WINDLASS_LISTEN) has to be an address and a port, like 127.0.0.1:8080, not `{}`",
+            text.escape_debug()
+        ))
+    })
 }
 
 fn parse(text: &str, source: &str) -> Result<Table> {

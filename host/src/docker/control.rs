@@ -11,7 +11,7 @@ use super::{Docker, error};
 use crate::error::{Error, Result};
 
 /// What the engine may need beyond the time that a container is granted.
-const SLACK: Duration = Duration::from_secs(30);
+const MARGIN: Duration = Duration::from_secs(30);
 /// How long a removal that somebody else has begun may take.
 const REMOVAL: Duration = Duration::from_secs(30);
 
@@ -28,7 +28,7 @@ impl Docker {
     async fn halt(&self, id: &str, grace: Duration) -> Result<()> {
         let seconds = i32::try_from(grace.as_secs()).unwrap_or(i32::MAX);
         let options = StopContainerOptionsBuilder::default().t(seconds).build();
-        let client = self.client().await?.with_timeout(grace + SLACK);
+        let client = self.client().await?.with_timeout(grace + MARGIN);
         match client.stop_container(id, Some(options)).await {
             Ok(()) => Ok(()),
             Err(error) if error::has_status(&error, 304) || error::is_missing(&error) => Ok(()),

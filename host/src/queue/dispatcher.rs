@@ -1,7 +1,7 @@
 //! The loop that owns everything that runs: one transaction a round writes what ended and claims what comes next.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     sync::{Arc, atomic::AtomicI64},
     time::Duration,
 };
@@ -16,58 +16,59 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Done, Handler, QueueConfig, TaskContext, TaskError,
     attempt::{self, Cancel, CancelReason},
+    outcome::{Outcome, Write, judge, millis, write_down},
     stats::Stats,
 };
 use crate::{
     domain::{
         Id,
-        task::{TaskRow, TaskStatus, backoff_ms},
+        task::{TaskRow, TaskStatus},
     },
     error::Result,
-    store::{Db, Tx, now, tasks},
+    store::{Db, now, tasks},
 };
 
 const PRUNE_PAUSE: Duration = Duration::from_secs(3600);
-const PRUNE_CHUNK: i64 = 1000;
+/// Quick tasks are claimed and written down this many at a time, so that a commit serves many of them.
+const AHEAD: usize = 256;
+/// Milliseconds an attempt may take to count as quick.
+const QUICK_MS: i64 = 20;
+/// What was claimed ahead and has not started after this time is given back for others to run.
+pub(super) const AHEAD_PATIENCE: Duration = Duration::from_secs(1);
+/// An end waits at most this long for others to be written with.
+const GATHER: Duration = Duration::from_millis(20);
 /// Pause after the database has failed.
 const STUMBLE: Duration = Duration::from_millis(250);
 
-struct Running {
-    fence: i64,
-    attempt: tokio::task::Id,
-    cancel: Cancel,
+pub(super) struct Running {
+    pub fence: i64,
+    /// `None` while it waits for a place.
+    attempt: Option<tokio::task::Id>,
+    pub cancel: Cancel,
 }
 
 /// The task, the milliseconds its attempt took, and how it ended.
 type Ended = (TaskRow, i64, Result<Done, TaskError>);
 
-/// What is to be written about an attempt that ended.
-#[derive(Clone)]
-struct Outcome {
-    id: Id,
-    fence: i64,
-    write: Write,
-}
-
-#[derive(Clone)]
-enum Write {
-    Success,
-    End(TaskStatus, Option<String>),
-    Back(tasks::Return),
-}
-
 pub(super) struct Dispatcher {
-    db: Db,
-    config: QueueConfig,
+    pub(super) db: Db,
+    pub(super) config: QueueConfig,
     boot: Id,
     handler: Handler,
     stats: Arc<Stats>,
     stop: watch::Receiver<Option<Duration>>,
     stopping: CancellationToken,
     /// Everything this node holds a lease of, until its end is written.
-    running: HashMap<Id, Running>,
+    pub(super) running: HashMap<Id, Running>,
     attempts: JoinSet<Ended>,
+    /// Claimed ahead: ours, and not started.
+    ready: VecDeque<TaskRow>,
+    pub(super) ready_since: Instant,
     ended: Vec<Outcome>,
+    /// When what has ended is written at the latest.
+    write_by: Instant,
+    /// Quick attempts that ended since the last claim; 0 as soon as one was not quick.
+    quick: usize,
     /// There may be something to claim.
     hungry: bool,
     next_look: Instant,
@@ -92,7 +93,11 @@ impl Dispatcher {
             stopping: CancellationToken::new(),
             running: HashMap::new(),
             attempts: JoinSet::new(),
+            ready: VecDeque::new(),
+            ready_since: Instant::now(),
             ended: Vec::new(),
+            write_by: Instant::now(),
+            quick: 0,
             hungry: true,
             next_look: Instant::now(),
         }
@@ -122,10 +127,12 @@ impl Dispatcher {
                     self.hungry = true;
                     self.next_look = Instant::now() + self.config.poll;
                 }
+                () = sleep_until(self.write_by), if !self.ended.is_empty() => {}
                 _ = heartbeat.tick() => self.beat().await,
                 _ = prune.tick() => self.prune().await,
                 Ok(()) = self.stop.changed(), if !self.stopping.is_cancelled() => {
                     self.stopping.cancel();
+                    self.give_back_ready();
                     deadline = Instant::now() + self.stop.borrow().unwrap_or_default();
                 }
                 () = sleep_until(deadline), if self.stopping.is_cancelled() => break,
@@ -134,14 +141,15 @@ impl Dispatcher {
         self.abandon().await;
     }
 
-    /// Writes what ended and fills the free places, in one transaction.
+    /// Fills the free places; writes what ended and claims what comes next, in one transaction.
     async fn round(&mut self) -> Result<()> {
         while let Some(ended) = self.attempts.try_join_next() {
             self.collect(ended);
         }
-        let free = self.config.workers.saturating_sub(self.running.len() - self.ended.len());
-        let limit = if self.hungry && !self.stopping.is_cancelled() { free } else { 0 };
-        if limit == 0 && self.ended.is_empty() {
+        self.launch_ready();
+        let limit = self.claimable();
+        let gathering = !self.ready.is_empty() && self.ended.len() < AHEAD && Instant::now() < self.write_by;
+        if limit == 0 && (self.ended.is_empty() || gathering) {
             return Ok(());
         }
         let (ended, started) = (self.ended.clone(), now());
@@ -170,10 +178,62 @@ impl Dispatcher {
             self.hungry = claimed.len() == limit;
             self.set_next_look().await?;
         }
-        for row in claimed {
-            self.launch(row);
+        if !claimed.is_empty() {
+            self.ready_since = Instant::now();
+            self.quick = 0;
         }
+        for row in claimed {
+            let waiting = Running { fence: row.fence, attempt: None, cancel: Cancel::default() };
+            self.running.insert(row.id.clone(), waiting);
+            self.ready.push_back(row);
+        }
+        self.launch_ready();
         Ok(())
+    }
+
+    fn free(&self) -> usize {
+        self.config.workers.saturating_sub(self.attempts.len())
+    }
+
+    /// How many tasks to ask for: as many as there are places and, if the last ones were quick, some ahead.
+    fn claimable(&self) -> usize {
+        if !self.hungry || self.stopping.is_cancelled() || !self.ready.is_empty() || self.free() == 0 {
+            return 0;
+        }
+        let ahead = if self.quick >= self.config.workers { (2 * self.quick).min(AHEAD) } else { 0 };
+        self.free() + ahead
+    }
+
+    fn launch_ready(&mut self) {
+        while self.free() > 0
+            && let Some(row) = self.ready.pop_front()
+        {
+            // It may have been cancelled or lost while it waited.
+            match self.running.get(&row.id).map(|waiting| waiting.cancel.reason()) {
+                Some(None) => self.launch(row),
+                Some(Some(CancelReason::LeaseLost)) | None => {
+                    self.running.remove(&row.id);
+                }
+                Some(Some(_)) => {
+                    let write = Write::End(TaskStatus::Cancelled, Some("cancelled".into()));
+                    self.end(Outcome { id: row.id, fence: row.fence, write });
+                }
+            }
+        }
+    }
+
+    pub(super) fn give_back_ready(&mut self) {
+        for row in std::mem::take(&mut self.ready) {
+            let back = tasks::Return { run_at: row.run_at, error: None, counts: false };
+            self.end(Outcome { id: row.id, fence: row.fence, write: Write::Back(back) });
+        }
+    }
+
+    fn end(&mut self, outcome: Outcome) {
+        if self.ended.is_empty() {
+            self.write_by = Instant::now() + GATHER;
+        }
+        self.ended.push(outcome);
     }
 
     async fn set_next_look(&mut self) -> Result<()> {
@@ -209,7 +269,7 @@ impl Dispatcher {
             let result = attempt::run(handler, context, grace).await;
             (row, millis(started.elapsed()), result)
         });
-        self.running.insert(id, Running { fence, attempt: attempt.id(), cancel });
+        self.running.insert(id, Running { fence, attempt: Some(attempt.id()), cancel });
     }
 
     /// Reads how an attempt ended; writing it down is the next round's business.
@@ -219,7 +279,7 @@ impl Dispatcher {
             // Panics of the handler are caught inside, so this hardly happens. The lease ends, and the task is rescued.
             Err(error) => {
                 tracing::error!(%error, "an attempt vanished; its lease will end");
-                self.running.retain(|_, running| running.attempt != error.id());
+                self.running.retain(|_, running| running.attempt != Some(error.id()));
                 return;
             }
         };
@@ -229,89 +289,10 @@ impl Dispatcher {
             return;
         }
         let write = judge(&row, reason, result);
-        let became = match &write {
-            Write::Success => TaskStatus::Success,
-            Write::End(status, _) => *status,
-            Write::Back(back) if back.counts && row.attempt >= row.max_attempts => TaskStatus::Failed,
-            Write::Back(_) => TaskStatus::Queued,
-        };
+        let became = write.status(&row);
         self.stats.record(row.task.kind(), became, run_ms);
-        self.ended.push(Outcome { id: row.id, fence: row.fence, write });
-    }
-
-    /// Prolongs what this node holds, and takes over what silent nodes hold.
-    async fn beat(&mut self) {
-        let held: Vec<(Id, i64)> = self.running.iter().map(|(id, task)| (id.clone(), task.fence)).collect();
-        let lease = millis(self.config.lease);
-        let beaten = self
-            .db
-            .write(move |tx| {
-                Box::pin(async move {
-                    let until = now() + lease;
-                    let mut answers = Vec::with_capacity(held.len());
-                    for (id, fence) in held {
-                        let answer = tasks::heartbeat(tx, &id, fence, until).await?;
-                        answers.push((id, answer));
-                    }
-                    let rescued = tasks::rescue_expired(tx, now()).await?;
-                    Ok((answers, rescued))
-                })
-            })
-            .await;
-        let (answers, rescued) = match beaten {
-            Ok(beaten) => beaten,
-            Err(error) => return tracing::warn!(error = error.for_log(), "no heartbeat"),
-        };
-        if rescued != tasks::Rescued::default() {
-            tracing::warn!(
-                queued = rescued.queued,
-                ended = rescued.ended,
-                "took over tasks of a silent node"
-            );
-        }
-        for (id, answer) in answers {
-            let Some(running) = self.running.get(&id) else { continue };
-            match answer {
-                Some(false) => {}
-                Some(true) => running.cancel.because(CancelReason::Requested),
-                None => running.cancel.because(CancelReason::LeaseLost),
-            }
-        }
-    }
-
-    async fn deliver_cancellations(&mut self) {
-        let wanted = async {
-            let mut conn = self.db.read().await?;
-            tasks::list_to_cancel(&mut conn, &self.config.node).await
-        };
-        match wanted.await {
-            Ok(wanted) => {
-                for (id, fence) in wanted {
-                    if let Some(running) = self.running.get(&id).filter(|running| running.fence == fence) {
-                        running.cancel.because(CancelReason::Requested);
-                    }
-                }
-            }
-            // The next heartbeat brings them as well.
-            Err(error) => tracing::warn!(error = error.for_log(), "cancellations cannot be read"),
-        }
-    }
-
-    async fn prune(&self) {
-        let before = now() - millis(self.config.keep);
-        loop {
-            let pruned = self
-                .db
-                .write(move |tx| Box::pin(async move { tasks::prune(tx, before, PRUNE_CHUNK).await }))
-                .await;
-            match pruned {
-                Ok(count) if count >= PRUNE_CHUNK.unsigned_abs() => {}
-                Ok(_) => return,
-                Err(error) => {
-                    return tracing::warn!(error = error.for_log(), "finished tasks were not pruned");
-                }
-            }
-        }
+        self.quick = if run_ms <= QUICK_MS { self.quick + 1 } else { 0 };
+        self.end(Outcome { id: row.id, fence: row.fence, write });
     }
 
     /// The time to stop is up: cancels what still runs, and puts it back.
@@ -333,58 +314,4 @@ impl Dispatcher {
             tracing::warn!(error = error.for_log(), "tasks could not be put back; they run again later");
         }
     }
-}
-
-/// What is to become of a task after this end.
-fn judge(row: &TaskRow, reason: Option<CancelReason>, result: Result<Done, TaskError>) -> Write {
-    let back = |after: Duration, error: Option<String>, counts: bool| {
-        Write::Back(tasks::Return { run_at: now() + millis(after), error, counts })
-    };
-    match (result, reason) {
-        (Ok(Done::Finished), _) => Write::Success,
-        (Ok(Done::Snooze(after)), _) => back(after, None, false),
-        (Err(_), Some(CancelReason::Shutdown)) => back(Duration::ZERO, None, false),
-        (Err(_), Some(CancelReason::Requested)) | (Err(TaskError::Cancelled), _) => {
-            Write::End(TaskStatus::Cancelled, Some("cancelled".into()))
-        }
-        (Err(TaskError::Fail(error)), _) => {
-            tracing::info!(task = %row.id, kind = row.task.kind(), error = error.for_log(), "a task failed");
-            Write::End(TaskStatus::Failed, Some(error.to_string()))
-        }
-        (Err(TaskError::Retry { error, after }), _) => {
-            let (kind, attempt) = (row.task.kind(), row.attempt);
-            tracing::info!(task = %row.id, kind, attempt, error = error.for_log(), "an attempt failed");
-            let wait = after.unwrap_or_else(|| {
-                Duration::from_millis(backoff_ms(attempt, jitter()).max(0).unsigned_abs())
-            });
-            back(wait, Some(error.to_string()), true)
-        }
-    }
-}
-
-/// 0 to 999. Without randomness the waiting times are merely less spread.
-fn jitter() -> i64 {
-    getrandom::u32().map_or(500, |random| i64::from(random % 1000))
-}
-
-async fn write_down(tx: &mut Tx, ended: &[Outcome]) -> Result<()> {
-    let now = now();
-    let mut succeeded = Vec::new();
-    for outcome in ended {
-        match &outcome.write {
-            Write::Success => succeeded.push((outcome.id.clone(), outcome.fence)),
-            Write::End(status, error) => {
-                tasks::finish(tx, &outcome.id, outcome.fence, *status, error.as_deref(), now).await?;
-            }
-            Write::Back(back) => {
-                tasks::give_back(tx, &outcome.id, outcome.fence, back, now).await?;
-            }
-        }
-    }
-    tasks::succeed_all(tx, &succeeded, now).await?;
-    Ok(())
-}
-
-fn millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }

@@ -6,7 +6,9 @@
 
 mod attempt;
 mod dispatcher;
+mod outcome;
 mod stats;
+mod upkeep;
 
 use std::{sync::Arc, time::Duration};
 

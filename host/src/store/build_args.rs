@@ -17,9 +17,9 @@ use crate::{
 };
 
 static INSERT_ARGS: LazyLock<Batch> =
-    LazyLock::new(|| Batch::new("INSERT INTO build_args (build_config_id, n, name, value)", 4, ""));
+    LazyLock::new(|| Batch::new("INSERT INTO build_args (build_config_id, n, name, value)", 4, "", ""));
 static INSERT_VARIABLES: LazyLock<Batch> =
-    LazyLock::new(|| Batch::new("INSERT INTO env_vars (build_config_id, n, name, value, secret)", 5, ""));
+    LazyLock::new(|| Batch::new("INSERT INTO env_vars (build_config_id, n, name, value, secret)", 5, "", ""));
 
 impl Entity for BuildArg {
     const WHAT: &'static str = "build argument";

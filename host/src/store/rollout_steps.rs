@@ -21,6 +21,7 @@ static INSERT: LazyLock<Batch> = LazyLock::new(|| {
         "INSERT INTO rollout_steps (id, deployment_id, n, label, effect, state, error, intended_at, done_at)",
         9,
         "",
+        "",
     )
 });
 

@@ -73,7 +73,8 @@ impl Entity for TaskRow {
 const INSERT_HEAD: &str = "INSERT INTO tasks (id, kind, subject_id, payload, max_attempts, priority, unique_key, \
      concurrency_key, run_at, created_at, status, progress, attempt, fence, cancel_requested)";
 
-static INSERT: LazyLock<Batch> = LazyLock::new(|| Batch::new(INSERT_HEAD, 15, "ON CONFLICT DO NOTHING"));
+static INSERT: LazyLock<Batch> =
+    LazyLock::new(|| Batch::new(INSERT_HEAD, 10, ", 'queued', 0, 0, 0, 0", "ON CONFLICT DO NOTHING"));
 
 /// Adds tasks and answers how many: one whose unique key is queued or running already is left out.
 pub async fn insert_all(tx: &mut Tx, tasks: &[NewTask]) -> Result<u64> {
@@ -92,12 +93,7 @@ pub async fn insert_all(tx: &mut Tx, tasks: &[NewTask]) -> Result<u64> {
                 .bind(new.unique_key.clone())
                 .bind(new.concurrency_key.clone())
                 .bind(new.run_at.unwrap_or(now))
-                .bind(now)
-                .bind("queued")
-                .bind(0_i64)
-                .bind(0_i64)
-                .bind(0_i64)
-                .bind(0_i64);
+                .bind(now);
         }
         added += execute(tx, query).await?;
     }
@@ -222,6 +218,7 @@ static SUCCEED: LazyLock<Batch> = LazyLock::new(|| {
         "UPDATE tasks SET status = 'success', progress = 100, error = NULL, finished_at = v.column3, \
          lease_owner = NULL, lease_boot = NULL, lease_until = NULL FROM (",
         3,
+        "",
         ") AS v WHERE tasks.id = v.column1 AND tasks.fence = v.column2 AND tasks.status = 'running' \
          RETURNING tasks.concurrency_key",
     )

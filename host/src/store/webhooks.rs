@@ -132,6 +132,7 @@ static INSERT: LazyLock<Batch> = LazyLock::new(|| {
         "INSERT INTO webhook_events (id, seq, repository_id, provider, event_type, payload, headers, signature, \
          delivery_id, dedupe_key, verified, processed, reason, detail, received_at, processed_at)",
         16,
+        "",
         "ON CONFLICT (dedupe_key) DO NOTHING RETURNING id",
     )
 });

@@ -1,27 +1,39 @@
 //! Carrying effects out, each journaled before and after.
 
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
 use serde_json::json;
 
 use super::Rollout;
+use super::observe::Fleet;
 use crate::app::crash;
 use crate::app::deployment::release_context;
-use crate::docker::LaunchSpec;
+use crate::docker::{LaunchSpec, LogOptions};
+use crate::domain::Id;
 use crate::domain::build_config::EnvVar;
 use crate::domain::event::{EventKind, NewEvent};
 use crate::domain::release::Release;
 use crate::domain::rollout::{
     Action, Container, Effect, Instance, InstanceState, JournalEntry, JournalState, Situation, Step, plan,
 };
-use crate::domain::Id;
 use crate::error::{Error, Result};
 use crate::store::{self, events, rollout_steps, routes};
+
+/// How long the next line of a container's last output may take.
+const TAIL_PATIENCE: Duration = Duration::from_secs(2);
 
 impl Rollout<'_> {
     /// Carries a step's actions out; false if the world already was as ordered.
     ///
     /// Effects are planned action by action against the containers seen at the beginning of the step, corrected by what
     /// the actions before have done.
-    pub(super) async fn act(&mut self, step: &Step, situation: &Situation, seen: &[Container]) -> Result<bool> {
+    pub(super) async fn act(
+        &mut self,
+        step: &Step,
+        situation: &Situation,
+        seen: &[Container],
+    ) -> Result<bool> {
         let mut containers = seen.to_vec();
         let mut traffic = situation.traffic.clone();
         let mut acted = false;
@@ -46,8 +58,14 @@ impl Rollout<'_> {
             if let Action::Route { weights } = action {
                 traffic.clone_from(weights);
             }
-            containers =
-                self.app.docker.list(&self.view.stack.name).await?.into_iter().map(|view| view.container).collect();
+            containers = self
+                .app
+                .docker
+                .list(&self.view.stack.name)
+                .await?
+                .into_iter()
+                .map(|view| view.container)
+                .collect();
         }
         Ok(acted)
     }
@@ -148,6 +166,7 @@ impl Rollout<'_> {
             }
             Effect::Start { name, .. } => docker.start(name).await,
             Effect::Remove { release, name, gently } => {
+                self.show_last_output(name).await;
                 let grace = self.release(release)?.spec.run.stop_timeout();
                 docker.remove(name, gently.then_some(grace)).await
             }
@@ -155,9 +174,39 @@ impl Rollout<'_> {
                 let (stack_id, weights) = (self.view.stack.id.clone(), weights.clone());
                 self.app
                     .db
-                    .write(move |tx| Box::pin(async move { routes::set(tx, &stack_id, &weights, store::now()).await.map(|_| ()) }))
+                    .write(move |tx| {
+                        Box::pin(async move {
+                            routes::set(tx, &stack_id, &weights, store::now()).await.map(|_| ())
+                        })
+                    })
                     .await
             }
+        }
+    }
+
+    /// Which containers of the target failed, so that their output can be shown before they are removed.
+    pub(super) fn remember_unwell(&mut self, fleet: &Fleet) {
+        let failed = |instance: &&Instance| {
+            instance.release == self.target.id
+                && matches!(instance.state, InstanceState::Unhealthy | InstanceState::Exited)
+        };
+        for instance in fleet.instances.iter().filter(failed) {
+            let name = fleet.containers.iter().find(|c| c.id == instance.id).map(|c| c.name.clone());
+            self.unwell.extend(name.filter(|name| !self.unwell.contains(name)));
+        }
+    }
+
+    /// When a new release failed, the last thing its program said usually tells why.
+    async fn show_last_output(&self, name: &str) {
+        if !self.unwell.iter().any(|unwell| unwell == name) {
+            return;
+        }
+        let options = LogOptions { tail: Some(20), ..LogOptions::default() };
+        let Ok(lines) = self.app.docker.logs(name, options).await else { return };
+        self.log.line(&format!("Last output of {name}:"));
+        let mut lines = std::pin::pin!(lines);
+        while let Ok(Some(Ok(line))) = tokio::time::timeout(TAIL_PATIENCE, lines.next()).await {
+            self.log.line(&format!("  {}", line.text));
         }
     }
 
@@ -166,7 +215,9 @@ impl Rollout<'_> {
             .into_iter()
             .flatten()
             .find(|release| release.id == *id)
-            .ok_or_else(|| Error::internal(format!("release {id} is not part of deployment {}", self.deployment.seq)))
+            .ok_or_else(|| {
+                Error::internal(format!("release {id} is not part of deployment {}", self.deployment.seq))
+            })
     }
 
     fn launch_spec(&self, release: &Id, name: &str, published: bool) -> Result<LaunchSpec> {
@@ -227,8 +278,10 @@ pub fn words(effect: &Effect) -> String {
         Effect::Start { name, .. } => format!("Start {name} again"),
         Effect::Remove { name, .. } => format!("Remove {name}"),
         Effect::SetRoute { weights } => {
-            let shares: Vec<String> =
-                weights.iter().map(|weight| format!("{} % to release {}", weight.percent, weight.release.short())).collect();
+            let shares: Vec<String> = weights
+                .iter()
+                .map(|weight| format!("{} % to release {}", weight.percent, weight.release.short()))
+                .collect();
             format!("Route {}", shares.join(", "))
         }
     }

@@ -1,30 +1,25 @@
 //! The end of a rollout: recorded in one transaction, then cleaned up after.
 
-use std::time::Duration;
-
-use futures_util::StreamExt as _;
-
 use super::{Rollout, status_of, sweep};
 use crate::app::App;
 use crate::app::crash;
 use crate::app::deployment::status_event;
-use crate::docker::LogOptions;
 use crate::domain::deployment::{Deployment, DeploymentStatus};
 use crate::domain::release::ReleaseState;
 use crate::domain::rollout::Outcome;
 use crate::error::Result;
 use crate::store::{self, deployments, events, releases, stacks};
 
-/// How long the next line of a container's last output may take.
-const TAIL_PATIENCE: Duration = Duration::from_secs(2);
-
 impl Rollout<'_> {
     pub(super) async fn finish(&mut self, outcome: Outcome) -> Result<()> {
         let (status, error) = status_of(&outcome, self.deployment.rollout.abort_requested);
-        self.tell_why(&outcome).await;
         self.record(status, error.as_deref()).await?;
         let words = error.map_or(String::new(), |error| format!(": {error}"));
-        self.log.line(&format!("Deployment {} is {}{words}", self.deployment.seq, status.as_str().replace('_', " ")));
+        self.log.line(&format!(
+            "Deployment {} is {}{words}",
+            self.deployment.seq,
+            status.as_str().replace('_', " ")
+        ));
         tracing::info!(
             deployment = self.deployment.seq,
             stack = %self.view.stack.name,
@@ -37,23 +32,6 @@ impl Rollout<'_> {
     /// The engine is away, so nothing can be cleaned up now; the sweep at the next start does it.
     pub(super) async fn finish_without_engine(&mut self, reason: &str) -> Result<()> {
         self.record(DeploymentStatus::Failed, Some(reason)).await
-    }
-
-    /// When the new release failed, its last output usually says why.
-    async fn tell_why(&self, outcome: &Outcome) {
-        if *outcome == Outcome::Succeeded {
-            return;
-        }
-        let Ok(containers) = self.app.docker.list(&self.view.stack.name).await else { return };
-        for view in containers.iter().filter(|view| view.container.release == self.target.id) {
-            let options = LogOptions { tail: Some(20), ..LogOptions::default() };
-            let Ok(lines) = self.app.docker.logs(&view.container.name, options).await else { continue };
-            self.log.line(&format!("Last output of {}:", view.container.name));
-            let mut lines = std::pin::pin!(lines);
-            while let Ok(Some(Ok(line))) = tokio::time::timeout(TAIL_PATIENCE, lines.next()).await {
-                self.log.line(&format!("  {}", line.text));
-            }
-        }
     }
 
     async fn record(&mut self, status: DeploymentStatus, error: Option<&str>) -> Result<()> {
@@ -108,7 +86,15 @@ pub async fn end_before_start(app: &App, deployment: &Deployment) -> Result<()> 
         .write(move |tx| {
             Box::pin(async move {
                 let next = DeploymentStatus::Cancelled;
-                deployments::transition(tx, &row.id, row.status, next, Some("cancelled on request"), store::now()).await?;
+                deployments::transition(
+                    tx,
+                    &row.id,
+                    row.status,
+                    next,
+                    Some("cancelled on request"),
+                    store::now(),
+                )
+                .await?;
                 events::append(tx, status_event(&row, next)).await.map(|_| ())
             })
         })

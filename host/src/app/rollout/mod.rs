@@ -15,13 +15,14 @@ pub use act::words;
 pub use finish::end_before_start;
 pub use sweep::{sweep_all, sweep_stack};
 
-use super::{App, Ended};
 use super::crash;
 use super::deployment::{deployment_view, status_event};
 use super::logs::{LogKind, LogWriter};
 use super::stack::{StackView, stack_facts, stack_view};
+use super::{App, Ended};
 use crate::domain::deployment::{Deployment, DeploymentStatus};
 use crate::domain::event::{EventKind, NewEvent};
+use crate::domain::health::REQUIRED_SUCCESSES;
 use crate::domain::release::Release;
 use crate::domain::rollout::{Action, Outcome, ReleaseFacts, Situation, StackFacts, Step, fallback, rails};
 use crate::domain::{Id, UnixMs};
@@ -32,6 +33,8 @@ use observe::Observer;
 
 /// The reconciler looks again after this long while something is on its way.
 const BUSY: Duration = Duration::from_millis(100);
+/// Looks after which a resumed rollout believes its gates.
+const SETTLED_AFTER: u32 = REQUIRED_SUCCESSES + 1;
 /// On top of the time that the instances may take, for everything else.
 const GRACE_MS: i64 = 120_000;
 /// How long the engine may be away before the rollout is given up.
@@ -46,6 +49,10 @@ struct Rollout<'a> {
     target: Release,
     stable: Option<Release>,
     log: LogWriter,
+    /// An earlier attempt at this rollout was interrupted.
+    resumed: bool,
+    /// Containers of the target that failed, by name: their last output is worth showing.
+    unwell: Vec<String>,
     /// When serving was interrupted to hand a port over, and has not been resumed yet.
     paused_at: Option<std::time::Instant>,
 }
@@ -60,14 +67,29 @@ pub async fn rollout_run(app: &App, task: &TaskContext, deployment_id: &Id) -> R
     let view = stack_view(app, deployment.stack_id.as_str()).await?;
     let secrets = super::build::secrets_of(app, &view)?;
     let log = app.logs.writer(LogKind::Deployment, &deployment.id, secrets)?;
+    let resumed = deployment.rollout.rollout_started_at.is_some();
     let deployment = begin(app, task, &view, deployment, &log).await?;
     let (target, stable) = releases_of(app, &deployment).await?;
     let facts = stack_facts(&frozen(&view, &target), &view.build.settings);
-    let mut rollout = Rollout { app, task, view, facts, deployment, target, stable, log, paused_at: None };
+    let mut rollout = Rollout {
+        app,
+        task,
+        view,
+        facts,
+        deployment,
+        target,
+        stable,
+        log,
+        resumed,
+        unwell: Vec::new(),
+        paused_at: None,
+    };
     let started = std::time::Instant::now();
     let result = rollout.drive().await;
     match &result {
-        Ok(Ended::Finished) => app.metrics.rollout_finished(rollout.deployment.status.as_str(), started.elapsed()),
+        Ok(Ended::Finished) => {
+            app.metrics.rollout_finished(rollout.deployment.status.as_str(), started.elapsed())
+        }
         Ok(Ended::Interrupted) => rollout.log.line("The server stops; the rollout goes on when it is back."),
         Err(error) => rollout.log.line(&format!("Interrupted: {error}")),
     }
@@ -142,6 +164,7 @@ impl Rollout<'_> {
         let mut observer = Observer::new(self.app, &self.view.stack.name);
         let mut engine_lost: Option<std::time::Instant> = None;
         self.redo_open_effects().await?;
+        let mut looks = 0;
         loop {
             if self.is_interrupted().await? {
                 return Ok(Ended::Interrupted);
@@ -154,6 +177,13 @@ impl Rollout<'_> {
                 }
             };
             engine_lost = None;
+            looks += 1;
+            if self.resumed && looks < SETTLED_AFTER {
+                // The gates are new; what was healthy before the interruption has to be seen healthy again first.
+                tokio::time::sleep(BUSY / 2).await;
+                continue;
+            }
+            self.remember_unwell(&fleet);
             self.measure_pause(&fleet.instances);
             let situation = self.situation(&fleet).await?;
             let step = self.decide(&situation).await?;
@@ -171,7 +201,8 @@ impl Rollout<'_> {
                 }
                 Err(error) => {
                     self.take_over(&error.to_string()).await?;
-                    true
+                    tokio::time::sleep(BUSY).await;
+                    continue;
                 }
             };
             if let Some(outcome) = outcome.filter(|_| !acted || self.may_finish(&step)) {
@@ -184,15 +215,18 @@ impl Rollout<'_> {
         }
     }
 
-    /// An outcome that came with other actions counts once those are carried out.
+    /// A strategy's outcome that came with other actions counts once those are carried out; the host's own only when it
+    /// found nothing left to do.
     fn may_finish(&self, step: &Step) -> bool {
-        matches!(step.actions.last(), Some(Action::Finish { .. }))
+        let own = self.deployment.rollout.fallback_reason.is_some();
+        !own && matches!(step.actions.last(), Some(Action::Finish { .. }))
     }
 
     /// True if the server stops or another node has taken over: then nothing more is written, and the rollout is resumed
     /// elsewhere or later. A person's wish to cancel is not an interruption: the strategy hears of it and restores.
     async fn is_interrupted(&mut self) -> Result<bool> {
-        let lost = matches!(self.task.cancel_reason(), Some(CancelReason::Shutdown | CancelReason::LeaseLost));
+        let lost =
+            matches!(self.task.cancel_reason(), Some(CancelReason::Shutdown | CancelReason::LeaseLost));
         if lost || self.task.stopping.is_cancelled() {
             return Ok(true);
         }
@@ -212,7 +246,9 @@ impl Rollout<'_> {
             self.log.line(&format!("{error}; waiting for the engine to come back"));
             std::time::Instant::now()
         });
-        if since.elapsed() < ENGINE_PATIENCE && self.deployment.rollout.deadline_at.is_none_or(|at| store::now() < at) {
+        if since.elapsed() < ENGINE_PATIENCE
+            && self.deployment.rollout.deadline_at.is_none_or(|at| store::now() < at)
+        {
             tokio::time::sleep(BUSY * 5).await;
             return Ok(());
         }
@@ -354,7 +390,9 @@ fn facts(release: &Release) -> ReleaseFacts {
 fn status_of(outcome: &Outcome, aborted: bool) -> (DeploymentStatus, Option<String>) {
     match outcome {
         Outcome::Succeeded => (DeploymentStatus::Successful, None),
-        Outcome::RolledBack(_) if aborted => (DeploymentStatus::Cancelled, Some("cancelled on request".into())),
+        Outcome::RolledBack(_) if aborted => {
+            (DeploymentStatus::Cancelled, Some("cancelled on request".into()))
+        }
         Outcome::RolledBack(reason) => (DeploymentStatus::RolledBack, Some(reason.clone())),
         Outcome::Failed(_) if aborted => (DeploymentStatus::Cancelled, Some("cancelled on request".into())),
         Outcome::Failed(reason) => (DeploymentStatus::Failed, Some(reason.clone())),

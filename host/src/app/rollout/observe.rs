@@ -30,12 +30,7 @@ pub struct Observer<'a> {
 
 impl<'a> Observer<'a> {
     pub fn new(app: &'a App, stack: &str) -> Self {
-        Self {
-            app,
-            stack: stack.to_string(),
-            gates: HashMap::new(),
-            watch: app.docker.watch(Some(stack)),
-        }
+        Self { app, stack: stack.to_string(), gates: HashMap::new(), watch: app.docker.watch(Some(stack)) }
     }
 
     /// Returns when one of the stack's containers started or ended.
@@ -50,15 +45,15 @@ impl<'a> Observer<'a> {
             [Some(target), stable].into_iter().flatten().find(|release| release.id == view.container.release)
         };
         let docker = &self.app.docker;
-        let probes = views.iter().filter_map(|view| known(view).map(|release| (view, release))).map(|(view, release)| {
-            async move {
+        let probes = views.iter().filter_map(|view| known(view).map(|release| (view, release))).map(
+            |(view, release)| async move {
                 if !view.container.running {
                     return (view, release, None);
                 }
                 let probe = docker.probe(view, &release.spec.health, store::now()).await;
                 (view, release, Some(probe))
-            }
-        });
+            },
+        );
         let probed = join_all(probes).await;
         let now = store::now();
         let mut instances = Vec::new();

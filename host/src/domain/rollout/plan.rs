@@ -37,8 +37,10 @@ fn scale(release: &Id, count: usize, view: &View<'_>) -> Vec<Effect> {
     let mut effects = Vec::new();
     let kept = own.len().min(count);
     for container in &own[..kept] {
-        if !container.running {
-            effects.push(restart(container, view));
+        // A container that was stopped to give its port away comes back with the port, by routing.
+        let waits_for_port = container.published && port_is_held(view);
+        if !container.running && !waits_for_port {
+            effects.push(restart(container));
         }
     }
     for container in &own[kept..] {
@@ -57,7 +59,7 @@ fn scale(release: &Id, count: usize, view: &View<'_>) -> Vec<Effect> {
 }
 
 /// A container that was created but never started is launched again under its name; one that stopped is started.
-fn restart(container: &Container, _view: &View<'_>) -> Effect {
+fn restart(container: &Container) -> Effect {
     let (release, name) = (container.release.clone(), container.name.clone());
     if container.created_only {
         Effect::Launch { release, name, published: container.published }
@@ -71,7 +73,7 @@ fn remove(container: &Container, gently: bool) -> Effect {
 }
 
 fn port_is_held(view: &View<'_>) -> bool {
-    view.containers.iter().any(|c| c.published && (c.running || c.created_only))
+    view.containers.iter().any(|c| c.published && c.running)
 }
 
 fn route(weights: &[Weight], view: &View<'_>) -> Vec<Effect> {
@@ -102,7 +104,7 @@ fn hand_over_ports(winner: &Id, view: &View<'_>) -> Vec<Effect> {
         .collect();
     let holder = view.containers.iter().filter(of_winner).find(|c| c.published);
     match holder {
-        Some(container) => effects.push(restart(container, view)),
+        Some(container) => effects.push(restart(container)),
         None => {
             let name = (0..)
                 .map(|slot| name(view, winner, slot))

@@ -1,0 +1,164 @@
+//! Webhook deliveries, tokens, plugins and events.
+
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::{time, times};
+use crate::domain::event::Event;
+use crate::domain::plugin::PluginStatus;
+use crate::domain::token::Token;
+use crate::domain::webhook::WebhookEvent;
+
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct WebhookEventView {
+    pub id: String,
+    pub seq: i64,
+    pub repository_id: Option<String>,
+    pub provider: String,
+    pub event_type: String,
+    pub delivery_id: Option<String>,
+    pub verified: bool,
+    pub processed: bool,
+    /// Why it ended as it did: deployed, branch_mismatch, skip_ci, bad_signature, …
+    pub reason: Option<String>,
+    pub detail: Option<String>,
+    pub deployment_id: Option<String>,
+    pub received_at: String,
+    pub processed_at: Option<String>,
+    pub error: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub headers: Option<Vec<(String, String)>>,
+    /// The body as text; only when one event is shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub payload: Option<String>,
+}
+
+impl WebhookEventView {
+    pub fn summary(event: WebhookEvent) -> Self {
+        Self {
+            id: event.id.to_string(),
+            seq: event.seq,
+            repository_id: event.repository_id.map(|id| id.to_string()),
+            provider: event.provider,
+            event_type: event.event_type,
+            delivery_id: event.delivery_id,
+            verified: event.verified,
+            processed: event.processed,
+            reason: event.reason.map(|reason| reason.as_str().into()),
+            detail: event.detail,
+            deployment_id: event.deployment_id.map(|id| id.to_string()),
+            received_at: time(event.received_at),
+            processed_at: times(event.processed_at),
+            error: event.error,
+            headers: None,
+            payload: None,
+        }
+    }
+
+    pub fn whole(event: WebhookEvent) -> Self {
+        let (headers, payload) =
+            (event.headers.clone(), String::from_utf8_lossy(&event.payload).into_owned());
+        Self { headers: Some(headers), payload: Some(payload), ..Self::summary(event) }
+    }
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TokenView {
+    pub id: String,
+    pub name: String,
+    /// The first characters, to recognise it by.
+    pub prefix: String,
+    pub created_at: String,
+    pub last_used_at: Option<String>,
+    pub expires_at: Option<String>,
+    pub revoked_at: Option<String>,
+    /// The token itself; only in the answer to its creation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret: Option<String>,
+}
+
+impl From<Token> for TokenView {
+    fn from(token: Token) -> Self {
+        Self {
+            id: token.id.to_string(),
+            name: token.name,
+            prefix: token.prefix,
+            created_at: time(token.created_at),
+            last_used_at: times(token.last_used_at),
+            expires_at: times(token.expires_at),
+            revoked_at: times(token.revoked_at),
+            secret: None,
+        }
+    }
+}
+
+#[derive(Debug, Default, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PluginView {
+    pub name: String,
+    pub version: String,
+    pub summary: String,
+    /// Read from the component's type.
+    pub kinds: Vec<String>,
+    pub digest: String,
+    pub source: String,
+    pub size_bytes: u64,
+    pub imports: Vec<String>,
+    pub exports: Vec<String>,
+    pub settings_schema: Value,
+    pub webhook_schemes: Vec<String>,
+    /// Why it could not be loaded.
+    pub error: Option<String>,
+}
+
+impl From<PluginStatus> for PluginView {
+    fn from(status: PluginStatus) -> Self {
+        let (name, digest, source, error) =
+            (status.name, status.digest.unwrap_or_default(), status.source, status.error);
+        let Some(info) = status.info else {
+            return Self { name, digest, source, error, ..Self::default() };
+        };
+        let schemes = info.manifest.webhooks.map(|contract| contract.schemes).unwrap_or_default();
+        Self {
+            name,
+            version: info.manifest.version,
+            summary: info.manifest.summary,
+            kinds: info.kinds.iter().map(|kind| kind.as_str().to_string()).collect(),
+            digest,
+            source,
+            size_bytes: info.size_bytes,
+            imports: info.imports,
+            exports: info.exports,
+            settings_schema: serde_json::from_str(&info.manifest.settings_schema).unwrap_or_default(),
+            webhook_schemes: schemes.into_iter().map(|scheme| scheme.name).collect(),
+            error,
+        }
+    }
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EventView {
+    pub seq: i64,
+    pub kind: String,
+    pub stack_id: Option<String>,
+    pub subject_id: Option<String>,
+    pub data: Value,
+    pub at: String,
+}
+
+impl From<Event> for EventView {
+    fn from(event: Event) -> Self {
+        Self {
+            seq: event.seq,
+            kind: event.kind.as_str().into(),
+            stack_id: event.stack_id.map(|id| id.to_string()),
+            subject_id: event.subject_id.map(|id| id.to_string()),
+            data: event.data,
+            at: time(event.at),
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! What `/api/v1` shows. Field names are seed 2's where it has one; times are RFC 3339 in UTC.
+
+mod admin;
+mod run;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+pub use admin::{EventView, PluginView, TokenView, WebhookEventView};
+pub use run::{BuildView, DeploymentView, StepView, TaskView};
+
+use crate::app::stack::StackView as AppStackView;
+use crate::domain::UnixMs;
+use crate::domain::build_config::BuildSettings;
+use crate::domain::page::Page;
+use crate::domain::release::Release;
+use crate::domain::repository::{GitRepository, redact_url};
+use crate::domain::stack::{RunSpec, Stack};
+
+pub fn time(at: UnixMs) -> String {
+    DateTime::<Utc>::from_timestamp_millis(at)
+        .unwrap_or_default()
+        .to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+fn times(at: Option<UnixMs>) -> Option<String> {
+    at.map(time)
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PageView<T> {
+    pub items: Vec<T>,
+    /// Pass as `before` to get the next page.
+    pub next: Option<i64>,
+}
+
+impl<T> PageView<T> {
+    pub fn of<S>(page: Page<S>, view: impl Fn(S) -> T) -> Self {
+        Self { items: page.items.into_iter().map(view).collect(), next: page.next }
+    }
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StackView {
+    pub id: String,
+    pub seq: i64,
+    pub project_id: String,
+    pub name: String,
+    pub description: String,
+    pub run: RunSpec,
+    /// Empty: the configured default.
+    pub strategy: String,
+    pub strategy_params: Value,
+    pub created_at: String,
+    pub updated_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub git_repository: Option<RepositoryView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub build_config: Option<BuildSettings>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latest_deployment: Option<DeploymentView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub active_release: Option<ReleaseView>,
+}
+
+impl From<Stack> for StackView {
+    fn from(stack: Stack) -> Self {
+        Self {
+            id: stack.id.to_string(),
+            seq: stack.seq,
+            project_id: stack.project_id.to_string(),
+            name: stack.name,
+            description: stack.description,
+            run: stack.run,
+            strategy: stack.strategy,
+            strategy_params: stack.strategy_params,
+            created_at: time(stack.created_at),
+            updated_at: time(stack.updated_at),
+            git_repository: None,
+            build_config: None,
+            latest_deployment: None,
+            active_release: None,
+        }
+    }
+}
+
+impl From<AppStackView> for StackView {
+    fn from(view: AppStackView) -> Self {
+        let mut settings = view.build.settings;
+        for variable in settings.environment_variables.iter_mut().filter(|variable| variable.secret) {
+            variable.value = "***".into();
+        }
+        Self {
+            git_repository: view.repository.map(Into::into),
+            build_config: Some(settings),
+            latest_deployment: view.latest_deployment.map(Into::into),
+            active_release: view.active_release.map(Into::into),
+            ..Self::from(view.stack)
+        }
+    }
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RepositoryView {
+    pub id: String,
+    pub url: String,
+    pub branch: String,
+    pub auth_type: String,
+    pub has_credentials: bool,
+    pub provider: String,
+    pub webhook_url: Option<String>,
+    pub has_webhook_secret: bool,
+    pub auto_sync: bool,
+    pub last_synced_at: Option<String>,
+    pub last_synced_commit: Option<String>,
+}
+
+impl From<GitRepository> for RepositoryView {
+    fn from(row: GitRepository) -> Self {
+        Self {
+            id: row.id.to_string(),
+            url: redact_url(&row.url),
+            branch: row.branch,
+            auth_type: row.auth_type.as_str().into(),
+            has_credentials: row.credentials.is_some(),
+            provider: row.provider,
+            webhook_url: row.webhook_url,
+            has_webhook_secret: row.webhook_secret.is_some(),
+            auto_sync: row.auto_sync,
+            last_synced_at: times(row.last_synced_at),
+            last_synced_commit: row.last_synced_commit,
+        }
+    }
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ReleaseView {
+    pub id: String,
+    pub seq: i64,
+    pub image_tag: String,
+    pub image_digest: String,
+    pub commit_sha: String,
+    pub config_hash: String,
+    pub state: String,
+    pub plugin_digests: Value,
+    pub created_at: String,
+}
+
+impl From<Release> for ReleaseView {
+    fn from(release: Release) -> Self {
+        Self {
+            id: release.id.to_string(),
+            seq: release.seq,
+            image_tag: release.image_tag,
+            image_digest: release.image_digest,
+            commit_sha: release.commit_sha,
+            config_hash: release.config_hash,
+            state: release.state.as_str().into(),
+            plugin_digests: release.plugin_digests,
+            created_at: time(release.created_at),
+        }
+    }
+}

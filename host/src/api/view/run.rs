@@ -1,0 +1,191 @@
+//! Deployments, their steps, builds and tasks.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{time, times};
+use crate::app::rollout::words;
+use crate::domain::build::Build;
+use crate::domain::deployment::Deployment;
+use crate::domain::repository::redact_url;
+use crate::domain::rollout::JournalEntry;
+use crate::domain::task::TaskRow;
+
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DeploymentView {
+    pub id: String,
+    pub seq: i64,
+    pub project_id: String,
+    pub stack_id: String,
+    pub build_id: Option<String>,
+    pub release_id: Option<String>,
+    pub repository_id: Option<String>,
+    pub build_config_id: Option<String>,
+    pub commit_sha: String,
+    pub commit_message: Option<String>,
+    pub commit_author: Option<String>,
+    pub branch: String,
+    pub tag: Option<String>,
+    pub image_tag: String,
+    pub reason: Option<String>,
+    /// pending, building, deploying, successful, failed, rolled_back or cancelled.
+    pub status: String,
+    /// What it is doing, for people.
+    pub label: String,
+    /// 0 to 100.
+    pub progress: i64,
+    pub strategy: String,
+    pub error: Option<String>,
+    /// webhook, manual, scheduled or api.
+    pub triggered_by: String,
+    pub triggered_by_user: Option<String>,
+    pub previous_deployment_id: Option<String>,
+    /// Milliseconds in which nothing served while the port was handed over.
+    pub pause_ms: Option<i64>,
+    pub started_at: String,
+    pub completed_at: Option<String>,
+    /// Seconds.
+    pub duration: Option<i64>,
+}
+
+impl From<Deployment> for DeploymentView {
+    fn from(row: Deployment) -> Self {
+        Self {
+            id: row.id.to_string(),
+            seq: row.seq,
+            project_id: row.project_id.to_string(),
+            stack_id: row.stack_id.to_string(),
+            build_id: row.build_id.map(|id| id.to_string()),
+            release_id: row.release_id.map(|id| id.to_string()),
+            repository_id: row.repository_id.map(|id| id.to_string()),
+            build_config_id: row.build_config_id.map(|id| id.to_string()),
+            commit_sha: row.commit_sha,
+            commit_message: row.commit_message,
+            commit_author: row.commit_author,
+            branch: row.branch,
+            tag: row.tag,
+            image_tag: row.image_tag,
+            reason: row.reason,
+            status: row.status.as_str().into(),
+            label: row.rollout.label,
+            progress: row.rollout.progress,
+            strategy: row.rollout.strategy,
+            error: row.error,
+            triggered_by: row.triggered_by.as_str().into(),
+            triggered_by_user: row.triggered_by_user,
+            previous_deployment_id: row.previous_deployment_id.map(|id| id.to_string()),
+            pause_ms: row.rollout.pause_ms,
+            started_at: time(row.started_at),
+            duration: row.completed_at.map(|at| (at - row.started_at) / 1000),
+            completed_at: times(row.completed_at),
+        }
+    }
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StepView {
+    pub n: i64,
+    pub label: String,
+    /// The effect in words.
+    pub effect: String,
+    /// intent, done or failed.
+    pub state: String,
+    pub error: Option<String>,
+    pub intended_at: String,
+    pub done_at: Option<String>,
+}
+
+impl From<JournalEntry> for StepView {
+    fn from(entry: JournalEntry) -> Self {
+        Self {
+            n: entry.n,
+            label: entry.label,
+            effect: words(&entry.effect),
+            state: entry.state.as_str().into(),
+            error: entry.error,
+            intended_at: time(entry.intended_at),
+            done_at: times(entry.done_at),
+        }
+    }
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BuildView {
+    pub id: String,
+    pub seq: i64,
+    pub stack_id: String,
+    pub deployment_id: Option<String>,
+    pub git_url: String,
+    pub git_ref: String,
+    pub commit_sha: String,
+    pub context_path: String,
+    pub dockerfile: String,
+    pub image_tag: String,
+    pub image_digest: String,
+    /// queued, building, success, failed or cancelled.
+    pub status: String,
+    pub error: Option<String>,
+    pub planner: String,
+    pub started_at: Option<String>,
+    pub finished_at: Option<String>,
+    pub created_at: String,
+}
+
+impl From<Build> for BuildView {
+    fn from(build: Build) -> Self {
+        Self {
+            id: build.id.to_string(),
+            seq: build.seq,
+            stack_id: build.stack_id.to_string(),
+            deployment_id: build.deployment_id.map(|id| id.to_string()),
+            git_url: redact_url(&build.git_url),
+            git_ref: build.git_ref,
+            commit_sha: build.commit_sha,
+            context_path: build.context_path,
+            dockerfile: build.dockerfile,
+            image_tag: build.image_tag,
+            image_digest: build.image_digest,
+            status: build.status.as_str().into(),
+            error: build.error,
+            planner: build.planner,
+            started_at: times(build.started_at),
+            finished_at: times(build.finished_at),
+            created_at: time(build.created_at),
+        }
+    }
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TaskView {
+    pub id: String,
+    /// webhook, build or deploy.
+    pub kind: String,
+    /// queued, running, success, failed or cancelled.
+    pub status: String,
+    pub progress: i64,
+    pub attempt: i64,
+    pub error: Option<String>,
+    pub created_at: String,
+    pub started_at: Option<String>,
+    pub finished_at: Option<String>,
+}
+
+impl From<TaskRow> for TaskView {
+    fn from(row: TaskRow) -> Self {
+        Self {
+            id: row.id.to_string(),
+            kind: row.task.kind().into(),
+            status: row.status.as_str().into(),
+            progress: row.progress,
+            attempt: row.attempt,
+            error: row.error,
+            created_at: time(row.created_at),
+            started_at: times(row.started_at),
+            finished_at: times(row.finished_at),
+        }
+    }
+}

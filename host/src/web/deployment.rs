@@ -1,0 +1,243 @@
+//! One deployment, live: status, log, where the time went, and what its strategy did.
+
+use askama::Template;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+
+use super::log::{LogTail, tail};
+use super::page::{Frame, PageResult, render, render_with};
+use super::session::Session;
+use super::stack::to;
+use super::stacks::{stack_link, trigger};
+use super::timeline::Timeline;
+use super::ui::{Badge, Commit, When, duration, now, short};
+use crate::api;
+use crate::app::rollout::words;
+use crate::app::stack::{StackView, stack_view, strategy_name};
+use crate::app::{App, build, deployment};
+use crate::domain::build::Build;
+use crate::domain::deployment::{Deployment, DeploymentStatus};
+use crate::domain::rollout::JournalEntry;
+use crate::error::{Error, Result};
+
+/// The part that changes while it runs.
+#[derive(Template)]
+#[template(path = "parts/deployment.html")]
+struct Live {
+    seq: i64,
+    stack: String,
+    stack_link: String,
+    badge: Badge,
+    is_running: bool,
+    label: String,
+    progress: i64,
+    error: String,
+    fallback: String,
+    can_return: bool,
+    timeline: Timeline,
+    steps: Vec<StepGroup>,
+    facts: Vec<(&'static str, String)>,
+    commit: Commit,
+    author: String,
+    started: When,
+    completed: Option<When>,
+    took: String,
+}
+
+impl askama::filters::HtmlSafe for Live {}
+
+/// Effects that the strategy ordered under one label.
+struct StepGroup {
+    label: String,
+    effects: Vec<EffectRow>,
+}
+
+struct EffectRow {
+    badge: Badge,
+    words: String,
+    error: String,
+    at: When,
+    took: String,
+}
+
+#[derive(Template)]
+#[template(path = "deployment.html")]
+struct DeploymentPage {
+    frame: Frame,
+    alert: String,
+    seq: i64,
+    stack: String,
+    is_running: bool,
+    live: Live,
+    log: LogTail,
+}
+
+pub async fn show(State(app): State<App>, session: Session, Path(id): Path<String>) -> PageResult {
+    page(&app, &session, &id, None).await
+}
+
+async fn page(app: &App, session: &Session, id: &str, error: Option<Error>) -> PageResult {
+    let (row, view, built) = load(app, id).await?;
+    let status = error.as_ref().map_or(StatusCode::OK, api::status);
+    let log = tail(app, &row, built.as_ref()).await?;
+    let live = live(app, &row, &view, built.as_ref()).await?;
+    let frame = Frame::new(session, "stacks", format!("Deployment {} of {}", row.seq, view.stack.name))
+        .crumb("/", "Stacks")
+        .crumb(stack_link(&view), view.stack.name.clone());
+    let page = DeploymentPage {
+        frame,
+        alert: error.map_or(String::new(), |error| error.to_string()),
+        seq: row.seq,
+        stack: view.stack.name,
+        is_running: !row.status.is_terminal(),
+        live,
+        log,
+    };
+    render_with(status, &page)
+}
+
+/// The live part alone, for the script.
+pub async fn fragment(State(app): State<App>, _: Session, Path(id): Path<String>) -> PageResult {
+    let (row, view, built) = load(&app, &id).await?;
+    render(&live(&app, &row, &view, built.as_ref()).await?)
+}
+
+async fn load(app: &App, id: &str) -> Result<(Deployment, StackView, Option<Build>)> {
+    let row = deployment::deployment_view(app, id).await?;
+    let view = stack_view(app, row.stack_id.as_str()).await?;
+    let built = match &row.build_id {
+        Some(id) => Some(build::build_view(app, id.as_str()).await?),
+        None => None,
+    };
+    Ok((row, view, built))
+}
+
+async fn live(app: &App, row: &Deployment, view: &StackView, built: Option<&Build>) -> Result<Live> {
+    let journal = deployment::deployment_steps(app, &row.id).await?;
+    let now = now();
+    let serves = view.stack.active_release_id.is_some() && view.stack.active_release_id == row.release_id;
+    // One that was rolled back by the rollout itself has an error, and a release that never served.
+    let was_good = match row.status {
+        DeploymentStatus::Successful => true,
+        DeploymentStatus::RolledBack => row.error.is_none(),
+        _ => false,
+    };
+    Ok(Live {
+        seq: row.seq,
+        stack: view.stack.name.clone(),
+        stack_link: stack_link(view),
+        badge: row.status.into(),
+        is_running: !row.status.is_terminal(),
+        label: label(row, serves),
+        progress: overall(row, built),
+        error: row.error.clone().unwrap_or_default(),
+        fallback: row.rollout.fallback_reason.clone().unwrap_or_default(),
+        can_return: was_good && !serves && row.release_id.is_some(),
+        timeline: Timeline::of(row, built, &journal, now),
+        steps: groups(&journal),
+        facts: facts(app, row, view, built),
+        commit: Commit::from(row),
+        author: row.commit_author.clone().unwrap_or_default(),
+        started: When::new(row.started_at),
+        completed: row.completed_at.map(When::new),
+        took: duration(row.completed_at.unwrap_or(now) - row.started_at),
+    })
+}
+
+/// What it is doing, or what has become of it.
+fn label(row: &Deployment, serves: bool) -> String {
+    match row.status {
+        DeploymentStatus::Building => "Building the image".into(),
+        DeploymentStatus::Successful if serves => "It serves now".into(),
+        DeploymentStatus::Successful => "It served, and was followed by another one".into(),
+        DeploymentStatus::RolledBack if row.error.is_none() => "It served until somebody rolled back".into(),
+        _ if row.status.is_terminal() => String::new(),
+        _ if row.rollout.abort_requested => "Cancelling; what served before goes on serving".into(),
+        _ => row.rollout.label.clone(),
+    }
+}
+
+/// Of build and rollout together, each a half; one without a build is all rollout.
+fn overall(row: &Deployment, built: Option<&Build>) -> i64 {
+    match (row.status, built) {
+        (status, _) if status.is_terminal() => 100,
+        (DeploymentStatus::Pending, _) => 0,
+        (DeploymentStatus::Building, _) => 25,
+        (_, Some(_)) => 50 + row.rollout.progress / 2,
+        (_, None) => row.rollout.progress,
+    }
+}
+
+fn groups(journal: &[JournalEntry]) -> Vec<StepGroup> {
+    let mut groups: Vec<StepGroup> = Vec::new();
+    for entry in journal {
+        let row = EffectRow {
+            badge: entry.state.into(),
+            words: words(&entry.effect),
+            error: entry.error.clone().unwrap_or_default(),
+            at: When::new(entry.intended_at),
+            took: entry.done_at.map_or(String::new(), |at| duration(at - entry.intended_at)),
+        };
+        match groups.last_mut() {
+            Some(group) if group.label == entry.label => group.effects.push(row),
+            _ => groups.push(StepGroup { label: entry.label.clone(), effects: vec![row] }),
+        }
+    }
+    groups
+}
+
+fn facts(
+    app: &App,
+    row: &Deployment,
+    view: &StackView,
+    built: Option<&Build>,
+) -> Vec<(&'static str, String)> {
+    let mut facts = vec![("Trigger", trigger(row))];
+    if let Some(reason) = &row.reason {
+        facts.push(("Reason", reason.clone()));
+    }
+    if !row.image_tag.is_empty() {
+        facts.push(("Image", row.image_tag.clone()));
+    }
+    let strategy =
+        if row.rollout.strategy.is_empty() { strategy_name(app, &view.stack) } else { &row.rollout.strategy };
+    facts.push(("Strategy", with_digest(strategy, &row.rollout.strategy_digest)));
+    if let Some(built) = built {
+        facts.push(("Build planner", with_digest(&built.planner, &built.planner_digest)));
+        if let (Some(from), Some(to)) = (built.started_at, built.finished_at) {
+            facts.push(("Build", format!("#{}, {}", built.seq, duration(to - from))));
+        }
+    }
+    if let Some(pause) = row.rollout.pause_ms {
+        facts.push(("Pause of the hand-over", duration(pause)));
+    }
+    facts
+}
+
+fn with_digest(name: &str, digest: &str) -> String {
+    if digest.is_empty() { name.to_string() } else { format!("{name} ({})", short(digest)) }
+}
+
+pub async fn cancel(State(app): State<App>, session: Session, Path(id): Path<String>) -> PageResult {
+    match deployment::deployment_cancel(&app, &id).await {
+        Ok(row) => Ok(to(&format!("/deployments/{}", row.seq))),
+        Err(error @ Error::NotFound { .. }) => Err(error.into()),
+        Err(error) => page(&app, &session, &id, Some(error)).await,
+    }
+}
+
+/// Brings the release of this deployment back.
+pub async fn rollback(State(app): State<App>, session: Session, Path(id): Path<String>) -> PageResult {
+    let row = deployment::deployment_view(&app, &id).await?;
+    let result = deployment::deployment_rollback(
+        &app,
+        row.stack_id.as_str(),
+        Some(row.id.as_str()),
+        session.0.caller(),
+    )
+    .await;
+    match result {
+        Ok(new) => Ok(to(&format!("/deployments/{}", new.seq))),
+        Err(error) => page(&app, &session, &id, Some(error)).await,
+    }
+}

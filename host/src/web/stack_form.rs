@@ -1,0 +1,205 @@
+//! The form of a stack: what was typed, what it means, and what stands against it, field by field.
+
+use serde_json::Value;
+
+use super::form::Fields;
+use super::stack_input::stored_secret;
+use super::stack_rows::{ArgRow, EnvRow, PortRow, VolumeRow};
+use crate::app::stack::StackView;
+use crate::error::Error;
+
+/// Empty rows that a form offers beyond those in use.
+const SPARE_ROWS: usize = 1;
+
+/// Everything as text, so that nothing that was typed is lost on the way to a valid value.
+#[derive(Default, Clone)]
+pub struct StackForm {
+    pub name: String,
+    pub description: String,
+    pub project: String,
+    pub url: String,
+    pub branch: String,
+    pub provider: String,
+    pub auth: String,
+    pub username: String,
+    pub token: String,
+    pub private_key: String,
+    pub passphrase: String,
+    pub webhook_secret: String,
+    pub build_type: String,
+    pub context_path: String,
+    pub dockerfile_path: String,
+    pub target: String,
+    pub timeout: String,
+    pub args: Vec<ArgRow>,
+    pub env: Vec<EnvRow>,
+    pub ports: Vec<PortRow>,
+    pub volumes: Vec<VolumeRow>,
+    pub replicas: String,
+    pub command: String,
+    pub stop_timeout: String,
+    pub allow_downtime: bool,
+    pub health_path: String,
+    pub health_timeout: String,
+    pub auto_deploy: bool,
+    pub branches: String,
+    pub rollback_on_failure: bool,
+    pub strategy: String,
+    pub strategy_params: String,
+    /// Credentials are stored that the form does not show.
+    pub has_credentials: bool,
+    pub has_webhook_secret: bool,
+    pub errors: Vec<FieldError>,
+}
+
+#[derive(Clone)]
+pub struct FieldError {
+    pub field: String,
+    pub message: String,
+}
+
+impl StackForm {
+    /// The form of a stack that does not exist yet.
+    pub fn empty() -> Self {
+        Self {
+            project: "default".into(),
+            branch: "main".into(),
+            provider: "generic".into(),
+            auth: "none".into(),
+            replicas: "1".into(),
+            auto_deploy: true,
+            rollback_on_failure: true,
+            ports: vec![PortRow { address: "127.0.0.1".into(), ..PortRow::default() }],
+            ..Self::default()
+        }
+        .with_spare_rows()
+    }
+
+    /// What is stored, without the secrets.
+    pub fn of(view: &StackView, project: &str) -> Self {
+        let (settings, run) = (&view.build.settings, &view.stack.run);
+        let optional = |value: &Option<String>| value.clone().unwrap_or_default();
+        let number = |value: Option<u32>| value.map_or(String::new(), |value| value.to_string());
+        let params = match &view.stack.strategy_params {
+            Value::Object(map) if map.is_empty() => String::new(),
+            value => serde_json::to_string_pretty(value).unwrap_or_default(),
+        };
+        let mut form = Self {
+            name: view.stack.name.clone(),
+            description: view.stack.description.clone(),
+            project: project.to_string(),
+            build_type: settings.build_type.clone(),
+            context_path: optional(&settings.context_path),
+            dockerfile_path: optional(&settings.dockerfile_path),
+            target: optional(&settings.target),
+            timeout: settings.timeout.to_string(),
+            args: settings.build_args.iter().map(ArgRow::from).collect(),
+            env: settings.environment_variables.iter().map(EnvRow::from).collect(),
+            ports: run.ports.iter().map(PortRow::from).collect(),
+            volumes: run.volumes.iter().map(VolumeRow::from).collect(),
+            replicas: run.replicas.to_string(),
+            command: run.command.as_ref().map_or(String::new(), |words| words.join("\n")),
+            stop_timeout: run.stop_timeout_secs.to_string(),
+            allow_downtime: run.allow_downtime,
+            health_path: optional(&settings.health_check_path),
+            health_timeout: number(settings.health_check_timeout),
+            auto_deploy: settings.auto_deploy_on_push,
+            branches: settings.auto_deploy_branches.join("\n"),
+            rollback_on_failure: settings.rollback_on_failure,
+            strategy: view.stack.strategy.clone(),
+            strategy_params: params,
+            branch: "main".into(),
+            provider: "generic".into(),
+            auth: "none".into(),
+            ..Self::default()
+        };
+        if let Some(row) = &view.repository {
+            form.url = row.url.clone();
+            form.branch = row.branch.clone();
+            form.provider = row.provider.clone();
+            form.auth = row.auth_type.as_str().into();
+        }
+        form.remember_stored(view);
+        form.with_spare_rows()
+    }
+
+    pub fn read(fields: &Fields) -> Self {
+        let text = |name: &str| fields.trimmed(name);
+        Self {
+            name: text("name"),
+            description: text("description"),
+            project: text("project"),
+            url: text("url"),
+            branch: text("branch"),
+            provider: text("provider"),
+            auth: text("auth"),
+            username: text("username"),
+            token: text("token"),
+            private_key: fields.text("private_key"),
+            passphrase: fields.text("passphrase"),
+            webhook_secret: text("webhook_secret"),
+            build_type: text("build_type"),
+            context_path: text("context_path"),
+            dockerfile_path: text("dockerfile_path"),
+            target: text("target"),
+            timeout: text("timeout"),
+            args: fields.rows("args").iter().map(ArgRow::read).collect(),
+            env: fields.rows("env").iter().map(EnvRow::read).collect(),
+            ports: fields.rows("ports").iter().map(PortRow::read).collect(),
+            volumes: fields.rows("volumes").iter().map(VolumeRow::read).collect(),
+            replicas: text("replicas"),
+            command: fields.text("command"),
+            stop_timeout: text("stop_timeout"),
+            allow_downtime: fields.ticked("allow_downtime"),
+            health_path: text("health_path"),
+            health_timeout: text("health_timeout"),
+            auto_deploy: fields.ticked("auto_deploy"),
+            branches: fields.text("branches"),
+            rollback_on_failure: fields.ticked("rollback_on_failure"),
+            strategy: text("strategy"),
+            strategy_params: fields.text("strategy_params"),
+            ..Self::default()
+        }
+    }
+
+    /// Which secrets are there already, so that an empty field means "as it is".
+    pub fn remember_stored(&mut self, view: &StackView) {
+        self.has_credentials = view.repository.as_ref().is_some_and(|row| row.credentials.is_some());
+        self.has_webhook_secret = view.repository.as_ref().is_some_and(|row| row.webhook_secret.is_some());
+        for row in &mut self.env {
+            row.stored = row.secret && stored_secret(Some(view), &row.name).is_some();
+        }
+    }
+
+    pub fn with_spare_rows(mut self) -> Self {
+        for _ in 0..SPARE_ROWS {
+            self.args.push(ArgRow::default());
+            self.env.push(EnvRow::default());
+            self.volumes.push(VolumeRow::default());
+        }
+        if self.ports.is_empty() {
+            self.ports.push(PortRow { address: "127.0.0.1".into(), ..PortRow::default() });
+        }
+        self
+    }
+
+    /// What stands against a field; `run.ports` also answers for `run.ports.0`.
+    pub fn error(&self, field: &str) -> Option<&str> {
+        let fits = |found: &&FieldError| {
+            found.field.strip_prefix(field).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        self.errors.iter().find(fits).map(|found| found.message.as_str())
+    }
+
+    pub fn refuse(&mut self, error: &Error) {
+        let field = match error {
+            Error::Invalid { field, .. } if field == "ref" => "repository.branch".into(),
+            Error::Invalid { field, .. } => field.clone(),
+            Error::Conflict(_) => "name".into(),
+            Error::Plugin(error) if error.plugin == self.provider => "repository.provider".into(),
+            Error::Plugin(_) => "strategy".into(),
+            _ => String::new(),
+        };
+        self.errors.push(FieldError { field, message: error.to_string() });
+    }
+}

@@ -1,0 +1,230 @@
+//! The dashboard, as a person in a browser meets it.
+
+#![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
+
+use serde_json::json;
+use windlass_tests::browser::Browser;
+use windlass_tests::fixture::Fixture;
+use windlass_tests::server::TestServer;
+
+#[tokio::test]
+async fn logging_in_with_a_wrong_token_says_why() {
+    let Some(browser) = Browser::start("logging in with a wrong token says why").await else { return };
+    let server = TestServer::start().await;
+    browser.open(&format!("{}/tokens", server.url)).await;
+    assert_eq!(browser.client.current_url().await.unwrap().path(), "/login");
+    browser.fill("#token", "wl_0000000000000000").await;
+    browser.press("form.stack-v button").await;
+    browser.wait_text("#token-error", "not valid").await;
+    assert!(browser.client.get_all_cookies().await.unwrap().is_empty());
+    // The right one leads to where the person wanted to go.
+    browser.fill("#token", windlass_tests::server::ADMIN_TOKEN).await;
+    browser.press("form.stack-v button").await;
+    browser.wait_text("h1", "Tokens").await;
+    let cookie = &browser.client.get_all_cookies().await.unwrap()[0];
+    assert_eq!(cookie.http_only(), Some(true));
+    assert!(format!("{:?}", cookie.same_site()).contains("Strict"));
+}
+
+#[tokio::test]
+async fn a_stranger_who_guesses_tokens_is_slowed_down() {
+    let server = TestServer::start().await;
+    let client = reqwest::Client::new();
+    let mut last = 0;
+    for _ in 0..12 {
+        let form = [("token", "wl_guess_guess_guess")];
+        let body = format!("{}={}", form[0].0, form[0].1);
+        let request = client.post(format!("{}/login", server.url)).body(body);
+        let request = request.header("content-type", "application/x-www-form-urlencoded");
+        last = request.send().await.unwrap().status().as_u16();
+    }
+    assert_eq!(last, 429);
+}
+
+#[tokio::test]
+async fn creating_a_stack_through_the_form_shows_its_webhook_secret_once() {
+    let Some(browser) =
+        Browser::start("creating a stack through the form shows its webhook secret once").await
+    else {
+        return;
+    };
+    let server = TestServer::start().await;
+    browser.log_in(&server).await;
+    browser.wait_text(".empty", "windlass stack create").await;
+    browser.press(".empty a.button").await;
+    browser.fill("#name", "shop").await;
+    browser.fill("#url", "https://git.example/team/shop.git").await;
+    browser.fill("[name='env.0.name']", "GREETING").await;
+    browser.fill("[name='env.0.value']", "hello").await;
+    browser.fill("#health_path", "no-slash").await;
+    browser.press(".form-foot button").await;
+    // The error stands at its field, and nothing that was typed is lost.
+    browser.wait_text("#health_path-error", "start with /").await;
+    assert_eq!(browser.value("#name").await, "shop");
+    assert_eq!(browser.value("[name='env.0.value']").await, "hello");
+    browser.fill("#health_path", "/health").await;
+    browser.press(".form-foot button").await;
+    browser.wait_text("h1", "shop is ready").await;
+    let secret = browser.text("#secret").await;
+    assert_eq!(secret.len(), 48, "{secret}");
+    for page in ["/stacks/shop", "/stacks/shop/edit"] {
+        browser.open(&format!("{}{page}", server.url)).await;
+        assert!(!browser.client.source().await.unwrap().contains(&secret), "{page} shows the secret");
+    }
+    assert_eq!(browser.value("[name='env.0.name']").await, "GREETING");
+}
+
+#[tokio::test]
+async fn a_secret_variable_is_kept_by_an_edit_and_never_shown() {
+    let Some(browser) = Browser::start("a secret variable is kept by an edit and never shown").await else {
+        return;
+    };
+    let server = TestServer::start().await;
+    let secret = json!({ "name": "API_KEY", "value": "hunter2-hunter2", "secret": true });
+    server
+        .post("/api/v1/stacks", json!({ "name": "web", "build": { "environmentVariables": [secret] } }))
+        .await
+        .expect(201);
+    browser.log_in(&server).await;
+    browser.open(&format!("{}/stacks/web/edit", server.url)).await;
+    assert!(!browser.client.source().await.unwrap().contains("hunter2"));
+    browser.fill("#description", "changed").await;
+    browser.press(".form-foot button").await;
+    browser.wait_text("[role=status]", "Saved").await;
+    let stack = server.get("/api/v1/stacks/web").await.expect(200);
+    assert_eq!(stack["data"]["description"], "changed");
+    assert_eq!(stack["data"]["buildConfig"]["environmentVariables"][0]["name"], "API_KEY");
+}
+
+#[tokio::test]
+async fn the_log_of_a_deployment_appears_while_it_runs() {
+    let Some(browser) = Browser::start("the log of a deployment appears while it runs").await else { return };
+    let fixture = Fixture::start(true).await;
+    fixture.commit("one");
+    browser.log_in(&fixture.server).await;
+    browser.open(&format!("{}/stacks/web", fixture.server.url)).await;
+    browser.press("form[action$='/deploy'] button").await;
+    browser.wait_text("h1", "Deployment #1").await;
+    // Nobody reloads the page: log, status and timeline come by themselves.
+    browser.run("window.untouched = true").await;
+    browser.wait_text("#log", "Fetching").await;
+    browser.wait_text("#live .badge", "successful").await;
+    browser.wait_text("#log", "is successful").await;
+    browser.wait_text(".timeline", "Build").await;
+    assert_eq!(browser.run("return window.untouched").await, true);
+    assert_eq!(browser.complaints().await, Vec::<String>::new());
+    // No line twice: the log goes on exactly where the page's own text ended.
+    let lines = browser
+        .run("return [...document.querySelectorAll('#log .line')].map(l => l.textContent.trim())")
+        .await;
+    let shown: Vec<String> = serde_json::from_value(lines).unwrap();
+    let stored = fixture.server.log_of("1").await;
+    let stored: Vec<&str> = stored.lines().map(str::trim).collect();
+    assert_eq!(shown, stored);
+}
+
+#[tokio::test]
+async fn rolling_back_names_what_it_goes_back_to_before_it_does() {
+    let Some(browser) = Browser::start("rolling back names what it goes back to before it does").await else {
+        return;
+    };
+    let fixture = Fixture::start(true).await;
+    fixture.deploy("one").await;
+    browser.log_in(&fixture.server).await;
+    browser.open(&format!("{}/stacks/web", fixture.server.url)).await;
+    assert!(browser.text("#rollback").await.contains("not ready"));
+    fixture.deploy("two").await;
+    browser.wait_text("#rollback", "#1").await;
+    browser.press("#rollback a.button").await;
+    browser.wait_text("#confirm-rollback h2", "Roll web back to deployment #1?").await;
+    browser.press("#confirm-rollback button").await;
+    browser.wait_text("h1", "Deployment #3").await;
+    browser.wait_text("#live .badge", "successful").await;
+    assert!(fixture.page().await.contains("version one"));
+}
+
+/// Every page with something on it.
+async fn pages(fixture: &Fixture) -> Vec<String> {
+    let sha = fixture.commit("one");
+    let deployment = fixture.push(&sha).await;
+    fixture.server.wait_deployment(&deployment).await;
+    fixture.deploy("broken").await;
+    let events = fixture.server.get("/api/v1/webhooks").await.expect(200);
+    let event = events["data"]["items"][0]["id"].as_str().unwrap().to_string();
+    let fixed = [
+        "/",
+        "/deployments",
+        "/stacks/new",
+        "/stacks/web",
+        "/stacks/web/edit",
+        "/deployments/1",
+        "/deployments/2",
+    ];
+    let more = ["/webhooks", "/plugins", "/tokens", "/status"];
+    let all = fixed.into_iter().chain(more).map(str::to_string);
+    all.chain([format!("/webhooks/{event}")]).collect()
+}
+
+#[tokio::test]
+async fn no_page_scrolls_sideways_on_a_phone_or_complains_in_the_console() {
+    let name = "no page scrolls sideways on a phone or complains in the console";
+    let Some(browser) = Browser::start(name).await else { return };
+    let fixture = Fixture::start(true).await;
+    let pages = pages(&fixture).await;
+    browser.log_in(&fixture.server).await;
+    for width in [360, 1600] {
+        browser.become_phone(width).await;
+        for page in &pages {
+            browser.open(&format!("{}{page}", fixture.server.url)).await;
+            assert!(!browser.text("h1").await.is_empty(), "{page} has no heading");
+            let found = browser.run("return document.documentElement.scrollWidth - window.innerWidth").await;
+            assert!(found.as_i64().unwrap() <= 0, "{page} is {found} pixels too wide at {width}");
+            assert_eq!(browser.complaints().await, Vec::<String>::new(), "{page}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn pages_work_without_a_script() {
+    let Some(browser) = Browser::start("pages work without a script").await else { return };
+    let fixture = Fixture::start(true).await;
+    fixture.deploy("one").await;
+    browser.log_in(&fixture.server).await;
+    browser.devtools("Emulation.setScriptExecutionDisabled", json!({ "value": true })).await;
+    browser.open(&format!("{}/deployments/1", fixture.server.url)).await;
+    assert!(browser.text("#log").await.contains("is successful"));
+    browser.open(&format!("{}/stacks/web", fixture.server.url)).await;
+    browser.press("a[href='#confirm-delete']").await;
+    browser.wait_text("#confirm-delete h2", "Delete web?").await;
+    browser.press("#confirm-delete button").await;
+    browser.wait_text("h2", "No stacks yet").await;
+    assert!(fixture.server.containers().is_empty());
+}
+
+#[tokio::test]
+async fn pages_carry_a_strict_policy_and_errors_keep_the_frame() {
+    let server = TestServer::start().await;
+    let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    let get = |path: &str| {
+        client.get(format!("{}{path}", server.url)).bearer_auth(windlass_tests::server::ADMIN_TOKEN)
+    };
+    let answer = get("/").send().await.unwrap();
+    let policy = answer.headers()["content-security-policy"].to_str().unwrap().to_string();
+    assert!(policy.starts_with("default-src 'none';") && !policy.contains("unsafe"), "{policy}");
+    assert_eq!(answer.headers()["cache-control"], "no-store");
+    let page = answer.text().await.unwrap();
+    let style = page
+        .split("href=\"")
+        .find_map(|rest| rest.split('"').next().filter(|path| path.ends_with(".css")))
+        .unwrap();
+    let asset = get(style).send().await.unwrap();
+    assert!(asset.headers()["cache-control"].to_str().unwrap().contains("immutable"));
+    let missing = get("/stacks/nothing").send().await.unwrap();
+    assert_eq!(missing.status(), 404);
+    assert!(missing.text().await.unwrap().contains("class=\"brand\""));
+    let stranger = client.get(format!("{}/stacks/web?before=3", server.url)).send().await.unwrap();
+    assert_eq!(stranger.headers()["location"], "/login?next=/stacks/web%3Fbefore%3D3");
+    // A program that mistypes a route gets an answer for programs.
+    let answer = get("/api/v1/nothing").send().await.unwrap();
+    assert_eq!(answer.headers()["content-type"], "application/json");
+}

@@ -1,0 +1,13 @@
+//! The store and the queue against SQLite and PostgreSQL: one suite, run twice.
+#![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
+
+mod claims;
+mod crash;
+mod deliveries;
+mod nodes;
+mod plans;
+mod queue;
+mod rollouts;
+mod schema;
+mod tables;
+mod writes;

@@ -1,0 +1,153 @@
+//! No list query reads a whole table. PostgreSQL remembers the text of every statement a connection has prepared, and
+//! the text is the same for both databases: so it is collected there, and both planners are asked about each.
+
+use sqlx::{AssertSqlSafe, Row as _};
+use windlass::{
+    domain::{page::PageRequest, webhook::ReasonCode},
+    store::{
+        Conn, Db, build_args, build_configs, builds, deployments, events, new_id, projects, releases,
+        repositories, rollout_steps, routes, stacks, task_stats, tasks, tokens, webhook_events,
+    },
+};
+use windlass_tests::{database::TestDb, sample};
+
+/// Every function that reads, and the queue's writing ones that search.
+async fn read_everything(conn: &mut Conn) {
+    let (id, page) = (new_id(), PageRequest::first(10));
+    projects::find_opt(conn, "1").await.unwrap();
+    projects::by_name(conn, "x").await.unwrap();
+    projects::list(conn, page).await.unwrap();
+    stacks::find_opt(conn, "1").await.unwrap();
+    stacks::list(conn, page).await.unwrap();
+    stacks::list_by_project(conn, &id, page).await.unwrap();
+    repositories::find_opt(conn, &id).await.unwrap();
+    repositories::by_stack(conn, &id).await.unwrap();
+    repositories::list_by_provider(conn, "x").await.unwrap();
+    build_configs::find_opt(conn, &id).await.unwrap();
+    build_configs::by_stack(conn, &id).await.unwrap();
+    build_args::list(conn, &id).await.unwrap();
+    build_args::list_variables(conn, &id).await.unwrap();
+    builds::find_opt(conn, "1").await.unwrap();
+    builds::find_opt(conn, "x").await.unwrap();
+    builds::list_by_stack(conn, &id, page).await.unwrap();
+    builds::list_nonterminal(conn).await.unwrap();
+    deployments::find_opt(conn, "1").await.unwrap();
+    deployments::list(conn, page).await.unwrap();
+    deployments::list_by_stack(conn, &id, page).await.unwrap();
+    deployments::latest_by_stack(conn, &id).await.unwrap();
+    deployments::last_successful_before(conn, &id, 5, None).await.unwrap();
+    deployments::latest_of_release(conn, &id, &id).await.unwrap();
+    deployments::list_nonterminal(conn).await.unwrap();
+    releases::find_opt(conn, "1").await.unwrap();
+    releases::list_by_stack(conn, &id, page).await.unwrap();
+    rollout_steps::list(conn, &id).await.unwrap();
+    rollout_steps::list_open(conn, &id).await.unwrap();
+    rollout_steps::next_n(conn, &id).await.unwrap();
+    routes::get(conn, &id).await.unwrap();
+    webhook_events::find_opt(conn, "1").await.unwrap();
+    webhook_events::list(conn, page, None).await.unwrap();
+    webhook_events::list(conn, page, Some(&id)).await.unwrap();
+    events::list_after(conn, 0, 10, None).await.unwrap();
+    events::list_after(conn, 0, 10, Some(&id)).await.unwrap();
+    events::latest_seq(conn).await.unwrap();
+    tokens::by_hash(conn, "x").await.unwrap();
+    tokens::list(conn, page).await.unwrap();
+    tasks::find_opt(conn, "x").await.unwrap();
+    tasks::list(conn, None, 10).await.unwrap();
+    tasks::list_by_subject(conn, &id).await.unwrap();
+    tasks::list_to_cancel(conn, "node").await.unwrap();
+    tasks::next_run_at(conn, 0).await.unwrap();
+    task_stats::depth(conn).await.unwrap();
+    task_stats::oldest_due(conn, 0).await.unwrap();
+}
+
+/// The statements prepared on this connection, with how many parameters each has.
+async fn collect(db: &Db) -> Vec<(String, i64)> {
+    db.write(|tx| {
+        Box::pin(async move {
+            read_everything(tx).await;
+            let lease = tasks::Lease { owner: "node".into(), boot: "boot".into(), until: 1 };
+            windlass::queue::enqueue(tx, &sample::task("e")).await?;
+            tasks::claim(tx, &lease, windlass::store::now(), 1).await?;
+            tasks::rescue_expired(tx, 0).await?;
+            tasks::rescue_own(tx, "node", "boot", 0).await?;
+            tasks::prune(tx, 0, 1).await?;
+            tasks::request_cancel_by_subject(tx, &new_id(), 0).await?;
+            events::prune(tx, 0, 1).await?;
+            let rows = sqlx::query(
+                "SELECT statement, CAST(COALESCE(array_length(parameter_types, 1), 0) AS BIGINT) AS n \
+                 FROM pg_prepared_statements",
+            )
+            .fetch_all(&mut **tx)
+            .await
+            .unwrap();
+            Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+        })
+    })
+    .await
+    .unwrap()
+}
+
+fn is_about_tables(statement: &str) -> bool {
+    ["SELECT", "UPDATE", "DELETE"].iter().any(|verb| statement.starts_with(verb))
+        && !statement.contains("pg_")
+}
+
+#[tokio::test]
+async fn no_list_query_scans_a_table() {
+    let Some(postgres) = TestDb::postgres().await else { return };
+    let sqlite = TestDb::sqlite().await;
+    let statements: Vec<_> =
+        collect(&postgres.db).await.into_iter().filter(|(text, _)| is_about_tables(text)).collect();
+    assert!(statements.len() > 50, "only {} statements were seen", statements.len());
+    let mut conn = sqlite.db.read().await.unwrap();
+    for (statement, _) in &statements {
+        let plan = plan_of_sqlite(&mut conn, statement).await;
+        for line in plan.lines() {
+            let whole = line.starts_with("SCAN ")
+                && !line.contains("USING INDEX")
+                && !line.contains("USING COVERING")
+                && !line.starts_with("SCAN v")
+                && !line.contains("CONSTANT ROW");
+            assert!(!whole && !line.contains("TEMP B-TREE FOR ORDER BY"), "{statement}\n{plan}");
+        }
+        // Walking along another index and dropping what does not belong would be a scan by another name.
+        if let Some(column) = first_condition(statement) {
+            assert!(plan.contains(&format!("({column}=?")), "no index finds {column}: {statement}\n{plan}");
+        }
+    }
+    let mut conn = postgres.db.read().await.unwrap();
+    for (n, (statement, parameters)) in statements.iter().enumerate() {
+        let plan = plan_of_postgres(&mut conn, n, statement, *parameters).await;
+        assert!(!plan.contains("Seq Scan"), "{statement}\n{plan}");
+    }
+    // A word of the enum that a partial index spells out: should it ever change, the index has to change with it.
+    assert_eq!(ReasonCode::BadSignature.as_str(), "bad_signature");
+    assert_eq!(ReasonCode::DuplicateOf.as_str(), "duplicate_of");
+}
+
+/// The column of `WHERE column = $1`.
+fn first_condition(statement: &str) -> Option<&str> {
+    let (_, condition) = statement.split_once(" WHERE ")?;
+    let (column, rest) = condition.split_once(" = ")?;
+    (rest.starts_with("$1") && column.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')).then_some(column)
+}
+
+async fn plan_of_sqlite(conn: &mut Conn, statement: &str) -> String {
+    let explain = format!("EXPLAIN QUERY PLAN {statement}");
+    let rows = sqlx::query(AssertSqlSafe(explain)).fetch_all(conn).await.unwrap();
+    rows.iter().map(|row| row.get::<String, _>("detail") + "\n").collect()
+}
+
+/// With sequential scans made expensive, one is left only where no index helps.
+async fn plan_of_postgres(conn: &mut Conn, n: usize, statement: &str, parameters: i64) -> String {
+    let nulls = vec!["NULL"; usize::try_from(parameters).unwrap()].join(", ");
+    let arguments = if parameters == 0 { String::new() } else { format!("({nulls})") };
+    let script = format!(
+        "SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan; PREPARE p{n} AS {statement}"
+    );
+    sqlx::raw_sql(AssertSqlSafe(script)).execute(&mut *conn).await.unwrap();
+    let explain = format!("EXPLAIN EXECUTE p{n}{arguments}");
+    let rows = sqlx::raw_sql(AssertSqlSafe(explain)).fetch_all(conn).await.unwrap();
+    rows.iter().map(|row| row.get::<String, _>(0) + "\n").collect()
+}
