@@ -10,10 +10,11 @@ mod stream;
 mod view;
 mod webhooks;
 
-use axum::Json;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
+use bytes::Bytes;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder, SecurityRequirement};
 use utoipa_axum::router::OpenApiRouter;
@@ -30,9 +31,10 @@ pub const MAX_JSON_BYTES: usize = 1024 * 1024;
 /// All routes for programs.
 pub fn router() -> Router<App> {
     let (router, document) = routes().split_for_parts();
-    let document = described(document);
+    // As bytes: a router is copied for each connection, and the document would be copied with it. Writing it cannot fail.
+    let document = Bytes::from(serde_json::to_vec(&described(document)).unwrap_or_default());
     router
-        .route("/api/v1/openapi.json", get(move || async move { Json(document) }))
+        .route("/api/v1/openapi.json", get(move || async move { ([(CONTENT_TYPE, "application/json")], document) }))
         .layer(DefaultBodyLimit::max(MAX_JSON_BYTES))
 }
 

@@ -240,12 +240,11 @@ fn delivery(endpoint: &Endpoint, incoming: Incoming, verified: bool) -> NewDeliv
         signature,
         headers: incoming
             .headers
-            .iter()
-            .map(|(name, value)| {
-                (name.clone(), if is_secret(name) { "(removed)".into() } else { value.clone() })
-            })
+            .into_iter()
+            .map(|(name, value)| if is_secret(&name) { (name, "(removed)".into()) } else { (name, value) })
             .collect(),
-        payload: incoming.body.to_vec(),
+        // Without a copy, where nobody else holds the body.
+        payload: incoming.body.into(),
         verified,
     }
 }
@@ -338,14 +337,18 @@ fn new_deployment(
 }
 
 async fn finish(app: &App, event: &WebhookEvent, reason: ReasonCode, detail: &str) -> Result<()> {
-    let (id, repository_id, detail) = (event.id.clone(), event.repository_id.clone(), detail.to_string());
+    // Read here and not in the transaction, which everybody who writes waits for.
+    let stack_id = match &event.repository_id {
+        Some(id) => {
+            let mut conn = app.db.read().await?;
+            repositories::find_opt(&mut conn, id).await?.map(|row| row.stack_id)
+        }
+        None => None,
+    };
+    let (id, detail) = (event.id.clone(), detail.to_string());
     app.db
         .write(move |tx| {
             Box::pin(async move {
-                let stack_id = match &repository_id {
-                    Some(id) => repositories::find_opt(tx, id).await?.map(|row| row.stack_id),
-                    None => None,
-                };
                 let error = matches!(reason, ReasonCode::PluginFailed | ReasonCode::Malformed)
                     .then(|| detail.clone());
                 let finish = Finish { reason, detail: Some(detail), deployment_id: None, error };
