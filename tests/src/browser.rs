@@ -83,7 +83,15 @@ impl Browser {
     }
 
     pub async fn press(&self, css: &str) {
-        self.wait_for(css).await.click().await.unwrap();
+        let begun = Instant::now();
+        loop {
+            match self.wait_for(css).await.click().await {
+                Ok(()) => return,
+                // A live part was swapped between finding the button and pressing it; a person would press the new one.
+                Err(error) if error.is_stale_element_reference() && begun.elapsed() < PATIENCE => {}
+                Err(error) => panic!("`{css}` cannot be pressed: {error}"),
+            }
+        }
     }
 
     pub async fn wait_for(&self, css: &str) -> fantoccini::elements::Element {

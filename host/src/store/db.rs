@@ -85,7 +85,7 @@ impl Db {
         } else {
             return Err(Error::invalid(
                 "database.url",
-                "the database URL has to start with sqlite: or postgres://",
+                "database.url (WINDLASS_DATABASE_URL) has to start with sqlite: or postgres://",
             ));
         };
         migrate_with_patience(engine, &write).await?;
