@@ -17,7 +17,7 @@ use windlass::{
     },
     error::{Error, PluginError, PluginErrorKind},
     queue::{self, CancelReason, Cancelled, Done, Handler, Queue, QueueConfig, TaskContext, TaskError},
-    store::{BoxFuture, Db},
+    store::{BoxFuture, Db, tasks},
 };
 use windlass_tests::{
     database::{TestDb, soon},
@@ -37,6 +37,7 @@ on_both_databases!(
     a_task_rolled_back_with_its_cause_never_runs,
     progress_and_statistics_are_shown,
     stopping_puts_unfinished_work_back,
+    what_was_claimed_ahead_does_not_wait_for_slow_work,
 );
 
 fn handler<F, R>(work: F) -> Handler
@@ -363,4 +364,35 @@ async fn stopping_puts_unfinished_work_back(test: TestDb) {
         let row = find_task(&test.db, &id).await;
         assert_eq!((row.status, row.attempt), (TaskStatus::Queued, 0), "{:?}", row.task);
     }
+}
+
+async fn what_was_claimed_ahead_does_not_wait_for_slow_work(test: TestDb) {
+    let new: Vec<NewTask> = ["quick", "slow", "left-1", "left-2"].map(sample::task).to_vec();
+    let left = [new[2].id.clone(), new[3].id.clone()];
+    test.db.write(move |tx| Box::pin(async move { tasks::insert_all(tx, &new).await })).await.unwrap();
+    let (told, mut tells) = mpsc::unbounded_channel();
+    let work = handler(move |context| {
+        let told = told.clone();
+        async move {
+            if context.row.task.subject().as_str() == "slow" {
+                told.send(()).unwrap();
+                context.cancel.cancelled().await;
+            }
+            Ok(Done::Finished)
+        }
+    });
+    let config = QueueConfig { workers: 1, ..quick("first") };
+    let first = Queue::start_with(test.db.clone(), config, work).await.unwrap();
+    soon("the slow task", tells.recv()).await.unwrap();
+    for id in &left {
+        assert_eq!(find_task(&test.db, id).await.status, TaskStatus::Running, "claimed ahead");
+    }
+    let other = test.another().await;
+    let finish = handler(|_| async { Ok(Done::Finished) });
+    let second = Queue::start_with(other, quick("second"), finish).await.unwrap();
+    for id in &left {
+        assert_eq!(becomes(&test.db, id, TaskStatus::Success).await.attempt, 1);
+    }
+    first.stop(Duration::ZERO).await.unwrap();
+    second.stop(Duration::from_secs(5)).await.unwrap();
 }

@@ -43,7 +43,7 @@ async fn a_build_moves_only_along_its_states(test: TestDb) {
         }
     };
     let mut conn = test.db.read().await.unwrap();
-    assert_eq!(builds::list_nonterminal(&mut conn).await.unwrap(), [build.clone()]);
+    assert_eq!(builds::list_nonterminal(&mut conn).await.unwrap(), std::slice::from_ref(&build));
     for (from, to) in [(Queued, Success), (Queued, Queued), (Success, Failed), (Building, Failed)] {
         assert!(conflict(&step(from, to, 1).await), "{from:?} -> {to:?}");
     }
