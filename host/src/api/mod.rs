@@ -34,7 +34,10 @@ pub fn router() -> Router<App> {
     // As bytes: a router is copied for each connection, and the document would be copied with it. Writing it cannot fail.
     let document = Bytes::from(serde_json::to_vec(&described(document)).unwrap_or_default());
     router
-        .route("/api/v1/openapi.json", get(move || async move { ([(CONTENT_TYPE, "application/json")], document) }))
+        .route(
+            "/api/v1/openapi.json",
+            get(move || async move { ([(CONTENT_TYPE, "application/json")], document) }),
+        )
         .layer(DefaultBodyLimit::max(MAX_JSON_BYTES))
 }
 

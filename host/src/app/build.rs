@@ -239,7 +239,6 @@ async fn run(
         Arc::new(move |line: &str| log.line(line))
     };
     let access = access(app, view, build)?;
-    log.line(&format!("Fetching {}", crate::domain::repository::redact_url(&access.url)));
     app.git.fetch(&access, &task.cancel, sink.clone()).await?;
     task.progress(15).await?;
     let wanted = if build.commit_sha.is_empty() { &build.git_ref } else { &build.commit_sha };

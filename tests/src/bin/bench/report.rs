@@ -37,9 +37,7 @@ impl Report {
         };
         let verdict = met.map_or("", |met| if met { "met" } else { "MISSED" });
         let shown = format!("{} {unit}", number(value));
-        self.print(
-            format!("  {name:<46} {shown:>14}  {wanted:<14} {verdict:<7} {note}").trim_end(),
-        );
+        self.print(format!("  {name:<46} {shown:>14}  {wanted:<14} {verdict:<7} {note}").trim_end());
         self.rows.push(json!({
             "section": self.section, "name": name, "value": value, "unit": unit, "goal": wanted, "met": met, "note": note
         }));
