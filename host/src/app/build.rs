@@ -8,7 +8,7 @@ use serde_json::json;
 use super::crash;
 use super::deployment::{self, Caller, enqueue_build, enqueue_rollout, new_release, status_event};
 use super::logs::{LogKind, LogWriter};
-use super::stack::{StackView, credentials_context, planner_name, stack_view};
+use super::stack::{StackView, credentials_context, stack_view};
 use super::{App, Ended};
 use crate::docker::BuildRequest;
 use crate::domain::build::{Build, BuildStatus};
@@ -22,6 +22,7 @@ use crate::domain::repository::{GitAuthType, GitCredentials, GitRepository};
 use crate::domain::{Id, reference};
 use crate::error::{Error, Result};
 use crate::git::{Commit, GitAuth, Log, RepoAccess};
+use crate::plugins::planner_name;
 use crate::queue::{CancelReason, TaskContext};
 use crate::store::{self, builds, deployments, events, releases, repositories};
 
@@ -68,7 +69,7 @@ pub async fn build_create(
         .unwrap_or_else(|| DEFAULT_DOCKERFILE.into());
     path::check_relative("context_path", &context_path)?;
     path::check_relative("dockerfile", &dockerfile)?;
-    let planner = planner_name(settings);
+    let planner = planner_name(&settings.build_type);
     let build = Build {
         id: store::new_id(),
         seq: 0,

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::App;
-use super::stack::{StackView, planner_name, stack_view, strategy_name};
+use super::stack::{StackView, stack_view, strategy_name};
 use crate::domain::build::{Build, BuildStatus};
 use crate::domain::build_config::BuildSettings;
 use crate::domain::deployment::{Deployment, DeploymentStatus, RolloutState, TriggerType};
@@ -17,6 +17,7 @@ use crate::domain::stack::Stack;
 use crate::domain::task::{NewTask, Task};
 use crate::domain::{Id, reference};
 use crate::error::{Error, Result};
+use crate::plugins::planner_name;
 use crate::queue;
 use crate::store::{self, Tx, builds, deployments, events, releases, rollout_steps};
 
@@ -230,7 +231,7 @@ pub fn prepare(app: &App, stack: &Stack, new: NewDeployment) -> Result<Prepared>
         new.repository.as_ref().ok_or_else(|| Error::internal("a build without a repository"))?;
     let now = store::now();
     let deployment_id = store::new_id();
-    let planner = planner_name(&new.settings);
+    let planner = planner_name(&new.settings.build_type);
     let build = Build {
         id: store::new_id(),
         seq: 0,

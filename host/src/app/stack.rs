@@ -20,6 +20,7 @@ use crate::domain::rollout::StackFacts;
 use crate::domain::stack::{RunSpec, Stack, check_name};
 use crate::domain::{Id, reference};
 use crate::error::{Error, Result};
+use crate::plugins::planner_name;
 use crate::store::{self, Tx, build_configs, deployments, events, projects, releases, repositories, stacks};
 
 /// What a person writes to create or change a stack. Unknown fields are refused.
@@ -337,10 +338,10 @@ pub fn strategy_name<'a>(app: &'a App, stack: &'a Stack) -> &'a str {
     if stack.strategy.is_empty() { &app.config.strategies.default } else { &stack.strategy }
 }
 
-pub fn stack_facts(stack: &Stack, settings: &BuildSettings) -> StackFacts {
+pub fn stack_facts(name: &str, run: &RunSpec, settings: &BuildSettings) -> StackFacts {
     StackFacts {
-        name: stack.name.clone(),
-        run: stack.run.clone(),
+        name: name.to_string(),
+        run: run.clone(),
         health_timeout_ms: i64::from(settings.health_timeout_secs()) * 1000,
         rollback_on_failure: settings.rollback_on_failure,
     }
@@ -358,7 +359,7 @@ async fn check(app: &App, input: &StackInput) -> Result<()> {
         app.plugins.check(&given.provider, PluginKind::GitForge)?;
         check_credentials(given)?;
     }
-    let problems = app.plugins.planner_validate(&planner_name(&input.build), &input.build).await?;
+    let problems = app.plugins.planner_validate(&planner_name(&input.build.build_type), &input.build).await?;
     if let Some(problem) = problems.first() {
         return Err(Error::invalid(
             format!("build{}", problem.path.replace('/', ".")),
@@ -366,12 +367,7 @@ async fn check(app: &App, input: &StackInput) -> Result<()> {
         ));
     }
     let name = if input.strategy.is_empty() { &app.config.strategies.default } else { &input.strategy };
-    let facts = StackFacts {
-        name: input.name.clone(),
-        run: input.run.clone(),
-        health_timeout_ms: i64::from(input.build.health_timeout_secs()) * 1000,
-        rollback_on_failure: input.build.rollback_on_failure,
-    };
+    let facts = stack_facts(&input.name, &input.run, &input.build);
     let problems = app.plugins.strategy_validate(name, &input.strategy_params.to_string(), &facts).await?;
     match problems.first() {
         Some(problem) => Err(Error::invalid(
@@ -393,11 +389,6 @@ fn check_credentials(given: &RepositoryInput) -> Result<()> {
         format!("repository.credentials.{missing}"),
         format!("authType `{}` needs credentials.{missing}", given.auth_type.as_str()),
     ))
-}
-
-/// Build type `docker_build` is planned by the plugin `docker-build`.
-pub fn planner_name(settings: &BuildSettings) -> String {
-    settings.build_type.replace('_', "-")
 }
 
 fn repository_row(

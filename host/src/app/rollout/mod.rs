@@ -70,7 +70,8 @@ pub async fn rollout_run(app: &App, task: &TaskContext, deployment_id: &Id) -> R
     let resumed = deployment.rollout.rollout_started_at.is_some();
     let deployment = begin(app, task, &view, deployment, &log).await?;
     let (target, stable) = releases_of(app, &deployment).await?;
-    let facts = stack_facts(&frozen(&view, &target), &view.build.settings);
+    // As the release was made, not as the stack is configured by now: that is how its containers run.
+    let facts = stack_facts(&view.stack.name, &target.spec.run, &view.build.settings);
     let mut rollout = Rollout {
         app,
         task,
@@ -94,11 +95,6 @@ pub async fn rollout_run(app: &App, task: &TaskContext, deployment_id: &Id) -> R
         Err(error) => rollout.log.line(&format!("Interrupted: {error}")),
     }
     result
-}
-
-/// The stack as it was when the release was made: that is how its containers run.
-fn frozen(view: &StackView, release: &Release) -> crate::domain::stack::Stack {
-    crate::domain::stack::Stack { run: release.spec.run.clone(), ..view.stack.clone() }
 }
 
 async fn releases_of(app: &App, deployment: &Deployment) -> Result<(Release, Option<Release>)> {
