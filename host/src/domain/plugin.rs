@@ -14,6 +14,14 @@ pub enum PluginKind {
 impl PluginKind {
     pub const ALL: [Self; 3] = [Self::GitForge, Self::BuildPlanner, Self::DeploymentStrategy];
 
+    /// Whether a plugin of this kind talks to the other side of a connection. The others are pure.
+    pub fn may_send_requests(self) -> bool {
+        match self {
+            Self::GitForge => true,
+            Self::BuildPlanner | Self::DeploymentStrategy => false,
+        }
+    }
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::GitForge => "git-forge",

@@ -8,6 +8,7 @@ use wasmtime::component::types::{Component as ComponentType, ComponentInstance, 
 use wasmtime::component::{Component, ComponentNamedList, Lift, Lower};
 
 use super::bindings::base::exports::windlass::plugin::manifest;
+use super::bindings::base::windlass::host::http::{Error, Request, Response};
 use super::bindings::base::windlass::host::log::Level;
 use super::bindings::base::windlass::types::types::{Failure, Problem};
 use super::bindings::forge::exports::windlass::git_forge::forge;
@@ -20,6 +21,11 @@ use crate::domain::plugin::PluginKind;
 const VERSION: &str = "0.1.0";
 const LINE: &str = "0.1.";
 const LOG: &str = "windlass:host/log";
+const HTTP: &str = "windlass:host/http";
+/// Packages of WASI preview 2 that are linked with nothing behind them, and the version they have.
+const WASI: [&str; 6] = ["wasi:io/", "wasi:clocks/", "wasi:random/", "wasi:cli/", "wasi:filesystem/", "wasi:sockets/"];
+const WASI_HTTP: &str = "wasi:http/";
+const WASI_LINE: &str = "0.2.";
 const MANIFEST: &str = "windlass:plugin/manifest";
 /// Differences shown of one component.
 const SHOWN: usize = 8;
@@ -46,14 +52,15 @@ fn interface_of(kind: PluginKind) -> &'static str {
 pub(super) fn check(engine: &Engine, component: &Component) -> Result<Shape, String> {
     let ty = component.component_type();
     let mut differences = Vec::new();
-    for (name, item) in ty.imports(engine) {
-        check_import(engine, &ty, name, &item.ty, &mut differences);
-    }
     let mut kinds = Vec::new();
     for kind in PluginKind::ALL {
         if check_export(engine, &ty, interface_of(kind), &mut differences) {
             kinds.push(kind);
         }
+    }
+    let may_send = kinds.iter().any(|kind: &PluginKind| kind.may_send_requests());
+    for (name, item) in ty.imports(engine) {
+        check_import(engine, &ty, name, &item.ty, may_send, &mut differences);
     }
     if !check_export(engine, &ty, MANIFEST, &mut differences) && differences.is_empty() {
         differences.push(format!("it does not export `{MANIFEST}@{VERSION}`, which every plugin has to"));
@@ -99,6 +106,7 @@ fn check_import(
     ty: &ComponentType,
     name: &str,
     item: &ComponentItem,
+    may_send: bool,
     found: &mut Vec<String>,
 ) {
     let shown = text::line(name, 256);
@@ -129,10 +137,35 @@ fn check_import(
             }
         }
         (LOG, version) => found.push(versions("imports", LOG, version)),
+        (HTTP, version) if version.starts_with(LINE) && may_send => {
+            for (item, found_item) in instance.exports(engine) {
+                match (item, found_item.ty) {
+                    ("send", ComponentItem::ComponentFunc(func)) => {
+                        let checked =
+                            func.typecheck::<(Request,), (Result<Response, Error>,)>(&ty.instance_type());
+                        report(checked, "imports", name, "send", found);
+                    }
+                    (_, ComponentItem::Type(_)) => {}
+                    (other, _) => found.push(format!(
+                        "it imports `{}` of `{shown}`, and this host's `{HTTP}@{VERSION}` has no such function",
+                        text::line(other, 128)
+                    )),
+                }
+            }
+        }
+        (HTTP, version) if may_send => found.push(versions("imports", HTTP, version)),
+        (interface, version) if interface.starts_with(WASI_HTTP) && version.starts_with(WASI_LINE) && may_send => {}
+        (interface, _) if interface == HTTP || interface.starts_with(WASI_HTTP) => found.push(format!(
+            "it imports `{shown}`, and no plugin of its kind may send requests: what it answers has to follow from what \
+             it is asked"
+        )),
+        // Whether the functions are as the host has them is seen when it is linked.
+        (interface, version)
+            if WASI.iter().any(|package| interface.starts_with(package)) && version.starts_with(WASI_LINE) => {}
         _ => found.push(format!(
             "it imports `{shown}`, and no plugin gets that: there are no files, sockets, clocks or environment. A \
-             plugin may only import `{LOG}@{VERSION}`. A plugin in Rust is compiled for wasm32-unknown-unknown, so \
-             that it imports no WASI"
+             plugin may only import `{LOG}@{VERSION}`, `{HTTP}@{VERSION}` where its kind sends requests, and WASI \
+             {WASI_LINE}x, which is empty"
         )),
     }
 }
