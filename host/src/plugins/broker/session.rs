@@ -88,11 +88,6 @@ impl Session {
         self.0.deadline
     }
 
-    /// Requests sent so far, redirects and mints included.
-    pub(in crate::plugins) fn requests(&self) -> u32 {
-        self.0.sent.load(Ordering::Relaxed)
-    }
-
     /// Sends a request and waits for its response, at most until the call's deadline.
     pub(in crate::plugins) async fn send(&self, request: Request) -> Result<Response, Refusal> {
         let started = Instant::now();
