@@ -24,11 +24,13 @@ pub mod host {
         path: ["../wit/types.wit", "../wit/host.wit"],
         inline: "
             package windlass:sdk-host;
-            world host { import windlass:host/log@0.1.0; }
+            world host { import windlass:host/log@0.1.0; import windlass:host/http@0.1.0; }
         ",
+        additional_derives: [PartialEq],
         with: {
             "windlass:types/types@0.1.0": crate::bindings::base::windlass::types::types,
             "windlass:host/log@0.1.0": generate,
+            "windlass:host/http@0.1.0": generate,
         },
     });
 }

@@ -11,17 +11,19 @@
 //! `wasm-component-ld`, which writes a component; there is no further tool. Natively the very same code compiles as
 //! well, so its logic is tested with plain `cargo test`.
 //!
-//! A plugin is a function of its arguments: there is no clock, no randomness, no file, no socket and no environment.
-//! The host hands in the time where a kind needs it. This is what makes every call repeatable.
+//! A plugin is a function of its arguments, and of the responses to its requests where its kind may send any: there
+//! is no clock, no randomness, no file, no socket and no environment. The host hands in the time where a kind needs it.
+//! This is what makes every call repeatable.
 //!
-//! A build planner and a strategy import nothing at all. A forge may write messages with [`log`]; a strategy that
-//! did would be refused by the host for the import.
+//! A build planner and a strategy import nothing at all. A forge may write messages with [`log`] and send requests
+//! with [`http`]; a strategy that did would be refused by the host for the import.
 
 mod bindings;
 mod failure;
 mod manifest;
 
 pub mod forge;
+pub mod http;
 pub mod log;
 pub mod params;
 pub mod planner;

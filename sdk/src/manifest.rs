@@ -25,7 +25,8 @@ impl Manifest {
         self
     }
 
-    /// A place for a secret, with how the host injects it: `bearer`, `basic`, `header:<name>` or `query:<name>`.
+    /// A place for a secret, with how the host injects it: `bearer`, `basic`, `header:<name>`, `query:<name>`,
+    /// `form:<name>`, or one that the host mints from the secret; see [`Self::minted_credential`].
     #[must_use]
     pub fn credential(mut self, name: &str, summary: &str, injection: &str, required: bool) -> Self {
         self.credentials.push(CredentialSlot {
@@ -33,7 +34,26 @@ impl Manifest {
             summary: summary.to_owned(),
             injection: injection.to_owned(),
             required,
+            extras: Vec::new(),
         });
+        self
+    }
+
+    /// A place for a secret from which the host mints what it injects: `app-jwt`, `oauth2` or `crumb`. The recipe's
+    /// names (`mint-path`, …) are in `wit/plugin.wit`.
+    #[must_use]
+    pub fn minted_credential(
+        mut self,
+        name: &str,
+        summary: &str,
+        injection: &str,
+        required: bool,
+        recipe: &[(&str, &str)],
+    ) -> Self {
+        self = self.credential(name, summary, injection, required);
+        if let Some(slot) = self.credentials.last_mut() {
+            slot.extras = recipe.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
+        }
         self
     }
 
