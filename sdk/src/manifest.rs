@@ -64,6 +64,7 @@ impl Manifest {
             methods: owned(methods),
             path: path.to_owned(),
             reason: reason.to_owned(),
+            extras: Vec::new(),
         });
         self
     }
