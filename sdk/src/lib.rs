@@ -22,7 +22,7 @@
 //! This is what makes every call repeatable.
 //!
 //! Planners, generators, strategies and notifiers import nothing at all. A provider and a forge may write messages with
-//! [`log`] and send requests with [`http`]; a strategy that did would be refused by the host for the import.
+//! [`log`] and send requests with [`http`]; a strategy that sent any would be refused by the host for the import.
 
 mod bindings;
 mod delivery;

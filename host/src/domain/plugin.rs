@@ -24,6 +24,14 @@ impl PluginKind {
         Self::Notifier,
     ];
 
+    /// Whether a plugin of this kind talks to the other side of a connection. The others are pure.
+    pub fn may_send_requests(self) -> bool {
+        match self {
+            Self::CiProvider | Self::GitForge => true,
+            Self::PipelineGenerator | Self::BuildPlanner | Self::DeploymentStrategy | Self::Notifier => false,
+        }
+    }
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::CiProvider => "ci-provider",
@@ -45,11 +53,6 @@ impl PluginKind {
             Self::DeploymentStrategy => "windlass:deployment-strategy/strategy",
             Self::Notifier => "windlass:notifier/renderer",
         }
-    }
-
-    /// Whether such a plugin is a function of its arguments alone and therefore imports nothing.
-    pub fn is_pure(self) -> bool {
-        !matches!(self, Self::CiProvider | Self::GitForge)
     }
 }
 

@@ -10,9 +10,12 @@ pub(super) mod base {
             package windlass:adapter-base;
             world base {
                 import windlass:host/log@0.1.0;
+                import windlass:host/http@0.1.0;
                 export windlass:plugin/manifest@0.1.0;
             }
         ",
+        // A call whose time ends while it waits ends there and then.
+        imports: { "windlass:host/http.send": trappable },
     });
 }
 

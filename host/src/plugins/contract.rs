@@ -7,6 +7,7 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 use wasmtime::component::types::{Component as ComponentType, ComponentItem};
 
+use super::bindings::base::windlass::host::http::{Error, Request, Response};
 use super::bindings::base::windlass::host::log::Level;
 use super::exports::{self, Export};
 use super::text;
@@ -16,6 +17,11 @@ use crate::domain::plugin::{Ability, PluginKind};
 pub(super) const VERSION: &str = "0.1.0";
 const LINE: &str = "0.1.";
 const LOG: &str = "windlass:host/log";
+const HTTP: &str = "windlass:host/http";
+/// Packages of WASI preview 2 that are linked with nothing behind them, and the version they have.
+const WASI: [&str; 6] = ["wasi:io/", "wasi:clocks/", "wasi:random/", "wasi:cli/", "wasi:filesystem/", "wasi:sockets/"];
+const WASI_HTTP: &str = "wasi:http/";
+const WASI_LINE: &str = "0.2.";
 pub(super) const MANIFEST: &str = "windlass:plugin/manifest";
 /// Differences shown of one component.
 const SHOWN: usize = 8;
@@ -33,9 +39,6 @@ pub(super) struct Shape {
 pub(super) fn check(engine: &Engine, component: &Component) -> Result<Shape, String> {
     let ty = component.component_type();
     let mut differences = Vec::new();
-    for (name, item) in ty.imports(engine) {
-        check_import(engine, &ty, name, &item.ty, &mut differences);
-    }
     let kinds: Vec<PluginKind> = PluginKind::ALL
         .into_iter()
         .filter(|kind| check_export(engine, &ty, kind.interface(), &mut differences))
@@ -44,6 +47,11 @@ pub(super) fn check(engine: &Engine, component: &Component) -> Result<Shape, Str
         .into_iter()
         .filter(|ability| check_export(engine, &ty, &ability.interface(), &mut differences))
         .collect();
+    // Of what has no known kind it is not known either; it is refused for that.
+    let may_send = kinds.is_empty() || kinds.iter().any(|kind| kind.may_send_requests());
+    for (name, item) in ty.imports(engine) {
+        check_import(engine, &ty, name, &item.ty, may_send, &mut differences);
+    }
     if !check_export(engine, &ty, MANIFEST, &mut differences) && differences.is_empty() {
         differences.push(format!("it does not export `{MANIFEST}@{VERSION}`, which every plugin has to"));
     }
@@ -53,9 +61,6 @@ pub(super) fn check(engine: &Engine, component: &Component) -> Result<Shape, Str
             ability.interface(),
             ability.kind().interface()
         ));
-    }
-    if !kinds.is_empty() && kinds.iter().all(|kind| kind.is_pure()) {
-        check_purity(engine, &ty, &kinds, &mut differences);
     }
     let names = |names: Vec<&str>| names.into_iter().take(64).map(|name| text::line(name, 256)).collect();
     let imports: Vec<String> = names(ty.imports(engine).map(|(name, _)| name).collect());
@@ -126,28 +131,12 @@ fn parsed(version: &str) -> Option<Version> {
     }
 }
 
-/// A plugin that is a function of its arguments has nobody to ask: that is what makes it replayable and testable.
-fn check_purity(engine: &Engine, ty: &ComponentType, kinds: &[PluginKind], found: &mut Vec<String>) {
-    let kinds: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
-    for (name, item) in ty.imports(engine) {
-        let ComponentItem::ComponentInstance(instance) = item.ty else { continue };
-        if split(name).0.starts_with("windlass:host/")
-            && instance.exports(engine).any(|(_, item)| matches!(item.ty, ComponentItem::ComponentFunc(_)))
-        {
-            found.push(format!(
-                "it imports `{}`, and a {} is a pure function: the contract gives it nothing to call",
-                text::line(name, 256),
-                kinds.join(" and ")
-            ));
-        }
-    }
-}
-
 fn check_import(
     engine: &Engine,
     ty: &ComponentType,
     name: &str,
     item: &ComponentItem,
+    may_send: bool,
     found: &mut Vec<String>,
 ) {
     let shown = text::line(name, 256);
@@ -178,15 +167,40 @@ fn check_import(
             }
         }
         (LOG, version) => found.push(versions("imports", LOG, version)),
+        (HTTP, version) if version.starts_with(LINE) && may_send => {
+            for (item, found_item) in instance.exports(engine) {
+                match (item, found_item.ty) {
+                    ("send", ComponentItem::ComponentFunc(func)) => {
+                        let checked =
+                            func.typecheck::<(Request,), (Result<Response, Error>,)>(&ty.instance_type());
+                        report(checked, "imports", name, "send", found);
+                    }
+                    (_, ComponentItem::Type(_)) => {}
+                    (other, _) => found.push(format!(
+                        "it imports `{}` of `{shown}`, and this host's `{HTTP}@{VERSION}` has no such function",
+                        text::line(other, 128)
+                    )),
+                }
+            }
+        }
+        (HTTP, version) if may_send => found.push(versions("imports", HTTP, version)),
+        (interface, version) if interface.starts_with(WASI_HTTP) && version.starts_with(WASI_LINE) && may_send => {}
+        (interface, _) if interface == HTTP || interface.starts_with(WASI_HTTP) => found.push(format!(
+            "it imports `{shown}`, and no plugin of its kind may send requests: what it answers has to follow from what \
+             it is asked"
+        )),
+        // Whether the functions are as the host has them is seen when it is linked.
+        (interface, version)
+            if WASI.iter().any(|package| interface.starts_with(package)) && version.starts_with(WASI_LINE) => {}
         (other, version) if other.starts_with("windlass:") => found.push(format!(
-            "it imports `{}` {}, which this host does not have: it offers `{LOG}@{VERSION}`",
+            "it imports `{}` {}, which this host does not have: it offers `{LOG}` and `{HTTP}` {VERSION}",
             text::line(other, 256),
             text::line(version, 64)
         )),
         _ => found.push(format!(
             "it imports `{shown}`, and no plugin gets that: there are no files, sockets, clocks or environment. A \
-             plugin may only import `{LOG}@{VERSION}`. A plugin in Rust is compiled for wasm32-unknown-unknown, so \
-             that it imports no WASI"
+             plugin may only import `{LOG}@{VERSION}`, `{HTTP}@{VERSION}` where its kind sends requests, and WASI \
+             {WASI_LINE}x, which is empty"
         )),
     }
 }

@@ -1,5 +1,7 @@
 //! The adapter for git forges.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::Plugins;
@@ -7,6 +9,7 @@ use super::answer::whole;
 use super::bindings::base::windlass::types::types::Delivery;
 use super::bindings::forge::ForgePre;
 use super::bindings::forge::exports::windlass::git_forge::forge as wit;
+use super::broker::Connection;
 use super::call::{CallError, nonsense};
 use super::delivery::{BODY_BYTES, public_headers};
 use super::text::{self, MESSAGE_BYTES};
@@ -30,14 +33,29 @@ impl Plugins {
         headers: Vec<(String, String)>,
         body: Bytes,
     ) -> Result<ForgeEvent> {
+        self.forge_parse_on(name, headers, body, None).await
+    }
+
+    /// The same for a delivery that belongs to a connection, so that the plugin may ask the other side about it.
+    pub async fn forge_parse_on(
+        &self,
+        name: &str,
+        headers: Vec<(String, String)>,
+        body: Bytes,
+        connection: Option<Arc<Connection>>,
+    ) -> Result<ForgeEvent> {
         if body.len() > BODY_BYTES {
             return Err(Error::TooLarge { what: "webhook's body", limit: BODY_BYTES as u64 });
         }
         let call = "parse-webhook";
         let plugin = self.find(name, PluginKind::GitForge, call)?;
         let headers = public_headers(headers, plugin.info.manifest.webhooks.as_ref());
+        let callee = match connection {
+            Some(connection) => plugin.callee_on(connection),
+            None => plugin.callee(),
+        };
         self.runtime()
-            .call(plugin.callee(), call, move |store, pre| {
+            .call(callee.with_input(&(&headers, &body)), call, move |store, pre| {
                 let delivery = Delivery { headers, body: body.into() };
                 let forge = ForgePre::new(pre.clone())?.instantiate(&mut *store)?;
                 let event = forge.windlass_git_forge_forge().call_parse_webhook(store, &delivery)??;

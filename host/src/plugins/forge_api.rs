@@ -1,5 +1,7 @@
 //! The adapter for what a forge may be able to do beyond reading webhooks.
 
+use std::sync::Arc;
+
 use super::answer::{count, cursor, id, link, whole, words};
 use super::bindings::commit_status::CommitStatusPre;
 use super::bindings::commit_status::exports::windlass::git_forge::commit_status as status;
@@ -8,6 +10,8 @@ use super::bindings::pull_requests::exports::windlass::git_forge::pull_requests 
 use super::bindings::repository::RepositoryPre;
 use super::bindings::repository::exports::windlass::git_forge::repository as wit;
 use super::bindings::webhook_admin::WebhookAdminPre;
+use super::bindings::webhook_admin::exports::windlass::git_forge::webhook_admin as admin;
+use super::broker::Secret;
 use super::call::{CallError, nonsense};
 use super::forge::commit_id;
 use super::{Plugins, Target, text};
@@ -16,8 +20,12 @@ use crate::domain::forge::{
 };
 use crate::domain::plugin::{Ability, PluginKind};
 use crate::domain::reference;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
+/// Stands for a webhook's secret in the plugin's request. Long enough to occur nowhere by accident.
+const PLACEHOLDER: &str = "windlass-webhook-secret-6f1d0c7e9b2a4d58";
+/// Fewer could not be told from other text where the forge repeats it.
+const SECRET_BYTES: usize = 16;
 const URLS: usize = 64;
 const PAGE: usize = 100;
 
@@ -35,7 +43,7 @@ impl Plugins {
     ) -> Result<String> {
         let repository = repository.to_owned();
         let able = able(name, Ability::Repository);
-        self.call_target(able, "get-default-branch", target, move |store, pre, connection| {
+        self.call_target(able, "get-default-branch", target, &repository.clone(), move |store, pre, connection| {
             let guest = RepositoryPre::new(pre.clone())?.instantiate(&mut *store)?;
             let guest = guest.windlass_git_forge_repository();
             branch(guest.call_get_default_branch(store, connection, &repository)??)
@@ -51,10 +59,49 @@ impl Plugins {
     ) -> Result<RepositoryDetails> {
         let repository = repository.to_owned();
         let able = able(name, Ability::Repository);
-        self.call_target(able, "get-repository-details", target, move |store, pre, connection| {
+        self.call_target(able, "get-repository-details", target, &repository.clone(), move |store, pre, connection| {
             let guest = RepositoryPre::new(pre.clone())?.instantiate(&mut *store)?;
             let guest = guest.windlass_git_forge_repository();
             details_from(guest.call_get_repository_details(store, connection, &repository)??)
+        })
+        .await
+    }
+
+    /// Makes the forge post to the URL, signed with the secret, and answers with the forge's id of the hook. The secret
+    /// does not enter the plugin.
+    ///
+    /// # Errors
+    /// `Invalid` for a secret that would have to be encoded: the plugin could not know.
+    pub async fn forge_register_hook(
+        &self,
+        name: &str,
+        target: &Target,
+        (repository, url): (&str, &str),
+        secret: &Secret,
+    ) -> Result<String> {
+        let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~".contains(byte);
+        if secret.expose().len() < SECRET_BYTES || !secret.expose().iter().all(is_plain) {
+            return Err(Error::invalid(
+                "secret",
+                format!(
+                    "The webhook's secret cannot be handed to the forge: it has to have at least {SECRET_BYTES} \
+                     characters, and only letters, digits, `-`, `.`, `_` and `~`. Please set another one."
+                ),
+            ));
+        }
+        let connection = target.connection.as_ref().clone().placeholder(PLACEHOLDER, secret.clone());
+        let target = Target { connection: Arc::new(connection), settings: target.settings.clone() };
+        let hook = admin::Hook {
+            repository: repository.to_owned(),
+            url: url.to_owned(),
+            secret_placeholder: PLACEHOLDER.to_owned(),
+            extras: Vec::new(),
+        };
+        let able = able(name, Ability::WebhookAdmin);
+        self.call_target(able, "register", &target, &hook.clone(), move |store, pre, connection| {
+            let guest = WebhookAdminPre::new(pre.clone())?.instantiate(&mut *store)?;
+            let guest = guest.windlass_git_forge_webhook_admin();
+            id("hook's id", guest.call_register(store, connection, &hook)??)
         })
         .await
     }
@@ -67,7 +114,7 @@ impl Plugins {
         hook: &str,
     ) -> Result<()> {
         let (repository, hook) = (repository.to_owned(), hook.to_owned());
-        self.call_target(able(name, Ability::WebhookAdmin), "unregister", target, move |store, pre, connection| {
+        self.call_target(able(name, Ability::WebhookAdmin), "unregister", target, &(repository.clone(), hook.clone()), move |store, pre, connection| {
             let guest = WebhookAdminPre::new(pre.clone())?.instantiate(&mut *store)?;
             Ok(guest.windlass_git_forge_webhook_admin().call_unregister(
                 store,
@@ -83,7 +130,7 @@ impl Plugins {
     pub async fn forge_set_status(&self, name: &str, target: &Target, status: &CommitStatus) -> Result<()> {
         let status = status_to(status);
         let able = able(name, Ability::CommitStatus);
-        self.call_target(able, "set-commit-status", target, move |store, pre, connection| {
+        self.call_target(able, "set-commit-status", target, &status.clone(), move |store, pre, connection| {
             let guest = CommitStatusPre::new(pre.clone())?.instantiate(&mut *store)?;
             let guest = guest.windlass_git_forge_commit_status();
             Ok(guest.call_set_commit_status(store, connection, &status)??)
@@ -101,7 +148,7 @@ impl Plugins {
     ) -> Result<PullRequestPage> {
         let (repository, after) = (repository.to_owned(), after.map(str::to_owned));
         let able = able(name, Ability::PullRequests);
-        self.call_target(able, "list-open", target, move |store, pre, connection| {
+        self.call_target(able, "list-open", target, &(repository.clone(), after.clone()), move |store, pre, connection| {
             let guest = PullRequestsPre::new(pre.clone())?.instantiate(&mut *store)?;
             let guest = guest.windlass_git_forge_pull_requests();
             page_from(guest.call_list_open(store, connection, &repository, after.as_deref())??, after.as_deref())
@@ -118,7 +165,7 @@ impl Plugins {
     ) -> Result<PullRequest> {
         let repository = repository.to_owned();
         let able = able(name, Ability::PullRequests);
-        self.call_target(able, "get-pull-request", target, move |store, pre, connection| {
+        self.call_target(able, "get-pull-request", target, &(repository.clone(), number), move |store, pre, connection| {
             let guest = PullRequestsPre::new(pre.clone())?.instantiate(&mut *store)?;
             let guest = guest.windlass_git_forge_pull_requests();
             pull_request_from(guest.call_get_pull_request(store, connection, &repository, number)??)
@@ -137,7 +184,7 @@ impl Plugins {
     ) -> Result<()> {
         let [repository, key, markdown] = [repository, key, markdown].map(str::to_owned);
         let able = able(name, Ability::PullRequests);
-        self.call_target(able, "set-comment", target, move |store, pre, connection| {
+        self.call_target(able, "set-comment", target, &(repository.clone(), number, key.clone(), markdown.clone()), move |store, pre, connection| {
             let guest = PullRequestsPre::new(pre.clone())?.instantiate(&mut *store)?;
             let guest = guest.windlass_git_forge_pull_requests();
             Ok(guest.call_set_comment(store, connection, &repository, number, &key, &markdown)??)

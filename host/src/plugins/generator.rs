@@ -45,7 +45,7 @@ impl Plugins {
         }
         let model = model_to(model, settings);
         self.runtime()
-            .call(plugin.callee(), call, move |store, pre| {
+            .call(plugin.callee().with_input(&model), call, move |store, pre| {
                 let guest = GeneratorPre::new(pre.clone())?.instantiate(&mut *store)?;
                 let problems =
                     guest.windlass_pipeline_generator_generator().call_validate(store, &model)?;
@@ -67,7 +67,7 @@ impl Plugins {
         plugin.schema.check(name, settings)?;
         let model = model_to(model, settings);
         self.runtime()
-            .call(plugin.callee(), call, move |store, pre| {
+            .call(plugin.callee().with_input(&model), call, move |store, pre| {
                 let guest = GeneratorPre::new(pre.clone())?.instantiate(&mut *store)?;
                 let files = guest.windlass_pipeline_generator_generator().call_generate(store, &model)??;
                 files_from(files)

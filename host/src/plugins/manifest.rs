@@ -2,6 +2,7 @@
 
 use super::bindings::base::BasePre;
 use super::bindings::base::exports::windlass::plugin::manifest as wit;
+use super::broker::{Injection, check_pattern};
 use super::call::{CallError, Callee, Runtime, nonsense};
 use super::signature::{self, is_header};
 use super::{schema, text};
@@ -150,6 +151,8 @@ pub(super) fn check(manifest: &Manifest, kinds: &[PluginKind], abilities: &[Abil
         if let Some(method) = permission.methods.iter().find(|method| !is_method(method)) {
             return Err(format!("`{method}` among its permissions is no HTTP method in capitals"));
         }
+        check_pattern(&permission.path)
+            .map_err(|why| format!("the path `{}` among its permissions {why}", permission.path))?;
     }
     let reads_builds = abilities.contains(&Ability::Webhooks);
     match &manifest.webhooks {
@@ -169,18 +172,9 @@ fn check_credentials(slots: &[CredentialSlot]) -> Result<(), String> {
         if !is_slug(&slot.name) || slots.iter().take(i).any(|other| other.name == slot.name) {
             return Err(format!("its credential slot `{}` has no good name, or one used twice", slot.name));
         }
-        let known = match slot.injection.split_once(':') {
-            None => matches!(slot.injection.as_str(), "bearer" | "basic"),
-            Some(("header", name)) => is_header(name),
-            Some(("query", name)) => is_header(name),
-            Some(_) => false,
-        };
-        if !known {
-            return Err(format!(
-                "the injection `{}` of its credential slot `{}` is none of bearer, basic, header:<name>, query:<name>",
-                slot.injection, slot.name
-            ));
-        }
+        Injection::of(slot).map_err(|why| {
+            format!("the injection `{}` of its credential slot `{}` is wrong: {why}", slot.injection, slot.name)
+        })?;
     }
     Ok(())
 }

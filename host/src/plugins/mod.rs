@@ -5,6 +5,7 @@
 
 mod answer;
 mod bindings;
+pub mod broker;
 mod builtin;
 mod cache;
 mod call;
@@ -31,16 +32,21 @@ mod strategy;
 mod target;
 mod text;
 mod ticker;
+mod wasi;
+mod watch;
 
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use prometheus_client::registry::Registry;
 
+pub use self::broker::{Connection, Secret};
 pub use self::planner::planner_name;
 pub use self::settings::{Limits, PluginSource, Settings, Source};
 pub use self::target::Target;
+pub use self::watch::MemoryWatch;
 
+use self::broker::Broker;
 use self::call::Runtime;
 use self::registry::{Entry, Loaded, Loader, Table};
 use crate::domain::plugin::{Ability, PluginKind, PluginStatus, Problem, WebhookContract};
@@ -63,8 +69,9 @@ impl Plugins {
     /// is listed with its reason.
     pub async fn start(settings: Settings) -> Result<Self> {
         tokio::task::spawn_blocking(move || {
-            let engine = engine::build(&settings.limits)?;
-            let runtime = Runtime::new(engine, settings.limits.clone())?;
+            let engine = engine::build(&settings)?;
+            let broker = Broker::new(settings.network.clone());
+            let runtime = Runtime::new(engine, settings.limits.clone(), broker)?;
             let loader = Loader::new(&runtime, &settings)?;
             let table = loader.load_all(&runtime, &settings);
             let inner = Inner { runtime: Arc::new(runtime), loader, table: ArcSwap::from_pointee(table) };

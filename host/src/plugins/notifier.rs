@@ -1,13 +1,14 @@
-//! The adapter for notifiers. A notifier only says what to send; sending is the broker's.
+//! The adapter for notifiers. A notifier only says what to send; the host sends it, through the broker like any request.
 
 use super::answer::{count, whole};
 use super::bindings::notifier::NotifierPre;
 use super::bindings::notifier::exports::windlass::notifier::renderer as wit;
+use super::broker::{Refusal, RefusalKind, Request};
 use super::call::{CallError, nonsense};
 use super::{Plugins, Target, text};
 use crate::domain::notification::{Notification, NotifyRequest, Severity};
 use crate::domain::plugin::PluginKind;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 const REQUESTS: usize = 16;
 const HEADERS: usize = 64;
@@ -22,13 +23,56 @@ impl Plugins {
         event: &Notification,
     ) -> Result<Vec<NotifyRequest>> {
         let event = event_to(event);
-        self.call_target((name, PluginKind::Notifier, None), "render", target, move |store, pre, connection| {
+        self.call_target((name, PluginKind::Notifier, None), "render", target, &event.clone(), move |store, pre, connection| {
             let guest = NotifierPre::new(pre.clone())?.instantiate(&mut *store)?;
             let requests = guest.windlass_notifier_renderer().call_render(store, connection, &event)??;
             count("requests for one event", requests.len(), REQUESTS)?;
             requests.into_iter().map(request_from).collect()
         })
         .await
+    }
+
+    /// Sends one request that `notifier_render` asked for, and answers with its status. `key` is the event's id: a
+    /// receiver that knows idempotency keys takes a repetition for what it is.
+    ///
+    /// # Errors
+    /// `Forbidden` if manifest, grant and connection do not allow it; `Unavailable` if there is no response, or one that
+    /// asks to try again.
+    pub async fn notifier_send(
+        &self,
+        name: &str,
+        target: &Target,
+        request: &NotifyRequest,
+        key: &str,
+    ) -> Result<u16> {
+        let plugin = self.find(name, PluginKind::Notifier, "send")?;
+        let session = self.runtime().session(plugin.outbound(target.connection.clone()));
+        let request = Request {
+            method: request.method.clone(),
+            path: request.path.clone(),
+            headers: request.headers.clone(),
+            body: request.body.clone(),
+            credential: request.credential.clone(),
+            idempotency_key: Some(key.to_owned()),
+            timeout: None,
+        };
+        let refused = |refusal: Refusal| {
+            let said = format!("A notification by plugin `{name}` was not sent: {}.", refusal.said);
+            match refusal.kind {
+                RefusalKind::Denied | RefusalKind::AddressRefused => Error::Forbidden(said),
+                _ => Error::Unavailable(said),
+            }
+        };
+        match session.send(request).await.map_err(refused)?.status {
+            status @ (408 | 429 | 500..=599) => Err(Error::unavailable(format!(
+                "The receiver of notifications by plugin `{name}` answered with status {status}; it may work later."
+            ))),
+            status @ 200..=299 => Ok(status),
+            status => Err(Error::failed(format!(
+                "The receiver of notifications by plugin `{name}` refused one with status {status}. Please check the \
+                 target's address, settings and credential."
+            ))),
+        }
     }
 }
 

@@ -46,7 +46,7 @@ fn with_artifacts(name: &str) -> (&str, PluginKind, Option<Ability>) {
 impl Plugins {
     /// Whether the provider answers and takes the credential.
     pub async fn provider_test(&self, name: &str, target: &Target) -> Result<CiAccount> {
-        self.call_target(provider(name), "test-connection", target, |store, pre, connection| {
+        self.call_target(provider(name), "test-connection", target, &(), |store, pre, connection| {
             let account = provider!(store, pre).call_test_connection(store, connection)??;
             Ok(CiAccount { name: words(&account.name), server_version: words(&account.server_version) })
         })
@@ -56,7 +56,7 @@ impl Plugins {
     /// Makes the job, or brings the one of that name into the state asked for.
     pub async fn provider_create_job(&self, name: &str, target: &Target, spec: &CiJobSpec) -> Result<CiJob> {
         let spec = spec_to(spec);
-        self.call_target(provider(name), "create-job", target, move |store, pre, connection| {
+        self.call_target(provider(name), "create-job", target, &spec.clone(), move |store, pre, connection| {
             job_from(provider!(store, pre).call_create_job(store, connection, &spec)??)
         })
         .await
@@ -77,7 +77,7 @@ impl Plugins {
             idempotency_key: trigger.idempotency_key.clone(),
             extras: Vec::new(),
         };
-        self.call_target(provider(name), "trigger-job", target, move |store, pre, connection| {
+        self.call_target(provider(name), "trigger-job", target, &(job.clone(), trigger.clone()), move |store, pre, connection| {
             build_from(provider!(store, pre).call_trigger_job(store, connection, &job, &trigger)??)
         })
         .await
@@ -85,7 +85,7 @@ impl Plugins {
 
     pub async fn provider_job_status(&self, name: &str, target: &Target, job: &str) -> Result<CiJob> {
         let job = job.to_owned();
-        self.call_target(provider(name), "get-job-status", target, move |store, pre, connection| {
+        self.call_target(provider(name), "get-job-status", target, &job.clone(), move |store, pre, connection| {
             job_from(provider!(store, pre).call_get_job_status(store, connection, &job)??)
         })
         .await
@@ -100,7 +100,7 @@ impl Plugins {
         build: &str,
     ) -> Result<CiBuild> {
         let (job, build) = (job.to_owned(), build.to_owned());
-        self.call_target(provider(name), "get-build-status", target, move |store, pre, connection| {
+        self.call_target(provider(name), "get-build-status", target, &(job.clone(), build.clone()), move |store, pre, connection| {
             build_from(provider!(store, pre).call_get_build_status(store, connection, &job, &build)??)
         })
         .await
@@ -116,7 +116,7 @@ impl Plugins {
         after: Option<&str>,
     ) -> Result<CiLogChunk> {
         let (job, build, after) = (job.to_owned(), build.to_owned(), after.map(str::to_owned));
-        self.call_target(provider(name), "get-build-logs", target, move |store, pre, connection| {
+        self.call_target(provider(name), "get-build-logs", target, &(job.clone(), build.clone(), after.clone()), move |store, pre, connection| {
             let chunk = provider!(store, pre).call_get_build_logs(
                 store,
                 connection,
@@ -132,7 +132,7 @@ impl Plugins {
     /// Asks the provider to stop; the status tells when it has.
     pub async fn provider_cancel(&self, name: &str, target: &Target, job: &str, build: &str) -> Result<()> {
         let (job, build) = (job.to_owned(), build.to_owned());
-        self.call_target(provider(name), "cancel-build", target, move |store, pre, connection| {
+        self.call_target(provider(name), "cancel-build", target, &(job.clone(), build.clone()), move |store, pre, connection| {
             Ok(provider!(store, pre).call_cancel_build(store, connection, &job, &build)??)
         })
         .await
@@ -140,7 +140,7 @@ impl Plugins {
 
     pub async fn provider_delete_job(&self, name: &str, target: &Target, job: &str) -> Result<()> {
         let job = job.to_owned();
-        self.call_target(provider(name), "delete-job", target, move |store, pre, connection| {
+        self.call_target(provider(name), "delete-job", target, &job.clone(), move |store, pre, connection| {
             Ok(provider!(store, pre).call_delete_job(store, connection, &job)??)
         })
         .await
@@ -160,7 +160,7 @@ impl Plugins {
         let plugin = self.find_able(name, PluginKind::CiProvider, Some(Ability::Webhooks), call)?;
         let headers = public_headers(headers, plugin.info.manifest.webhooks.as_ref());
         self.runtime()
-            .call(plugin.callee(), call, move |store, pre| {
+            .call(plugin.callee().with_input(&(&headers, &body)), call, move |store, pre| {
                 let delivery = Delivery { headers, body: body.into() };
                 let guest = WebhooksPre::new(pre.clone())?.instantiate(&mut *store)?;
                 event_from(guest.windlass_ci_provider_webhooks().call_parse(store, &delivery)??)
@@ -176,7 +176,7 @@ impl Plugins {
         build: &str,
     ) -> Result<Vec<CiArtifact>> {
         let (job, build) = (job.to_owned(), build.to_owned());
-        self.call_target(with_artifacts(name), "list-artifacts", target, move |store, pre, connection| {
+        self.call_target(with_artifacts(name), "list-artifacts", target, &(job.clone(), build.clone()), move |store, pre, connection| {
             let guest = ArtifactsPre::new(pre.clone())?.instantiate(&mut *store)?;
             let artifacts = guest
                 .windlass_ci_provider_artifacts()
@@ -197,7 +197,7 @@ impl Plugins {
     ) -> Result<CiArtifactChunk> {
         let [job, build, artifact] = [job, build, artifact].map(str::to_owned);
         let after = after.map(str::to_owned);
-        self.call_target(with_artifacts(name), "read-artifact", target, move |store, pre, connection| {
+        self.call_target(with_artifacts(name), "read-artifact", target, &(job.clone(), build.clone(), artifact.clone(), after.clone()), move |store, pre, connection| {
             let guest = ArtifactsPre::new(pre.clone())?.instantiate(&mut *store)?;
             let chunk = guest.windlass_ci_provider_artifacts().call_read_artifact(
                 store,

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use wasmtime::component::{Component, HasSelf, InstancePre, Linker};
 
 use super::bindings;
+use super::broker::{Connection, Outbound};
 use super::cache::{Cache, Record};
 use super::call::{Callee, Runtime};
 use super::contract;
@@ -17,7 +18,7 @@ use super::manifest;
 use super::schema::Schema;
 use super::settings::{PluginSource, Settings};
 use super::source::{Origin, is_component, origin, source_name, sources};
-use super::text;
+use super::{text, wasi};
 use crate::domain::plugin::{PluginInfo, PluginKind, PluginStatus};
 use crate::error::{Error, Result};
 
@@ -31,7 +32,24 @@ pub(super) struct Loaded {
 
 impl Loaded {
     pub(super) fn callee(&self) -> Callee {
-        Callee { name: self.name.clone(), pre: self.pre.clone() }
+        Callee {
+            name: self.name.clone(),
+            pre: self.pre.clone(),
+            digest: self.info.digest.as_str().into(),
+            outbound: None,
+            input: [0; 32],
+            imports_wasi: self.info.imports.iter().any(|name| name.starts_with("wasi:")),
+        }
+    }
+
+    /// A callee that may send requests to the connection, as far as its manifest asks for them.
+    pub(super) fn callee_on(&self, connection: Arc<Connection>) -> Callee {
+        Callee { outbound: Some(self.outbound(connection)), ..self.callee() }
+    }
+
+    /// What this plugin may send to the connection.
+    pub(super) fn outbound(&self, connection: Arc<Connection>) -> Outbound {
+        Outbound::new(connection, &self.info.manifest)
     }
 }
 
@@ -54,11 +72,7 @@ pub(super) struct Loader {
 impl Loader {
     pub(super) fn new(runtime: &Runtime, settings: &Settings) -> Result<Self> {
         let mut linker = Linker::new(&runtime.engine);
-        bindings::base::windlass::host::log::add_to_linker::<GuestState, HasSelf<GuestState>>(
-            &mut linker,
-            |state| state,
-        )
-        .map_err(|error| Error::internal(format!("{error:#}")))?;
+        link_host(&mut linker).map_err(|error| Error::internal(format!("{error:#}")))?;
         let compatibility = compatibility(&runtime.engine);
         let cache = match Cache::open(&settings.folder) {
             Ok(cache) => {
@@ -204,7 +218,10 @@ impl Loader {
             .linker
             .instantiate_pre(component)
             .map_err(|error| format!("it cannot be linked: {}", text::line(&format!("{error:#}"), 1024)))?;
-        let callee = Callee { name: name.into(), pre };
+        let digest = origin.digest.as_str().into();
+        // The answer of `describe` has no arguments, so what WASI makes up is the same each time.
+        let callee =
+            Callee { name: name.into(), pre, digest, outbound: None, input: [0; 32], imports_wasi: false };
         let record = match record {
             Some(record) => record,
             None => {
@@ -226,6 +243,14 @@ impl Loader {
         let schema = Schema::new(&info.manifest.settings_schema);
         Ok((Loaded { info, schema, name: callee.name, pre: callee.pre }, record))
     }
+}
+
+/// Everything that a guest may import. What a kind may not import is refused by [`contract`].
+fn link_host(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
+    use bindings::base::windlass::host;
+    host::log::add_to_linker::<GuestState, HasSelf<GuestState>>(linker, |state| state)?;
+    host::http::add_to_linker::<GuestState, HasSelf<GuestState>>(linker, |state| state)?;
+    wasi::add_to_linker(linker)
 }
 
 /// One line of a list.

@@ -241,6 +241,14 @@ impl Delivery<'_> {
     }
 }
 
+/// What Standard Webhooks 1.0.0 has in `webhook-signature`; `None` if the secret is not of its form. `time` is in Unix
+/// seconds.
+pub(super) fn standard_webhooks(secret: &[u8], id: &[u8], time: &str, body: &[u8]) -> Option<String> {
+    let key = STANDARD.decode(secret.strip_prefix(b"whsec_")?).ok().filter(|key| !key.is_empty())?;
+    let hash = hmac(&key, &[id, b".", time.as_bytes(), b".", body])?;
+    Some(format!("v1,{}", STANDARD.encode(hash)))
+}
+
 /// RFC 2104 with SHA-256, which takes keys of any length.
 fn hmac(secret: &[u8], parts: &[&[u8]]) -> Option<[u8; 32]> {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret).ok()?;

@@ -96,7 +96,7 @@ fn published_signatures_are_genuine() {
 }
 
 /// As `WebhookScheme::standard_webhooks` of the SDK has it.
-fn standard_webhooks() -> WebhookContract {
+fn standard_contract() -> WebhookContract {
     let signed = "{header:webhook-id}.{header:webhook-timestamp}.{body}";
     let mut scheme = scheme("hmac-sha256", "webhook-signature", "v1,", "base64", signed);
     scheme.separator = Some(' ');
@@ -122,7 +122,18 @@ fn standard(replaced: &[(&str, &str)], now: UnixMs) -> Result<(), SignatureError
             sent.push((name, value));
         }
     }
-    verify(&standard_webhooks(), &headers(&sent), STANDARD_BODY, &[STANDARD_SECRET], now)
+    verify(&standard_contract(), &headers(&sent), STANDARD_BODY, &[STANDARD_SECRET], now)
+}
+
+#[test]
+fn what_we_sign_is_the_published_vector() {
+    let ours = standard_webhooks_of(STANDARD_SECRET);
+    assert_eq!(ours.as_deref(), Some(STANDARD_SIGNED));
+    assert_eq!(standard_webhooks_of(b"no secret of theirs"), None);
+}
+
+fn standard_webhooks_of(secret: &[u8]) -> Option<String> {
+    super::standard_webhooks(secret, b"msg_loFOjxBNrRLzqYUf", "1731705121", STANDARD_BODY)
 }
 
 #[test]
@@ -146,7 +157,7 @@ fn id_and_time_are_part_of_what_is_signed() {
     let twice = [("webhook-timestamp", "1731705121"), ("Webhook-Timestamp", "1731705121")];
     let mut sent = headers(&twice);
     sent.extend(headers(&[("webhook-id", "msg_loFOjxBNrRLzqYUf"), ("webhook-signature", STANDARD_SIGNED)]));
-    let result = verify(&standard_webhooks(), &sent, STANDARD_BODY, &[STANDARD_SECRET], NOW);
+    let result = verify(&standard_contract(), &sent, STANDARD_BODY, &[STANDARD_SECRET], NOW);
     assert_eq!(result, Err(SignatureError::Duplicate { header: "webhook-timestamp".into() }));
 }
 
@@ -187,7 +198,7 @@ fn a_time_that_is_none_and_a_secret_of_another_form_are_named() {
     }
     let sent = headers(&[("webhook-id", "a"), ("webhook-timestamp", "1"), ("webhook-signature", STANDARD_SIGNED)]);
     for secret in [b"plJ3nmyCDGBKInavdOK15jsl".as_slice(), b"whsec_", b"whsec_!!"] {
-        let result = verify(&standard_webhooks(), &sent, STANDARD_BODY, &[secret], NOW);
+        let result = verify(&standard_contract(), &sent, STANDARD_BODY, &[secret], NOW);
         assert!(matches!(result, Err(SignatureError::BadSecret { .. })), "{result:?}");
     }
 }
@@ -201,7 +212,7 @@ fn current_and_previous_secret_verify_in_either_place() {
             ("webhook-timestamp", "1731705121"),
             ("webhook-signature", STANDARD_SIGNED),
         ]);
-        assert_eq!(verify(&standard_webhooks(), &sent, STANDARD_BODY, &secrets, NOW), Ok(()));
+        assert_eq!(verify(&standard_contract(), &sent, STANDARD_BODY, &secrets, NOW), Ok(()));
     }
 }
 

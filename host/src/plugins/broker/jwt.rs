@@ -1,0 +1,28 @@
+//! The assertion of an app: a JSON Web Token (RFC 7519) signed with RS256 (RFC 7518, section 3.3).
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use rustls::SignatureScheme;
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject as _;
+use serde_json::json;
+
+use super::connection::Secret;
+
+/// The clock of the other side may be behind ours by this many seconds.
+const SKEW: i64 = 60;
+/// From `iat` to `exp`: vendors take ten minutes at most.
+const VALID: i64 = 600;
+
+/// `now` is in seconds since 1970. The error says what is wrong with the key.
+pub(super) fn assertion(key: &Secret, issuer: &str, now: i64) -> Result<String, &'static str> {
+    let key = PrivateKeyDer::from_pem_slice(key.expose()).map_err(|_| "is no private key in PEM")?;
+    let key = rustls::crypto::ring::sign::any_supported_type(&key).map_err(|_| "is no RSA key that can sign")?;
+    let signer = key.choose_scheme(&[SignatureScheme::RSA_PKCS1_SHA256]).ok_or("is not an RSA key")?;
+    let encode = |value: serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let head = encode(json!({ "alg": "RS256", "typ": "JWT" }));
+    let claims = encode(json!({ "iat": now - SKEW, "exp": now - SKEW + VALID, "iss": issuer }));
+    let signed = format!("{head}.{claims}");
+    let signature = signer.sign(signed.as_bytes()).map_err(|_| "cannot sign")?;
+    Ok(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature)))
+}
