@@ -64,6 +64,7 @@ impl Manifest {
             methods: owned(methods),
             path: path.to_owned(),
             reason: reason.to_owned(),
+            extras: Vec::new(),
         });
         self
     }
@@ -79,6 +80,12 @@ impl Manifest {
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<String>) -> Self {
         self.extras.push((name.to_owned(), value.into()));
+        self
+    }
+
+    #[doc(hidden)]
+    pub fn and_of_kind(mut self, kind: &str) -> Self {
+        self.kinds.push(kind.to_owned());
         self
     }
 
@@ -99,6 +106,22 @@ impl WebhookScheme {
     /// The header carries HMAC-SHA256 of the raw body in hexadecimal, after `prefix`.
     pub fn hmac_sha256_hex(header: &str, prefix: &str) -> Self {
         Self::of("hmac-sha256", header, prefix, "hex", "{body}")
+    }
+
+    /// Standard Webhooks: HMAC-SHA256 over id, time and body, with a secret that reads `whsec_…`; deliveries of more than
+    /// five minutes ago are refused.
+    pub fn standard_webhooks() -> Self {
+        let signed = "{header:webhook-id}.{header:webhook-timestamp}.{body}";
+        let mut scheme = Self::of("hmac-sha256", "webhook-signature", "v1,", "base64", signed);
+        scheme.name = "standard-webhooks".to_owned();
+        scheme.with("separator", " ").with("timestamp-header", "webhook-timestamp").with("secret-prefix", "whsec_")
+    }
+
+    /// Adds a name and a value to `extras`; `wit/plugin.wit` lists the known ones.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.extras.push((name.to_owned(), value.to_owned()));
+        self
     }
 
     /// The header carries the secret itself, after `prefix`.

@@ -160,6 +160,7 @@ async fn built_in_plugins_load_and_are_what_their_exports_say() {
             ("generic".to_owned(), vec![PluginKind::GitForge]),
             ("github".to_owned(), vec![PluginKind::GitForge]),
             ("standard".to_owned(), vec![PluginKind::DeploymentStrategy]),
+            ("webhook-notify".to_owned(), vec![PluginKind::Notifier]),
         ]
     );
     assert!(!plugins.webhook_contract("github").expect("a contract").schemes.is_empty());
@@ -167,7 +168,7 @@ async fn built_in_plugins_load_and_are_what_their_exports_say() {
     let body = Bytes::from_static(include_bytes!("../../plugins/github/fixtures/ping.00.json"));
     let event = plugins.forge_parse("github", headers, body).await.expect("an event");
     assert_eq!(event, ForgeEvent::Ping);
-    assert_eq!(bench.cached(".cwasm").len(), 4);
+    assert_eq!(bench.cached(".cwasm").len(), 5);
 }
 
 #[tokio::test]

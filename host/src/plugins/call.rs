@@ -111,6 +111,11 @@ impl Runtime {
         Ok(Self { engine, limits, metrics: Metrics::new(), broker, slots, ticker })
     }
 
+    /// A way out for what the host sends on a plugin's behalf, with the time that a call has.
+    pub(super) fn session(&self, outbound: Outbound) -> Session {
+        Session::new(self.broker.clone(), outbound, Instant::now() + self.limits.wall)
+    }
+
     /// Runs `work` with a fresh store, on a thread that may block: a guest may take its whole 2 s.
     pub(super) async fn call<R: Send + 'static>(
         self: &Arc<Self>,

@@ -15,6 +15,7 @@ use super::contract;
 use super::engine::compatibility;
 use super::guest::GuestState;
 use super::manifest;
+use super::schema::Schema;
 use super::settings::{PluginSource, Settings};
 use super::source::{Origin, is_component, origin, source_name, sources};
 use super::{text, wasi};
@@ -24,6 +25,7 @@ use crate::error::{Error, Result};
 /// One plugin, ready to be called.
 pub(super) struct Loaded {
     pub(super) info: PluginInfo,
+    pub(super) schema: Schema,
     name: Arc<str>,
     pre: InstancePre<GuestState>,
 }
@@ -42,8 +44,12 @@ impl Loaded {
 
     /// A callee that may send requests to the connection, as far as its manifest asks for them.
     pub(super) fn callee_on(&self, connection: Arc<Connection>) -> Callee {
-        let outbound = Outbound::new(connection, &self.info.manifest);
-        Callee { outbound: Some(outbound), ..self.callee() }
+        Callee { outbound: Some(self.outbound(connection)), ..self.callee() }
+    }
+
+    /// What this plugin may send to the connection.
+    pub(super) fn outbound(&self, connection: Arc<Connection>) -> Outbound {
+        Outbound::new(connection, &self.info.manifest)
     }
 }
 
@@ -223,17 +229,19 @@ impl Loader {
                 Record { contract: self.contract.clone(), code: String::new(), manifest }
             }
         };
-        manifest::check(&record.manifest, &shape.kinds)?;
+        manifest::check(&record.manifest, &shape.kinds, &shape.abilities)?;
         let info = PluginInfo {
             manifest: record.manifest.clone(),
             digest: origin.digest.clone(),
             source: origin.source.clone(),
             kinds: shape.kinds,
+            abilities: shape.abilities,
             imports: shape.imports,
             exports: shape.exports,
             size_bytes: origin.bytes.len() as u64,
         };
-        Ok((Loaded { info, name: callee.name, pre: callee.pre }, record))
+        let schema = Schema::new(&info.manifest.settings_schema);
+        Ok((Loaded { info, schema, name: callee.name, pre: callee.pre }, record))
     }
 }
 

@@ -48,6 +48,7 @@ pub struct Connection {
     certificates: Option<String>,
     secrets: BTreeMap<String, Secret>,
     variables: BTreeMap<String, String>,
+    placeholders: Vec<(String, Secret)>,
     rotated: Option<Rotated>,
 }
 
@@ -86,6 +87,7 @@ impl Connection {
             certificates: None,
             secrets: BTreeMap::new(),
             variables: BTreeMap::new(),
+            placeholders: Vec::new(),
             rotated: None,
         })
     }
@@ -138,6 +140,13 @@ impl Connection {
         self
     }
 
+    /// A text that stands for a secret in the bodies of this call's requests. It is replaced on the way out, towards the
+    /// base URL's own origin only.
+    pub(in crate::plugins) fn placeholder(mut self, text: &str, secret: Secret) -> Self {
+        self.placeholders.push((text.to_owned(), secret));
+        self
+    }
+
     /// Who stores a refresh token that the other side replaced.
     #[must_use]
     pub fn on_rotated(mut self, rotated: Rotated) -> Self {
@@ -147,6 +156,15 @@ impl Connection {
 
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// As the operator wrote it, without a slash at its end.
+    pub(in crate::plugins) fn base_url(&self) -> String {
+        format!("{}{}", self.origin, self.base_path)
+    }
+
+    pub(super) fn placeholders(&self) -> &[(String, Secret)] {
+        &self.placeholders
     }
 
     pub(super) fn origin(&self) -> &Origin {
@@ -174,7 +192,7 @@ impl Connection {
     }
 
     pub(super) fn secrets(&self) -> impl Iterator<Item = &Secret> {
-        self.secrets.values()
+        self.secrets.values().chain(self.placeholders.iter().map(|(_, secret)| secret))
     }
 
     pub(super) fn value(&self, variable: &str) -> Option<&str> {

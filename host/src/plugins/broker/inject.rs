@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use chrono::Utc;
 use http::Method;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
 use zeroize::Zeroizing;
@@ -12,7 +13,9 @@ use super::mint::Recipe;
 use super::refusal::Refusal;
 use super::scrub::percent_encoded;
 use crate::domain::plugin::CredentialSlot;
+use crate::plugins::signature;
 
+const WEBHOOK_HEADERS: [&str; 3] = ["webhook-id", "webhook-timestamp", "webhook-signature"];
 const FORM: &str = "application/x-www-form-urlencoded";
 
 /// How a slot's secret goes into a request: `injection` of `wit/plugin.wit`.
@@ -23,6 +26,7 @@ pub(in crate::plugins) enum Injection {
     Header(HeaderName),
     Query(String),
     Form(String),
+    StandardWebhooks,
     Minted(Recipe),
 }
 
@@ -48,16 +52,20 @@ impl Injection {
             },
             ("query", Some(name)) if is_name(name) => Ok(Self::Query(name.to_owned())),
             ("form", Some(name)) if is_name(name) => Ok(Self::Form(name.to_owned())),
+            ("sign", Some("standard-webhooks")) => Ok(Self::StandardWebhooks),
             ("app-jwt" | "oauth2" | "crumb", None) => Recipe::of(slot).map(Self::Minted),
-            _ => Err("it is none of bearer, basic, header:<name>, query:<name>, form:<name>, app-jwt, oauth2, crumb".into()),
+            _ => Err("it is none of bearer, basic, header:<name>, query:<name>, form:<name>, sign:standard-webhooks, app-jwt, \
+                      oauth2, crumb"
+                .into()),
         }
     }
 
-    /// The header that a guest may not set because this injection does.
-    pub(super) fn header(&self) -> Option<&str> {
+    /// The headers that a guest may not set because this injection does.
+    pub(super) fn headers(&self) -> Vec<&str> {
         match self {
-            Self::Header(name) => Some(name.as_str()),
-            _ => None,
+            Self::Header(name) => vec![name.as_str()],
+            Self::StandardWebhooks => WEBHOOK_HEADERS.to_vec(),
+            _ => Vec::new(),
         }
     }
 
@@ -79,10 +87,52 @@ impl Injection {
                 Ok(())
             }
             Self::Form(name) => form(name, secret, outgoing),
+<<<<<<< HEAD
             Self::Minted(_) => {
                 Err(Refusal::denied("credential", "a minted credential is not injected as it is"))
             }
+=======
+            Self::StandardWebhooks => sign(secret, outgoing),
+            Self::Minted(_) => Err(Refusal::denied("credential", "a minted credential is not injected as it is")),
+>>>>>>> contract
         }
+    }
+}
+
+/// The three headers of Standard Webhooks 1.0.0. The id is the request's idempotency key, so that the receiver knows a
+/// repetition.
+fn sign(secret: &Secret, outgoing: &mut Outgoing) -> Result<(), Refusal> {
+    let Some(id) = outgoing.headers.get("idempotency-key").cloned() else {
+        let said = "a request that is signed needs an idempotency key and a method that takes one, such as POST";
+        return Err(Refusal::denied("credential", said));
+    };
+    let now = Utc::now().timestamp().to_string();
+    let signature = signature::standard_webhooks(secret.expose(), id.as_bytes(), &now, &outgoing.body).ok_or_else(|| {
+        let said = "the secret is none of Standard Webhooks: it has to be `whsec_` and then a key in base64";
+        Refusal::denied("credential", said)
+    })?;
+    let [id_header, time_header, signature_header] = WEBHOOK_HEADERS.map(HeaderName::from_static);
+    outgoing.headers.insert(id_header, id);
+    set(outgoing, time_header, now.as_bytes())?;
+    set(outgoing, signature_header, signature.as_bytes())
+}
+
+/// Puts secrets where their placeholders are in the body.
+pub(super) fn fill(placeholders: &[(String, Secret)], outgoing: &mut Outgoing) {
+    for (text, secret) in placeholders {
+        let text = text.as_bytes();
+        let mut filled = Vec::with_capacity(outgoing.body.len() + secret.expose().len());
+        let mut at = 0;
+        while let Some(rest) = outgoing.body.get(at..).filter(|rest| !rest.is_empty()) {
+            if rest.starts_with(text) {
+                filled.extend_from_slice(secret.expose());
+                at += text.len();
+            } else {
+                filled.extend(rest.first());
+                at += 1;
+            }
+        }
+        outgoing.body = filled.into();
     }
 }
 

@@ -82,12 +82,15 @@ impl Target {
         if written.starts_with("https://") || written.starts_with("http://") {
             return Self::parse_absolute(written);
         }
-        if !written.starts_with('/') || written.starts_with("//") {
+        let (path, query) = split_query(written);
+        // Without a path the base URL itself is meant, which need not end with `/`.
+        if !(path.is_empty() || path.starts_with('/')) || path.starts_with("//") {
             return Err("the path has to begin with one `/`".into());
         }
-        let (path, query) = split_query(written);
         check_path(path)?;
-        Ok(Self { origin: base.clone(), path: format!("{base_path}{path}"), query })
+        let path = format!("{base_path}{path}");
+        let path = if path.is_empty() { "/".to_owned() } else { path };
+        Ok(Self { origin: base.clone(), path, query })
     }
 
     fn parse_absolute(written: &str) -> Result<Self, String> {
@@ -123,7 +126,7 @@ impl Target {
 
     /// The path below the base path, if it is below.
     pub(super) fn below(&self, base_path: &str) -> Option<&str> {
-        self.path.strip_prefix(base_path).filter(|rest| rest.starts_with('/'))
+        self.path.strip_prefix(base_path).filter(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 
     /// What stands in the request line: path and query.

@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 use super::client::{Answer, BODY_BYTES, Outgoing};
 use super::connection::{Connection, Secret};
 use super::headers;
-use super::inject::Injection;
+use super::inject::{self, Injection};
 use super::mint::Minted;
 use super::path::Target;
 use super::policy::{self, Audience};
@@ -156,6 +156,9 @@ impl Inner {
             self.spend()?;
             let mut hop = outgoing.clone();
             let mut used = None;
+            if audience == Audience::Own {
+                inject::fill(connection.placeholders(), &mut hop);
+            }
             if let (Audience::Own, Some(credential)) = (audience, credential) {
                 used = self.apply(connection, credential, &mut hop, stale.as_ref()).await?;
             }
@@ -258,7 +261,7 @@ impl Inner {
             .map_err(|why| Refusal::denied("path", why))?;
         let injections: Vec<Injection> =
             self.outbound.slots.iter().filter_map(|slot| Injection::of(slot).ok()).collect();
-        let reserved: Vec<&str> = injections.iter().filter_map(Injection::header).collect();
+        let reserved: Vec<&str> = injections.iter().flat_map(Injection::headers).collect();
         let mut headers = headers::checked(&request.headers, &reserved)?;
         if let Some(key) = &request.idempotency_key {
             if !(1..=255).contains(&key.len()) || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
