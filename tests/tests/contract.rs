@@ -64,9 +64,16 @@ fn model() -> PipelineModel {
         |name: &str| Environment { name: name.into(), variables: Vec::new(), approval: name == "prod" };
     PipelineModel {
         name: "shop".into(),
-        repository: PipelineRepository { url: "https://forge.example/shop.git".into(), branch: "main".into() },
+        repository: PipelineRepository {
+            url: "https://forge.example/shop.git".into(),
+            branch: "main".into(),
+        },
         environments: vec![environment("test"), environment("prod")],
-        hosts: vec![host("t", "10.0.0.1", "test"), host("a", "10.0.1.1", "prod"), host("b", "10.0.1.2", "prod")],
+        hosts: vec![
+            host("t", "10.0.0.1", "test"),
+            host("a", "10.0.1.1", "prod"),
+            host("b", "10.0.1.2", "prod"),
+        ],
         scripts: vec![Script {
             path: "deploy.sh".into(),
             parameters: vec![Parameter { name: "TITLE".into(), value: "it's; rm -rf /".into() }],
@@ -100,14 +107,17 @@ async fn a_generator_makes_files_of_a_model() {
     let paths: Vec<_> = files.iter().map(|file| (file.path.as_str(), file.executable)).collect();
     assert_eq!(paths, [("pipeline.sh", true), ("pipeline.txt", false)]);
     let lines: Vec<&str> = files[0].content.lines().collect();
-    assert_eq!(lines, [
-        "#!/usr/bin/env bash",
-        "# test",
-        r"on 10.0.0.1 ./deploy.sh 'it'\''s; rm -rf /'",
-        "# prod",
-        r"on 10.0.1.1 ./deploy.sh 'it'\''s; rm -rf /'",
-        r"on 10.0.1.2 ./deploy.sh 'it'\''s; rm -rf /'",
-    ]);
+    assert_eq!(
+        lines,
+        [
+            "#!/usr/bin/env bash",
+            "# test",
+            r"on 10.0.0.1 ./deploy.sh 'it'\''s; rm -rf /'",
+            "# prod",
+            r"on 10.0.1.1 ./deploy.sh 'it'\''s; rm -rf /'",
+            r"on 10.0.1.2 ./deploy.sh 'it'\''s; rm -rf /'",
+        ]
+    );
 }
 
 #[tokio::test]
@@ -170,7 +180,8 @@ async fn a_notifier_says_what_to_send_and_may_have_nothing_to_say() {
 async fn settings_that_the_schema_forbids_never_reach_the_plugin() {
     let (_folder, plugins) = plugins(&[("lines", components::LINES)]).await;
     let target = target("https://board.example", json!({ "shell": 7 }));
-    let error = plugins.notifier_render("lines", &target, &event("x")).await.expect_err("the schema forbids it");
+    let error =
+        plugins.notifier_render("lines", &target, &event("x")).await.expect_err("the schema forbids it");
     assert_eq!(invalid(error).0, "settings/shell");
     let problems = plugins.settings_problems("lines", &json!({ "shell": 7 })).expect("it is loaded");
     assert_eq!(problems[0].path, "/shell");
@@ -179,17 +190,14 @@ async fn settings_that_the_schema_forbids_never_reach_the_plugin() {
 
 #[tokio::test]
 async fn optional_interfaces_are_found_in_the_components_type() {
-    let (_folder, plugins) =
-        plugins(&[("anvil", components::ANVIL), ("mirror", components::MIRROR)]).await;
+    let (_folder, plugins) = plugins(&[("anvil", components::ANVIL), ("mirror", components::MIRROR)]).await;
     let abilities =
         |name: &str| plugins.inspect(name).expect("it is listed").info.expect("it is loaded").abilities;
     assert_eq!(abilities("anvil"), [Ability::Webhooks, Ability::Artifacts]);
-    assert_eq!(abilities("mirror"), [
-        Ability::Repository,
-        Ability::WebhookAdmin,
-        Ability::CommitStatus,
-        Ability::PullRequests
-    ]);
+    assert_eq!(
+        abilities("mirror"),
+        [Ability::Repository, Ability::WebhookAdmin, Ability::CommitStatus, Ability::PullRequests]
+    );
 }
 
 fn spec() -> CiJobSpec {
@@ -227,7 +235,9 @@ async fn a_provider_makes_a_job_runs_it_and_says_how_it_ended() {
     let again = plugins.provider_trigger("anvil", &target, "sword", &trigger("k-1")).await.expect("a build");
     assert_eq!(again.id, build.id, "the same key starts no second build");
 
-    for (word, status) in [("forging", CiStatus::Running), ("hot", CiStatus::Unknown), ("good", CiStatus::Success)] {
+    for (word, status) in
+        [("forging", CiStatus::Running), ("hot", CiStatus::Unknown), ("good", CiStatus::Success)]
+    {
         anvil.finish_build(word);
         let build = plugins.provider_build_status("anvil", &target, "sword", "1").await.expect("a build");
         assert_eq!(build.status, status);
@@ -272,7 +282,8 @@ async fn a_log_and_an_artifact_are_read_piece_by_piece() {
     assert_eq!((artifacts[0].id.as_str(), artifacts[0].size_bytes), ("a1", Some(ARTIFACT.len() as u64)));
     let of = ("sword", "1", "a1");
     let first = plugins.provider_artifact("anvil", &target, of, None).await.expect("a piece");
-    let last = plugins.provider_artifact("anvil", &target, of, first.cursor.as_deref()).await.expect("a piece");
+    let last =
+        plugins.provider_artifact("anvil", &target, of, first.cursor.as_deref()).await.expect("a piece");
     assert_eq!([first.bytes, last.bytes].concat(), ARTIFACT);
     assert_eq!(last.cursor, None);
 }
@@ -307,7 +318,10 @@ async fn a_providers_webhook_is_verified_by_the_host_and_read_by_the_plugin() {
     let CiEvent::Builds(builds) = event else { panic!("{event:?}") };
     assert_eq!((builds[0].0.as_str(), builds[0].1.status), ("sword", CiStatus::Failure));
     let ping = vec![("x-anvil-event".to_owned(), "ping".to_owned())];
-    assert_eq!(plugins.provider_parse("anvil", ping.clone(), Bytes::new()).await.expect("an event"), CiEvent::Ping);
+    assert_eq!(
+        plugins.provider_parse("anvil", ping.clone(), Bytes::new()).await.expect("an event"),
+        CiEvent::Ping
+    );
     let broken = vec![("x-anvil-event".to_owned(), "build".to_owned())];
     assert_eq!(code(plugins.provider_parse("anvil", broken, Bytes::new()).await), "malformed-payload");
 }
@@ -370,7 +384,8 @@ async fn commit_statuses_and_pull_requests_go_both_ways() {
     assert!(seen.path.ends_with("/commits/0000000000000000000000000000000000000000/status"), "{}", seen.path);
     assert!(seen.body.contains("good") && seen.body.contains("windlass/shop"), "{}", seen.body);
 
-    let page = plugins.forge_open_pull_requests("mirror", &target, "smith/blade", None).await.expect("a page");
+    let page =
+        plugins.forge_open_pull_requests("mirror", &target, "smith/blade", None).await.expect("a page");
     assert_eq!((page.items.len(), page.cursor.as_deref()), (2, Some("2")));
     let last = plugins.forge_open_pull_requests("mirror", &target, "smith/blade", Some("2")).await;
     assert_eq!(last.expect("a page").cursor, None);

@@ -87,14 +87,10 @@ impl Injection {
                 Ok(())
             }
             Self::Form(name) => form(name, secret, outgoing),
-<<<<<<< HEAD
+            Self::StandardWebhooks => sign(secret, outgoing),
             Self::Minted(_) => {
                 Err(Refusal::denied("credential", "a minted credential is not injected as it is"))
             }
-=======
-            Self::StandardWebhooks => sign(secret, outgoing),
-            Self::Minted(_) => Err(Refusal::denied("credential", "a minted credential is not injected as it is")),
->>>>>>> contract
         }
     }
 }
