@@ -22,8 +22,9 @@ for file in "${files[@]}"; do
     [ -f "$file" ] || { echo "$file is no file. Example: wit/types.wit" >&2; exit 1; }
 done
 
-# The host's build script compiles the plugins; cargo says where its files went.
-built="$(cargo build --locked -p windlass --message-format=json | sed -n 's/.*"package_id":"[^"]*\/host#[^"]*".*"out_dir":"\([^"]*\)".*/\1/p' | tail -n 1)"
+# The host's build script compiles the plugins; cargo says where its files went. The whole workspace is built, as for the
+# tests, so that nothing is compiled twice.
+built="$(cargo build --locked --workspace --message-format=json | sed -n 's/.*"package_id":"[^"]*\/host#[^"]*".*"out_dir":"\([^"]*\)".*/\1/p' | tail -n 1)"
 [ -d "$built" ] || { echo "The folder with the compiled plugins was not found." >&2; exit 1; }
 
 mkdir -p "$released" "$corpus"

@@ -194,7 +194,8 @@ impl Guest {
         let mut lists = Layout::at(LISTS);
         let slots = self.credentials.iter().map(|(name, injection, extras)| {
             let extras = lists.pairs(extras);
-            [lists.text(name), lists.text(name), lists.text(injection), [1, extras[0]], [extras[1], 0]].concat()
+            [lists.text(name), lists.text(name), lists.text(injection), [1, extras[0]], [extras[1], 0]]
+                .concat()
         });
         // A slot's `required` is one byte in a word of its own, and the record has nine words.
         let slots: Vec<Vec<usize>> = slots.map(|words| words[..9].to_vec()).collect();
@@ -205,7 +206,8 @@ impl Guest {
             .map(|(methods, path)| {
                 let methods: Vec<Vec<usize>> =
                     methods.iter().map(|method| lists.text(method).to_vec()).collect();
-                [lists.records(&methods), lists.text(path), lists.text("To test it")].concat()
+                // Without extras.
+                [lists.records(&methods), lists.text(path), lists.text("To test it"), [0, 0]].concat()
             })
             .collect();
         words.extend(lists.records(&permissions));
@@ -244,8 +246,7 @@ impl Layout {
     /// Address and length of a list whose elements are these words.
     pub fn records(&mut self, records: &[Vec<usize>]) -> [usize; 2] {
         self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
-        let words: Vec<u8> =
-            records.iter().flatten().flat_map(|word| (*word as u32).to_le_bytes()).collect();
+        let words: Vec<u8> = records.iter().flatten().flat_map(|word| (*word as u32).to_le_bytes()).collect();
         [self.text(words)[0], records.len()]
     }
 

@@ -82,17 +82,27 @@ impl Peer {
         Self { address, seen, task }
     }
 
-    /// Answers with bytes of the test's own making, good HTTP or not, and then keeps the connection open.
-    pub async fn raw(answer: impl Fn(TcpStream) -> JoinHandle<()> + Send + 'static) -> Self {
+    /// Reads a request, and leaves the answer, good HTTP or not, to the test.
+    pub async fn raw(answer: impl Fn(TcpStream) -> JoinHandle<()> + Clone + Send + 'static) -> Self {
+        Self::accepting(move |mut stream| {
+            let answer = answer.clone();
+            tokio::spawn(async move {
+                // The requests of these tests arrive in one piece.
+                let _ = stream.read(&mut [0; 4096]).await;
+                let _ = answer(stream).await;
+            })
+        })
+        .await
+    }
+
+    /// Leaves the connections to the test.
+    pub async fn accepting(serve: impl Fn(TcpStream) -> JoinHandle<()> + Send + 'static) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let task = tokio::spawn(async move {
             let mut open = Vec::new();
-            while let Ok((mut stream, _)) = listener.accept().await {
-                let mut head = [0; 4096];
-                // The requests of these tests arrive in one piece.
-                let _ = stream.read(&mut head).await;
-                open.push(answer(stream));
+            while let Ok((stream, _)) = listener.accept().await {
+                open.push(serve(stream));
             }
         });
         Self { address, seen: Arc::default(), task }

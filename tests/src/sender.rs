@@ -195,7 +195,7 @@ pub fn sender() -> Guest {
         answer_message = ANSWER + 24,
     );
     let parameters = "i32 ".repeat(17);
-    Guest::forge("sender", &body).with_pages(200).with_import(
+    Guest::forge("sender", &body).with_pages(24).with_import(
         &format!("(import \"windlass:host/http@0.1.0\" \"send\" (func $send (param {parameters})))"),
         "import windlass:host/http@0.1.0;",
         None,

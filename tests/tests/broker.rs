@@ -70,7 +70,9 @@ fn get(path: &str) -> Sending {
 
 #[tokio::test]
 async fn a_request_goes_below_the_base_url_and_its_response_comes_back() {
-    let peer = Peer::start(|_| Response::builder().status(201).header("x-a", "b").body("made".into()).expect("it")).await;
+    let peer =
+        Peer::start(|_| Response::builder().status(201).header("x-a", "b").body("made".into()).expect("it"))
+            .await;
     let bench = bench().await;
     let connection = connection(&format!("{}/api/", peer.url()));
     let sending = Sending::new("POST", "/things?x=1").header("content-type", "text/plain").body("hello");
@@ -87,7 +89,8 @@ async fn a_request_goes_below_the_base_url_and_its_response_comes_back() {
 #[tokio::test]
 async fn what_the_manifest_or_the_operator_does_not_allow_is_denied_and_never_sent() {
     let peer = echoing().await;
-    let guest = sender().with_permission(&["GET"], "/repos/*").with_permission(&["GET"], "http://extra.example/**");
+    let guest =
+        sender().with_permission(&["GET"], "/repos/*").with_permission(&["GET"], "http://extra.example/**");
     let bench = bench_with(guest, |_| {}).await;
     let open = connection(&peer.url());
     send(&bench.plugins, &open, &get("/repos/a")).await.ok();
@@ -186,7 +189,8 @@ async fn an_idempotency_key_is_sent_only_where_it_means_something() {
         let sending = Sending { idempotency_key: key.clone(), ..Sending::new(method, "/") };
         send(&bench.plugins, &connection, &sending).await.ok();
     }
-    let keys: Vec<bool> = peer.seen().iter().map(|seen| seen.header("idempotency-key") == Some("deploy-7")).collect();
+    let keys: Vec<bool> =
+        peer.seen().iter().map(|seen| seen.header("idempotency-key") == Some("deploy-7")).collect();
     assert_eq!(keys, [true, true, false, false, false]);
 }
 
@@ -212,8 +216,11 @@ async fn a_redirect_is_authorised_like_a_request_and_loses_the_credential_off_th
         .server("203.0.113.4", &peer)
         .server("203.0.113.5", &extra);
     let net: Arc<dyn Network> = Arc::new(net);
-    let mut guest = sender().with_credential("token", "bearer", &[]).with_permission(&[], "http://extra.example/file");
-    for path in ["inside", "outside", "evil", "metadata", "forbidden", "user", "loop", "see-other", "repeat", "end"] {
+    let mut guest =
+        sender().with_credential("token", "bearer", &[]).with_permission(&[], "http://extra.example/file");
+    for path in
+        ["inside", "outside", "evil", "metadata", "forbidden", "user", "loop", "see-other", "repeat", "end"]
+    {
         guest = guest.with_permission(&[], &format!("/{path}"));
     }
     let bench = bench_with(guest, |settings| settings.network = net).await;
@@ -221,7 +228,10 @@ async fn a_redirect_is_authorised_like_a_request_and_loses_the_credential_off_th
     let at = |method: &str, path: &str| Sending::new(method, path).body("body").credential("token");
 
     let told = send(&bench.plugins, &connection, &at("POST", "/inside")).await.ok();
-    assert!(told.starts_with("GET /end?x=1") && told.contains("Bearer [secret]") && !told.contains("body"), "{told}");
+    assert!(
+        told.starts_with("GET /end?x=1") && told.contains("Bearer [secret]") && !told.contains("body"),
+        "{told}"
+    );
     let told = send(&bench.plugins, &connection, &at("POST", "/see-other")).await.ok();
     assert!(told.starts_with("GET /end"), "{told}");
     let told = send(&bench.plugins, &connection, &at("POST", "/repeat")).await.ok();
@@ -245,7 +255,10 @@ async fn a_name_that_turns_private_is_refused_and_only_checked_addresses_are_dia
     let peer = echoing().await;
     let net = Arc::new(
         Net::default()
-            .name("ci.example", &[&["203.0.113.4"], &["127.0.0.1"], &["203.0.113.4", "10.0.0.1"], &["::ffff:10.0.0.1"]])
+            .name(
+                "ci.example",
+                &[&["203.0.113.4"], &["127.0.0.1"], &["203.0.113.4", "10.0.0.1"], &["::ffff:10.0.0.1"]],
+            )
             .name("inside.example", &[&["127.0.0.1"]])
             .name("metadata.example", &[&["169.254.169.254"]])
             .server("203.0.113.4", &peer)
@@ -282,13 +295,16 @@ async fn a_call_has_32_requests_and_redirects_count() {
     let connection = connection(&peer.url());
     assert_eq!(send(&bench.plugins, &connection, &Sending { times: 32, ..get("/") }).await.ok(), "ok");
     assert_eq!(send(&bench.plugins, &connection, &Sending { times: 33, ..get("/") }).await, Told::Budget);
-    assert_eq!(send(&bench.plugins, &connection, &Sending { times: 17, ..get("/twice") }).await, Told::Budget);
+    assert_eq!(
+        send(&bench.plugins, &connection, &Sending { times: 17, ..get("/twice") }).await,
+        Told::Budget
+    );
     assert_eq!(peer.seen().len(), 32 * 3);
 }
 
 #[tokio::test]
 async fn giant_heads_and_bodies_are_cut_off_and_coded_ones_refused() {
-    let bench = bench().await;
+    let bench = bench_with(free().with_pages(200), |_| {}).await;
     let mut many = b"HTTP/1.1 200 OK\r\n".to_vec();
     (0..300).for_each(|i| many.extend(format!("x-{i}: y\r\n").into_bytes()));
     let long = [b"HTTP/1.1 200 OK\r\nx: ".to_vec(), vec![b'y'; 100 << 10]].concat();
@@ -340,7 +356,10 @@ async fn a_request_ends_at_its_own_time_and_a_call_at_its_deadline() {
         for _ in 0..4 {
             let started = Instant::now();
             let ended = send_or_end(&bench.plugins, &connection, &get("/")).await;
-            assert!(matches!(ended, Err(PluginErrorKind::Timeout { milliseconds }) if milliseconds >= 400), "{ended:?}");
+            assert!(
+                matches!(ended, Err(PluginErrorKind::Timeout { milliseconds }) if milliseconds >= 400),
+                "{ended:?}"
+            );
             over = over.min(started.elapsed() - Duration::from_millis(400));
         }
         assert!(over <= Duration::from_millis(20), "{over:?} over its deadline");

@@ -267,14 +267,14 @@ async fn answers_beyond_the_contract_are_nonsense() {
 #[tokio::test]
 async fn a_foreign_import_is_refused_with_its_name_and_what_to_do() {
     let guest = Guest::strategy("foreign", "unreachable").with_import(
-        "(import \"wasi:cli/environment@0.2.6\" \"arguments\" (func (param i32)))",
-        "import wasi:cli/environment@0.2.6;",
-        Some("package wasi:cli@0.2.6; interface environment { arguments: func() -> list<string>; }"),
+        "(import \"other:host/files@0.2.6\" \"list\" (func (param i32)))",
+        "import other:host/files@0.2.6;",
+        Some("package other:host@0.2.6; interface files { list: func() -> list<string>; }"),
     );
     let (_bench, plugins) = only("foreign", &guest).await;
     let status = plugins.inspect("foreign").expect("it is listed");
     let error = error_of(&status);
-    assert!(error.contains("wasi:cli/environment@0.2.6"), "{error}");
+    assert!(error.contains("other:host/files@0.2.6"), "{error}");
     assert!(error.contains("windlass:host/log@0.1.0") && error.contains("Please"), "{error}");
     assert!(matches!(decide(&plugins, "foreign").await, Err(PluginErrorKind::Load(text)) if text == error));
 }

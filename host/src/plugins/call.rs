@@ -151,8 +151,7 @@ impl Runtime {
             let outbound = callee.outbound.clone()?;
             Some(Session::new(self.broker.clone(), outbound, deadline))
         };
-        let mut store =
-            guest::store(&self.engine, &self.limits, callee, call, self.metrics.clone(), session);
+        let mut store = guest::store(&self.engine, &self.limits, callee, call, self.metrics.clone(), session);
         let result = work(&mut store, &callee.pre);
         drop(running);
         let state = store.data();

@@ -19,7 +19,8 @@ const LINE: &str = "0.1.";
 const LOG: &str = "windlass:host/log";
 const HTTP: &str = "windlass:host/http";
 /// Packages of WASI preview 2 that are linked with nothing behind them, and the version they have.
-const WASI: [&str; 6] = ["wasi:io/", "wasi:clocks/", "wasi:random/", "wasi:cli/", "wasi:filesystem/", "wasi:sockets/"];
+const WASI: [&str; 6] =
+    ["wasi:io/", "wasi:clocks/", "wasi:random/", "wasi:cli/", "wasi:filesystem/", "wasi:sockets/"];
 const WASI_HTTP: &str = "wasi:http/";
 const WASI_LINE: &str = "0.2.";
 pub(super) const MANIFEST: &str = "windlass:plugin/manifest";

@@ -173,7 +173,10 @@ fn check_credentials(slots: &[CredentialSlot]) -> Result<(), String> {
             return Err(format!("its credential slot `{}` has no good name, or one used twice", slot.name));
         }
         Injection::of(slot).map_err(|why| {
-            format!("the injection `{}` of its credential slot `{}` is wrong: {why}", slot.injection, slot.name)
+            format!(
+                "the injection `{}` of its credential slot `{}` is wrong: {why}",
+                slot.injection, slot.name
+            )
         })?;
     }
     Ok(())

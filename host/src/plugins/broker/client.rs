@@ -101,14 +101,16 @@ impl Client {
     }
 
     /// One address that may not be reached among them is enough to refuse the name: what it is for would be chance.
-    async fn checked_addresses(&self, origin: &Origin, may_be_private: bool) -> Result<Vec<SocketAddr>, Refusal> {
+    async fn checked_addresses(
+        &self,
+        origin: &Origin,
+        may_be_private: bool,
+    ) -> Result<Vec<SocketAddr>, Refusal> {
         let addresses = match origin.address() {
             Some(address) => vec![SocketAddr::new(address, origin.port)],
-            None => self
-                .network
-                .resolve(&origin.host, origin.port)
-                .await
-                .map_err(|error| Refusal::connect(format!("`{}` cannot be resolved: {error}; nothing was sent", origin.host)))?,
+            None => self.network.resolve(&origin.host, origin.port).await.map_err(|error| {
+                Refusal::connect(format!("`{}` cannot be resolved: {error}; nothing was sent", origin.host))
+            })?,
         };
         if addresses.is_empty() {
             return Err(Refusal::connect(format!("`{}` has no address; nothing was sent", origin.host)));
@@ -148,7 +150,9 @@ impl Client {
             let is_tls = error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>());
             match is_tls {
                 true => Refusal::tls(error.to_string()),
-                false => Refusal::connect(format!("the connection broke off in the TLS handshake: {error}; nothing was sent")),
+                false => Refusal::connect(format!(
+                    "the connection broke off in the TLS handshake: {error}; nothing was sent"
+                )),
             }
         })
     }
@@ -158,10 +162,12 @@ impl Client {
         if let Some(pem) = trusted {
             let roots = Arc::make_mut(&mut roots);
             for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
-                let added = certificate.map_err(|error| error.to_string()).and_then(|certificate| {
-                    roots.add(certificate).map_err(|error| error.to_string())
-                });
-                added.map_err(|error| Refusal::tls(format!("the connection's own certificates cannot be read: {error}")))?;
+                let added = certificate
+                    .map_err(|error| error.to_string())
+                    .and_then(|certificate| roots.add(certificate).map_err(|error| error.to_string()));
+                added.map_err(|error| {
+                    Refusal::tls(format!("the connection's own certificates cannot be read: {error}"))
+                })?;
             }
         }
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -216,7 +222,9 @@ async fn read(mut body: Incoming) -> Result<Vec<u8>, Refusal> {
 
 fn broken(error: hyper::Error) -> Refusal {
     if error.is_parse_too_large() {
-        return Refusal::too_large(format!("the response's head is larger than {HEAD_BYTES} bytes or {HEADERS} headers"));
+        return Refusal::too_large(format!(
+            "the response's head is larger than {HEAD_BYTES} bytes or {HEADERS} headers"
+        ));
     }
     let mut why = error.to_string();
     let mut source = std::error::Error::source(&error);

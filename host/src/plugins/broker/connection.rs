@@ -65,9 +65,12 @@ impl Connection {
     /// # Errors
     /// `Invalid` if the base URL is not `http` or `https`, or has user information, a query or a fragment.
     pub fn new(id: impl Into<String>, base_url: &str) -> Result<Self> {
-        let invalid = |why: &str| Error::invalid("base_url", format!("The base URL {why}. Example: https://ci.example.org/path"));
+        let invalid = |why: &str| {
+            Error::invalid("base_url", format!("The base URL {why}. Example: https://ci.example.org/path"))
+        };
         let url = Url::parse(base_url).map_err(|error| invalid(&format!("cannot be read ({error})")))?;
-        let origin = Origin::of(&url).ok_or_else(|| invalid("has to begin with https:// or http:// and a host"))?;
+        let origin =
+            Origin::of(&url).ok_or_else(|| invalid("has to begin with https:// or http:// and a host"))?;
         if !url.username().is_empty() || url.password().is_some() {
             return Err(invalid("must not contain a user or a password; they belong into a credential"));
         }

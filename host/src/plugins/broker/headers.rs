@@ -58,7 +58,10 @@ const HIDDEN: [&str; 8] = [
 pub(super) fn checked(written: &[(String, String)], reserved: &[&str]) -> Result<HeaderMap, Refusal> {
     let bytes: usize = written.iter().map(|(name, value)| name.len() + value.len()).sum();
     if written.len() > COUNT || bytes > BYTES {
-        return Err(Refusal::denied("headers", format!("more than {COUNT} headers, or than {BYTES} bytes of them")));
+        return Err(Refusal::denied(
+            "headers",
+            format!("more than {COUNT} headers, or than {BYTES} bytes of them"),
+        ));
     }
     let mut headers = HeaderMap::with_capacity(written.len());
     for (name, value) in written {
@@ -72,7 +75,10 @@ pub(super) fn checked(written: &[(String, String)], reserved: &[&str]) -> Result
             return Err(Refusal::denied("headers", format!("the header `{name}` is the host's to set")));
         }
         let Ok(value) = HeaderValue::from_str(value) else {
-            return Err(Refusal::denied("headers", format!("the value of `{name}` has characters that no header has")));
+            return Err(Refusal::denied(
+                "headers",
+                format!("the value of `{name}` has characters that no header has"),
+            ));
         };
         headers.append(name, value);
     }
@@ -99,8 +105,20 @@ mod tests {
     #[test]
     fn what_is_the_hosts_to_set_is_refused_in_any_case() {
         for name in [
-            "Authorization", "COOKIE", "host", "Proxy-Authorization", "proxy-x", "Content-Length", "TE", "Upgrade",
-            "Transfer-Encoding", "Private-Token", "X-HTTP-Method-Override", "Range", "Accept-Encoding", "X-Forwarded-Host",
+            "Authorization",
+            "COOKIE",
+            "host",
+            "Proxy-Authorization",
+            "proxy-x",
+            "Content-Length",
+            "TE",
+            "Upgrade",
+            "Transfer-Encoding",
+            "Private-Token",
+            "X-HTTP-Method-Override",
+            "Range",
+            "Accept-Encoding",
+            "X-Forwarded-Host",
         ] {
             assert!(check(name, "x").is_err(), "{name}");
         }

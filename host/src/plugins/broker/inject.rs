@@ -39,7 +39,9 @@ impl Injection {
         };
         let is_name = |name: &str| {
             (1..=128).contains(&name.len())
-                && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'[' | b']'))
+                && name
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'[' | b']'))
         };
         match (word, name) {
             ("bearer", None) => Ok(Self::Bearer),
@@ -76,14 +78,23 @@ impl Injection {
             Self::Query(name) => {
                 let query = outgoing.target.query.get_or_insert_default();
                 if has_field(query.as_bytes(), name) {
-                    return Err(Refusal::denied("credential", format!("the parameter `{name}` is the host's to set")));
+                    return Err(Refusal::denied(
+                        "credential",
+                        format!("the parameter `{name}` is the host's to set"),
+                    ));
                 }
                 append(query, name, secret);
                 Ok(())
             }
             Self::Form(name) => form(name, secret, outgoing),
+<<<<<<< HEAD
+            Self::Minted(_) => {
+                Err(Refusal::denied("credential", "a minted credential is not injected as it is"))
+            }
+=======
             Self::StandardWebhooks => sign(secret, outgoing),
             Self::Minted(_) => Err(Refusal::denied("credential", "a minted credential is not injected as it is")),
+>>>>>>> contract
         }
     }
 }
@@ -147,13 +158,17 @@ fn form(name: &str, secret: &Secret, outgoing: &mut Outgoing) -> Result<(), Refu
         return Err(Refusal::denied("credential", "a credential in a form needs a method with a body"));
     }
     let is_form = match outgoing.headers.get(CONTENT_TYPE) {
-        Some(kind) => kind.to_str().is_ok_and(|kind| kind.split(';').next().unwrap_or_default().trim() == FORM),
+        Some(kind) => {
+            kind.to_str().is_ok_and(|kind| kind.split(';').next().unwrap_or_default().trim() == FORM)
+        }
         None => outgoing.body.is_empty(),
     };
     if !is_form || has_field(&outgoing.body, name) {
         return Err(Refusal::denied(
             "credential",
-            format!("the body has to be of the type {FORM}, without the field `{name}`, which is the host's to set"),
+            format!(
+                "the body has to be of the type {FORM}, without the field `{name}`, which is the host's to set"
+            ),
         ));
     }
     outgoing.headers.insert(CONTENT_TYPE, HeaderValue::from_static(FORM));

@@ -55,7 +55,8 @@ pub(super) struct Minted {
 
 impl Recipe {
     pub(super) fn of(slot: &CredentialSlot) -> Result<Self, String> {
-        let extra = |name: &str| slot.extras.iter().find(|(found, _)| found == name).map(|(_, value)| value.clone());
+        let extra =
+            |name: &str| slot.extras.iter().find(|(found, _)| found == name).map(|(_, value)| value.clone());
         let (how, token, expires) = match slot.injection.as_str() {
             "app-jwt" => (How::AppJwt, "/token", "/expires_at"),
             "oauth2" => (How::OAuth2, "/access_token", "/expires_in"),
@@ -91,10 +92,16 @@ impl Recipe {
     }
 
     /// The request that mints, with its credential in place.
-    pub(super) fn request(&self, connection: &Connection, slot: &str, secret: &Secret) -> Result<Outgoing, Refusal> {
+    pub(super) fn request(
+        &self,
+        connection: &Connection,
+        slot: &str,
+        secret: &Secret,
+    ) -> Result<Outgoing, Refusal> {
         let path = filled(&self.path, connection, |value| percent_encoded(value.as_bytes()))?;
-        let target = Target::parse(&path, connection.origin(), connection.base_path())
-            .map_err(|why| Refusal::denied("credential", format!("the path that mints `{slot}` is wrong: {why}")))?;
+        let target = Target::parse(&path, connection.origin(), connection.base_path()).map_err(|why| {
+            Refusal::denied("credential", format!("the path that mints `{slot}` is wrong: {why}"))
+        })?;
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         let mut outgoing = Outgoing { method: Method::POST, target, headers, body: Bytes::new() };
@@ -103,10 +110,15 @@ impl Recipe {
                 let issuer = filled(self.issuer.as_deref().unwrap_or_default(), connection, str::to_owned)?;
                 let assertion = jwt::assertion(secret, &issuer, Utc::now().timestamp())
                     .map_err(|why| Refusal::denied("credential", format!("the secret `{slot}` {why}")))?;
-                inject::set(&mut outgoing, http::header::AUTHORIZATION, format!("Bearer {assertion}").as_bytes())?;
+                inject::set(
+                    &mut outgoing,
+                    http::header::AUTHORIZATION,
+                    format!("Bearer {assertion}").as_bytes(),
+                )?;
             }
             How::OAuth2 => {
-                let mut form = format!("grant_type=refresh_token&refresh_token={}", percent_encoded(secret.expose()));
+                let mut form =
+                    format!("grant_type=refresh_token&refresh_token={}", percent_encoded(secret.expose()));
                 if let Some(client) = &self.client {
                     let client = filled(client, connection, str::to_owned)?;
                     form.push_str(&format!("&client_id={}", percent_encoded(client.as_bytes())));
@@ -130,7 +142,10 @@ impl Recipe {
     pub(super) fn read(&self, slot: &str, answer: &Answer) -> Result<Minted, Refusal> {
         let status = answer.status;
         if status.is_server_error() {
-            return Err(Refusal::other("mint", format!("minting the credential `{slot}` failed with status {status}")));
+            return Err(Refusal::other(
+                "mint",
+                format!("minting the credential `{slot}` failed with status {status}"),
+            ));
         }
         if !status.is_success() {
             return Err(Refusal::denied(
@@ -141,10 +156,14 @@ impl Recipe {
             ));
         }
         let unreadable = || {
-            Refusal::other("mint", format!("the answer that should hold the credential `{slot}` is not as the manifest says"))
+            Refusal::other(
+                "mint",
+                format!("the answer that should hold the credential `{slot}` is not as the manifest says"),
+            )
         };
         let json: Value = serde_json::from_slice(&answer.body).map_err(|_| unreadable())?;
-        let text = |pointer: &str| json.pointer(pointer).and_then(Value::as_str).filter(|text| text.len() >= 4);
+        let text =
+            |pointer: &str| json.pointer(pointer).and_then(Value::as_str).filter(|text| text.len() >= 4);
         let token = text(&self.token).ok_or_else(unreadable)?;
         let mut headers = Vec::new();
         if self.how == How::Crumb {
@@ -178,12 +197,12 @@ impl Minted {
     pub(super) fn secrets(&self) -> impl Iterator<Item = Secret> {
         let of_headers = self.headers.iter().flat_map(|(_, value)| {
             let bytes = value.expose();
-            let token = bytes.strip_prefix(b"Bearer ").map(Secret::new);
+            let whole = bytes.strip_prefix(b"Bearer ").unwrap_or(bytes);
             let cookies = bytes.split(|byte| *byte == b';').filter_map(|pair| {
                 let at = pair.iter().position(|byte| *byte == b'=')?;
-                Some(pair[at + 1..].trim_ascii()).filter(|value| value.len() >= 8).map(Secret::new)
+                Some(pair[at + 1..].trim_ascii()).filter(|value| value.len() >= 8)
             });
-            [value.clone()].into_iter().chain(token).chain(cookies).collect::<Vec<_>>()
+            std::iter::once(whole).chain(cookies).map(Secret::new)
         });
         of_headers.chain(self.rotated.clone())
     }
@@ -200,7 +219,10 @@ fn filled(text: &str, connection: &Connection, encode: impl Fn(&str) -> String) 
     while let Some((before, after)) = rest.split_once('{') {
         let (name, after) = after.split_once('}').unwrap_or((after, ""));
         let value = connection.value(name).ok_or_else(|| {
-            Refusal::denied("credential", format!("the connection lacks the variable `{name}`, which its credential needs"))
+            Refusal::denied(
+                "credential",
+                format!("the connection lacks the variable `{name}`, which its credential needs"),
+            )
         })?;
         filled.push_str(before);
         filled.push_str(&encode(value));

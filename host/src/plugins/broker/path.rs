@@ -71,8 +71,13 @@ impl Target {
         if written.len() > PATH_BYTES {
             return Err(format!("the path is longer than {PATH_BYTES} bytes"));
         }
-        if let Some(bad) = written.chars().find(|c| !c.is_ascii_graphic() || matches!(c, '\\' | '#' | '"' | '<' | '>')) {
-            return Err(format!("`{}` in a path has to be percent-encoded, or does not belong there", bad.escape_default()));
+        if let Some(bad) =
+            written.chars().find(|c| !c.is_ascii_graphic() || matches!(c, '\\' | '#' | '"' | '<' | '>'))
+        {
+            return Err(format!(
+                "`{}` in a path has to be percent-encoded, or does not belong there",
+                bad.escape_default()
+            ));
         }
         if written.starts_with("https://") || written.starts_with("http://") {
             return Self::parse_absolute(written);
@@ -107,7 +112,8 @@ impl Target {
     pub(super) fn redirected(&self, location: &str) -> Result<Self, String> {
         let here = Url::parse(&format!("{}{}", self.origin, self.request_target()))
             .map_err(|error| format!("the redirect has no start: {error}"))?;
-        let mut there = here.join(location).map_err(|error| format!("the redirect cannot be read: {error}"))?;
+        let mut there =
+            here.join(location).map_err(|error| format!("the redirect cannot be read: {error}"))?;
         if !there.username().is_empty() || there.password().is_some() {
             return Err("a redirect to a URL with user information is not followed".into());
         }
@@ -146,7 +152,8 @@ fn check_path(path: &str) -> Result<(), String> {
         if segment.is_empty() && i + 1 < segments.len() {
             return Err("the path has an empty segment (`//`)".into());
         }
-        let decoded = decode(segment).ok_or_else(|| "the path has a `%` without two hexadecimal digits".to_owned())?;
+        let decoded =
+            decode(segment).ok_or_else(|| "the path has a `%` without two hexadecimal digits".to_owned())?;
         if decoded.iter().any(|byte| byte.is_ascii_control() || *byte == b'\\') {
             return Err("the path has an encoded control character or backslash".into());
         }
@@ -235,10 +242,34 @@ mod tests {
     #[test]
     fn what_leaves_the_base_or_could_be_read_in_two_ways_is_refused() {
         for bad in [
-            "", "x", "//evil.example/x", "/a/../b", "/..", "/a/%2e%2e/b", "/a/%2E./b", "/a/.%2e", "/a/%2e", "/./a",
-            "/a\\..\\b", "/a%5c..%5cb", "/a%2f..%2fb", "/a/..;x=1/b", "/a/%252e%252e/b", "/a//b", "/a#b", "/a b",
-            "/a\r\nx: y", "/a%0d%0a", "/a%00", "/a%zz", "/a%", "/ä", "https://user@ci.example/a",
-            "https://user:pw@ci.example/a", "https://ci.example/a/../b", "https:///a",
+            "",
+            "x",
+            "//evil.example/x",
+            "/a/../b",
+            "/..",
+            "/a/%2e%2e/b",
+            "/a/%2E./b",
+            "/a/.%2e",
+            "/a/%2e",
+            "/./a",
+            "/a\\..\\b",
+            "/a%5c..%5cb",
+            "/a%2f..%2fb",
+            "/a/..;x=1/b",
+            "/a/%252e%252e/b",
+            "/a//b",
+            "/a#b",
+            "/a b",
+            "/a\r\nx: y",
+            "/a%0d%0a",
+            "/a%00",
+            "/a%zz",
+            "/a%",
+            "/ä",
+            "https://user@ci.example/a",
+            "https://user:pw@ci.example/a",
+            "https://ci.example/a/../b",
+            "https:///a",
         ] {
             assert!(Target::parse(bad, &base(), "/ci").is_err(), "{bad}");
         }
@@ -254,9 +285,21 @@ mod tests {
     }
 
     #[test]
+    fn without_a_path_the_base_url_itself_is_meant() {
+        for (written, base_path, target) in [("", "/hook/7", "/hook/7"), ("?a=b", "/hook/7", "/hook/7?a=b"), ("", "", "/")] {
+            let found = Target::parse(written, &base(), base_path).expect("it is good");
+            assert_eq!(found.request_target(), target);
+            assert!(found.below(base_path).is_some_and(|path| fits("/**", path)));
+        }
+        let beside = Target::parse("https://ci.example/hook/77", &base(), "/hook/7").expect("it is a URL");
+        assert_eq!(beside.below("/hook/7"), None);
+    }
+
+    #[test]
     fn a_redirect_is_resolved_and_checked_again() {
         let here = Target::parse("/a/b?c", &base(), "").expect("it is good");
-        let at = |location| here.redirected(location).map(|target| format!("{}{}", target.origin, target.path));
+        let at =
+            |location| here.redirected(location).map(|target| format!("{}{}", target.origin, target.path));
         assert_eq!(at("../x").as_deref(), Ok("https://ci.example/x"));
         assert_eq!(at("//other.example:8443/y").as_deref(), Ok("https://other.example:8443/y"));
         assert!(at("https://u:p@ci.example/").is_err());
@@ -267,10 +310,21 @@ mod tests {
     #[test]
     fn patterns_match_segment_by_segment() {
         for (pattern, path, wanted) in [
-            ("/a/*", "/a/b", true), ("/a/*", "/a", false), ("/a/*", "/a/", false), ("/a/*", "/a/b/c", false),
-            ("/a/*", "/a/b%2Fc", false), ("/a/*%2F*/x", "/a/b%2Fc/x", true), ("/a/**", "/a", true),
-            ("/a/**", "/a/b%2Fc/d", true), ("/**/d", "/a/b/d", true), ("/**/d", "/a/b/e", false), ("/**", "/", true),
-            ("/a", "/%61", true), ("/a", "/A", false), ("/a/**/b/**/c", "/a/b/x/y/c", true), ("/", "/", true),
+            ("/a/*", "/a/b", true),
+            ("/a/*", "/a", false),
+            ("/a/*", "/a/", false),
+            ("/a/*", "/a/b/c", false),
+            ("/a/*", "/a/b%2Fc", false),
+            ("/a/*%2F*/x", "/a/b%2Fc/x", true),
+            ("/a/**", "/a", true),
+            ("/a/**", "/a/b%2Fc/d", true),
+            ("/**/d", "/a/b/d", true),
+            ("/**/d", "/a/b/e", false),
+            ("/**", "/", true),
+            ("/a", "/%61", true),
+            ("/a", "/A", false),
+            ("/a/**/b/**/c", "/a/b/x/y/c", true),
+            ("/", "/", true),
         ] {
             assert_eq!(fits(pattern, path), wanted, "{pattern} {path}");
         }

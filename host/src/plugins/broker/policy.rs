@@ -21,8 +21,9 @@ pub(super) fn authorise(
     method: &str,
     target: &Target,
 ) -> Result<Audience, Refusal> {
-    let has_method =
-        |permission: &Permission| permission.methods.is_empty() || permission.methods.iter().any(|m| m == method);
+    let has_method = |permission: &Permission| {
+        permission.methods.is_empty() || permission.methods.iter().any(|m| m == method)
+    };
     if target.origin == *connection.origin() {
         let Some(path) = target.below(connection.base_path()) else {
             return Err(Refusal::denied("origin", "the path is not below the connection's base URL"));
@@ -33,9 +34,8 @@ pub(super) fn authorise(
                 "the operator did not grant `http:self`, which requests to the connection need",
             ));
         }
-        let asked = permissions
-            .iter()
-            .any(|permission| has_method(permission) && path::fits(&permission.path, path));
+        let asked =
+            permissions.iter().any(|permission| has_method(permission) && path::fits(&permission.path, path));
         return if asked { Ok(Audience::Own) } else { Err(not_asked(method, path)) };
     }
     let mut known = false;
@@ -143,7 +143,8 @@ mod tests {
             permission(&["GET"], "https://extra.example/files/**"),
             permission(&["GET"], "https://*.store.example:8443/**"),
         ];
-        let target = Target::parse(written, connection.origin(), connection.base_path()).expect("it is a target");
+        let target =
+            Target::parse(written, connection.origin(), connection.base_path()).expect("it is a target");
         authorise(connection, &permissions, method, &target).map_err(|refusal| refusal.reason)
     }
 
@@ -179,7 +180,15 @@ mod tests {
         for good in ["/a", "https://a.example/**", "https://*.a.example", "http://a.example:80/x"] {
             assert_eq!(check_pattern(good), Ok(()), "{good}");
         }
-        for bad in ["a", "", "https://*/x", "https://*.com/", "https://u@a.example", "ftp://a.example", "https://a.*.b/"] {
+        for bad in [
+            "a",
+            "",
+            "https://*/x",
+            "https://*.com/",
+            "https://u@a.example",
+            "ftp://a.example",
+            "https://a.*.b/",
+        ] {
             assert!(check_pattern(bad).is_err(), "{bad}");
         }
     }

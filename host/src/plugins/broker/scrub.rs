@@ -104,7 +104,10 @@ fn parts(secret: &[u8]) -> impl Iterator<Item = &[u8]> {
     let password = colon.map(|at| &secret[at + 1..]);
     let has_lines = secret.contains(&b'\n');
     let lines = secret.split(|byte| *byte == b'\n').filter(move |line| has_lines && line.len() > 16);
-    password.into_iter().chain(lines).filter(|part| part.len() >= SHORTEST_PART && !part.starts_with(b"-----"))
+    password
+        .into_iter()
+        .chain(lines)
+        .filter(|part| part.len() >= SHORTEST_PART && !part.starts_with(b"-----"))
 }
 
 fn forms(secret: &[u8], needles: &mut BTreeSet<Vec<u8>>) {
@@ -133,7 +136,9 @@ fn forms(secret: &[u8], needles: &mut BTreeSet<Vec<u8>>) {
         needles.insert(json.as_bytes().to_vec());
     }
     // As encoders write it that trust nothing but letters and digits, and those that only fear for HTML.
-    for is_escaped in [(|c: char| !c.is_ascii_alphanumeric()) as fn(char) -> bool, |c| "<>&'\u{2028}\u{2029}".contains(c) || !c.is_ascii()] {
+    for is_escaped in [(|c: char| !c.is_ascii_alphanumeric()) as fn(char) -> bool, |c| {
+        "<>&'\u{2028}\u{2029}".contains(c) || !c.is_ascii()
+    }] {
         needles.insert(unicode(&text, is_escaped).into_bytes());
     }
     for quote in ["&#39;", "&#x27;", "&apos;", "'"] {

@@ -130,7 +130,10 @@ impl Inner {
             };
             redirects += 1;
             if redirects > REDIRECTS {
-                return Err(Refusal::other("redirects", format!("more than {REDIRECTS} redirects one after another")));
+                return Err(Refusal::other(
+                    "redirects",
+                    format!("more than {REDIRECTS} redirects one after another"),
+                ));
             }
             let refused = |why: String| Refusal::denied("redirect", format!("a redirect was refused: {why}"));
             outgoing.target = outgoing.target.redirected(&location).map_err(refused)?;
@@ -184,7 +187,8 @@ impl Inner {
         if !recipe.is_needed_for(&hop.method) {
             return Ok(None);
         }
-        let token = self.broker.token(connection, &credential.slot, recipe, &credential.secret, stale).await?;
+        let token =
+            self.broker.token(connection, &credential.slot, recipe, &credential.secret, stale).await?;
         if token.is_fresh {
             self.spend()?;
         }
@@ -244,7 +248,10 @@ impl Inner {
             && !matches!(request.method.as_str(), "CONNECT" | "TRACE");
         let method = Method::from_bytes(request.method.as_bytes()).ok().filter(|_| is_method);
         let method = method.ok_or_else(|| {
-            Refusal::denied("method", "the method is none in capitals, or is CONNECT or TRACE, which are never sent")
+            Refusal::denied(
+                "method",
+                "the method is none in capitals, or is CONNECT or TRACE, which are never sent",
+            )
         })?;
         if request.body.len() > BODY_BYTES {
             return Err(Refusal::denied("body", format!("the body is larger than {BODY_BYTES} bytes")));
@@ -272,6 +279,9 @@ impl Inner {
     }
 
     fn response(&self, answer: Answer) -> Response {
+        // Another call on this connection may have minted what this one is shown.
+        let minted = self.broker.tokens.of(&self.outbound.connection);
+        self.know(minted.iter().flat_map(|minted| minted.secrets()));
         let scrubber = self.scrubber();
         let (body, is_changed) = scrubber.bytes(answer.body);
         let mut headers = scrubber.headers(headers::visible(&answer.headers));
@@ -319,7 +329,12 @@ fn follow(status: StatusCode, outgoing: &mut Outgoing) {
     if becomes_get {
         outgoing.method = Method::GET;
         outgoing.body = Bytes::new();
-        for name in [header::CONTENT_TYPE, header::CONTENT_ENCODING, header::CONTENT_LANGUAGE, header::CONTENT_LOCATION] {
+        for name in [
+            header::CONTENT_TYPE,
+            header::CONTENT_ENCODING,
+            header::CONTENT_LANGUAGE,
+            header::CONTENT_LOCATION,
+        ] {
             outgoing.headers.remove(name);
         }
         outgoing.headers.remove("idempotency-key");

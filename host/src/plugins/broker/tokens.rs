@@ -15,6 +15,9 @@ use crate::domain::plugin::CredentialSlot;
 
 /// Tokens kept at once; those that expired make room.
 const KEPT: usize = 1024;
+/// How long a token is still looked for after its end, and how many are at most for one connection.
+const AFTERLIFE: Duration = Duration::from_secs(3600);
+const REMEMBERED: usize = 32;
 /// A mint ends by itself even if the call that began it was given up.
 const LONGEST_MINT: Duration = Duration::from_secs(30);
 
@@ -24,6 +27,8 @@ type Key = [u8; 32];
 #[derive(Default)]
 pub(super) struct Tokens {
     cells: Mutex<HashMap<Key, Arc<tokio::sync::Mutex<Cell>>>>,
+    /// By connection, what was minted for it and may still be good: no call on it may see any of that.
+    known: Mutex<HashMap<Key, Vec<Arc<Minted>>>>,
 }
 
 #[derive(Default)]
@@ -40,6 +45,26 @@ pub(super) struct Token {
 }
 
 impl Tokens {
+    /// What was minted for the connection by whichever call.
+    pub(super) fn of(&self, connection: &Connection) -> Vec<Arc<Minted>> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(&identity(connection)).cloned().unwrap_or_default()
+    }
+
+    fn remember(&self, connection: &Connection, minted: &Arc<Minted>) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        known.retain(|_, tokens| {
+            tokens.retain(|token| token.until + AFTERLIFE > now);
+            !tokens.is_empty()
+        });
+        let tokens = known.entry(identity(connection)).or_default();
+        tokens.push(minted.clone());
+        // The oldest are the likeliest to be worth nothing any more.
+        let surplus = tokens.len().saturating_sub(REMEMBERED);
+        tokens.drain(..surplus);
+    }
+
     fn cell(&self, key: Key) -> Arc<tokio::sync::Mutex<Cell>> {
         let mut cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
         if cells.len() >= KEPT {
@@ -88,6 +113,7 @@ impl Broker {
                 .await
                 .map_err(|_| Refusal::timeout(LONGEST_MINT))??;
             let minted = Arc::new(recipe.read(&slot, &answer)?);
+            broker.tokens.remember(&connection, &minted);
             if let Some(rotated) = &minted.rotated {
                 cell.rotated = Some(rotated.clone());
                 connection.tell_rotated(&slot, rotated);
@@ -102,24 +128,26 @@ impl Broker {
     }
 }
 
+/// Which connection it is.
+fn identity(connection: &Connection) -> Key {
+    let origin = connection.origin().to_string();
+    hashed([connection.id(), &origin, connection.base_path()].map(str::as_bytes).into_iter())
+}
+
 fn key(connection: &Connection, slot: &CredentialSlot, secret: &Secret) -> Key {
+    let identity = identity(connection);
+    let parts = [&identity[..], slot.name.as_bytes(), slot.injection.as_bytes(), secret.expose()];
+    let recipe = slot.extras.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]);
+    let variables = connection.variables().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]);
+    hashed(parts.into_iter().chain(recipe).chain(variables))
+}
+
+/// With its length before it, no part can be read as another one's end.
+fn hashed<'a>(parts: impl Iterator<Item = &'a [u8]>) -> Key {
     let mut hash = Sha256::new();
-    let mut add = |bytes: &[u8]| {
-        // With its length before it, no part can be read as another one's end.
-        hash.update((bytes.len() as u64).to_le_bytes());
-        hash.update(bytes);
-    };
-    for text in [connection.id(), &connection.origin().to_string(), connection.base_path(), &slot.name, &slot.injection] {
-        add(text.as_bytes());
+    for part in parts {
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part);
     }
-    for (name, value) in &slot.extras {
-        add(name.as_bytes());
-        add(value.as_bytes());
-    }
-    connection.variables().for_each(|(name, value)| {
-        add(name.as_bytes());
-        add(value.as_bytes());
-    });
-    add(secret.expose());
     hash.finalize().into()
 }
