@@ -82,7 +82,8 @@ impl Contract {
                 .iter()
                 .map(|(name, id)| (name.clone(), interface(&resolve, *id)))
                 .collect();
-            let worlds = package.worlds.iter().map(|(name, id)| (name.clone(), world(&resolve, *id))).collect();
+            let worlds =
+                package.worlds.iter().map(|(name, id)| (name.clone(), world(&resolve, *id))).collect();
             let name = format!("{}:{}", package.name.namespace, package.name.name);
             let version = package.name.version.as_ref().map(ToString::to_string).unwrap_or_default();
             (name, Package { version, interfaces, worlds })
@@ -191,7 +192,11 @@ fn interface(resolve: &Resolve, id: InterfaceId) -> Interface {
         is_offered: worlds().any(|world| world.imports.values().any(is))
             && !worlds().any(|world| world.exports.values().any(is)),
         types: interface.types.iter().map(|(name, id)| (name.clone(), definition(resolve, *id))).collect(),
-        functions: interface.functions.iter().map(|(name, it)| (name.clone(), signature(resolve, it))).collect(),
+        functions: interface
+            .functions
+            .iter()
+            .map(|(name, it)| (name.clone(), signature(resolve, it)))
+            .collect(),
     }
 }
 
@@ -261,7 +266,8 @@ fn structure(resolve: &Resolve, ty: &Type) -> String {
         }
         TypeDefKind::Record(_) | TypeDefKind::Variant(_) | TypeDefKind::Enum(_) | TypeDefKind::Flags(_) => {
             let item = definition(resolve, *id);
-            let parts: Vec<String> = item.parts.iter().map(|(name, text)| format!("{name}: {text}")).collect();
+            let parts: Vec<String> =
+                item.parts.iter().map(|(name, text)| format!("{name}: {text}")).collect();
             format!("{} {{ {} }}", item.kind, parts.join(", "))
         }
         other => format!("{other:?}"),

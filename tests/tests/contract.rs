@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -17,6 +18,7 @@ use windlass::error::{Error, PluginErrorKind};
 use windlass::plugins::{Connection, PluginSource, Plugins, Secret, Settings, Source, Target, signature};
 use windlass_tests::anvil::{ARTIFACT, Anvil, LOG, TOKEN};
 use windlass_tests::components;
+use windlass_tests::peer::{Peer, text};
 
 /// Plugins from bytes, by name.
 async fn plugins(guests: &[(&str, &[u8])]) -> (TempDir, Plugins) {
@@ -64,9 +66,16 @@ fn model() -> PipelineModel {
         |name: &str| Environment { name: name.into(), variables: Vec::new(), approval: name == "prod" };
     PipelineModel {
         name: "shop".into(),
-        repository: PipelineRepository { url: "https://forge.example/shop.git".into(), branch: "main".into() },
+        repository: PipelineRepository {
+            url: "https://forge.example/shop.git".into(),
+            branch: "main".into(),
+        },
         environments: vec![environment("test"), environment("prod")],
-        hosts: vec![host("t", "10.0.0.1", "test"), host("a", "10.0.1.1", "prod"), host("b", "10.0.1.2", "prod")],
+        hosts: vec![
+            host("t", "10.0.0.1", "test"),
+            host("a", "10.0.1.1", "prod"),
+            host("b", "10.0.1.2", "prod"),
+        ],
         scripts: vec![Script {
             path: "deploy.sh".into(),
             parameters: vec![Parameter { name: "TITLE".into(), value: "it's; rm -rf /".into() }],
@@ -100,14 +109,17 @@ async fn a_generator_makes_files_of_a_model() {
     let paths: Vec<_> = files.iter().map(|file| (file.path.as_str(), file.executable)).collect();
     assert_eq!(paths, [("pipeline.sh", true), ("pipeline.txt", false)]);
     let lines: Vec<&str> = files[0].content.lines().collect();
-    assert_eq!(lines, [
-        "#!/usr/bin/env bash",
-        "# test",
-        r"on 10.0.0.1 ./deploy.sh 'it'\''s; rm -rf /'",
-        "# prod",
-        r"on 10.0.1.1 ./deploy.sh 'it'\''s; rm -rf /'",
-        r"on 10.0.1.2 ./deploy.sh 'it'\''s; rm -rf /'",
-    ]);
+    assert_eq!(
+        lines,
+        [
+            "#!/usr/bin/env bash",
+            "# test",
+            r"on 10.0.0.1 ./deploy.sh 'it'\''s; rm -rf /'",
+            "# prod",
+            r"on 10.0.1.1 ./deploy.sh 'it'\''s; rm -rf /'",
+            r"on 10.0.1.2 ./deploy.sh 'it'\''s; rm -rf /'",
+        ]
+    );
 }
 
 #[tokio::test]
@@ -170,7 +182,8 @@ async fn a_notifier_says_what_to_send_and_may_have_nothing_to_say() {
 async fn settings_that_the_schema_forbids_never_reach_the_plugin() {
     let (_folder, plugins) = plugins(&[("lines", components::LINES)]).await;
     let target = target("https://board.example", json!({ "shell": 7 }));
-    let error = plugins.notifier_render("lines", &target, &event("x")).await.expect_err("the schema forbids it");
+    let error =
+        plugins.notifier_render("lines", &target, &event("x")).await.expect_err("the schema forbids it");
     assert_eq!(invalid(error).0, "settings/shell");
     let problems = plugins.settings_problems("lines", &json!({ "shell": 7 })).expect("it is loaded");
     assert_eq!(problems[0].path, "/shell");
@@ -179,17 +192,14 @@ async fn settings_that_the_schema_forbids_never_reach_the_plugin() {
 
 #[tokio::test]
 async fn optional_interfaces_are_found_in_the_components_type() {
-    let (_folder, plugins) =
-        plugins(&[("anvil", components::ANVIL), ("mirror", components::MIRROR)]).await;
+    let (_folder, plugins) = plugins(&[("anvil", components::ANVIL), ("mirror", components::MIRROR)]).await;
     let abilities =
         |name: &str| plugins.inspect(name).expect("it is listed").info.expect("it is loaded").abilities;
     assert_eq!(abilities("anvil"), [Ability::Webhooks, Ability::Artifacts]);
-    assert_eq!(abilities("mirror"), [
-        Ability::Repository,
-        Ability::WebhookAdmin,
-        Ability::CommitStatus,
-        Ability::PullRequests
-    ]);
+    assert_eq!(
+        abilities("mirror"),
+        [Ability::Repository, Ability::WebhookAdmin, Ability::CommitStatus, Ability::PullRequests]
+    );
 }
 
 fn spec() -> CiJobSpec {
@@ -227,7 +237,9 @@ async fn a_provider_makes_a_job_runs_it_and_says_how_it_ended() {
     let again = plugins.provider_trigger("anvil", &target, "sword", &trigger("k-1")).await.expect("a build");
     assert_eq!(again.id, build.id, "the same key starts no second build");
 
-    for (word, status) in [("forging", CiStatus::Running), ("hot", CiStatus::Unknown), ("good", CiStatus::Success)] {
+    for (word, status) in
+        [("forging", CiStatus::Running), ("hot", CiStatus::Unknown), ("good", CiStatus::Success)]
+    {
         anvil.finish_build(word);
         let build = plugins.provider_build_status("anvil", &target, "sword", "1").await.expect("a build");
         assert_eq!(build.status, status);
@@ -272,7 +284,8 @@ async fn a_log_and_an_artifact_are_read_piece_by_piece() {
     assert_eq!((artifacts[0].id.as_str(), artifacts[0].size_bytes), ("a1", Some(ARTIFACT.len() as u64)));
     let of = ("sword", "1", "a1");
     let first = plugins.provider_artifact("anvil", &target, of, None).await.expect("a piece");
-    let last = plugins.provider_artifact("anvil", &target, of, first.cursor.as_deref()).await.expect("a piece");
+    let last =
+        plugins.provider_artifact("anvil", &target, of, first.cursor.as_deref()).await.expect("a piece");
     assert_eq!([first.bytes, last.bytes].concat(), ARTIFACT);
     assert_eq!(last.cursor, None);
 }
@@ -307,7 +320,10 @@ async fn a_providers_webhook_is_verified_by_the_host_and_read_by_the_plugin() {
     let CiEvent::Builds(builds) = event else { panic!("{event:?}") };
     assert_eq!((builds[0].0.as_str(), builds[0].1.status), ("sword", CiStatus::Failure));
     let ping = vec![("x-anvil-event".to_owned(), "ping".to_owned())];
-    assert_eq!(plugins.provider_parse("anvil", ping.clone(), Bytes::new()).await.expect("an event"), CiEvent::Ping);
+    assert_eq!(
+        plugins.provider_parse("anvil", ping.clone(), Bytes::new()).await.expect("an event"),
+        CiEvent::Ping
+    );
     let broken = vec![("x-anvil-event".to_owned(), "build".to_owned())];
     assert_eq!(code(plugins.provider_parse("anvil", broken, Bytes::new()).await), "malformed-payload");
 }
@@ -370,7 +386,8 @@ async fn commit_statuses_and_pull_requests_go_both_ways() {
     assert!(seen.path.ends_with("/commits/0000000000000000000000000000000000000000/status"), "{}", seen.path);
     assert!(seen.body.contains("good") && seen.body.contains("windlass/shop"), "{}", seen.body);
 
-    let page = plugins.forge_open_pull_requests("mirror", &target, "smith/blade", None).await.expect("a page");
+    let page =
+        plugins.forge_open_pull_requests("mirror", &target, "smith/blade", None).await.expect("a page");
     assert_eq!((page.items.len(), page.cursor.as_deref()), (2, Some("2")));
     let last = plugins.forge_open_pull_requests("mirror", &target, "smith/blade", Some("2")).await;
     assert_eq!(last.expect("a page").cursor, None);
@@ -394,4 +411,57 @@ async fn what_a_plugin_does_not_export_is_missing_and_named() {
     assert!(code(result).contains("no ci-provider"));
     let result = plugins.forge_default_branch("anvil", &target, "a/b").await;
     assert!(code(result).contains("no git-forge"));
+}
+
+#[tokio::test]
+async fn a_notification_arrives_once_signed_and_the_receiver_can_tell() {
+    let statuses = [204, 503, 410];
+    let count = Arc::new(AtomicUsize::new(0));
+    let peer = Peer::start(move |_| {
+        let n = count.fetch_add(1, Ordering::Relaxed);
+        text(statuses[n.min(2)], "")
+    })
+    .await;
+    let folder = TempDir::new().expect("a temporary folder");
+    let plugins = Plugins::start(Settings::new(folder.path())).await.expect("the engine starts");
+    let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    let connection = Connection::new("board", &format!("{}/hooks/7", peer.url())).expect("a base URL");
+    let connection = connection.secret("signing", Secret::new(secret)).expect("a secret");
+    let target = Target { connection: Arc::new(connection), settings: json!({ "events": ["deployment.*"] }) };
+    let event = event("deployment.successful");
+    let requests = plugins.notifier_render("webhook-notify", &target, &event).await.expect("requests");
+    let [request] = requests.as_slice() else { panic!("{requests:?}") };
+    let send = async || plugins.notifier_send("webhook-notify", &target, request, &event.id).await;
+    assert_eq!(send().await.expect("it is taken"), 204);
+    assert!(send().await.expect_err("not now").is_transient());
+    assert!(!send().await.expect_err("never again").is_transient());
+
+    let seen = &peer.seen()[0];
+    assert_eq!((seen.method.as_str(), seen.target.as_str()), ("POST", "/hooks/7"));
+    assert_eq!((seen.header("webhook-id"), seen.header("idempotency-key")), (Some("e1"), Some("e1")));
+    let body: Value = serde_json::from_slice(&seen.body).expect("JSON");
+    assert_eq!((&body["type"], &body["title"]), (&json!("deployment.successful"), &json!("shop is out")));
+    // The receiver knows the same scheme: it is the one that a provider of the tests declares.
+    let (_folder, others) = self::plugins(&[("anvil", components::ANVIL)]).await;
+    let contract = others.provider_webhook_contract("anvil").expect("it declares one");
+    let headers: Vec<(String, String)> = ["webhook-id", "webhook-timestamp", "webhook-signature"]
+        .iter()
+        .map(|name| ((*name).to_owned(), seen.header(name).unwrap_or_default().to_owned()))
+        .collect();
+    let sent: i64 = headers[1].1.parse().expect("a time");
+    assert_eq!(signature::verify(&contract, &headers, &seen.body, &[secret.as_bytes()], sent * 1000), Ok(()));
+    let other = signature::verify(&contract, &headers, &seen.body, &[b"whsec_b3RoZXI="], sent * 1000);
+    assert!(other.is_err(), "{other:?}");
+}
+
+#[tokio::test]
+async fn a_notification_that_may_not_be_sent_is_refused_with_the_reason() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let plugins = Plugins::start(Settings::new(folder.path())).await.expect("the engine starts");
+    let target = target("https://board.example", json!({}));
+    let event = event("deployment.successful");
+    let requests = plugins.notifier_render("webhook-notify", &target, &event).await.expect("requests");
+    let error =
+        plugins.notifier_send("webhook-notify", &target, &requests[0], "e1").await.expect_err("no secret");
+    assert!(matches!(&error, Error::Forbidden(said) if said.contains("`signing`")), "{error:?}");
 }

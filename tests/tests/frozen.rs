@@ -62,18 +62,34 @@ fn every_change_of_something_published_is_found_and_named() {
             "strategy.sample has its parts in another order",
         ),
         ("record problem {", "record finding {\n    a: u8,\n  }\n\n  record problem {", ""),
-        ("enum level { trace, debug,", "enum level { debug, trace,", "log.level has its parts in another order"),
-        ("validate: func(config: build-config)", "check: func(config: build-config)", "planner.validate is gone"),
+        (
+            "enum level { trace, debug,",
+            "enum level { debug, trace,",
+            "log.level has its parts in another order",
+        ),
+        (
+            "validate: func(config: build-config)",
+            "check: func(config: build-config)",
+            "planner.validate is gone",
+        ),
         (
             "plan: func(context: context)",
             "plan-more: func(context: context) -> bool;\n  plan: func(context: context)",
             "planner has the new function plan-more",
         ),
         ("  emit: func(", "  flush: func();\n  emit: func(", ""),
-        ("describe: func() -> manifest;", "describe: func() -> result<manifest>;", "manifest.describe has `the result` as"),
+        (
+            "describe: func() -> manifest;",
+            "describe: func() -> result<manifest>;",
+            "manifest.describe has `the result` as",
+        ),
         ("  import windlass:host/log@0.1.0;\n", "", "no longer imports windlass:host/log"),
         ("  export planner;\n", "  export planner;\n  import windlass:host/log@0.1.0;\n", ""),
-        ("  export planner;\n", "  export planner;\n  export planner-too: func();\n", "now wants the export planner-too"),
+        (
+            "  export planner;\n",
+            "  export planner;\n  export planner-too: func();\n",
+            "now wants the export planner-too",
+        ),
         ("package windlass:build-planner@0.1.0;", "package windlass:build-planner@0.1.3;", ""),
     ] {
         let found = said(from, to).join("\n");

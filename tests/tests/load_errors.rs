@@ -35,9 +35,21 @@ async fn another_field_case_or_function_is_named_with_interface_and_both_shapes(
     let interface = "windlass:deployment-strategy/strategy@0.1.0";
     for (from, to, parts) in [
         ("progress: u8", "progress: u16", ["`decide`", "progress", "`u8`", "`u16`"]),
-        ("wake-after: option<u64>", "sleep-for: option<u64>", ["`decide`", "wake-after", "sleep-for", "0.1.0"]),
-        ("    restarts: u32,\n", "    restarts: u32,\n    mood: u8,\n", ["`decide`", "fields", "expected", "found"]),
-        ("    drain(release-id),\n", "    drain(release-id),\n    burn,\n", ["`decide`", "cases", "expected", "found"]),
+        (
+            "wake-after: option<u64>",
+            "sleep-for: option<u64>",
+            ["`decide`", "wake-after", "sleep-for", "0.1.0"],
+        ),
+        (
+            "    restarts: u32,\n",
+            "    restarts: u32,\n    mood: u8,\n",
+            ["`decide`", "fields", "expected", "found"],
+        ),
+        (
+            "    drain(release-id),\n",
+            "    drain(release-id),\n    burn,\n",
+            ["`decide`", "cases", "expected", "found"],
+        ),
     ] {
         let error = refusal(strategy().replacing(from, to)).await;
         assert_parts(&error, &[interface, "the host's version 0.1.0", "windlass-sdk 0.1"]);
@@ -48,7 +60,10 @@ async fn another_field_case_or_function_is_named_with_interface_and_both_shapes(
 #[tokio::test]
 async fn a_missing_function_is_named() {
     let error = refusal(strategy().replacing("validate", "inspect")).await;
-    assert_parts(&error, &["windlass:deployment-strategy/strategy@0.1.0", "without the function `validate`", "0.1.0"]);
+    assert_parts(
+        &error,
+        &["windlass:deployment-strategy/strategy@0.1.0", "without the function `validate`", "0.1.0"],
+    );
 }
 
 #[tokio::test]
@@ -59,9 +74,15 @@ async fn a_host_function_of_another_type_is_named() {
             "import windlass:host/log@0.1.0;",
             None,
         )
-        .replacing("emit: func(level: level, message: string, fields: extras)", "emit: func(level: level, message: string)");
+        .replacing(
+            "emit: func(level: level, message: string, fields: extras)",
+            "emit: func(level: level, message: string)",
+        );
     let error = refusal(guest).await;
-    assert_parts(&error, &["imports `windlass:host/log@0.1.0`", "another `emit`", "the host's version 0.1.0"]);
+    assert_parts(
+        &error,
+        &["imports `windlass:host/log@0.1.0`", "another `emit`", "the host's version 0.1.0"],
+    );
 }
 
 #[tokio::test]
@@ -85,29 +106,42 @@ async fn an_interface_that_this_host_does_not_offer_asks_for_a_newer_windlass() 
         Some("package windlass:state@0.1.4; interface store { get: func() -> u32; }"),
     );
     let error = refusal(guest).await;
-    assert_parts(&error, &["windlass:state/store", "0.1.4", "does not have", "install a Windlass that speaks 0.1.4"]);
+    assert_parts(
+        &error,
+        &["windlass:state/store", "0.1.4", "does not have", "install a Windlass that speaks 0.1.4"],
+    );
 }
 
 #[tokio::test]
 async fn a_version_from_the_future_and_one_from_the_past_are_told_apart() {
     let error = refusal(strategy().replacing("@0.1.0", "@0.2.0")).await;
-    assert_parts(&error, &["strategy` 0.2.0", "this host has version 0.1.0", "install a Windlass that speaks 0.2.0"]);
+    assert_parts(
+        &error,
+        &["strategy` 0.2.0", "this host has version 0.1.0", "install a Windlass that speaks 0.2.0"],
+    );
     let error = refusal(strategy().replacing("@0.1.0", "@1.0.0")).await;
     assert_parts(&error, &["strategy` 1.0.0", "install a Windlass that speaks 1.0.0"]);
     let error = refusal(strategy().replacing("@0.1.0", "@0.0.9")).await;
-    assert_parts(&error, &["strategy` 0.0.9", "this host has version 0.1.0", "was built with windlass-sdk 0.1"]);
+    assert_parts(
+        &error,
+        &["strategy` 0.0.9", "this host has version 0.1.0", "was built with windlass-sdk 0.1"],
+    );
     assert!(!error.contains("speaks 0.0.9"), "{error}");
 }
 
 #[tokio::test]
 async fn a_kind_that_does_not_exist_is_answered_with_those_that_do() {
-    let error = refusal(strategy().replacing("windlass:deployment-strategy", "windlass:fortune-teller")).await;
-    assert_parts(&error, &[
-        "windlass:fortune-teller/strategy@0.1.0",
-        "nothing that this host can use",
-        "windlass:ci-provider/provider@0.1.0",
-        "windlass:notifier/renderer@0.1.0",
-    ]);
+    let error =
+        refusal(strategy().replacing("windlass:deployment-strategy", "windlass:fortune-teller")).await;
+    assert_parts(
+        &error,
+        &[
+            "windlass:fortune-teller/strategy@0.1.0",
+            "nothing that this host can use",
+            "windlass:ci-provider/provider@0.1.0",
+            "windlass:notifier/renderer@0.1.0",
+        ],
+    );
 }
 
 #[tokio::test]
@@ -122,5 +156,8 @@ async fn an_addition_without_its_kind_is_refused() {
             .replacing("parse-webhook", "parse"),
     )
     .await;
-    assert_parts(&error, &["windlass:ci-provider/webhooks", "windlass:ci-provider/provider", "not the latter"]);
+    assert_parts(
+        &error,
+        &["windlass:ci-provider/webhooks", "windlass:ci-provider/provider", "not the latter"],
+    );
 }

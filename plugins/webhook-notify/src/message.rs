@@ -23,8 +23,9 @@ pub struct Message {
 /// # Errors
 /// `permanent` with the code `malformed-event` if the host's JSON is none.
 pub fn of(event: Event) -> Result<Message, Failure> {
-    let data = RawValue::from_string(event.data)
-        .map_err(|error| Failure::permanent("malformed-event", format!("The event's data is no JSON: {error}.")))?;
+    let data = RawValue::from_string(event.data).map_err(|error| {
+        Failure::permanent("malformed-event", format!("The event's data is no JSON: {error}."))
+    })?;
     Ok(Message {
         id: event.id,
         kind: event.kind,

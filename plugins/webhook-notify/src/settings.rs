@@ -76,7 +76,8 @@ impl Settings {
             Some(beginning) => event.kind.starts_with(beginning),
             None => *wanted == event.kind,
         };
-        (self.events.is_empty() || self.events.iter().any(fits)) && matters(&event.severity) >= self.least_severity
+        (self.events.is_empty() || self.events.iter().any(fits))
+            && matters(&event.severity) >= self.least_severity
     }
 }
 

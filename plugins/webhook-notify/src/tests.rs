@@ -35,7 +35,8 @@ fn is_told(settings: &Value, kind: &str, severity: Severity) -> bool {
 
 #[test]
 fn an_event_is_one_signed_post_to_the_targets_url() {
-    let requests = rendered(json!({}), event("deployment.successful", Severity::Success)).expect("it renders");
+    let requests =
+        rendered(json!({}), event("deployment.successful", Severity::Success)).expect("it renders");
     let [request] = requests.as_slice() else { panic!("{requests:?}") };
     assert_eq!((request.method.as_str(), request.path.as_str()), ("POST", ""));
     assert_eq!(request.credential.as_deref(), Some("signing"));
@@ -45,14 +46,18 @@ fn an_event_is_one_signed_post_to_the_targets_url() {
     let body: Value = serde_json::from_str(&text).expect("it is JSON");
     assert_eq!(body["type"], "deployment.successful");
     assert_eq!(body["timestamp"], "2026-01-31T12:00:00.123Z");
-    assert_eq!((&body["severity"], &body["stack"], &body["url"]), (&json!("success"), &json!("shop"), &Value::Null));
+    assert_eq!(
+        (&body["severity"], &body["stack"], &body["url"]),
+        (&json!("success"), &json!("shop"), &Value::Null)
+    );
     assert_eq!(body["data"]["seq"], 7);
 }
 
 #[test]
 fn the_settings_choose_the_credential() {
     for (word, slot) in [("signature", Some("signing")), ("token", Some("token")), ("none", None)] {
-        let requests = rendered(json!({ "authentication": word }), event("a", Severity::Info)).expect("it renders");
+        let requests =
+            rendered(json!({ "authentication": word }), event("a", Severity::Info)).expect("it renders");
         assert_eq!(requests[0].credential.as_deref(), slot);
     }
 }

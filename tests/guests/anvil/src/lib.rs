@@ -6,8 +6,8 @@ mod parse;
 use serde_json::json;
 use windlass_sdk::http::{Request, Response, segment};
 use windlass_sdk::provider::{
-    Account, Artifact, ArtifactChunk, Artifacts, Build, BuildReport, Delivery, Event, Job, JobSpec,
-    LogChunk, Provider, Trigger, Webhooks,
+    Account, Artifact, ArtifactChunk, Artifacts, Build, BuildReport, Delivery, Event, Job, JobSpec, LogChunk,
+    Provider, Trigger, Webhooks,
 };
 use windlass_sdk::{Connection, Failure, Manifest, WebhookContract, WebhookScheme};
 

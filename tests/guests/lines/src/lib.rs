@@ -24,7 +24,8 @@ impl Generator for Lines {
     fn describe() -> Manifest {
         Manifest::new("lines", env!("CARGO_PKG_VERSION"), "Writes pipelines that are lists of commands")
             .settings_schema(
-                json!({ "type": "object", "properties": { "shell": { "enum": ["sh", "bash"] } } }).to_string(),
+                json!({ "type": "object", "properties": { "shell": { "enum": ["sh", "bash"] } } })
+                    .to_string(),
             )
             .credential("secret", "Key that messages are signed with", "header:x-lines-key", false)
             .permission(&["POST"], "/**", "posts messages")
@@ -41,13 +42,22 @@ impl Generator for Lines {
         }
         let settings: Settings = serde_json::from_str(&model.settings)
             .map_err(|error| Failure::permanent("invalid-model", format!("Strange settings: {error}.")))?;
-        let mut lines = vec![format!("#!/usr/bin/env {}", if settings.shell.is_empty() { "sh" } else { &settings.shell })];
+        let mut lines = vec![format!(
+            "#!/usr/bin/env {}",
+            if settings.shell.is_empty() { "sh" } else { &settings.shell }
+        )];
         for environment in &model.environments {
             lines.push(format!("# {}", environment.name));
             for host in model.hosts.iter().filter(|host| host.environment == environment.name) {
                 for script in &model.scripts {
-                    let values = script.parameters.iter().map(|parameter| format!(" {}", quoted(&parameter.value)));
-                    lines.push(format!("on {} ./{}{}", host.address, script.path, values.collect::<String>()));
+                    let values =
+                        script.parameters.iter().map(|parameter| format!(" {}", quoted(&parameter.value)));
+                    lines.push(format!(
+                        "on {} ./{}{}",
+                        host.address,
+                        script.path,
+                        values.collect::<String>()
+                    ));
                 }
             }
         }

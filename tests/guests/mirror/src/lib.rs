@@ -3,8 +3,8 @@
 use serde::Deserialize;
 use serde_json::json;
 use windlass_sdk::forge::{
-    CommitStatus, Delivery, Event, Forge, Hook, Page, PullRequest, PullRequestState, PullRequests, Repositories,
-    RepositoryDetails, State, Status, WebhookAdmin,
+    CommitStatus, Delivery, Event, Forge, Hook, Page, PullRequest, PullRequestState, PullRequests,
+    Repositories, RepositoryDetails, State, Status, WebhookAdmin,
 };
 use windlass_sdk::http::{Request, Response, segment};
 use windlass_sdk::{Connection, Failure, Manifest, WebhookContract, WebhookScheme};
@@ -136,13 +136,7 @@ impl PullRequests for Mirror {
         Ok(pull_request(sent(request, "no-such-pull-request")?.json()?))
     }
 
-    fn set_comment(
-        _: Connection,
-        name: &str,
-        number: u64,
-        key: &str,
-        markdown: &str,
-    ) -> Result<(), Failure> {
+    fn set_comment(_: Connection, name: &str, number: u64, key: &str, markdown: &str) -> Result<(), Failure> {
         let rest = format!("/pulls/{number}/comments/{}", segment(key));
         let request = Request::new("PUT", path(name, &rest)).json(&json!({ "text": markdown }))?;
         sent(request, "no-such-pull-request").map(|_| ())
