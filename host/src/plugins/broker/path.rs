@@ -286,7 +286,9 @@ mod tests {
 
     #[test]
     fn without_a_path_the_base_url_itself_is_meant() {
-        for (written, base_path, target) in [("", "/hook/7", "/hook/7"), ("?a=b", "/hook/7", "/hook/7?a=b"), ("", "", "/")] {
+        for (written, base_path, target) in
+            [("", "/hook/7", "/hook/7"), ("?a=b", "/hook/7", "/hook/7?a=b"), ("", "", "/")]
+        {
             let found = Target::parse(written, &base(), base_path).expect("it is good");
             assert_eq!(found.request_target(), target);
             assert!(found.below(base_path).is_some_and(|path| fits("/**", path)));
