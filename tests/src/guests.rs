@@ -206,7 +206,8 @@ impl Guest {
             .map(|(methods, path)| {
                 let methods: Vec<Vec<usize>> =
                     methods.iter().map(|method| lists.text(method).to_vec()).collect();
-                [lists.records(&methods), lists.text(path), lists.text("To test it")].concat()
+                // Without extras.
+                [lists.records(&methods), lists.text(path), lists.text("To test it"), [0, 0]].concat()
             })
             .collect();
         words.extend(lists.records(&permissions));

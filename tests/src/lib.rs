@@ -8,6 +8,7 @@ pub mod components;
 pub mod database;
 pub mod docker;
 pub mod fixture;
+pub mod frozen;
 pub mod git_server;
 pub mod guests;
 pub mod peer;

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -17,6 +18,7 @@ use windlass::error::{Error, PluginErrorKind};
 use windlass::plugins::{Connection, PluginSource, Plugins, Secret, Settings, Source, Target, signature};
 use windlass_tests::anvil::{ARTIFACT, Anvil, LOG, TOKEN};
 use windlass_tests::components;
+use windlass_tests::peer::{Peer, text};
 
 /// Plugins from bytes, by name.
 async fn plugins(guests: &[(&str, &[u8])]) -> (TempDir, Plugins) {
@@ -409,4 +411,57 @@ async fn what_a_plugin_does_not_export_is_missing_and_named() {
     assert!(code(result).contains("no ci-provider"));
     let result = plugins.forge_default_branch("anvil", &target, "a/b").await;
     assert!(code(result).contains("no git-forge"));
+}
+
+#[tokio::test]
+async fn a_notification_arrives_once_signed_and_the_receiver_can_tell() {
+    let statuses = [204, 503, 410];
+    let count = Arc::new(AtomicUsize::new(0));
+    let peer = Peer::start(move |_| {
+        let n = count.fetch_add(1, Ordering::Relaxed);
+        text(statuses[n.min(2)], "")
+    })
+    .await;
+    let folder = TempDir::new().expect("a temporary folder");
+    let plugins = Plugins::start(Settings::new(folder.path())).await.expect("the engine starts");
+    let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    let connection = Connection::new("board", &format!("{}/hooks/7", peer.url())).expect("a base URL");
+    let connection = connection.secret("signing", Secret::new(secret)).expect("a secret");
+    let target = Target { connection: Arc::new(connection), settings: json!({ "events": ["deployment.*"] }) };
+    let event = event("deployment.successful");
+    let requests = plugins.notifier_render("webhook-notify", &target, &event).await.expect("requests");
+    let [request] = requests.as_slice() else { panic!("{requests:?}") };
+    let send = async || plugins.notifier_send("webhook-notify", &target, request, &event.id).await;
+    assert_eq!(send().await.expect("it is taken"), 204);
+    assert!(send().await.expect_err("not now").is_transient());
+    assert!(!send().await.expect_err("never again").is_transient());
+
+    let seen = &peer.seen()[0];
+    assert_eq!((seen.method.as_str(), seen.target.as_str()), ("POST", "/hooks/7"));
+    assert_eq!((seen.header("webhook-id"), seen.header("idempotency-key")), (Some("e1"), Some("e1")));
+    let body: Value = serde_json::from_slice(&seen.body).expect("JSON");
+    assert_eq!((&body["type"], &body["title"]), (&json!("deployment.successful"), &json!("shop is out")));
+    // The receiver knows the same scheme: it is the one that a provider of the tests declares.
+    let (_folder, others) = self::plugins(&[("anvil", components::ANVIL)]).await;
+    let contract = others.provider_webhook_contract("anvil").expect("it declares one");
+    let headers: Vec<(String, String)> = ["webhook-id", "webhook-timestamp", "webhook-signature"]
+        .iter()
+        .map(|name| ((*name).to_owned(), seen.header(name).unwrap_or_default().to_owned()))
+        .collect();
+    let sent: i64 = headers[1].1.parse().expect("a time");
+    assert_eq!(signature::verify(&contract, &headers, &seen.body, &[secret.as_bytes()], sent * 1000), Ok(()));
+    let other = signature::verify(&contract, &headers, &seen.body, &[b"whsec_b3RoZXI="], sent * 1000);
+    assert!(other.is_err(), "{other:?}");
+}
+
+#[tokio::test]
+async fn a_notification_that_may_not_be_sent_is_refused_with_the_reason() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let plugins = Plugins::start(Settings::new(folder.path())).await.expect("the engine starts");
+    let target = target("https://board.example", json!({}));
+    let event = event("deployment.successful");
+    let requests = plugins.notifier_render("webhook-notify", &target, &event).await.expect("requests");
+    let error =
+        plugins.notifier_send("webhook-notify", &target, &requests[0], "e1").await.expect_err("no secret");
+    assert!(matches!(&error, Error::Forbidden(said) if said.contains("`signing`")), "{error:?}");
 }

@@ -71,9 +71,15 @@ mod tests {
     fn only_plain_web_addresses_become_links() {
         let kept = |url: &str| link(Some(url.to_owned())).is_some();
         assert!(kept("https://ci.example/job/7") && kept("http://10.0.0.1:8080/x?y=1"));
-        for odd in
-            ["javascript:alert(1)", "https://", "https://user:pw@ci.example/", "https://a b", "https://a\"", "/x", ""]
-        {
+        for odd in [
+            "javascript:alert(1)",
+            "https://",
+            "https://user:pw@ci.example/",
+            "https://a b",
+            "https://a\"",
+            "/x",
+            "",
+        ] {
             assert!(!kept(odd), "{odd}");
         }
     }

@@ -226,7 +226,13 @@ fn check_export(engine: &Engine, ty: &ComponentType, interface: &str, found: &mu
 }
 
 /// wasmtime's chain of reasons ends at the very field: "expected record field named a, found b".
-pub(super) fn report(checked: wasmtime::Result<()>, verb: &str, name: &str, function: &str, found: &mut Vec<String>) {
+pub(super) fn report(
+    checked: wasmtime::Result<()>,
+    verb: &str,
+    name: &str,
+    function: &str,
+    found: &mut Vec<String>,
+) {
     if let Err(error) = checked {
         found.push(format!(
             "it {verb} `{}` with another `{function}` than the host's version {VERSION}: {}",

@@ -43,11 +43,17 @@ impl Plugins {
     ) -> Result<String> {
         let repository = repository.to_owned();
         let able = able(name, Ability::Repository);
-        self.call_target(able, "get-default-branch", target, &repository.clone(), move |store, pre, connection| {
-            let guest = RepositoryPre::new(pre.clone())?.instantiate(&mut *store)?;
-            let guest = guest.windlass_git_forge_repository();
-            branch(guest.call_get_default_branch(store, connection, &repository)??)
-        })
+        self.call_target(
+            able,
+            "get-default-branch",
+            target,
+            &repository.clone(),
+            move |store, pre, connection| {
+                let guest = RepositoryPre::new(pre.clone())?.instantiate(&mut *store)?;
+                let guest = guest.windlass_git_forge_repository();
+                branch(guest.call_get_default_branch(store, connection, &repository)??)
+            },
+        )
         .await
     }
 
@@ -59,11 +65,17 @@ impl Plugins {
     ) -> Result<RepositoryDetails> {
         let repository = repository.to_owned();
         let able = able(name, Ability::Repository);
-        self.call_target(able, "get-repository-details", target, &repository.clone(), move |store, pre, connection| {
-            let guest = RepositoryPre::new(pre.clone())?.instantiate(&mut *store)?;
-            let guest = guest.windlass_git_forge_repository();
-            details_from(guest.call_get_repository_details(store, connection, &repository)??)
-        })
+        self.call_target(
+            able,
+            "get-repository-details",
+            target,
+            &repository.clone(),
+            move |store, pre, connection| {
+                let guest = RepositoryPre::new(pre.clone())?.instantiate(&mut *store)?;
+                let guest = guest.windlass_git_forge_repository();
+                details_from(guest.call_get_repository_details(store, connection, &repository)??)
+            },
+        )
         .await
     }
 
@@ -114,15 +126,21 @@ impl Plugins {
         hook: &str,
     ) -> Result<()> {
         let (repository, hook) = (repository.to_owned(), hook.to_owned());
-        self.call_target(able(name, Ability::WebhookAdmin), "unregister", target, &(repository.clone(), hook.clone()), move |store, pre, connection| {
-            let guest = WebhookAdminPre::new(pre.clone())?.instantiate(&mut *store)?;
-            Ok(guest.windlass_git_forge_webhook_admin().call_unregister(
-                store,
-                connection,
-                &repository,
-                &hook,
-            )??)
-        })
+        self.call_target(
+            able(name, Ability::WebhookAdmin),
+            "unregister",
+            target,
+            &(repository.clone(), hook.clone()),
+            move |store, pre, connection| {
+                let guest = WebhookAdminPre::new(pre.clone())?.instantiate(&mut *store)?;
+                Ok(guest.windlass_git_forge_webhook_admin().call_unregister(
+                    store,
+                    connection,
+                    &repository,
+                    &hook,
+                )??)
+            },
+        )
         .await
     }
 
@@ -148,11 +166,20 @@ impl Plugins {
     ) -> Result<PullRequestPage> {
         let (repository, after) = (repository.to_owned(), after.map(str::to_owned));
         let able = able(name, Ability::PullRequests);
-        self.call_target(able, "list-open", target, &(repository.clone(), after.clone()), move |store, pre, connection| {
-            let guest = PullRequestsPre::new(pre.clone())?.instantiate(&mut *store)?;
-            let guest = guest.windlass_git_forge_pull_requests();
-            page_from(guest.call_list_open(store, connection, &repository, after.as_deref())??, after.as_deref())
-        })
+        self.call_target(
+            able,
+            "list-open",
+            target,
+            &(repository.clone(), after.clone()),
+            move |store, pre, connection| {
+                let guest = PullRequestsPre::new(pre.clone())?.instantiate(&mut *store)?;
+                let guest = guest.windlass_git_forge_pull_requests();
+                page_from(
+                    guest.call_list_open(store, connection, &repository, after.as_deref())??,
+                    after.as_deref(),
+                )
+            },
+        )
         .await
     }
 
@@ -165,11 +192,17 @@ impl Plugins {
     ) -> Result<PullRequest> {
         let repository = repository.to_owned();
         let able = able(name, Ability::PullRequests);
-        self.call_target(able, "get-pull-request", target, &(repository.clone(), number), move |store, pre, connection| {
-            let guest = PullRequestsPre::new(pre.clone())?.instantiate(&mut *store)?;
-            let guest = guest.windlass_git_forge_pull_requests();
-            pull_request_from(guest.call_get_pull_request(store, connection, &repository, number)??)
-        })
+        self.call_target(
+            able,
+            "get-pull-request",
+            target,
+            &(repository.clone(), number),
+            move |store, pre, connection| {
+                let guest = PullRequestsPre::new(pre.clone())?.instantiate(&mut *store)?;
+                let guest = guest.windlass_git_forge_pull_requests();
+                pull_request_from(guest.call_get_pull_request(store, connection, &repository, number)??)
+            },
+        )
         .await
     }
 
@@ -184,11 +217,17 @@ impl Plugins {
     ) -> Result<()> {
         let [repository, key, markdown] = [repository, key, markdown].map(str::to_owned);
         let able = able(name, Ability::PullRequests);
-        self.call_target(able, "set-comment", target, &(repository.clone(), number, key.clone(), markdown.clone()), move |store, pre, connection| {
-            let guest = PullRequestsPre::new(pre.clone())?.instantiate(&mut *store)?;
-            let guest = guest.windlass_git_forge_pull_requests();
-            Ok(guest.call_set_comment(store, connection, &repository, number, &key, &markdown)??)
-        })
+        self.call_target(
+            able,
+            "set-comment",
+            target,
+            &(repository.clone(), number, key.clone(), markdown.clone()),
+            move |store, pre, connection| {
+                let guest = PullRequestsPre::new(pre.clone())?.instantiate(&mut *store)?;
+                let guest = guest.windlass_git_forge_pull_requests();
+                Ok(guest.call_set_comment(store, connection, &repository, number, &key, &markdown)??)
+            },
+        )
         .await
     }
 }

@@ -47,8 +47,7 @@ impl Plugins {
         self.runtime()
             .call(plugin.callee().with_input(&model), call, move |store, pre| {
                 let guest = GeneratorPre::new(pre.clone())?.instantiate(&mut *store)?;
-                let problems =
-                    guest.windlass_pipeline_generator_generator().call_validate(store, &model)?;
+                let problems = guest.windlass_pipeline_generator_generator().call_validate(store, &model)?;
                 Ok(problems_from(problems))
             })
             .await
@@ -112,7 +111,10 @@ fn model_to(model: &PipelineModel, settings: &Value) -> wit::Model {
         scripts: model
             .scripts
             .iter()
-            .map(|script| wit::Script { path: script.path.clone(), parameters: parameters(&script.parameters) })
+            .map(|script| wit::Script {
+                path: script.path.clone(),
+                parameters: parameters(&script.parameters),
+            })
             .collect(),
         parameters: parameters(&model.parameters),
         report_url: model.report_url.clone(),

@@ -23,12 +23,19 @@ impl Plugins {
         event: &Notification,
     ) -> Result<Vec<NotifyRequest>> {
         let event = event_to(event);
-        self.call_target((name, PluginKind::Notifier, None), "render", target, &event.clone(), move |store, pre, connection| {
-            let guest = NotifierPre::new(pre.clone())?.instantiate(&mut *store)?;
-            let requests = guest.windlass_notifier_renderer().call_render(store, connection, &event)??;
-            count("requests for one event", requests.len(), REQUESTS)?;
-            requests.into_iter().map(request_from).collect()
-        })
+        self.call_target(
+            (name, PluginKind::Notifier, None),
+            "render",
+            target,
+            &event.clone(),
+            move |store, pre, connection| {
+                let guest = NotifierPre::new(pre.clone())?.instantiate(&mut *store)?;
+                let requests =
+                    guest.windlass_notifier_renderer().call_render(store, connection, &event)??;
+                count("requests for one event", requests.len(), REQUESTS)?;
+                requests.into_iter().map(request_from).collect()
+            },
+        )
         .await
     }
 

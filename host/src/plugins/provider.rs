@@ -56,9 +56,15 @@ impl Plugins {
     /// Makes the job, or brings the one of that name into the state asked for.
     pub async fn provider_create_job(&self, name: &str, target: &Target, spec: &CiJobSpec) -> Result<CiJob> {
         let spec = spec_to(spec);
-        self.call_target(provider(name), "create-job", target, &spec.clone(), move |store, pre, connection| {
-            job_from(provider!(store, pre).call_create_job(store, connection, &spec)??)
-        })
+        self.call_target(
+            provider(name),
+            "create-job",
+            target,
+            &spec.clone(),
+            move |store, pre, connection| {
+                job_from(provider!(store, pre).call_create_job(store, connection, &spec)??)
+            },
+        )
         .await
     }
 
@@ -77,17 +83,29 @@ impl Plugins {
             idempotency_key: trigger.idempotency_key.clone(),
             extras: Vec::new(),
         };
-        self.call_target(provider(name), "trigger-job", target, &(job.clone(), trigger.clone()), move |store, pre, connection| {
-            build_from(provider!(store, pre).call_trigger_job(store, connection, &job, &trigger)??)
-        })
+        self.call_target(
+            provider(name),
+            "trigger-job",
+            target,
+            &(job.clone(), trigger.clone()),
+            move |store, pre, connection| {
+                build_from(provider!(store, pre).call_trigger_job(store, connection, &job, &trigger)??)
+            },
+        )
         .await
     }
 
     pub async fn provider_job_status(&self, name: &str, target: &Target, job: &str) -> Result<CiJob> {
         let job = job.to_owned();
-        self.call_target(provider(name), "get-job-status", target, &job.clone(), move |store, pre, connection| {
-            job_from(provider!(store, pre).call_get_job_status(store, connection, &job)??)
-        })
+        self.call_target(
+            provider(name),
+            "get-job-status",
+            target,
+            &job.clone(),
+            move |store, pre, connection| {
+                job_from(provider!(store, pre).call_get_job_status(store, connection, &job)??)
+            },
+        )
         .await
     }
 
@@ -100,9 +118,15 @@ impl Plugins {
         build: &str,
     ) -> Result<CiBuild> {
         let (job, build) = (job.to_owned(), build.to_owned());
-        self.call_target(provider(name), "get-build-status", target, &(job.clone(), build.clone()), move |store, pre, connection| {
-            build_from(provider!(store, pre).call_get_build_status(store, connection, &job, &build)??)
-        })
+        self.call_target(
+            provider(name),
+            "get-build-status",
+            target,
+            &(job.clone(), build.clone()),
+            move |store, pre, connection| {
+                build_from(provider!(store, pre).call_get_build_status(store, connection, &job, &build)??)
+            },
+        )
         .await
     }
 
@@ -116,25 +140,37 @@ impl Plugins {
         after: Option<&str>,
     ) -> Result<CiLogChunk> {
         let (job, build, after) = (job.to_owned(), build.to_owned(), after.map(str::to_owned));
-        self.call_target(provider(name), "get-build-logs", target, &(job.clone(), build.clone(), after.clone()), move |store, pre, connection| {
-            let chunk = provider!(store, pre).call_get_build_logs(
-                store,
-                connection,
-                &job,
-                &build,
-                after.as_deref(),
-            )??;
-            log_from(chunk, after.as_deref())
-        })
+        self.call_target(
+            provider(name),
+            "get-build-logs",
+            target,
+            &(job.clone(), build.clone(), after.clone()),
+            move |store, pre, connection| {
+                let chunk = provider!(store, pre).call_get_build_logs(
+                    store,
+                    connection,
+                    &job,
+                    &build,
+                    after.as_deref(),
+                )??;
+                log_from(chunk, after.as_deref())
+            },
+        )
         .await
     }
 
     /// Asks the provider to stop; the status tells when it has.
     pub async fn provider_cancel(&self, name: &str, target: &Target, job: &str, build: &str) -> Result<()> {
         let (job, build) = (job.to_owned(), build.to_owned());
-        self.call_target(provider(name), "cancel-build", target, &(job.clone(), build.clone()), move |store, pre, connection| {
-            Ok(provider!(store, pre).call_cancel_build(store, connection, &job, &build)??)
-        })
+        self.call_target(
+            provider(name),
+            "cancel-build",
+            target,
+            &(job.clone(), build.clone()),
+            move |store, pre, connection| {
+                Ok(provider!(store, pre).call_cancel_build(store, connection, &job, &build)??)
+            },
+        )
         .await
     }
 
@@ -176,14 +212,20 @@ impl Plugins {
         build: &str,
     ) -> Result<Vec<CiArtifact>> {
         let (job, build) = (job.to_owned(), build.to_owned());
-        self.call_target(with_artifacts(name), "list-artifacts", target, &(job.clone(), build.clone()), move |store, pre, connection| {
-            let guest = ArtifactsPre::new(pre.clone())?.instantiate(&mut *store)?;
-            let artifacts = guest
-                .windlass_ci_provider_artifacts()
-                .call_list_artifacts(store, connection, &job, &build)??;
-            count("artifacts", artifacts.len(), ARTIFACTS)?;
-            artifacts.into_iter().map(artifact_from).collect()
-        })
+        self.call_target(
+            with_artifacts(name),
+            "list-artifacts",
+            target,
+            &(job.clone(), build.clone()),
+            move |store, pre, connection| {
+                let guest = ArtifactsPre::new(pre.clone())?.instantiate(&mut *store)?;
+                let artifacts = guest
+                    .windlass_ci_provider_artifacts()
+                    .call_list_artifacts(store, connection, &job, &build)??;
+                count("artifacts", artifacts.len(), ARTIFACTS)?;
+                artifacts.into_iter().map(artifact_from).collect()
+            },
+        )
         .await
     }
 
@@ -197,18 +239,24 @@ impl Plugins {
     ) -> Result<CiArtifactChunk> {
         let [job, build, artifact] = [job, build, artifact].map(str::to_owned);
         let after = after.map(str::to_owned);
-        self.call_target(with_artifacts(name), "read-artifact", target, &(job.clone(), build.clone(), artifact.clone(), after.clone()), move |store, pre, connection| {
-            let guest = ArtifactsPre::new(pre.clone())?.instantiate(&mut *store)?;
-            let chunk = guest.windlass_ci_provider_artifacts().call_read_artifact(
-                store,
-                connection,
-                &job,
-                &build,
-                &artifact,
-                after.as_deref(),
-            )??;
-            chunk_from(chunk, after.as_deref())
-        })
+        self.call_target(
+            with_artifacts(name),
+            "read-artifact",
+            target,
+            &(job.clone(), build.clone(), artifact.clone(), after.clone()),
+            move |store, pre, connection| {
+                let guest = ArtifactsPre::new(pre.clone())?.instantiate(&mut *store)?;
+                let chunk = guest.windlass_ci_provider_artifacts().call_read_artifact(
+                    store,
+                    connection,
+                    &job,
+                    &build,
+                    &artifact,
+                    after.as_deref(),
+                )??;
+                chunk_from(chunk, after.as_deref())
+            },
+        )
         .await
     }
 }
@@ -285,9 +333,8 @@ fn event_from(event: webhooks::Event) -> Result<CiEvent, CallError> {
         webhooks::Event::Ping => CiEvent::Ping,
         webhooks::Event::Builds(reports) => {
             count("builds in a delivery", reports.len(), BUILDS)?;
-            let report = |report: webhooks::BuildReport| {
-                Ok((id("job id", report.job)?, build_from(report.build)?))
-            };
+            let report =
+                |report: webhooks::BuildReport| Ok((id("job id", report.job)?, build_from(report.build)?));
             CiEvent::Builds(reports.into_iter().map(report).collect::<Result<_, CallError>>()?)
         }
         webhooks::Event::Unsupported(name) | webhooks::Event::Other(name) => {

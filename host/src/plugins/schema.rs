@@ -126,7 +126,9 @@ fn weigh(root: &Value, node: &Value, depth: usize, weight: &mut usize) -> Result
             let foreign: BTreeSet<&str> =
                 ["$dynamicRef", "$recursiveRef", "$id", "$anchor", "$dynamicAnchor"].into();
             if let Some(word) = members.keys().find(|name| foreign.contains(name.as_str())) {
-                return Err(format!("uses `{word}`; this host only follows `$ref` to a place in the schema itself"));
+                return Err(format!(
+                    "uses `{word}`; this host only follows `$ref` to a place in the schema itself"
+                ));
             }
             if let Some(reference) = members.get("$ref") {
                 weigh(root, target(root, reference)?, depth + 1, weight)?;

@@ -27,11 +27,10 @@ fn a_value_is_checked_with_the_place_of_each_problem() {
     let paths = |value: Value| -> Vec<String> {
         schema.problems(&value).into_iter().map(|problem| problem.path).collect()
     };
-    assert_eq!(paths(json!({ "channel": "OPS", "events": ["ok", "odd"], "page": "no" })), [
-        "/channel",
-        "/events/1",
-        "/page"
-    ]);
+    assert_eq!(
+        paths(json!({ "channel": "OPS", "events": ["ok", "odd"], "page": "no" })),
+        ["/channel", "/events/1", "/page"]
+    );
     assert_eq!(paths(json!({ "channel": "ops", "colour": 1 })), [""]);
     assert!(schema.check("mine", &json!({})).is_err_and(|error| error.to_string().contains("channel")));
 }

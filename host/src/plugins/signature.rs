@@ -31,9 +31,13 @@ pub enum SignatureError {
     Uncovered { header: String },
     #[error("the header {header} does not hold a time in Unix seconds")]
     NoTime { header: String },
-    #[error("the delivery was signed {seconds} s {direction}, more than the {tolerance} s that are taken; is a clock wrong?")]
+    #[error(
+        "the delivery was signed {seconds} s {direction}, more than the {tolerance} s that are taken; is a clock wrong?"
+    )]
     Stale { seconds: u64, direction: &'static str, tolerance: u32 },
-    #[error("the secret is none for the scheme {scheme}: it has to begin with {prefix} and to go on in base64")]
+    #[error(
+        "the secret is none for the scheme {scheme}: it has to begin with {prefix} and to go on in base64"
+    )]
     BadSecret { scheme: String, prefix: String },
     #[error("this host cannot verify the scheme {scheme}")]
     Unknown { scheme: String },
@@ -97,7 +101,11 @@ pub(super) fn parts(scheme: &WebhookScheme) -> Result<Vec<Part<'_>>, String> {
         parts.push(match name.strip_prefix("header:") {
             Some(header) if is_header(header) => Part::Header(header),
             None if name == "body" => Part::Body,
-            _ => return Err(format!("signs `{{{name}}}`; known are {{body}} and {{header:<name in lower case>}}")),
+            _ => {
+                return Err(format!(
+                    "signs `{{{name}}}`; known are {{body}} and {{header:<name in lower case>}}"
+                ));
+            }
         });
         rest = after;
     }

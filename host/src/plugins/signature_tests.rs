@@ -90,7 +90,8 @@ fn published_signatures_are_genuine() {
     ];
     for (header, prefix, secret, body, value) in rows {
         let contract = contract(vec![scheme("hmac-sha256", header, prefix, "hex", "{body}")]);
-        let result = verify(&contract, &headers(&[(header, value)]), body.as_bytes(), &[secret.as_bytes()], NOW);
+        let result =
+            verify(&contract, &headers(&[(header, value)]), body.as_bytes(), &[secret.as_bytes()], NOW);
         assert_eq!(result, Ok(()), "{header} {secret}");
     }
 }
@@ -144,7 +145,10 @@ fn the_standard_webhooks_vector_is_genuine_for_five_minutes() {
     }
     let of = |seconds: i64| standard(&[], NOW + seconds * 1000);
     assert_eq!(of(301), Err(SignatureError::Stale { seconds: 301, direction: "ago", tolerance: 300 }));
-    assert_eq!(of(-301), Err(SignatureError::Stale { seconds: 301, direction: "in the future", tolerance: 300 }));
+    assert_eq!(
+        of(-301),
+        Err(SignatureError::Stale { seconds: 301, direction: "in the future", tolerance: 300 })
+    );
 }
 
 #[test]
@@ -196,7 +200,8 @@ fn a_time_that_is_none_and_a_secret_of_another_form_are_named() {
             "{time}"
         );
     }
-    let sent = headers(&[("webhook-id", "a"), ("webhook-timestamp", "1"), ("webhook-signature", STANDARD_SIGNED)]);
+    let sent =
+        headers(&[("webhook-id", "a"), ("webhook-timestamp", "1"), ("webhook-signature", STANDARD_SIGNED)]);
     for secret in [b"plJ3nmyCDGBKInavdOK15jsl".as_slice(), b"whsec_", b"whsec_!!"] {
         let result = verify(&standard_contract(), &sent, STANDARD_BODY, &[secret], NOW);
         assert!(matches!(result, Err(SignatureError::BadSecret { .. })), "{result:?}");

@@ -99,14 +99,17 @@ impl Injection {
 /// repetition.
 fn sign(secret: &Secret, outgoing: &mut Outgoing) -> Result<(), Refusal> {
     let Some(id) = outgoing.headers.get("idempotency-key").cloned() else {
-        let said = "a request that is signed needs an idempotency key and a method that takes one, such as POST";
+        let said =
+            "a request that is signed needs an idempotency key and a method that takes one, such as POST";
         return Err(Refusal::denied("credential", said));
     };
     let now = Utc::now().timestamp().to_string();
-    let signature = signature::standard_webhooks(secret.expose(), id.as_bytes(), &now, &outgoing.body).ok_or_else(|| {
-        let said = "the secret is none of Standard Webhooks: it has to be `whsec_` and then a key in base64";
-        Refusal::denied("credential", said)
-    })?;
+    let signature = signature::standard_webhooks(secret.expose(), id.as_bytes(), &now, &outgoing.body)
+        .ok_or_else(|| {
+            let said =
+                "the secret is none of Standard Webhooks: it has to be `whsec_` and then a key in base64";
+            Refusal::denied("credential", said)
+        })?;
     let [id_header, time_header, signature_header] = WEBHOOK_HEADERS.map(HeaderName::from_static);
     outgoing.headers.insert(id_header, id);
     set(outgoing, time_header, now.as_bytes())?;

@@ -285,6 +285,19 @@ mod tests {
     }
 
     #[test]
+    fn without_a_path_the_base_url_itself_is_meant() {
+        for (written, base_path, target) in
+            [("", "/hook/7", "/hook/7"), ("?a=b", "/hook/7", "/hook/7?a=b"), ("", "", "/")]
+        {
+            let found = Target::parse(written, &base(), base_path).expect("it is good");
+            assert_eq!(found.request_target(), target);
+            assert!(found.below(base_path).is_some_and(|path| fits("/**", path)));
+        }
+        let beside = Target::parse("https://ci.example/hook/77", &base(), "/hook/7").expect("it is a URL");
+        assert_eq!(beside.below("/hook/7"), None);
+    }
+
+    #[test]
     fn a_redirect_is_resolved_and_checked_again() {
         let here = Target::parse("/a/b?c", &base(), "").expect("it is good");
         let at =
