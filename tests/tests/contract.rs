@@ -14,6 +14,8 @@ use windlass::domain::pipeline::{
     Environment, Parameter, PipelineHost, PipelineModel, PipelineRepository, Script,
 };
 use windlass::domain::plugin::{Ability, PluginKind};
+use windlass::domain::rollout::StackFacts;
+use windlass::domain::stack::RunSpec;
 use windlass::error::{Error, PluginErrorKind};
 use windlass::plugins::{Connection, PluginSource, Plugins, Secret, Settings, Source, Target, signature};
 use windlass_tests::anvil::{ARTIFACT, Anvil, LOG, TOKEN};
@@ -464,4 +466,23 @@ async fn a_notification_that_may_not_be_sent_is_refused_with_the_reason() {
     let error =
         plugins.notifier_send("webhook-notify", &target, &requests[0], "e1").await.expect_err("no secret");
     assert!(matches!(&error, Error::Forbidden(said) if said.contains("`signing`")), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_strategys_own_words_come_before_those_of_its_schema() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let plugins = Plugins::start(Settings::new(folder.path())).await.expect("the engine starts");
+    let stack = StackFacts {
+        name: "shop".into(),
+        run: RunSpec::default(),
+        health_timeout_ms: 60_000,
+        rollback_on_failure: true,
+    };
+    let problems = plugins.strategy_validate("standard", r#"{ "settle_ms": "long" }"#, &stack).await;
+    let problems = problems.expect("an answer");
+    assert_eq!(problems.len(), 1);
+    assert!(problems[0].message.contains("whole number"), "{}", problems[0].message);
+    let by_schema =
+        plugins.settings_problems("standard", &json!({ "settle_ms": "long" })).expect("it is loaded");
+    assert_eq!((by_schema[0].path.as_str(), problems[0].path.as_str()), ("/settle_ms", "/settle_ms"));
 }

@@ -267,9 +267,9 @@ async fn answers_beyond_the_contract_are_nonsense() {
 #[tokio::test]
 async fn a_foreign_import_is_refused_with_its_name_and_what_to_do() {
     let guest = Guest::strategy("foreign", "unreachable").with_import(
-        "(import \"other:host/files@0.2.6\" \"list\" (func (param i32)))",
+        "(import \"other:host/files@0.2.6\" \"names\" (func (param i32)))",
         "import other:host/files@0.2.6;",
-        Some("package other:host@0.2.6; interface files { list: func() -> list<string>; }"),
+        Some("package other:host@0.2.6; interface files { names: func() -> list<string>; }"),
     );
     let (_bench, plugins) = only("foreign", &guest).await;
     let status = plugins.inspect("foreign").expect("it is listed");
