@@ -14,8 +14,12 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use serde_json::json;
 use tempfile::TempDir;
+use windlass::domain::ci::{CiJobSpec, CiTrigger};
+use windlass::domain::forge::{CommitState, CommitStatus};
+use windlass::domain::notification::{Notification, Severity};
 use windlass::domain::plugin::PluginKind;
-use windlass::plugins::{Connection, MemoryWatch, PluginSource, Plugins, Secret, Settings, Source};
+use windlass::plugins::{Connection, MemoryWatch, PluginSource, Plugins, Secret, Settings, Source, Target};
+use windlass_tests::components;
 use windlass_tests::peer::{Peer, Seen, text};
 use windlass_tests::sender::{Sending, Told, send, sender};
 
@@ -28,6 +32,8 @@ const PLANTED: [&str; 6] = [
     "query s3cr3t+<four>",
     "form&s3cr3t=\"five\"",
 ];
+/// The secret of a webhook that is registered; it is sent in a body.
+const HOOK: &str = "hook-s3cr3t.eight_x";
 const ACCESS: &str = "minted.s3cr3t/\"seven\"";
 
 /// The eight encodings, each with its name.
@@ -166,6 +172,11 @@ async fn plugins(search: &Arc<Search>) -> (Plugins, TempDir) {
         .write(&path);
     let mut settings = Settings::new(folder.path().join("plugins"));
     settings.sources.push(PluginSource { name: "sender".into(), source: Source::Path(path), sha256: None });
+    for (name, bytes) in [("anvil", components::ANVIL), ("mirror", components::MIRROR)] {
+        let path = folder.path().join(format!("{name}.wasm"));
+        std::fs::write(&path, bytes).expect("a file");
+        settings.sources.push(PluginSource { name: name.into(), source: Source::Path(path), sha256: None });
+    }
     settings.watch = Some(search.clone());
     let plugins = Plugins::start(settings).await.expect("the engine starts");
     assert_eq!(plugins.inspect("sender").expect("it is listed").error, None);
@@ -199,6 +210,85 @@ fn sendings() -> Vec<Sending> {
     all
 }
 
+/// Calls everything there is of a kind that may lead to a request, and returns what was said.
+async fn every_call(plugins: &Plugins, name: &str, kind: PluginKind, target: &Target) -> Vec<String> {
+    match kind {
+        PluginKind::CiProvider => every_provider_call(plugins, name, target).await,
+        PluginKind::GitForge => every_forge_call(plugins, name, target).await,
+        PluginKind::Notifier => {
+            let event = Notification {
+                id: "e1".into(),
+                kind: "deployment.successful".into(),
+                at: 1,
+                severity: Severity::Success,
+                title: "shop is out".into(),
+                text: String::new(),
+                stack: None,
+                url: None,
+                data: json!({}),
+            };
+            vec![
+                format!("{:?}", plugins.notifier_render(name, target, &event).await),
+                format!("{:?}", plugins.notifier_send(name, target, &event).await),
+            ]
+        }
+        // These get no connection: they are pure, and what they import is checked when they are loaded.
+        PluginKind::PipelineGenerator | PluginKind::BuildPlanner | PluginKind::DeploymentStrategy => {
+            Vec::new()
+        }
+    }
+}
+
+async fn every_provider_call(plugins: &Plugins, name: &str, target: &Target) -> Vec<String> {
+    let spec = CiJobSpec {
+        name: "job".into(),
+        description: String::new(),
+        folder: None,
+        repository_url: "https://forge.example/a.git".into(),
+        branch: "main".into(),
+        pipeline: vec![("a.txt".into(), "b".into())],
+        parameters: Vec::new(),
+    };
+    let trigger = CiTrigger { ref_name: None, parameters: Vec::new(), idempotency_key: "k-1".into() };
+    vec![
+        format!("{:?}", plugins.provider_test(name, target).await),
+        format!("{:?}", plugins.provider_create_job(name, target, &spec).await),
+        format!("{:?}", plugins.provider_trigger(name, target, "job", &trigger).await),
+        format!("{:?}", plugins.provider_job_status(name, target, "job").await),
+        format!("{:?}", plugins.provider_build_status(name, target, "job", "1").await),
+        format!("{:?}", plugins.provider_build_logs(name, target, "job", "1", None).await),
+        format!("{:?}", plugins.provider_cancel(name, target, "job", "1").await),
+        format!("{:?}", plugins.provider_delete_job(name, target, "job").await),
+        format!("{:?}", plugins.provider_artifacts(name, target, "job", "1").await),
+        format!("{:?}", plugins.provider_artifact(name, target, ("job", "1", "a"), None).await),
+    ]
+}
+
+async fn every_forge_call(plugins: &Plugins, name: &str, target: &Target) -> Vec<String> {
+    let status = CommitStatus {
+        repository: "a/b".into(),
+        commit: "0".repeat(40),
+        state: CommitState::Success,
+        context: "windlass".into(),
+        description: "Deployed".into(),
+        url: None,
+    };
+    let headers = vec![("x-github-event".to_owned(), "ping".to_owned())];
+    let (body, on) = (Bytes::from_static(b"{}"), Some(target.connection.clone()));
+    let hook = ("a/b", "https://windlass.example/hook");
+    vec![
+        format!("{:?}", plugins.forge_parse_on(name, headers, body, on).await),
+        format!("{:?}", plugins.forge_default_branch(name, target, "a/b").await),
+        format!("{:?}", plugins.forge_repository(name, target, "a/b").await),
+        format!("{:?}", plugins.forge_register_hook(name, target, hook, &Secret::new(HOOK)).await),
+        format!("{:?}", plugins.forge_unregister_hook(name, target, "a/b", "1").await),
+        format!("{:?}", plugins.forge_set_status(name, target, &status).await),
+        format!("{:?}", plugins.forge_open_pull_requests(name, target, "a/b", None).await),
+        format!("{:?}", plugins.forge_pull_request(name, target, "a/b", 1).await),
+        format!("{:?}", plugins.forge_set_comment(name, target, ("a/b", 1), "k", "text").await),
+    ]
+}
+
 #[tokio::test]
 async fn no_secret_is_in_a_guests_memory_its_log_its_errors_or_its_answers() {
     log();
@@ -206,7 +296,7 @@ async fn no_secret_is_in_a_guests_memory_its_log_its_errors_or_its_answers() {
     let peer = Peer::start(echo).await;
     let (plugins, _folder) = plugins(&search).await;
     let connection = connection(&peer);
-    let secrets = [&PLANTED[..], &[ACCESS]].concat();
+    let secrets = [&PLANTED[..], &[ACCESS, HOOK]].concat();
     search.plant(&secrets);
     for sending in sendings() {
         let told = send(&plugins, &connection, &sending).await;
@@ -217,16 +307,18 @@ async fn no_secret_is_in_a_guests_memory_its_log_its_errors_or_its_answers() {
             assert!(said.contains("[secret]"), "the guest got an answer with its secrets replaced: {said}");
         }
     }
+    let target = Target { connection: Arc::new(connection), settings: json!({}) };
+    let mut calls = 0;
     for status in plugins.list() {
         let Some(info) = &status.info else { panic!("{:?}", status.error) };
-        if info.kinds.contains(&PluginKind::GitForge) {
-            let headers = vec![("x-github-event".to_owned(), "ping".to_owned())];
-            let on = Some(Arc::new(connection.clone()));
-            let body = Bytes::from_static(b"{}");
-            let said = plugins.forge_parse_on(&status.name, headers, body, on).await;
-            search.look(&status.name, format!("{said:?}").as_bytes());
+        for kind in &info.kinds {
+            for said in every_call(&plugins, &status.name, *kind, &target).await {
+                search.look(&status.name, said.as_bytes());
+                calls += 1;
+            }
         }
     }
+    assert!(calls > 40, "{calls} calls");
     search.look("the log", &log());
     let (memories, bytes) = *search.searched.lock().expect("it");
     assert!(memories > sendings().len() && bytes > 48 << 20, "{memories} memories with {bytes} bytes");
@@ -240,6 +332,7 @@ async fn no_secret_is_in_a_guests_memory_its_log_its_errors_or_its_answers() {
         ("key", PLANTED[3].to_owned()),
         ("param", encodings(PLANTED[4])[4].1.clone()),
         ("field", encodings(PLANTED[5])[4].1.clone()),
+        ("a webhook", HOOK.to_owned()),
     ] {
         assert!(sent.iter().any(|sent| sent.contains(&wanted)), "{slot}");
     }
