@@ -486,3 +486,21 @@ async fn a_strategys_own_words_come_before_those_of_its_schema() {
         plugins.settings_problems("standard", &json!({ "settle_ms": "long" })).expect("it is loaded");
     assert_eq!((by_schema[0].path.as_str(), problems[0].path.as_str()), ("/settle_ms", "/settle_ms"));
 }
+
+#[tokio::test]
+async fn a_log_that_does_not_move_on_and_files_out_of_place_are_nonsense() {
+    let anvil = Anvil::start().await;
+    let (_folder, plugins) = plugins(&[("anvil", components::ANVIL), ("lines", components::LINES)]).await;
+    let target = target(&anvil.url, json!({}));
+    let first = plugins.provider_build_logs("anvil", &target, "stuck", "1", None).await.expect("a piece");
+    let second = plugins.provider_build_logs("anvil", &target, "stuck", "1", Some(&first.cursor)).await;
+    assert!(code(second).contains("does not move on"));
+
+    for (path, message) in
+        [("../evil", "`../evil`"), ("/etc/cron.d/x", "relative path"), ("./pipeline.txt", "twice")]
+    {
+        let model = PipelineModel { template: Some(path.into()), ..model() };
+        let said = code(plugins.generator_generate("lines", &model, &json!({})).await);
+        assert!(said.contains("makes no sense") && said.contains(message), "{said}");
+    }
+}
