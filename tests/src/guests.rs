@@ -25,6 +25,9 @@ const WIT: [(&str, &str); 6] = [
     ("deployment-strategy.wit", include_str!("../../wit/deployment-strategy.wit")),
 ];
 
+/// Names and values.
+type Extras = Vec<(String, String)>;
+
 pub struct Guest {
     name: String,
     kind: &'static str,
@@ -39,7 +42,7 @@ pub struct Guest {
     replaced: Vec<(String, String)>,
     pages: u32,
     /// Name, injection and extras of each slot.
-    credentials: Vec<(String, String, Vec<(String, String)>)>,
+    credentials: Vec<(String, String, Extras)>,
     /// Methods and path of each.
     permissions: Vec<(Vec<String>, String)>,
 }
