@@ -227,10 +227,12 @@ async fn every_call(plugins: &Plugins, name: &str, kind: PluginKind, target: &Ta
                 url: None,
                 data: json!({}),
             };
-            vec![
-                format!("{:?}", plugins.notifier_render(name, target, &event).await),
-                format!("{:?}", plugins.notifier_send(name, target, &event).await),
-            ]
+            let requests = plugins.notifier_render(name, target, &event).await;
+            let mut said = vec![format!("{requests:?}")];
+            for request in requests.unwrap_or_default() {
+                said.push(format!("{:?}", plugins.notifier_send(name, target, &request, "k-1").await));
+            }
+            said
         }
         // These get no connection: they are pure, and what they import is checked when they are loaded.
         PluginKind::PipelineGenerator | PluginKind::BuildPlanner | PluginKind::DeploymentStrategy => {

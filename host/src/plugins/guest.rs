@@ -204,8 +204,8 @@ impl http::Host for GuestState {
             Some(session) => session.send_blocking(request),
             None => Err(Refusal::no_connection()),
         };
-        self.check_time()?;
         self.metrics.record_request(&self.plugin, result.as_ref().err());
+        self.check_time()?;
         Ok(result.map(response_to).map_err(error_to))
     }
 }

@@ -130,3 +130,7 @@ fn error_to(refusal: Refusal) -> Error {
         RefusalKind::Other => Error::InternalError(Some(refusal.said)),
     }
 }
+
+#[cfg(test)]
+#[path = "http_tests.rs"]
+mod tests;
