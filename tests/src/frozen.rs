@@ -202,12 +202,17 @@ fn interface(resolve: &Resolve, id: InterfaceId) -> Interface {
 
 /// Interfaces of types alone come along with those that use them; they are no promise of their own.
 fn world(resolve: &Resolve, id: WorldId) -> World {
+    // Versions are compared package by package.
+    let unversioned = |key: &WorldKey| {
+        let name = resolve.name_world_key(key);
+        name.split_once('@').map_or(name.clone(), |(name, _)| name.to_owned())
+    };
     let names = |items: &mut dyn Iterator<Item = (&WorldKey, &WorldItem)>| {
         let has_functions = |item: &WorldItem| match item {
             WorldItem::Interface { id, .. } => !resolve.interfaces[*id].functions.is_empty(),
             _ => true,
         };
-        items.filter(|(_, item)| has_functions(item)).map(|(key, _)| resolve.name_world_key(key)).collect()
+        items.filter(|(_, item)| has_functions(item)).map(|(key, _)| unversioned(key)).collect()
     };
     let world = &resolve.worlds[id];
     World { imports: names(&mut world.imports.iter()), exports: names(&mut world.exports.iter()) }

@@ -6,7 +6,6 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use windlass::domain::plugin::CredentialSlot;
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
@@ -26,6 +25,9 @@ const WIT: [(&str, &str); 6] = [
     ("deployment-strategy.wit", include_str!("../../wit/deployment-strategy.wit")),
 ];
 
+/// Names and values.
+type Extras = Vec<(String, String)>;
+
 pub struct Guest {
     name: String,
     kind: &'static str,
@@ -39,7 +41,8 @@ pub struct Guest {
     /// Replacements in every text, to speak another version of the contract.
     replaced: Vec<(String, String)>,
     pages: u32,
-    credentials: Vec<CredentialSlot>,
+    /// Name, injection and extras of each slot.
+    credentials: Vec<(String, String, Extras)>,
     /// Methods and path of each.
     permissions: Vec<(Vec<String>, String)>,
 }
@@ -84,13 +87,7 @@ impl Guest {
     /// Adds a credential slot to the manifest.
     pub fn with_credential(mut self, name: &str, injection: &str, extras: &[(&str, &str)]) -> Self {
         let extras = extras.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
-        self.credentials.push(CredentialSlot {
-            name: name.to_owned(),
-            summary: name.to_owned(),
-            injection: injection.to_owned(),
-            required: true,
-            extras,
-        });
+        self.credentials.push((name.to_owned(), injection.to_owned(), extras));
         self
     }
 
@@ -198,16 +195,10 @@ impl Guest {
         let kinds = ANSWER - 16;
         let mut words: Vec<usize> = [name, version, summary, [kinds, 1], schema].concat();
         let mut lists = Layout::at(LISTS);
-        let slots = self.credentials.iter().map(|slot| {
-            let extras = lists.pairs(&slot.extras);
-            [
-                lists.text(&slot.name),
-                lists.text(&slot.summary),
-                lists.text(&slot.injection),
-                [1, extras[0]],
-                [extras[1], 0],
-            ]
-            .concat()
+        let slots = self.credentials.iter().map(|(name, injection, extras)| {
+            let extras = lists.pairs(extras);
+            [lists.text(name), lists.text(name), lists.text(injection), [1, extras[0]], [extras[1], 0]]
+                .concat()
         });
         // A slot's `required` is one byte in a word of its own, and the record has nine words.
         let slots: Vec<Vec<usize>> = slots.map(|words| words[..9].to_vec()).collect();

@@ -61,7 +61,9 @@ impl Generator for Lines {
                 }
             }
         }
-        let main = File { path: "pipeline.sh".into(), content: lines.join("\n") + "\n", executable: true };
+        // What others call a template is here the file's name, so that a test can have an odd one.
+        let path = model.template.unwrap_or_else(|| "pipeline.sh".to_owned());
+        let main = File { path, content: lines.join("\n") + "\n", executable: true };
         Ok(vec![main, File::new("pipeline.txt", format!("{} of {}\n", model.name, model.repository.url))])
     }
 }
