@@ -13,6 +13,8 @@ const MANIFEST: usize = 1024;
 const TEXTS: usize = 2048;
 /// Where guests put what they answer.
 pub const ANSWER: usize = 4096;
+/// Where the manifest's credentials and permissions lie.
+const LISTS: usize = 32 << 10;
 
 const WIT: [(&str, &str); 6] = [
     ("types.wit", include_str!("../../wit/types.wit")),
@@ -22,6 +24,9 @@ const WIT: [(&str, &str); 6] = [
     ("build-planner.wit", include_str!("../../wit/build-planner.wit")),
     ("deployment-strategy.wit", include_str!("../../wit/deployment-strategy.wit")),
 ];
+
+/// Names and values.
+type Extras = Vec<(String, String)>;
 
 pub struct Guest {
     name: String,
@@ -36,6 +41,10 @@ pub struct Guest {
     /// Replacements in every text, to speak another version of the contract.
     replaced: Vec<(String, String)>,
     pages: u32,
+    /// Name, injection and extras of each slot.
+    credentials: Vec<(String, String, Extras)>,
+    /// Methods and path of each.
+    permissions: Vec<(Vec<String>, String)>,
 }
 
 impl Guest {
@@ -70,7 +79,22 @@ impl Guest {
             packages: Vec::new(),
             replaced: Vec::new(),
             pages: 2,
+            credentials: Vec::new(),
+            permissions: Vec::new(),
         }
+    }
+
+    /// Adds a credential slot to the manifest.
+    pub fn with_credential(mut self, name: &str, injection: &str, extras: &[(&str, &str)]) -> Self {
+        let extras = extras.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
+        self.credentials.push((name.to_owned(), injection.to_owned(), extras));
+        self
+    }
+
+    /// Adds a permission to the manifest.
+    pub fn with_permission(mut self, methods: &[&str], path: &str) -> Self {
+        self.permissions.push((methods.iter().map(|&method| method.to_owned()).collect(), path.to_owned()));
+        self
     }
 
     /// Gives the core module `$log` (level, message, fields).
@@ -170,22 +194,81 @@ impl Guest {
         // The list of kinds has one element, which is a string: an address and a length.
         let kinds = ANSWER - 16;
         let mut words: Vec<usize> = [name, version, summary, [kinds, 1], schema].concat();
-        // No credentials, no permissions, no webhooks, no extras.
+        let mut lists = Layout::at(LISTS);
+        let slots = self.credentials.iter().map(|(name, injection, extras)| {
+            let extras = lists.pairs(extras);
+            [lists.text(name), lists.text(name), lists.text(injection), [1, extras[0]], [extras[1], 0]]
+                .concat()
+        });
+        // A slot's `required` is one byte in a word of its own, and the record has nine words.
+        let slots: Vec<Vec<usize>> = slots.map(|words| words[..9].to_vec()).collect();
+        words.extend(lists.records(&slots));
+        let permissions: Vec<Vec<usize>> = self
+            .permissions
+            .iter()
+            .map(|(methods, path)| {
+                let methods: Vec<Vec<usize>> =
+                    methods.iter().map(|method| lists.text(method).to_vec()).collect();
+                // Without extras.
+                [lists.records(&methods), lists.text(path), lists.text("To test it"), [0, 0]].concat()
+            })
+            .collect();
+        words.extend(lists.records(&permissions));
+        // No webhooks, no extras.
         words.resize(23, 0);
         let texts = texts.replace('"', "\\\"");
         format!(
             "(data (i32.const {MANIFEST}) \"{}\") (data (i32.const {TEXTS}) \"{texts}\")
-             (data (i32.const {kinds}) \"{}\")",
+             (data (i32.const {kinds}) \"{}\") (data (i32.const {LISTS}) \"{}\")",
             bytes_of(&words),
-            bytes_of(&kind)
+            bytes_of(&kind),
+            escaped(&lists.bytes),
         )
+    }
+}
+
+/// Bytes for a guest's memory, in which later ones hold addresses of earlier ones.
+pub struct Layout {
+    at: usize,
+    pub bytes: Vec<u8>,
+}
+
+impl Layout {
+    /// The bytes will lie at that address.
+    pub fn at(at: usize) -> Self {
+        Self { at, bytes: Vec::new() }
+    }
+
+    /// Address and length of bytes.
+    pub fn text(&mut self, text: impl AsRef<[u8]>) -> [usize; 2] {
+        let at = self.at + self.bytes.len();
+        self.bytes.extend_from_slice(text.as_ref());
+        [at, text.as_ref().len()]
+    }
+
+    /// Address and length of a list whose elements are these words.
+    pub fn records(&mut self, records: &[Vec<usize>]) -> [usize; 2] {
+        self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
+        let words: Vec<u8> = records.iter().flatten().flat_map(|word| (*word as u32).to_le_bytes()).collect();
+        [self.text(words)[0], records.len()]
+    }
+
+    /// Address and length of a list of pairs of strings.
+    pub fn pairs(&mut self, pairs: &[(String, String)]) -> [usize; 2] {
+        let pairs: Vec<Vec<usize>> =
+            pairs.iter().map(|(name, value)| [self.text(name), self.text(value)].concat()).collect();
+        self.records(&pairs)
     }
 }
 
 /// Words as WAT writes bytes.
 fn bytes_of(words: &[usize]) -> String {
+    escaped(&words.iter().flat_map(|word| (*word as u32).to_le_bytes()).collect::<Vec<u8>>())
+}
+
+fn escaped(bytes: &[u8]) -> String {
     let mut text = String::new();
-    for byte in words.iter().flat_map(|word| (*word as u32).to_le_bytes()) {
+    for byte in bytes {
         let _ = write!(text, "\\{byte:02x}");
     }
     text

@@ -2,13 +2,18 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
 
+pub mod anvil;
 pub mod browser;
+pub mod components;
 pub mod database;
 pub mod docker;
 pub mod fixture;
+pub mod frozen;
 pub mod git_server;
 pub mod guests;
+pub mod peer;
 pub mod postgres;
 pub mod sample;
 pub mod script;
+pub mod sender;
 pub mod server;

@@ -160,6 +160,7 @@ async fn built_in_plugins_load_and_are_what_their_exports_say() {
             ("generic".to_owned(), vec![PluginKind::GitForge]),
             ("github".to_owned(), vec![PluginKind::GitForge]),
             ("standard".to_owned(), vec![PluginKind::DeploymentStrategy]),
+            ("webhook-notify".to_owned(), vec![PluginKind::Notifier]),
         ]
     );
     assert!(!plugins.webhook_contract("github").expect("a contract").schemes.is_empty());
@@ -167,7 +168,7 @@ async fn built_in_plugins_load_and_are_what_their_exports_say() {
     let body = Bytes::from_static(include_bytes!("../../plugins/github/fixtures/ping.00.json"));
     let event = plugins.forge_parse("github", headers, body).await.expect("an event");
     assert_eq!(event, ForgeEvent::Ping);
-    assert_eq!(bench.cached(".cwasm").len(), 4);
+    assert_eq!(bench.cached(".cwasm").len(), 5);
 }
 
 #[tokio::test]
@@ -266,14 +267,14 @@ async fn answers_beyond_the_contract_are_nonsense() {
 #[tokio::test]
 async fn a_foreign_import_is_refused_with_its_name_and_what_to_do() {
     let guest = Guest::strategy("foreign", "unreachable").with_import(
-        "(import \"wasi:cli/environment@0.2.6\" \"arguments\" (func (param i32)))",
-        "import wasi:cli/environment@0.2.6;",
-        Some("package wasi:cli@0.2.6; interface environment { arguments: func() -> list<string>; }"),
+        "(import \"other:host/files@0.2.6\" \"names\" (func (param i32)))",
+        "import other:host/files@0.2.6;",
+        Some("package other:host@0.2.6; interface files { names: func() -> list<string>; }"),
     );
     let (_bench, plugins) = only("foreign", &guest).await;
     let status = plugins.inspect("foreign").expect("it is listed");
     let error = error_of(&status);
-    assert!(error.contains("wasi:cli/environment@0.2.6"), "{error}");
+    assert!(error.contains("other:host/files@0.2.6"), "{error}");
     assert!(error.contains("windlass:host/log@0.1.0") && error.contains("Please"), "{error}");
     assert!(matches!(decide(&plugins, "foreign").await, Err(PluginErrorKind::Load(text)) if text == error));
 }

@@ -1,13 +1,16 @@
 //! One call into a guest: a slot, a thread that may block, a fresh store, and a typed error if it does not end well.
 
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 use std::time::Instant;
 
+use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
 use wasmtime::component::InstancePre;
 use wasmtime::{Engine, Store};
 
 use super::bindings::base::windlass::types::types;
+use super::broker::{Broker, Outbound, Session};
 use super::guest::{self, GuestState, OutOfTime};
 use super::metrics::Metrics;
 use super::settings::Limits;
@@ -20,6 +23,7 @@ pub(super) struct Runtime {
     pub(super) engine: Engine,
     pub(super) limits: Limits,
     pub(super) metrics: Metrics,
+    broker: Broker,
     slots: Arc<Semaphore>,
     ticker: Ticker,
 }
@@ -29,6 +33,33 @@ pub(super) struct Runtime {
 pub(super) struct Callee {
     pub(super) name: Arc<str>,
     pub(super) pre: InstancePre<GuestState>,
+    /// sha256 of the component, in hex.
+    pub(super) digest: Arc<str>,
+    /// Where the call may send requests; without it, none.
+    pub(super) outbound: Option<Outbound>,
+    /// sha256 of the call's arguments, if the component has WASI's clocks and random numbers made up from them.
+    pub(super) input: [u8; 32],
+    pub(super) imports_wasi: bool,
+}
+
+impl Callee {
+    /// Says what the call's arguments are.
+    pub(super) fn with_input(mut self, input: &dyn fmt::Debug) -> Self {
+        struct Hash(Sha256);
+        impl fmt::Write for Hash {
+            fn write_str(&mut self, text: &str) -> fmt::Result {
+                self.0.update(text);
+                Ok(())
+            }
+        }
+        if self.imports_wasi {
+            let mut hash = Hash(Sha256::new());
+            // The hash takes everything, and the formats are derived.
+            let _ = write!(hash, "{input:?}");
+            self.input = hash.0.finalize().into();
+        }
+        self
+    }
 }
 
 /// How a call may end badly from an adapter's view.
@@ -73,11 +104,16 @@ pub(super) fn nonsense(what: impl Into<String>) -> CallError {
 }
 
 impl Runtime {
-    pub(super) fn new(engine: Engine, limits: Limits) -> Result<Self> {
+    pub(super) fn new(engine: Engine, limits: Limits, broker: Broker) -> Result<Self> {
         let ticker = Ticker::start(engine.clone())
             .map_err(|error| Error::internal(format!("the plugins' clock does not start: {error}")))?;
         let slots = Arc::new(Semaphore::new(limits.concurrent_calls as usize));
-        Ok(Self { engine, limits, metrics: Metrics::new(), slots, ticker })
+        Ok(Self { engine, limits, metrics: Metrics::new(), broker, slots, ticker })
+    }
+
+    /// A way out for what the host sends on a plugin's behalf, with the time that a call has.
+    pub(super) fn session(&self, outbound: Outbound) -> Session {
+        Session::new(self.broker.clone(), outbound, Instant::now() + self.limits.wall)
     }
 
     /// Runs `work` with a fresh store, on a thread that may block: a guest may take its whole 2 s.
@@ -111,7 +147,11 @@ impl Runtime {
     ) -> Result<R> {
         let started = Instant::now();
         let running = self.ticker.running();
-        let mut store = guest::store(&self.engine, &self.limits, callee.name.clone(), call);
+        let session = |deadline| {
+            let outbound = callee.outbound.clone()?;
+            Some(Session::new(self.broker.clone(), outbound, deadline))
+        };
+        let mut store = guest::store(&self.engine, &self.limits, callee, call, self.metrics.clone(), session);
         let result = work(&mut store, &callee.pre);
         drop(running);
         let state = store.data();
@@ -120,6 +160,7 @@ impl Runtime {
             CallError::Answer(kind) => kind,
             CallError::Guest(error) => self.kind_of(&error, state, &callee.name, call),
         });
+        let result = result.map_err(|kind| scrubbed(kind, state));
         self.metrics.record(&callee.name, call, result.as_ref().err(), started.elapsed());
         result.map_err(|kind| PluginError { plugin: callee.name.to_string(), call, kind }.into())
     }
@@ -139,15 +180,28 @@ impl Runtime {
             return PluginErrorKind::Memory { limit_bytes: self.limits.memory_bytes as u64 };
         }
         // The backtrace helps the plugin's author; in an error message it would only be in the way.
-        tracing::debug!(
-            "[@plugins:call] {plugin} {call}: {}",
-            text::line(&format!("{error:?}"), text::MESSAGE_BYTES)
-        );
+        let details = state.scrubbed(&format!("{error:?}"));
+        tracing::debug!("[@plugins:call] {plugin} {call}: {}", text::line(&details, text::MESSAGE_BYTES));
         let cause = text::line(&error.root_cause().to_string(), 512);
         match error.downcast_ref::<wasmtime::Trap>() {
             Some(_) => PluginErrorKind::Trap(cause),
             // What is no trap of the code is an answer that cannot be read: a wrong pointer, broken UTF-8, too many bytes.
             None => PluginErrorKind::Nonsense(cause),
         }
+    }
+}
+
+/// What a guest said about its end, without the call's secrets.
+fn scrubbed(kind: PluginErrorKind, state: &GuestState) -> PluginErrorKind {
+    match kind {
+        PluginErrorKind::Failure { code, message, retry_after_secs, retryable } => PluginErrorKind::Failure {
+            code: state.scrubbed(&code),
+            message: state.scrubbed(&message),
+            retry_after_secs,
+            retryable,
+        },
+        PluginErrorKind::Trap(said) => PluginErrorKind::Trap(state.scrubbed(&said)),
+        PluginErrorKind::Nonsense(said) => PluginErrorKind::Nonsense(state.scrubbed(&said)),
+        other => other,
     }
 }

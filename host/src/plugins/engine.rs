@@ -4,7 +4,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-use super::settings::Limits;
+use super::settings::{Limits, Settings};
+use super::watch::watched;
 use crate::error::{Error, Result};
 
 /// Upper bounds for one component, far above what the contract's own toolchains make.
@@ -15,7 +16,13 @@ pub(super) const TABLE_ELEMENTS: usize = 20_000;
 
 /// The pool only reserves address space, and still that is refused in some places (`ulimit -v`, small containers). The
 /// attempt is the probe.
-pub(super) fn build(limits: &Limits) -> Result<Engine> {
+pub(super) fn build(settings: &Settings) -> Result<Engine> {
+    let limits = &settings.limits;
+    if let Some(watch) = &settings.watch {
+        let mut config = on_demand();
+        config.with_host_memory(watched(watch.clone())).memory_guard_size(0).memory_init_cow(false);
+        return Engine::new(&config).map_err(does_not_start);
+    }
     if limits.pooling {
         match Engine::new(&pooled(limits)) {
             Ok(engine) => return Ok(engine),
@@ -25,8 +32,11 @@ pub(super) fn build(limits: &Limits) -> Result<Engine> {
             ),
         }
     }
-    Engine::new(&on_demand())
-        .map_err(|error| Error::internal(format!("the WebAssembly engine does not start: {error:#}")))
+    Engine::new(&on_demand()).map_err(does_not_start)
+}
+
+fn does_not_start(error: wasmtime::Error) -> Error {
+    Error::internal(format!("the WebAssembly engine does not start: {error:#}"))
 }
 
 fn pooled(limits: &Limits) -> Config {

@@ -1,4 +1,5 @@
-//! What belongs to one call: its limits, what it has used of them, and the one thing a guest may do, which is to log.
+//! What belongs to one call: its limits, what it has used of them, and what a guest may do, which is to log and, on a
+//! connection, to send requests.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,11 +7,15 @@ use std::time::{Duration, Instant};
 
 use wasmtime::{Engine, ResourceLimiter, Store, UpdateDeadline};
 
-use super::bindings::base::windlass::host::log;
+use super::bindings::base::windlass::host::{http, log};
+use super::broker::{Refusal, RefusalKind, Request, Response, Session};
+use super::call::Callee;
 use super::engine::{CORE_INSTANCES, MEMORIES, TABLE_ELEMENTS, TABLES};
+use super::metrics::Metrics;
 use super::settings::Limits;
 use super::text;
 use super::ticker::TICK;
+use super::wasi::Wasi;
 
 /// Messages kept of one call.
 const LOG_MESSAGES: u32 = 256;
@@ -24,6 +29,15 @@ pub(super) struct GuestState {
     ticks: u32,
     log_messages: u32,
     pub(super) usage: Usage,
+    /// Only calls on a connection have one.
+    pub(super) session: Option<Session>,
+    /// When the call has to end.
+    deadline: Instant,
+    metrics: Metrics,
+    digest: Arc<str>,
+    input: [u8; 32],
+    /// Made when a guest first asks for it; most never do.
+    wasi: Option<Box<Wasi>>,
 }
 
 /// Counts what the instances of one store hold, all together: a component may bring several memories.
@@ -53,12 +67,29 @@ impl std::error::Error for OutOfTime {}
 pub(super) fn store(
     engine: &Engine,
     limits: &Limits,
-    plugin: Arc<str>,
+    callee: &Callee,
     call: &'static str,
+    metrics: Metrics,
+    session: impl FnOnce(Instant) -> Option<Session>,
 ) -> Store<GuestState> {
     let usage =
         Usage { memory_limit: limits.memory_bytes, memory: 0, table_elements: 0, memory_refused: false };
-    let state = GuestState { plugin, call, started: Instant::now(), ticks: 0, log_messages: 0, usage };
+    let started = Instant::now();
+    let deadline = started + limits.wall;
+    let state = GuestState {
+        plugin: callee.name.clone(),
+        call,
+        started,
+        ticks: 0,
+        log_messages: 0,
+        usage,
+        session: session(deadline),
+        deadline,
+        metrics,
+        digest: callee.digest.clone(),
+        input: callee.input,
+        wasi: None,
+    };
     let mut store = Store::new(engine, state);
     store.limiter(|state| &mut state.usage);
     store.set_hostcall_fuel(limits.answer_bytes);
@@ -129,8 +160,8 @@ impl log::Host for GuestState {
         if self.log_messages > LOG_MESSAGES {
             return;
         }
-        let message = text::line(&message, text::MESSAGE_BYTES);
-        let fields = text::line(&joined(&fields), text::MESSAGE_BYTES);
+        let message = text::line(&self.scrubbed(&message), text::MESSAGE_BYTES);
+        let fields = text::line(&self.scrubbed(&joined(&fields)), text::MESSAGE_BYTES);
         let (plugin, call) = (&*self.plugin, self.call);
         match level {
             log::Level::Trace => tracing::trace!(plugin, call, fields, "[@plugin:{plugin}] {message}"),
@@ -158,9 +189,78 @@ fn joined(fields: &[(String, String)]) -> String {
     all
 }
 
+impl http::Host for GuestState {
+    fn send(&mut self, request: http::Request) -> wasmtime::Result<Result<http::Response, http::Error>> {
+        let request = Request {
+            method: request.method,
+            path: request.path,
+            headers: request.headers,
+            body: request.body,
+            credential: request.credential,
+            idempotency_key: request.idempotency_key,
+            timeout: request.timeout_ms.map(|milliseconds| Duration::from_millis(milliseconds.into())),
+        };
+        let result = match &self.session {
+            Some(session) => session.send_blocking(request),
+            None => Err(Refusal::no_connection()),
+        };
+        self.metrics.record_request(&self.plugin, result.as_ref().err());
+        self.check_time()?;
+        Ok(result.map(response_to).map_err(error_to))
+    }
+}
+
+fn response_to(response: Response) -> http::Response {
+    http::Response { status: response.status, headers: response.headers, body: response.body }
+}
+
+fn error_to(refusal: Refusal) -> http::Error {
+    let said = text::line(&refusal.said, 1024);
+    match refusal.kind {
+        RefusalKind::Denied => http::Error::Denied(said),
+        RefusalKind::AddressRefused => http::Error::AddressRefused,
+        RefusalKind::Timeout => http::Error::Timeout,
+        RefusalKind::TooLarge => http::Error::TooLarge,
+        RefusalKind::Connect => http::Error::Connect(said),
+        RefusalKind::Tls => http::Error::Tls(said),
+        RefusalKind::Budget => http::Error::Budget,
+        RefusalKind::Other => http::Error::Other(said),
+    }
+}
+
 impl GuestState {
-    /// Says how many messages were not kept.
+    /// Text that the guest wrote, without the call's secrets. It never had any; this is the second lock.
+    pub(super) fn scrubbed(&self, text: &str) -> String {
+        match &self.session {
+            Some(session) => session.scrubbed(text),
+            None => text.to_owned(),
+        }
+    }
+
+    /// Ends a call whose time passed while it waited.
+    fn check_time(&self) -> wasmtime::Result<()> {
+        if Instant::now() < self.deadline {
+            return Ok(());
+        }
+        Err(wasmtime::Error::new(OutOfTime { after: self.started.elapsed() }))
+    }
+
+    pub(super) fn wasi(&mut self) -> &mut Wasi {
+        let Self { wasi, plugin, digest, call, input, session, metrics, .. } = self;
+        wasi.get_or_insert_with(|| {
+            Box::new(Wasi::new(plugin.clone(), digest, call, input, session.clone(), metrics.clone()))
+        })
+    }
+
+    /// Says how many messages were not kept, and what the guest wrote to its standard streams.
     pub(super) fn close_log(&self) {
+        if let Some(written) = self.wasi.as_ref().map(|wasi| wasi.written()).filter(|text| !text.is_empty()) {
+            let (plugin, call) = (&*self.plugin, self.call);
+            for line in written.lines().take(LOG_MESSAGES as usize) {
+                let line = text::line(&self.scrubbed(line), text::MESSAGE_BYTES);
+                tracing::info!(plugin, call, "[@plugin:{plugin}] {line}");
+            }
+        }
         if self.log_messages > LOG_MESSAGES {
             let (plugin, call) = (&*self.plugin, self.call);
             let dropped = self.log_messages - LOG_MESSAGES;

@@ -8,6 +8,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
+use super::broker::Refusal;
 use crate::error::PluginErrorKind;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -23,8 +24,15 @@ struct Call {
     call: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Sent {
+    plugin: String,
+    outcome: &'static str,
+}
+
 #[derive(Clone)]
 pub(super) struct Metrics {
+    requests: Family<Sent, Counter>,
     calls: Family<Outcome, Counter>,
     durations: Family<Call, Histogram, fn() -> Histogram>,
 }
@@ -36,7 +44,11 @@ fn buckets() -> Histogram {
 
 impl Metrics {
     pub(super) fn new() -> Self {
-        Self { calls: Family::default(), durations: Family::new_with_constructor(buckets) }
+        Self {
+            requests: Family::default(),
+            calls: Family::default(),
+            durations: Family::new_with_constructor(buckets),
+        }
     }
 
     pub(super) fn register(&self, registry: &mut Registry) {
@@ -46,6 +58,16 @@ impl Metrics {
             "Duration of calls into plugins, waiting for a slot not included",
             self.durations.clone(),
         );
+        registry.register(
+            "windlass_plugin_requests",
+            "Requests that plugins wanted to send, by outcome: ok, or the reason why there was no response",
+            self.requests.clone(),
+        );
+    }
+
+    pub(super) fn record_request(&self, plugin: &str, refusal: Option<&Refusal>) {
+        let outcome = refusal.map_or("ok", |refusal| refusal.reason);
+        self.requests.get_or_create(&Sent { plugin: plugin.to_owned(), outcome }).inc();
     }
 
     pub(super) fn record(

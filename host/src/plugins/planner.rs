@@ -31,7 +31,7 @@ impl Plugins {
         let plugin = self.find(&planner_name(name), PluginKind::BuildPlanner, call)?;
         let config = config_to(settings);
         self.runtime()
-            .call(plugin.callee(), call, move |store, pre| {
+            .call(plugin.callee().with_input(&config), call, move |store, pre| {
                 let planner = PlannerPre::new(pre.clone())?.instantiate(&mut *store)?;
                 let problems = planner.windlass_build_planner_planner().call_validate(store, &config)?;
                 Ok(problems_from(problems))
@@ -44,7 +44,7 @@ impl Plugins {
         let call = "plan";
         let plugin = self.find(&planner_name(name), PluginKind::BuildPlanner, call)?;
         self.runtime()
-            .call(plugin.callee(), call, move |store, pre| {
+            .call(plugin.callee().with_input(&context), call, move |store, pre| {
                 let context = wit::Context {
                     stack: context.stack,
                     ref_name: context.ref_name,

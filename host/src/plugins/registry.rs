@@ -8,28 +8,48 @@ use sha2::{Digest, Sha256};
 use wasmtime::component::{Component, HasSelf, InstancePre, Linker};
 
 use super::bindings;
+use super::broker::{Connection, Outbound};
 use super::cache::{Cache, Record};
 use super::call::{Callee, Runtime};
 use super::contract;
 use super::engine::compatibility;
 use super::guest::GuestState;
 use super::manifest;
+use super::schema::Schema;
 use super::settings::{PluginSource, Settings};
 use super::source::{Origin, is_component, origin, source_name, sources};
-use super::text;
+use super::{text, wasi};
 use crate::domain::plugin::{PluginInfo, PluginKind, PluginStatus};
 use crate::error::{Error, Result};
 
 /// One plugin, ready to be called.
 pub(super) struct Loaded {
     pub(super) info: PluginInfo,
+    pub(super) schema: Schema,
     name: Arc<str>,
     pre: InstancePre<GuestState>,
 }
 
 impl Loaded {
     pub(super) fn callee(&self) -> Callee {
-        Callee { name: self.name.clone(), pre: self.pre.clone() }
+        Callee {
+            name: self.name.clone(),
+            pre: self.pre.clone(),
+            digest: self.info.digest.as_str().into(),
+            outbound: None,
+            input: [0; 32],
+            imports_wasi: self.info.imports.iter().any(|name| name.starts_with("wasi:")),
+        }
+    }
+
+    /// A callee that may send requests to the connection, as far as its manifest asks for them.
+    pub(super) fn callee_on(&self, connection: Arc<Connection>) -> Callee {
+        Callee { outbound: Some(self.outbound(connection)), ..self.callee() }
+    }
+
+    /// What this plugin may send to the connection.
+    pub(super) fn outbound(&self, connection: Arc<Connection>) -> Outbound {
+        Outbound::new(connection, &self.info.manifest)
     }
 }
 
@@ -52,11 +72,7 @@ pub(super) struct Loader {
 impl Loader {
     pub(super) fn new(runtime: &Runtime, settings: &Settings) -> Result<Self> {
         let mut linker = Linker::new(&runtime.engine);
-        bindings::base::windlass::host::log::add_to_linker::<GuestState, HasSelf<GuestState>>(
-            &mut linker,
-            |state| state,
-        )
-        .map_err(|error| Error::internal(format!("{error:#}")))?;
+        link_host(&mut linker).map_err(|error| Error::internal(format!("{error:#}")))?;
         let compatibility = compatibility(&runtime.engine);
         let cache = match Cache::open(&settings.folder) {
             Ok(cache) => {
@@ -202,7 +218,10 @@ impl Loader {
             .linker
             .instantiate_pre(component)
             .map_err(|error| format!("it cannot be linked: {}", text::line(&format!("{error:#}"), 1024)))?;
-        let callee = Callee { name: name.into(), pre };
+        let digest = origin.digest.as_str().into();
+        // The answer of `describe` has no arguments, so what WASI makes up is the same each time.
+        let callee =
+            Callee { name: name.into(), pre, digest, outbound: None, input: [0; 32], imports_wasi: false };
         let record = match record {
             Some(record) => record,
             None => {
@@ -210,18 +229,28 @@ impl Loader {
                 Record { contract: self.contract.clone(), code: String::new(), manifest }
             }
         };
-        manifest::check(&record.manifest, &shape.kinds)?;
+        manifest::check(&record.manifest, &shape.kinds, &shape.abilities)?;
         let info = PluginInfo {
             manifest: record.manifest.clone(),
             digest: origin.digest.clone(),
             source: origin.source.clone(),
             kinds: shape.kinds,
+            abilities: shape.abilities,
             imports: shape.imports,
             exports: shape.exports,
             size_bytes: origin.bytes.len() as u64,
         };
-        Ok((Loaded { info, name: callee.name, pre: callee.pre }, record))
+        let schema = Schema::new(&info.manifest.settings_schema);
+        Ok((Loaded { info, schema, name: callee.name, pre: callee.pre }, record))
     }
+}
+
+/// Everything that a guest may import. What a kind may not import is refused by [`contract`].
+fn link_host(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
+    use bindings::base::windlass::host;
+    host::log::add_to_linker::<GuestState, HasSelf<GuestState>>(linker, |state| state)?;
+    host::http::add_to_linker::<GuestState, HasSelf<GuestState>>(linker, |state| state)?;
+    wasi::add_to_linker(linker)
 }
 
 /// One line of a list.

@@ -1,8 +1,12 @@
 //! Which plugins to load, from where, and what a call may use.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::broker::Network;
+use super::broker::network::System;
+use super::watch::MemoryWatch;
 use crate::config::Config;
 
 #[derive(Debug, Clone)]
@@ -14,11 +18,22 @@ pub struct Settings {
     /// Whether the plugins inside the program are loaded.
     pub builtin: bool,
     pub limits: Limits,
+    /// How names are resolved and connections made. Tests put in a network of their own.
+    pub network: Arc<dyn Network>,
+    /// Who sees each guest's memory at the end of its life, for tests. Without a pool, since it brings its own memory.
+    pub watch: Option<Arc<dyn MemoryWatch>>,
 }
 
 impl Settings {
     pub fn new(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: folder.into(), sources: Vec::new(), builtin: true, limits: Limits::default() }
+        Self {
+            folder: folder.into(),
+            sources: Vec::new(),
+            builtin: true,
+            limits: Limits::default(),
+            network: Arc::new(System),
+            watch: None,
+        }
     }
 
     /// What the configuration says; it has checked the sources' form.

@@ -28,13 +28,19 @@ impl Plugins {
         let call = "validate";
         let plugin = self.find(name, PluginKind::DeploymentStrategy, call)?;
         let (params, stack) = (params_json.to_owned(), stack_to(stack));
-        self.runtime()
-            .call(plugin.callee(), call, move |store, pre| {
+        let problems = self
+            .runtime()
+            .call(plugin.callee().with_input(&(&params, &stack)), call, move |store, pre| {
                 let strategy = StrategyPre::new(pre.clone())?.instantiate(&mut *store)?;
                 let guest = strategy.windlass_deployment_strategy_strategy();
                 Ok(problems_from(guest.call_validate(store, &params, &stack)?))
             })
-            .await
+            .await?;
+        // The plugin's own words are better; its schema is the net below.
+        match serde_json::from_str(params_json) {
+            Ok(params) if problems.is_empty() => Ok(plugin.schema.problems(&params)),
+            _ => Ok(problems),
+        }
     }
 
     /// The strategy's next step.
@@ -43,7 +49,7 @@ impl Plugins {
         let plugin = self.find(name, PluginKind::DeploymentStrategy, call)?;
         let situation = situation_to(situation);
         self.runtime()
-            .call(plugin.callee(), call, move |store, pre| {
+            .call(plugin.callee().with_input(&(&memory, &situation)), call, move |store, pre| {
                 let strategy = StrategyPre::new(pre.clone())?.instantiate(&mut *store)?;
                 let guest = strategy.windlass_deployment_strategy_strategy();
                 step_from(guest.call_decide(store, &memory, &situation)??)

@@ -1,0 +1,238 @@
+//! One HTTP/1.1 exchange: resolve, check, dial what was checked, send, and read no more than is allowed.
+//!
+//! Each exchange has a connection of its own. A pool would have to prove for each request that its connection was
+//! checked for this very origin and audience; a handshake is cheaper than that proof.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use http::header::{CONTENT_ENCODING, HeaderMap};
+use http::{Method, Request, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::address;
+use super::network::Network;
+use super::path::{Origin, Target};
+use super::refusal::Refusal;
+
+/// Most bytes of a response's body.
+pub(super) const BODY_BYTES: usize = 8 << 20;
+/// Most bytes of a response's head, and most headers in it.
+const HEAD_BYTES: usize = 64 << 10;
+const HEADERS: usize = 256;
+/// Addresses of one name that are tried.
+const ADDRESSES: usize = 4;
+
+/// What goes out. The headers are complete but for what frames the message.
+#[derive(Clone)]
+pub(super) struct Outgoing {
+    pub(super) method: Method,
+    pub(super) target: Target,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+}
+
+/// What came back, before anything was taken out of it.
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Vec<u8>,
+}
+
+#[derive(Debug)]
+pub(super) struct Client {
+    network: Arc<dyn Network>,
+    system_roots: OnceLock<Arc<RootCertStore>>,
+}
+
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+impl Client {
+    pub(super) fn new(network: Arc<dyn Network>) -> Self {
+        Self { network, system_roots: OnceLock::new() }
+    }
+
+    /// `trusted` are further certificates in PEM. The caller bounds the time.
+    pub(super) async fn exchange(
+        &self,
+        outgoing: Outgoing,
+        may_be_private: bool,
+        trusted: Option<&str>,
+    ) -> Result<Answer, Refusal> {
+        let origin = outgoing.target.origin.clone();
+        let addresses = self.checked_addresses(&origin, may_be_private).await?;
+        let tcp = self.dial(&origin, &addresses).await?;
+        let stream: Box<dyn Stream> = match origin.is_tls {
+            true => Box::new(self.secured(tcp, &origin, trusted).await?),
+            false => Box::new(tcp),
+        };
+        let (mut sender, connection) = http1::Builder::new()
+            .max_buf_size(HEAD_BYTES)
+            .max_headers(HEADERS)
+            .handshake::<_, Full<Bytes>>(TokioIo::new(stream))
+            .await
+            .map_err(broken)?;
+        // Dropped at the end of this function or when the caller's time is up, and the connection with it.
+        let _connection = AbortOnDropHandle::new(tokio::spawn(connection));
+        let response = sender.send_request(request(outgoing)?).await.map_err(broken)?;
+        let (head, body) = response.into_parts();
+        if let Some(coding) = head.headers.get(CONTENT_ENCODING)
+            && !coding.as_bytes().eq_ignore_ascii_case(b"identity")
+        {
+            let said = "the other side answered in a content coding, though none was asked for; what is in it cannot be \
+                        checked for secrets";
+            return Err(Refusal::other("coding", said));
+        }
+        let body = read(body).await?;
+        Ok(Answer { status: head.status, headers: head.headers, body })
+    }
+
+    /// One address that may not be reached among them is enough to refuse the name: what it is for would be chance.
+    async fn checked_addresses(
+        &self,
+        origin: &Origin,
+        may_be_private: bool,
+    ) -> Result<Vec<SocketAddr>, Refusal> {
+        let addresses = match origin.address() {
+            Some(address) => vec![SocketAddr::new(address, origin.port)],
+            None => self.network.resolve(&origin.host, origin.port).await.map_err(|error| {
+                Refusal::connect(format!("`{}` cannot be resolved: {error}; nothing was sent", origin.host))
+            })?,
+        };
+        if addresses.is_empty() {
+            return Err(Refusal::connect(format!("`{}` has no address; nothing was sent", origin.host)));
+        }
+        if addresses.iter().any(|socket| !address::is_allowed(socket.ip(), may_be_private)) {
+            return Err(Refusal::address(&origin.host));
+        }
+        Ok(addresses)
+    }
+
+    async fn dial(&self, origin: &Origin, addresses: &[SocketAddr]) -> Result<TcpStream, Refusal> {
+        let mut last = None;
+        for address in addresses.iter().take(ADDRESSES) {
+            match self.network.dial(*address).await {
+                Ok(stream) => {
+                    // Only delays small requests if it fails.
+                    let _ = stream.set_nodelay(true);
+                    return Ok(stream);
+                }
+                Err(error) => last = Some(error),
+            }
+        }
+        let why = last.map(|error| error.to_string()).unwrap_or_default();
+        Err(Refusal::connect(format!("{origin} cannot be connected to: {why}; nothing was sent")))
+    }
+
+    async fn secured(
+        &self,
+        tcp: TcpStream,
+        origin: &Origin,
+        trusted: Option<&str>,
+    ) -> Result<tokio_rustls::client::TlsStream<TcpStream>, Refusal> {
+        let host = origin.host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        let name = ServerName::try_from(host).map_err(|error| Refusal::tls(error.to_string()))?;
+        let connector = TlsConnector::from(Arc::new(self.tls(trusted)?));
+        connector.connect(name, tcp).await.map_err(|error| {
+            let is_tls = error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>());
+            match is_tls {
+                true => Refusal::tls(error.to_string()),
+                false => Refusal::connect(format!(
+                    "the connection broke off in the TLS handshake: {error}; nothing was sent"
+                )),
+            }
+        })
+    }
+
+    fn tls(&self, trusted: Option<&str>) -> Result<ClientConfig, Refusal> {
+        let mut roots = self.system_roots.get_or_init(|| Arc::new(system_roots())).clone();
+        if let Some(pem) = trusted {
+            let roots = Arc::make_mut(&mut roots);
+            for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
+                let added = certificate
+                    .map_err(|error| error.to_string())
+                    .and_then(|certificate| roots.add(certificate).map_err(|error| error.to_string()));
+                added.map_err(|error| {
+                    Refusal::tls(format!("the connection's own certificates cannot be read: {error}"))
+                })?;
+            }
+        }
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| Refusal::tls(error.to_string()))?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(config)
+    }
+}
+
+fn system_roots() -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    let found = rustls_native_certs::load_native_certs();
+    let (added, ignored) = roots.add_parsable_certificates(found.certs);
+    if added == 0 {
+        tracing::warn!(
+            "[@plugins:broker] The system has no certificates that can be trusted ({ignored} unreadable, {} errors), so \
+             plugins cannot reach https. Please install the package of CA certificates.",
+            found.errors.len()
+        );
+    }
+    roots
+}
+
+fn request(outgoing: Outgoing) -> Result<Request<Full<Bytes>>, Refusal> {
+    let mut request = Request::new(Full::new(outgoing.body));
+    *request.method_mut() = outgoing.method;
+    *request.uri_mut() = outgoing
+        .target
+        .request_target()
+        .parse()
+        .map_err(|_| Refusal::denied("path", "the path is no path of a URL (RFC 3986)"))?;
+    *request.headers_mut() = outgoing.headers;
+    Ok(request)
+}
+
+async fn read(mut body: Incoming) -> Result<Vec<u8>, Refusal> {
+    let mut bytes = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(broken)?.into_data() else {
+            continue;
+        };
+        if bytes.len() + data.len() > BODY_BYTES {
+            return Err(Refusal::too_large(format!("the response is larger than {BODY_BYTES} bytes")));
+        }
+        bytes.extend_from_slice(&data);
+    }
+    Ok(bytes)
+}
+
+fn broken(error: hyper::Error) -> Refusal {
+    if error.is_parse_too_large() {
+        return Refusal::too_large(format!(
+            "the response's head is larger than {HEAD_BYTES} bytes or {HEADERS} headers"
+        ));
+    }
+    let mut why = error.to_string();
+    let mut source = std::error::Error::source(&error);
+    while let Some(inner) = source {
+        if let Some(io) = inner.downcast_ref::<io::Error>() {
+            why = io.to_string();
+        }
+        source = inner.source();
+    }
+    Refusal::connect(format!("the connection broke off: {why}"))
+}

@@ -1,0 +1,78 @@
+//! The one place where policy is made for what plugins send: below all versions of the contract and all adapters.
+//!
+//! A request passes if the manifest asks for it, the operator grants it and the connection has it. The name is resolved
+//! and the checked address dialled; redirects are authorised like requests; the credential is put in last, only towards
+//! the connection's own origin; and what comes back is searched for secrets before the guest gets it.
+
+mod address;
+mod client;
+mod connection;
+mod headers;
+mod inject;
+mod jwt;
+mod mint;
+pub mod network;
+mod path;
+mod policy;
+mod refusal;
+mod scrub;
+mod session;
+mod tokens;
+
+use std::sync::Arc;
+
+pub use connection::{Connection, Rotated, Secret};
+pub(super) use inject::Injection;
+pub use network::Network;
+pub(super) use policy::check_pattern;
+pub use refusal::{Refusal, RefusalKind};
+pub(super) use session::{Request, Response, Session};
+
+use client::{Answer, Client, Outgoing};
+use tokens::Tokens;
+
+use crate::domain::plugin::{CredentialSlot, Manifest, Permission};
+
+/// What all calls share: the way out, and what was minted.
+#[derive(Clone)]
+pub(super) struct Broker {
+    client: Arc<Client>,
+    tokens: Arc<Tokens>,
+}
+
+/// What one plugin may do on one connection.
+#[derive(Clone)]
+pub(super) struct Outbound {
+    pub(super) connection: Arc<Connection>,
+    permissions: Arc<[Permission]>,
+    slots: Arc<[CredentialSlot]>,
+}
+
+impl Outbound {
+    pub(super) fn new(connection: Arc<Connection>, manifest: &Manifest) -> Self {
+        Self {
+            connection,
+            permissions: manifest.permissions.as_slice().into(),
+            slots: manifest.credentials.as_slice().into(),
+        }
+    }
+}
+
+impl Broker {
+    pub(super) fn new(network: Arc<dyn Network>) -> Self {
+        Self { client: Arc::new(Client::new(network)), tokens: Arc::new(Tokens::default()) }
+    }
+
+    /// One exchange with the connection's own origin, or with an extra one.
+    async fn exchange(
+        &self,
+        connection: &Connection,
+        audience: policy::Audience,
+        outgoing: Outgoing,
+    ) -> Result<Answer, Refusal> {
+        let is_own = audience == policy::Audience::Own;
+        let may_be_private = is_own && connection.is_on_private_network();
+        let trusted = connection.trusted().filter(|_| is_own);
+        self.client.exchange(outgoing, may_be_private, trusted).await
+    }
+}

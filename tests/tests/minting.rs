@@ -1,0 +1,239 @@
+//! Credentials that the host mints: an app's assertion, a refresh token, a crumb. And TLS, without which none is worth much.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_rustls::TlsAcceptor;
+use windlass::plugins::broker::Network;
+use windlass::plugins::{Connection, PluginSource, Plugins, Secret, Settings, Source};
+use windlass_tests::guests::Guest;
+use windlass_tests::peer::{Net, Peer, text};
+use windlass_tests::sender::{Sending, Told, send, sender};
+
+const KEY: &str = include_str!("../fixtures/app-key.pem");
+const CERTIFICATE: &str = include_str!("../fixtures/tls-cert.pem");
+
+async fn start(guest: Guest, network: Option<Arc<dyn Network>>) -> (Plugins, TempDir) {
+    let folder = TempDir::new().expect("a temporary folder");
+    let path = folder.path().join("sender.wasm");
+    guest.with_permission(&[], "/**").write(&path);
+    let mut settings = Settings::new(folder.path().join("plugins"));
+    settings.builtin = false;
+    settings.sources.push(PluginSource { name: "sender".into(), source: Source::Path(path), sha256: None });
+    settings.network = network.unwrap_or(settings.network);
+    let plugins = Plugins::start(settings).await.expect("the engine starts");
+    assert_eq!(plugins.inspect("sender").expect("it is listed").error, None);
+    (plugins, folder)
+}
+
+fn connection(peer: &Peer, slot: &str, secret: &str) -> Connection {
+    let connection = Connection::new("test", &peer.url()).expect("a base URL");
+    connection.secret(slot, Secret::new(secret)).expect("a secret")
+}
+
+fn claims(authorization: &str) -> Value {
+    let assertion = authorization.strip_prefix("Bearer ").expect("a bearer");
+    let claims = assertion.split('.').nth(1).expect("three parts");
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).expect("base64")).expect("claims")
+}
+
+#[tokio::test]
+async fn an_apps_assertion_is_traded_once_for_a_token_that_serves_many_calls_until_it_is_refused() {
+    let minted = Arc::new(AtomicUsize::new(0));
+    let revoked = Arc::new(AtomicUsize::new(0));
+    let peer = Peer::start({
+        let (minted, revoked) = (minted.clone(), revoked.clone());
+        move |seen| {
+            let authorization = seen.header("authorization").unwrap_or_default().to_owned();
+            if seen.target == "/app/installations/7/access_tokens" {
+                let claims = claims(&authorization);
+                assert_eq!((seen.method.as_str(), &claims["iss"]), ("POST", &json!("42")));
+                assert_eq!(claims["exp"].as_i64().zip(claims["iat"].as_i64()).map(|(e, i)| e - i), Some(600));
+                let n = minted.fetch_add(1, Ordering::SeqCst) + 1;
+                let body =
+                    json!({ "token": format!("minted-token-{n}"), "expires_at": "2126-01-01T00:00:00Z" });
+                return text(201, body.to_string());
+            }
+            let is_revoked = (1..=revoked.load(Ordering::SeqCst))
+                .any(|n| authorization == format!("Bearer minted-token-{n}"));
+            if is_revoked { text(401, "revoked") } else { text(200, authorization) }
+        }
+    })
+    .await;
+    let recipe = [("mint-path", "/app/installations/{installation}/access_tokens"), ("mint-issuer", "{app}")];
+    let (plugins, _folder) = start(sender().with_credential("app", "app-jwt", &recipe), None).await;
+    let connection = connection(&peer, "app", KEY).variable("app", "42");
+    let get = Sending::new("GET", "/repos").credential("app");
+    let said = send(&plugins, &connection, &get).await.denied();
+    assert!(said.contains("variable `installation`"), "{said}");
+
+    let connection = connection.variable("installation", "7");
+    let calls: Vec<_> = (0..8)
+        .map(|_| {
+            let (plugins, connection, get) = (plugins.clone(), connection.clone(), get.clone());
+            tokio::spawn(async move { send(&plugins, &connection, &get).await })
+        })
+        .collect();
+    for call in calls {
+        assert_eq!(call.await.expect("a task").ok(), "Bearer [secret]");
+    }
+    assert_eq!(minted.load(Ordering::SeqCst), 1);
+    let sent =
+        |peer: &Peer| peer.seen().last().and_then(|seen| seen.header("authorization").map(str::to_owned));
+    assert_eq!(sent(&peer).as_deref(), Some("Bearer minted-token-1"));
+
+    revoked.store(1, Ordering::SeqCst);
+    assert_eq!(send(&plugins, &connection, &get).await.ok(), "Bearer [secret]");
+    assert_eq!(sent(&peer).as_deref(), Some("Bearer minted-token-2"));
+    // A new token that is refused as well is the plugin's to deal with.
+    revoked.store(9, Ordering::SeqCst);
+    assert_eq!(send(&plugins, &connection, &get).await, Told::Response(401, "revoked".into()));
+    assert_eq!(minted.load(Ordering::SeqCst), 3);
+
+    let other = connection.secret("app", Secret::new("not a key at all")).expect("a secret");
+    assert!(send(&plugins, &other, &get).await.denied().contains("no private key in PEM"));
+}
+
+#[tokio::test]
+async fn a_refresh_token_that_is_replaced_is_handed_on_and_used_from_then_on() {
+    let peer = Peer::start(|seen| {
+        if seen.target != "/oauth/token" {
+            return text(200, seen.echo());
+        }
+        let form = String::from_utf8_lossy(&seen.body).into_owned();
+        let refresh = form.split('&').find_map(|pair| pair.strip_prefix("refresh_token=")).expect("one");
+        if refresh == "refused-token" {
+            return text(400, r#"{ "error": "invalid_grant" }"#);
+        }
+        assert!(form.contains("client_id=me") && form.contains("client_secret=client-secret"), "{form}");
+        let body = json!({
+            "access_token": format!("access-for-{refresh}"),
+            // It ends at once, so that each call mints.
+            "expires_in": 0,
+            "refresh_token": format!("{refresh}x"),
+        });
+        text(200, body.to_string())
+    })
+    .await;
+    let recipe = [("mint-path", "/oauth/token"), ("mint-client", "{client}")];
+    let (plugins, _folder) = start(sender().with_credential("login", "oauth2", &recipe), None).await;
+    let kept = Arc::new(Mutex::new(Vec::new()));
+    let keep = kept.clone();
+    let connection = connection(&peer, "login", "refresh-a")
+        .secret("login-client", Secret::new("client-secret"))
+        .expect("a secret")
+        .variable("client", "me")
+        .on_rotated(Arc::new(move |slot, secret| {
+            keep.lock().expect("it").push((slot.to_owned(), secret.clone()));
+        }));
+    let get = Sending::new("GET", "/x").credential("login");
+    for _ in 0..2 {
+        let told = send(&plugins, &connection, &get).await.ok();
+        assert!(told.contains("Bearer [secret]") && !told.contains("access-for"), "{told}");
+    }
+    let sent: Vec<String> = peer
+        .seen()
+        .iter()
+        .filter(|seen| seen.target == "/x")
+        .filter_map(|seen| seen.header("authorization").map(str::to_owned))
+        .collect();
+    assert_eq!(sent, ["Bearer access-for-refresh-a", "Bearer access-for-refresh-ax"]);
+    let wanted = [("login", "refresh-ax"), ("login", "refresh-axx")];
+    let wanted = wanted.map(|(slot, secret)| (slot.to_owned(), Secret::new(secret)));
+    assert_eq!(*kept.lock().expect("it"), wanted);
+
+    let refused = connection.secret("login", Secret::new("refused-token")).expect("a secret");
+    let said = send(&plugins, &refused, &get).await.denied();
+    assert!(said.contains("did not accept the secret `login` (status 400"), "{said}");
+}
+
+#[tokio::test]
+async fn a_crumb_and_its_session_go_with_requests_that_change_something() {
+    let peer = Peer::start(|seen| match seen.target.as_str() {
+        "/ci/crumbIssuer/api/json" => {
+            let body = json!({ "crumb": "the-crumb-value", "crumbRequestField": "X-Crumb" });
+            let mut response = text(200, body.to_string());
+            let cookie = "JSESSIONID=the-session-id; Path=/; HttpOnly".parse().expect("a cookie");
+            response.headers_mut().insert("set-cookie", cookie);
+            response
+        }
+        _ => text(200, seen.echo()),
+    })
+    .await;
+    let recipe = [("mint-path", "/crumbIssuer/api/json")];
+    let (plugins, _folder) = start(sender().with_credential("login", "crumb", &recipe), None).await;
+    let connection = Connection::new("test", &format!("{}/ci", peer.url()))
+        .and_then(|connection| connection.secret("login", Secret::new("admin:the-api-token")))
+        .expect("a connection");
+    let told = send(&plugins, &connection, &Sending::new("GET", "/job").credential("login")).await.ok();
+    assert!(told.contains("Basic [secret]") && !told.contains("crumb"), "{told}");
+    let told = send(&plugins, &connection, &Sending::new("POST", "/build").credential("login")).await.ok();
+    for secret in ["the-crumb-value", "the-session-id", "the-api-token"] {
+        assert!(!told.contains(secret), "{told}");
+    }
+    send(&plugins, &connection, &Sending::new("POST", "/build").credential("login")).await.ok();
+    let seen = peer.seen();
+    let targets: Vec<&str> = seen.iter().map(|seen| seen.target.as_str()).collect();
+    assert_eq!(targets, ["/ci/job", "/ci/crumbIssuer/api/json", "/ci/build", "/ci/build"]);
+    assert_eq!(seen[2].header("x-crumb"), Some("the-crumb-value"));
+    assert_eq!(seen[2].header("cookie"), Some("JSESSIONID=the-session-id"));
+    assert!(
+        seen.iter().all(|seen| seen.header("authorization").is_some_and(|value| value.starts_with("Basic ")))
+    );
+}
+
+/// Answers one request over TLS.
+async fn secured() -> Peer {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(
+            CertificateDer::pem_slice_iter(CERTIFICATE.as_bytes())
+                .collect::<Result<_, _>>()
+                .expect("certificates"),
+            PrivateKeyDer::from_pem_slice(include_bytes!("../fixtures/tls-key.pem")).expect("a key"),
+        )
+        .expect("a good certificate");
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    Peer::accepting(move |stream| {
+        let acceptor = acceptor.clone();
+        tokio::spawn(async move {
+            let Ok(mut stream) = acceptor.accept(stream).await else {
+                return;
+            };
+            let _ = stream.read(&mut [0; 4096]).await;
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nsafe").await;
+            let _ = stream.shutdown().await;
+        })
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_certificate_has_to_be_trusted_and_to_name_the_host() {
+    let peer = secured().await;
+    let net = Net::default()
+        .name("ci.example", &[&["203.0.113.4"]])
+        .name("other.example", &[&["203.0.113.4"]])
+        .server("203.0.113.4", &peer);
+    let (plugins, _folder) = start(sender(), Some(Arc::new(net))).await;
+    let get = Sending::new("GET", "/");
+    let to = |base: &str| Connection::new("test", base).expect("a base URL");
+    let trusted = to("https://ci.example").certificates(CERTIFICATE);
+    assert_eq!(send(&plugins, &trusted, &get).await.ok(), "safe");
+    let by_address = to(&format!("https://{}", peer.address)).certificates(CERTIFICATE);
+    assert_eq!(send(&plugins, &by_address, &get).await.ok(), "safe");
+    let wrong_name = to("https://other.example").certificates(CERTIFICATE);
+    for untrusted in [to("https://ci.example"), wrong_name] {
+        assert!(matches!(send(&plugins, &untrusted, &get).await, Told::Tls(_)), "{untrusted:?}");
+    }
+}
