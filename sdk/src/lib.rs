@@ -14,6 +14,8 @@
 //! A plugin is a function of its arguments: there is no clock, no randomness, no file, no socket and no environment.
 //! The host hands in the time where a kind needs it. This is what makes every call repeatable.
 //!
+//! The feature `testkit`, for `[dev-dependencies]`, has the simulator that puts a strategy into thousands of worlds.
+//!
 //! A build planner and a strategy import nothing at all. A forge may write messages with [`log`]; a strategy that
 //! did would be refused by the host for the import.
 
@@ -26,6 +28,8 @@ pub mod log;
 pub mod params;
 pub mod planner;
 pub mod strategy;
+#[cfg(feature = "testkit")]
+pub mod testkit;
 
 pub use bindings::base::exports::windlass::plugin::manifest::{
     CredentialSlot, Manifest, Permission, WebhookContract, WebhookScheme,

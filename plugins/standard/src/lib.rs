@@ -5,8 +5,6 @@
 mod machine;
 mod memory;
 #[cfg(test)]
-mod simulator;
-#[cfg(test)]
 mod tests;
 mod view;
 
