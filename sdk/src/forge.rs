@@ -35,7 +35,7 @@
 //! ```
 
 mod change;
-mod delivery;
+mod optional;
 mod words;
 
 use std::marker::PhantomData;
@@ -45,8 +45,12 @@ use crate::bindings::forge::exports::windlass::git_forge::forge as wit;
 use crate::{Failure, Manifest};
 
 pub use change::RefUpdate;
-pub use delivery::malformed;
-pub use wit::{Change, ChangeKind, Commit, Delivery, Event, Push, Repository};
+pub use optional::{
+    CommitStatus, Hook, Page, PullRequest, PullRequestState, PullRequests, Repositories, RepositoryDetails, State,
+    Status, WebhookAdmin,
+};
+pub use crate::{Delivery, malformed};
+pub use wit::{Change, ChangeKind, Commit, Event, Push, Repository};
 pub use words::{asks_to_skip_ci, is_no_commit, unix_ms};
 
 /// A git forge. Export it with [`crate::export_forge!`].
@@ -61,13 +65,16 @@ pub trait Forge {
     fn parse_webhook(delivery: Delivery) -> Result<Event, Failure>;
 }
 
+#[doc(hidden)]
+pub const KIND: &str = "git-forge";
+
 /// Makes a [`Forge`] a component.
 #[doc(hidden)]
 pub struct Component<T>(PhantomData<T>);
 
 impl<T: Forge> ManifestGuest for Component<T> {
     fn describe() -> Manifest {
-        T::describe().of_kind("git-forge")
+        T::describe().of_kind(KIND)
     }
 }
 
@@ -75,31 +82,4 @@ impl<T: Forge> wit::Guest for Component<T> {
     fn parse_webhook(delivery: Delivery) -> Result<Event, Failure> {
         T::parse_webhook(delivery)
     }
-}
-
-/// Exports a type that implements [`forge::Forge`](crate::forge::Forge) as the component's only plugin.
-#[macro_export]
-macro_rules! export_forge {
-    ($plugin:ty) => {
-        $crate::__export!(forge, $plugin, $crate::forge::Forge);
-    };
-}
-
-/// On wasm it exports both halves of a world; elsewhere it only checks that the trait is there.
-#[doc(hidden)]
-#[macro_export]
-macro_rules! __export {
-    ($kind:ident, $plugin:ty, $wanted:path) => {
-        const _: () = {
-            const fn implements<T: $wanted>() {}
-            implements::<$plugin>();
-
-            #[cfg(target_family = "wasm")]
-            type Component = $crate::$kind::Component<$plugin>;
-            #[cfg(target_family = "wasm")]
-    $crate::__private::base::export_manifest!(Component with_types_in $crate::__private::base);
-            #[cfg(target_family = "wasm")]
-    $crate::__private::$kind::export_interface!(Component with_types_in $crate::__private::$kind);
-        };
-    };
 }

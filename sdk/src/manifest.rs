@@ -25,7 +25,8 @@ impl Manifest {
         self
     }
 
-    /// A place for a secret, with how the host injects it: `bearer`, `basic`, `header:<name>` or `query:<name>`.
+    /// A place for a secret, with how the host injects it: `bearer`, `basic`, `header:<name>`, `query:<name>`,
+    /// `form:<name>`, or one that the host mints from the secret; see [`Self::minted_credential`].
     #[must_use]
     pub fn credential(mut self, name: &str, summary: &str, injection: &str, required: bool) -> Self {
         self.credentials.push(CredentialSlot {
@@ -33,7 +34,26 @@ impl Manifest {
             summary: summary.to_owned(),
             injection: injection.to_owned(),
             required,
+            extras: Vec::new(),
         });
+        self
+    }
+
+    /// A place for a secret from which the host mints what it injects: `app-jwt`, `oauth2` or `crumb`. The recipe's
+    /// names (`mint-path`, …) are in `wit/plugin.wit`.
+    #[must_use]
+    pub fn minted_credential(
+        mut self,
+        name: &str,
+        summary: &str,
+        injection: &str,
+        required: bool,
+        recipe: &[(&str, &str)],
+    ) -> Self {
+        self = self.credential(name, summary, injection, required);
+        if let Some(slot) = self.credentials.last_mut() {
+            slot.extras = recipe.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
+        }
         self
     }
 
@@ -44,6 +64,7 @@ impl Manifest {
             methods: owned(methods),
             path: path.to_owned(),
             reason: reason.to_owned(),
+            extras: Vec::new(),
         });
         self
     }
@@ -59,6 +80,12 @@ impl Manifest {
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<String>) -> Self {
         self.extras.push((name.to_owned(), value.into()));
+        self
+    }
+
+    #[doc(hidden)]
+    pub fn and_of_kind(mut self, kind: &str) -> Self {
+        self.kinds.push(kind.to_owned());
         self
     }
 
@@ -79,6 +106,22 @@ impl WebhookScheme {
     /// The header carries HMAC-SHA256 of the raw body in hexadecimal, after `prefix`.
     pub fn hmac_sha256_hex(header: &str, prefix: &str) -> Self {
         Self::of("hmac-sha256", header, prefix, "hex", "{body}")
+    }
+
+    /// Standard Webhooks: HMAC-SHA256 over id, time and body, with a secret that reads `whsec_…`; deliveries of more than
+    /// five minutes ago are refused.
+    pub fn standard_webhooks() -> Self {
+        let signed = "{header:webhook-id}.{header:webhook-timestamp}.{body}";
+        let mut scheme = Self::of("hmac-sha256", "webhook-signature", "v1,", "base64", signed);
+        scheme.name = "standard-webhooks".to_owned();
+        scheme.with("separator", " ").with("timestamp-header", "webhook-timestamp").with("secret-prefix", "whsec_")
+    }
+
+    /// Adds a name and a value to `extras`; `wit/plugin.wit` lists the known ones.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.extras.push((name.to_owned(), value.to_owned()));
+        self
     }
 
     /// The header carries the secret itself, after `prefix`.

@@ -65,13 +65,16 @@ impl DockerBuild {
     }
 }
 
+#[doc(hidden)]
+pub const KIND: &str = "build-planner";
+
 /// Makes a [`Planner`] a component.
 #[doc(hidden)]
 pub struct Component<T>(PhantomData<T>);
 
 impl<T: Planner> ManifestGuest for Component<T> {
     fn describe() -> Manifest {
-        T::describe().of_kind("build-planner")
+        T::describe().of_kind(KIND)
     }
 }
 
@@ -83,12 +86,4 @@ impl<T: Planner> wit::Guest for Component<T> {
     fn plan(context: Context) -> Result<Vec<BuildStep>, Failure> {
         T::plan(context)
     }
-}
-
-/// Exports a type that implements [`planner::Planner`](crate::planner::Planner) as the component's only plugin.
-#[macro_export]
-macro_rules! export_planner {
-    ($plugin:ty) => {
-        $crate::__export!(planner, $plugin, $crate::planner::Planner);
-    };
 }

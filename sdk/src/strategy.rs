@@ -137,13 +137,16 @@ impl Action {
     }
 }
 
+#[doc(hidden)]
+pub const KIND: &str = "deployment-strategy";
+
 /// Makes a [`Strategy`] a component.
 #[doc(hidden)]
 pub struct Component<T>(PhantomData<T>);
 
 impl<T: Strategy> ManifestGuest for Component<T> {
     fn describe() -> Manifest {
-        T::describe().of_kind("deployment-strategy")
+        T::describe().of_kind(KIND)
     }
 }
 
@@ -155,12 +158,4 @@ impl<T: Strategy> wit::Guest for Component<T> {
     fn decide(memory: Vec<u8>, situation: Situation) -> Result<Step, Failure> {
         T::decide(&memory, situation)
     }
-}
-
-/// Exports a type that implements [`strategy::Strategy`](crate::strategy::Strategy) as the component's only plugin.
-#[macro_export]
-macro_rules! export_strategy {
-    ($plugin:ty) => {
-        $crate::__export!(strategy, $plugin, $crate::strategy::Strategy);
-    };
 }

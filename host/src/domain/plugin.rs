@@ -42,6 +42,9 @@ pub struct CredentialSlot {
     pub summary: String,
     pub injection: String,
     pub required: bool,
+    /// The recipe of a credential that the host mints.
+    #[serde(default)]
+    pub extras: Vec<(String, String)>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -43,6 +43,12 @@ fn manifest_from(manifest: wit::Manifest) -> Manifest {
                 summary: text::line(&slot.summary, 1024),
                 injection: text::line(&slot.injection, 256),
                 required: slot.required,
+                extras: slot
+                    .extras
+                    .iter()
+                    .take(ENTRIES)
+                    .map(|(name, value)| (text::line(name, 64), text::line(value, 1024)))
+                    .collect(),
             })
             .collect(),
         permissions: manifest

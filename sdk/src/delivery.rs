@@ -4,8 +4,7 @@ use std::borrow::Cow;
 
 use serde::de::DeserializeOwned;
 
-use super::Delivery;
-use crate::Failure;
+use crate::{Delivery, Failure};
 
 /// The failure for a body that is not what its headers promise. Say what is wrong and what would be right.
 pub fn malformed(message: impl Into<String>) -> Failure {
