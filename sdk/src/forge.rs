@@ -44,12 +44,12 @@ use crate::bindings::base::exports::windlass::plugin::manifest::Guest as Manifes
 use crate::bindings::forge::exports::windlass::git_forge::forge as wit;
 use crate::{Failure, Manifest};
 
+pub use crate::{Delivery, malformed};
 pub use change::RefUpdate;
 pub use optional::{
-    CommitStatus, Hook, Page, PullRequest, PullRequestState, PullRequests, Repositories, RepositoryDetails, State,
-    Status, WebhookAdmin,
+    CommitStatus, Hook, Page, PullRequest, PullRequestState, PullRequests, Repositories, RepositoryDetails,
+    State, Status, WebhookAdmin,
 };
-pub use crate::{Delivery, malformed};
 pub use wit::{Change, ChangeKind, Commit, Event, Push, Repository};
 pub use words::{asks_to_skip_ci, is_no_commit, unix_ms};
 

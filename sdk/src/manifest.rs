@@ -114,7 +114,10 @@ impl WebhookScheme {
         let signed = "{header:webhook-id}.{header:webhook-timestamp}.{body}";
         let mut scheme = Self::of("hmac-sha256", "webhook-signature", "v1,", "base64", signed);
         scheme.name = "standard-webhooks".to_owned();
-        scheme.with("separator", " ").with("timestamp-header", "webhook-timestamp").with("secret-prefix", "whsec_")
+        scheme
+            .with("separator", " ")
+            .with("timestamp-header", "webhook-timestamp")
+            .with("secret-prefix", "whsec_")
     }
 
     /// Adds a name and a value to `extras`; `wit/plugin.wit` lists the known ones.

@@ -247,11 +247,7 @@ impl<T: Webhooks> webhooks::Guest for Component<T> {
 }
 
 impl<T: Artifacts> artifacts::Guest for Component<T> {
-    fn list_artifacts(
-        connection: Connection,
-        job: JobId,
-        build: BuildId,
-    ) -> Result<Vec<Artifact>, Failure> {
+    fn list_artifacts(connection: Connection, job: JobId, build: BuildId) -> Result<Vec<Artifact>, Failure> {
         T::list_artifacts(connection, &job, &build)
     }
 

@@ -2,6 +2,7 @@
 
 pub mod build;
 pub mod build_config;
+pub mod conformance;
 pub mod deployment;
 pub mod event;
 pub mod health;
