@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
 
+pub mod anvil;
 pub mod browser;
+pub mod components;
 pub mod database;
 pub mod docker;
 pub mod fixture;

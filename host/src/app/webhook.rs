@@ -92,7 +92,8 @@ pub async fn webhook_receive(app: &App, incoming: Incoming) -> Result<Received> 
         Target::Provider(name) => provider_endpoint(app, name, &incoming).await?,
     };
     let secrets: Vec<&[u8]> = endpoint.secrets.iter().map(Vec::as_slice).collect();
-    let verdict = signature::verify(&endpoint.contract, &incoming.headers, &incoming.body, &secrets);
+    let verdict =
+        signature::verify(&endpoint.contract, &incoming.headers, &incoming.body, &secrets, store::now());
     let delivery = delivery(&endpoint, incoming, verdict.is_ok());
     app.metrics.webhook_received(&delivery.provider, verdict.is_ok());
     match verdict {

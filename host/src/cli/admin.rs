@@ -125,13 +125,14 @@ async fn plugin_list(session: &Session) -> Outcome<()> {
         out.json(&value);
         return Ok(());
     }
-    let mut table = Table::new(&["PLUGIN", "VERSION", "KINDS", "SOURCE", "STATE"]);
+    let mut table = Table::new(&["PLUGIN", "VERSION", "KINDS", "ALSO", "SOURCE", "STATE"]);
     for plugin in read::<Vec<Plugin>>(&value)? {
         let state = match plugin.error {
             Some(error) => Cell::toned(format!("not loaded: {error}"), Tone::Bad),
             None => Cell::toned("loaded", Tone::Good),
         };
-        table.row(cells![plugin.name, plugin.version, plugin.kinds.join(", "), plugin.source, state]);
+        let (kinds, also) = (plugin.kinds.join(", "), plugin.abilities.join(", "));
+        table.row(cells![plugin.name, plugin.version, kinds, also, plugin.source, state]);
     }
     table.print(out);
     Ok(())
@@ -160,6 +161,7 @@ async fn plugin_inspect(session: &Session, name: &str) -> Outcome<()> {
             ("Summary", plugin.summary.as_str().into()),
             ("Error", Cell::toned(plugin.error.as_deref().unwrap_or(""), Tone::Bad)),
             ("Kinds", joined(&plugin.kinds)),
+            ("Optional interfaces", joined(&plugin.abilities)),
             ("Source", plugin.source.as_str().into()),
             ("Digest", plugin.digest.as_str().into()),
             ("Size", size.into()),

@@ -175,6 +175,8 @@ pub struct Plugin {
     pub version: String,
     pub summary: String,
     pub kinds: Vec<String>,
+    #[serde(default)]
+    pub abilities: Vec<String>,
     pub digest: String,
     pub source: String,
     pub size_bytes: u64,

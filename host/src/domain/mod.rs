@@ -2,13 +2,17 @@
 
 pub mod build;
 pub mod build_config;
+pub mod ci;
 pub mod conformance;
 pub mod deployment;
 pub mod event;
+pub mod forge;
 pub mod health;
 pub mod id;
+pub mod notification;
 pub mod page;
 pub mod path;
+pub mod pipeline;
 pub mod plan;
 pub mod plugin;
 pub mod project;

@@ -6,20 +6,99 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PluginKind {
+    CiProvider,
     GitForge,
+    PipelineGenerator,
     BuildPlanner,
     DeploymentStrategy,
+    Notifier,
 }
 
 impl PluginKind {
-    pub const ALL: [Self; 3] = [Self::GitForge, Self::BuildPlanner, Self::DeploymentStrategy];
+    pub const ALL: [Self; 6] = [
+        Self::CiProvider,
+        Self::GitForge,
+        Self::PipelineGenerator,
+        Self::BuildPlanner,
+        Self::DeploymentStrategy,
+        Self::Notifier,
+    ];
 
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::CiProvider => "ci-provider",
             Self::GitForge => "git-forge",
+            Self::PipelineGenerator => "pipeline-generator",
             Self::BuildPlanner => "build-planner",
             Self::DeploymentStrategy => "deployment-strategy",
+            Self::Notifier => "notifier",
         }
+    }
+
+    /// The interface that makes a component a plugin of this kind, without its version.
+    pub fn interface(self) -> &'static str {
+        match self {
+            Self::CiProvider => "windlass:ci-provider/provider",
+            Self::GitForge => "windlass:git-forge/forge",
+            Self::PipelineGenerator => "windlass:pipeline-generator/generator",
+            Self::BuildPlanner => "windlass:build-planner/planner",
+            Self::DeploymentStrategy => "windlass:deployment-strategy/strategy",
+            Self::Notifier => "windlass:notifier/renderer",
+        }
+    }
+
+    /// Whether such a plugin is a function of its arguments alone and therefore imports nothing.
+    pub fn is_pure(self) -> bool {
+        !matches!(self, Self::CiProvider | Self::GitForge)
+    }
+}
+
+/// What a plugin can do beyond its kind: an optional interface, found in the component's type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ability {
+    Webhooks,
+    Artifacts,
+    Repository,
+    WebhookAdmin,
+    CommitStatus,
+    PullRequests,
+}
+
+impl Ability {
+    pub const ALL: [Self; 6] = [
+        Self::Webhooks,
+        Self::Artifacts,
+        Self::Repository,
+        Self::WebhookAdmin,
+        Self::CommitStatus,
+        Self::PullRequests,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Webhooks => "webhooks",
+            Self::Artifacts => "artifacts",
+            Self::Repository => "repository",
+            Self::WebhookAdmin => "webhook-admin",
+            Self::CommitStatus => "commit-status",
+            Self::PullRequests => "pull-requests",
+        }
+    }
+
+    /// The kind it belongs to.
+    pub fn kind(self) -> PluginKind {
+        match self {
+            Self::Webhooks | Self::Artifacts => PluginKind::CiProvider,
+            Self::Repository | Self::WebhookAdmin | Self::CommitStatus | Self::PullRequests => {
+                PluginKind::GitForge
+            }
+        }
+    }
+
+    /// Its interface, without the version.
+    pub fn interface(self) -> String {
+        format!("windlass:{}/{}", self.kind().as_str(), self.as_str())
     }
 }
 
@@ -69,6 +148,22 @@ pub struct WebhookScheme {
     pub prefix: String,
     pub encoding: String,
     pub signed: String,
+    /// Between several signatures in one header.
+    #[serde(default)]
+    pub separator: Option<char>,
+    #[serde(default)]
+    pub timestamp: Option<TimestampRule>,
+    /// The secret is this and then the key in base64.
+    #[serde(default)]
+    pub secret_prefix: Option<String>,
+}
+
+/// When a delivery is too old to be believed, or comes from the future.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimestampRule {
+    /// The header with Unix seconds.
+    pub header: String,
+    pub tolerance_secs: u32,
 }
 
 /// One loaded plugin, for lists.
@@ -81,6 +176,8 @@ pub struct PluginInfo {
     pub source: String,
     /// Read from the component's type, not from what it says.
     pub kinds: Vec<PluginKind>,
+    /// Optional interfaces, read from the component's type as well.
+    pub abilities: Vec<Ability>,
     /// Interfaces the component imports and exports, with versions.
     pub imports: Vec<String>,
     pub exports: Vec<String>,

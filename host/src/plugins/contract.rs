@@ -4,42 +4,29 @@
 //! install: "unknown import" helps nobody.
 
 use wasmtime::Engine;
-use wasmtime::component::types::{Component as ComponentType, ComponentInstance, ComponentItem};
-use wasmtime::component::{Component, ComponentNamedList, Lift, Lower};
+use wasmtime::component::Component;
+use wasmtime::component::types::{Component as ComponentType, ComponentItem};
 
-use super::bindings::base::exports::windlass::plugin::manifest;
 use super::bindings::base::windlass::host::log::Level;
-use super::bindings::base::windlass::types::types::{Failure, Problem};
-use super::bindings::forge::exports::windlass::git_forge::forge;
-use super::bindings::planner::exports::windlass::build_planner::planner;
-use super::bindings::strategy::exports::windlass::deployment_strategy::strategy;
+use super::exports::{self, Export};
 use super::text;
-use crate::domain::plugin::PluginKind;
+use crate::domain::plugin::{Ability, PluginKind};
 
 /// The line of the contract that this host speaks. Up to 1.0.0 a new minor version is a new line.
-const VERSION: &str = "0.1.0";
+pub(super) const VERSION: &str = "0.1.0";
 const LINE: &str = "0.1.";
 const LOG: &str = "windlass:host/log";
-const MANIFEST: &str = "windlass:plugin/manifest";
+pub(super) const MANIFEST: &str = "windlass:plugin/manifest";
 /// Differences shown of one component.
 const SHOWN: usize = 8;
-const ADVICE: &str = "Please install a release of the plugin that was built with windlass-sdk 0.1, \
-                      or a Windlass that speaks the plugin's version.";
 
 /// What a component's type says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Shape {
     pub(super) kinds: Vec<PluginKind>,
+    pub(super) abilities: Vec<Ability>,
     pub(super) imports: Vec<String>,
     pub(super) exports: Vec<String>,
-}
-
-fn interface_of(kind: PluginKind) -> &'static str {
-    match kind {
-        PluginKind::GitForge => "windlass:git-forge/forge",
-        PluginKind::BuildPlanner => "windlass:build-planner/planner",
-        PluginKind::DeploymentStrategy => "windlass:deployment-strategy/strategy",
-    }
 }
 
 /// Reads the type and checks it; the error lists every difference found.
@@ -49,21 +36,33 @@ pub(super) fn check(engine: &Engine, component: &Component) -> Result<Shape, Str
     for (name, item) in ty.imports(engine) {
         check_import(engine, &ty, name, &item.ty, &mut differences);
     }
-    let mut kinds = Vec::new();
-    for kind in PluginKind::ALL {
-        if check_export(engine, &ty, interface_of(kind), &mut differences) {
-            kinds.push(kind);
-        }
-    }
+    let kinds: Vec<PluginKind> = PluginKind::ALL
+        .into_iter()
+        .filter(|kind| check_export(engine, &ty, kind.interface(), &mut differences))
+        .collect();
+    let abilities: Vec<Ability> = Ability::ALL
+        .into_iter()
+        .filter(|ability| check_export(engine, &ty, &ability.interface(), &mut differences))
+        .collect();
     if !check_export(engine, &ty, MANIFEST, &mut differences) && differences.is_empty() {
         differences.push(format!("it does not export `{MANIFEST}@{VERSION}`, which every plugin has to"));
+    }
+    for ability in abilities.iter().filter(|ability| !kinds.contains(&ability.kind())) {
+        differences.push(format!(
+            "it exports `{}`, which is an addition to `{}`, and not the latter",
+            ability.interface(),
+            ability.kind().interface()
+        ));
+    }
+    if !kinds.is_empty() && kinds.iter().all(|kind| kind.is_pure()) {
+        check_purity(engine, &ty, &kinds, &mut differences);
     }
     let names = |names: Vec<&str>| names.into_iter().take(64).map(|name| text::line(name, 256)).collect();
     let imports: Vec<String> = names(ty.imports(engine).map(|(name, _)| name).collect());
     let exports: Vec<String> = names(ty.exports(engine).map(|(name, _)| name).collect());
     if kinds.is_empty() && differences.is_empty() {
         let known: Vec<String> =
-            PluginKind::ALL.into_iter().map(|kind| format!("`{}@{VERSION}`", interface_of(kind))).collect();
+            PluginKind::ALL.into_iter().map(|kind| format!("`{}@{VERSION}`", kind.interface())).collect();
         differences.push(format!(
             "it exports nothing that this host can use. It exports {}; the host knows {}",
             listed(&exports),
@@ -71,9 +70,10 @@ pub(super) fn check(engine: &Engine, component: &Component) -> Result<Shape, Str
         ));
     }
     if differences.is_empty() {
-        return Ok(Shape { kinds, imports, exports });
+        return Ok(Shape { kinds, abilities, imports, exports });
     }
-    Err(joined(differences))
+    let newest = imports.iter().chain(&exports).filter_map(|name| contract_version(name)).max();
+    Err(joined(differences, newest))
 }
 
 fn listed(names: &[String]) -> String {
@@ -84,14 +84,63 @@ fn listed(names: &[String]) -> String {
     quoted.join(", ")
 }
 
-fn joined(mut differences: Vec<String>) -> String {
+fn joined(mut differences: Vec<String>, newest: Option<Version>) -> String {
     let more = differences.len().saturating_sub(SHOWN);
     differences.truncate(SHOWN);
     let mut all = differences.join("; ");
     if more > 0 {
         all.push_str(&format!("; and {more} more differences"));
     }
-    format!("{all}. {ADVICE}")
+    format!("{all}. {}", advice(newest))
+}
+
+/// What to install. `newest` is the newest version of the contract that the plugin speaks.
+fn advice(newest: Option<Version>) -> String {
+    let ours = "a release of the plugin that was built with windlass-sdk 0.1";
+    match newest {
+        Some(version) if Some(version) > parsed(VERSION) => {
+            let (major, minor, patch) = version;
+            format!(
+                "The plugin was built for version {major}.{minor}.{patch} of the contract. Please install a Windlass that \
+                 speaks {major}.{minor}.{patch}, or {ours}."
+            )
+        }
+        _ => format!("Please install {ours}, or a Windlass that speaks the plugin's version."),
+    }
+}
+
+/// Major, minor, patch.
+type Version = (u64, u64, u64);
+
+/// The version in the name of one of our interfaces.
+fn contract_version(name: &str) -> Option<Version> {
+    let (interface, version) = split(name);
+    interface.starts_with("windlass:").then(|| parsed(version)).flatten()
+}
+
+fn parsed(version: &str) -> Option<Version> {
+    let mut numbers = version.split('.').map(|number| number.parse().ok());
+    match (numbers.next(), numbers.next(), numbers.next(), numbers.next()) {
+        (Some(major), Some(minor), Some(patch), None) => Some((major?, minor?, patch?)),
+        _ => None,
+    }
+}
+
+/// A plugin that is a function of its arguments has nobody to ask: that is what makes it replayable and testable.
+fn check_purity(engine: &Engine, ty: &ComponentType, kinds: &[PluginKind], found: &mut Vec<String>) {
+    let kinds: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
+    for (name, item) in ty.imports(engine) {
+        let ComponentItem::ComponentInstance(instance) = item.ty else { continue };
+        if split(name).0.starts_with("windlass:host/")
+            && instance.exports(engine).any(|(_, item)| matches!(item.ty, ComponentItem::ComponentFunc(_)))
+        {
+            found.push(format!(
+                "it imports `{}`, and a {} is a pure function: the contract gives it nothing to call",
+                text::line(name, 256),
+                kinds.join(" and ")
+            ));
+        }
+    }
 }
 
 fn check_import(
@@ -129,6 +178,11 @@ fn check_import(
             }
         }
         (LOG, version) => found.push(versions("imports", LOG, version)),
+        (other, version) if other.starts_with("windlass:") => found.push(format!(
+            "it imports `{}` {}, which this host does not have: it offers `{LOG}@{VERSION}`",
+            text::line(other, 256),
+            text::line(version, 64)
+        )),
         _ => found.push(format!(
             "it imports `{shown}`, and no plugin gets that: there are no files, sockets, clocks or environment. A \
              plugin may only import `{LOG}@{VERSION}`. A plugin in Rust is compiled for wasm32-unknown-unknown, so \
@@ -152,53 +206,18 @@ fn check_export(engine: &Engine, ty: &ComponentType, interface: &str, found: &mu
         found.push(format!("`{}` is not exported as an interface", text::line(name, 256)));
         return false;
     };
-    let export = Export { engine, name, instance: &instance, component: ty };
-    match interface {
-        MANIFEST => export.check::<(), (manifest::Manifest,)>("describe", found),
-        "windlass:git-forge/forge" => {
-            export.check::<(forge::Delivery,), (Result<forge::Event, Failure>,)>("parse-webhook", found)
-        }
-        "windlass:build-planner/planner" => {
-            export.check::<(planner::BuildConfig,), (Vec<Problem>,)>("validate", found);
-            export.check::<(planner::Context,), (Result<Vec<planner::BuildStep>, Failure>,)>("plan", found);
-        }
-        _ => {
-            export.check::<(String, strategy::Stack), (Vec<Problem>,)>("validate", found);
-            export
-                .check::<(Vec<u8>, strategy::Situation), (Result<strategy::Step, Failure>,)>("decide", found);
-        }
-    }
+    exports::check(interface, &Export { engine, name, instance: &instance, component: ty }, found);
     true
 }
 
-struct Export<'a> {
-    engine: &'a Engine,
-    name: &'a str,
-    instance: &'a ComponentInstance,
-    component: &'a ComponentType,
-}
-
-impl Export<'_> {
-    fn check<Params, Return>(&self, function: &str, found: &mut Vec<String>)
-    where
-        Params: ComponentNamedList + Lower,
-        Return: ComponentNamedList + Lift,
-    {
-        match self.instance.get_export(self.engine, function).map(|item| item.ty) {
-            Some(ComponentItem::ComponentFunc(func)) => {
-                let checked = func.typecheck::<Params, Return>(&self.component.instance_type());
-                report(checked, "exports", self.name, function, found);
-            }
-            _ => found.push(format!(
-                "it exports `{}` without the function `{function}`, which the host's version {VERSION} has",
-                text::line(self.name, 256)
-            )),
-        }
-    }
-}
-
 /// wasmtime's chain of reasons ends at the very field: "expected record field named a, found b".
-fn report(checked: wasmtime::Result<()>, verb: &str, name: &str, function: &str, found: &mut Vec<String>) {
+pub(super) fn report(
+    checked: wasmtime::Result<()>,
+    verb: &str,
+    name: &str,
+    function: &str,
+    found: &mut Vec<String>,
+) {
     if let Err(error) = checked {
         found.push(format!(
             "it {verb} `{}` with another `{function}` than the host's version {VERSION}: {}",

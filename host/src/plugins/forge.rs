@@ -3,25 +3,24 @@
 use bytes::Bytes;
 
 use super::Plugins;
+use super::answer::whole;
+use super::bindings::base::windlass::types::types::Delivery;
 use super::bindings::forge::ForgePre;
 use super::bindings::forge::exports::windlass::git_forge::forge as wit;
 use super::call::{CallError, nonsense};
+use super::delivery::{BODY_BYTES, public_headers};
 use super::text::{self, MESSAGE_BYTES};
-use crate::domain::plugin::{PluginKind, WebhookContract};
+use crate::domain::plugin::PluginKind;
 use crate::domain::webhook::{ChangeKind, ForgeEvent, Push, PushCommit, PushRepository, RefChange};
 use crate::domain::{UnixMs, reference};
 use crate::error::{Error, Result};
 
-/// Most bytes of a webhook's body.
-const BODY_BYTES: usize = 25 << 20;
 /// Most refs in one delivery.
 const CHANGES: usize = 1024;
 /// Most URLs of one repository.
 const URLS: usize = 64;
 /// Most paths kept of one change; the contract says that they may be incomplete.
 const PATHS: usize = 10_000;
-/// Never handed to a guest, beside the headers that carry the signature.
-const PRIVATE_HEADERS: [&str; 4] = ["authorization", "proxy-authorization", "cookie", "set-cookie"];
 
 impl Plugins {
     /// Reads one delivery. The signature has been verified before.
@@ -39,28 +38,13 @@ impl Plugins {
         let headers = public_headers(headers, plugin.info.manifest.webhooks.as_ref());
         self.runtime()
             .call(plugin.callee(), call, move |store, pre| {
-                let delivery = wit::Delivery { headers, body: body.into() };
+                let delivery = Delivery { headers, body: body.into() };
                 let forge = ForgePre::new(pre.clone())?.instantiate(&mut *store)?;
                 let event = forge.windlass_git_forge_forge().call_parse_webhook(store, &delivery)??;
                 event_from(event)
             })
             .await
     }
-}
-
-fn public_headers(
-    headers: Vec<(String, String)>,
-    contract: Option<&WebhookContract>,
-) -> Vec<(String, String)> {
-    let is_private = |name: &str| {
-        PRIVATE_HEADERS.contains(&name)
-            || contract.is_some_and(|contract| contract.schemes.iter().any(|scheme| scheme.header == name))
-    };
-    headers
-        .into_iter()
-        .map(|(name, value)| (name.to_ascii_lowercase(), value))
-        .filter(|(name, _)| !is_private(name))
-        .collect()
 }
 
 fn event_from(event: wit::Event) -> Result<ForgeEvent, CallError> {
@@ -127,18 +111,9 @@ fn commit_from(commit: wit::Commit) -> Result<PushCommit, CallError> {
     })
 }
 
-fn commit_id(sha: String) -> Result<String, CallError> {
+pub(super) fn commit_id(sha: String) -> Result<String, CallError> {
     match reference::check_commit(&sha) {
         Ok(()) => Ok(sha),
         Err(_) => Err(nonsense(format!("`{}` as a commit id", text::line(&sha, 80)))),
     }
-}
-
-/// A value that identifies something is taken whole or not at all: cut, it would name something else. Whether it is
-/// well-formed is for those to say who use it.
-fn whole(what: &str, value: String) -> Result<String, CallError> {
-    if value.len() > MESSAGE_BYTES {
-        return Err(nonsense(format!("a {what} of more than {MESSAGE_BYTES} bytes")));
-    }
-    Ok(value)
 }

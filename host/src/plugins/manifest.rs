@@ -2,16 +2,19 @@
 
 use super::bindings::base::BasePre;
 use super::bindings::base::exports::windlass::plugin::manifest as wit;
-use super::call::{Callee, Runtime, nonsense};
-use super::text;
+use super::call::{CallError, Callee, Runtime, nonsense};
+use super::signature::{self, is_header};
+use super::{schema, text};
 use crate::domain::plugin::{
-    CredentialSlot, Manifest, Permission, PluginKind, WebhookContract, WebhookScheme,
+    Ability, CredentialSlot, Manifest, Permission, PluginKind, TimestampRule, WebhookContract, WebhookScheme,
 };
 use crate::error::Result;
 
 /// Entries of any one list in a manifest.
 const ENTRIES: usize = 64;
 const SCHEMA_BYTES: usize = 256 << 10;
+/// How old a signed delivery may be where its scheme does not say.
+const TOLERANCE_SECS: u32 = 300;
 
 /// Calls `describe`. Only done once for a digest.
 pub(super) fn read(runtime: &Runtime, callee: &Callee) -> Result<Manifest> {
@@ -24,12 +27,15 @@ pub(super) fn read(runtime: &Runtime, callee: &Callee) -> Result<Manifest> {
                 "a manifest with more than {ENTRIES} entries in a list or a schema above {SCHEMA_BYTES} bytes"
             )));
         }
-        Ok(manifest_from(manifest))
+        // Only here, when the component is first seen: the check takes longer than a start has time for.
+        schema::check(&manifest.settings_schema)
+            .map_err(|why| nonsense(format!("its settings' schema {why}")))?;
+        manifest_from(manifest)
     })
 }
 
-fn manifest_from(manifest: wit::Manifest) -> Manifest {
-    Manifest {
+fn manifest_from(manifest: wit::Manifest) -> Result<Manifest, CallError> {
+    Ok(Manifest {
         name: text::line(&manifest.name, 256),
         version: text::line(&manifest.version, 256),
         summary: text::line(&manifest.summary, 1024),
@@ -65,33 +71,57 @@ fn manifest_from(manifest: wit::Manifest) -> Manifest {
                 reason: text::line(&permission.reason, 1024),
             })
             .collect(),
-        webhooks: manifest.webhooks.map(contract_from),
-    }
+        webhooks: manifest.webhooks.map(contract_from).transpose()?,
+    })
 }
 
-fn contract_from(contract: wit::WebhookContract) -> WebhookContract {
+fn contract_from(contract: wit::WebhookContract) -> Result<WebhookContract, CallError> {
     let headers = |names: Vec<String>| names.iter().take(ENTRIES).map(|name| text::line(name, 256)).collect();
-    WebhookContract {
-        schemes: contract
-            .schemes
-            .into_iter()
-            .take(ENTRIES)
-            .map(|scheme| WebhookScheme {
-                name: text::line(&scheme.name, 256),
-                algorithm: text::line(&scheme.algorithm, 64),
-                header: text::line(&scheme.header, 256),
-                prefix: text::line(&scheme.prefix, 256),
-                encoding: text::line(&scheme.encoding, 64),
-                signed: text::line(&scheme.signed, 256),
-            })
-            .collect(),
+    Ok(WebhookContract {
+        schemes: contract.schemes.into_iter().take(ENTRIES).map(scheme_from).collect::<Result<_, _>>()?,
         delivery_headers: headers(contract.delivery_headers),
         event_headers: headers(contract.event_headers),
-    }
+    })
+}
+
+fn scheme_from(scheme: wit::WebhookScheme) -> Result<WebhookScheme, CallError> {
+    let extra = |wanted: &str| {
+        scheme.extras.iter().find(|(name, _)| name == wanted).map(|(_, value)| text::line(value, 256))
+    };
+    let name = text::line(&scheme.name, 256);
+    let bad = |what: &str, value: &str, right: &str| {
+        nonsense(format!("the webhook scheme `{name}` with the {what} `{value}`, which has to be {right}"))
+    };
+    let separator = match extra("separator") {
+        None => None,
+        Some(text) => match text.chars().collect::<Vec<_>>()[..] {
+            [one] => Some(one),
+            _ => return Err(bad("separator", &text, "one character")),
+        },
+    };
+    let tolerance_secs = match extra("tolerance-seconds") {
+        None => TOLERANCE_SECS,
+        Some(text) => text
+            .parse()
+            .ok()
+            .filter(|seconds| (1..=3600).contains(seconds))
+            .ok_or_else(|| bad("tolerance-seconds", &text, "a number from 1 to 3600"))?,
+    };
+    Ok(WebhookScheme {
+        algorithm: text::line(&scheme.algorithm, 64),
+        header: text::line(&scheme.header, 256),
+        prefix: text::line(&scheme.prefix, 256),
+        encoding: text::line(&scheme.encoding, 64),
+        signed: text::line(&scheme.signed, 1024),
+        separator,
+        timestamp: extra("timestamp-header").map(|header| TimestampRule { header, tolerance_secs }),
+        secret_prefix: extra("secret-prefix"),
+        name,
+    })
 }
 
 /// The first thing that is wrong, if any. `kinds` are what the component's type shows.
-pub(super) fn check(manifest: &Manifest, kinds: &[PluginKind]) -> Result<(), String> {
+pub(super) fn check(manifest: &Manifest, kinds: &[PluginKind], abilities: &[Ability]) -> Result<(), String> {
     if !is_slug(&manifest.name) {
         return Err(format!(
             "its manifest's name `{}` does not fit `[a-z0-9][a-z0-9-]{{0,62}}`",
@@ -115,24 +145,23 @@ pub(super) fn check(manifest: &Manifest, kinds: &[PluginKind]) -> Result<(), Str
             shown.join(", ")
         ));
     }
-    match serde_json::from_str::<serde_json::Value>(&manifest.settings_schema) {
-        Ok(serde_json::Value::Object(_)) => {}
-        Ok(_) => return Err("its settings' schema is not a JSON object".into()),
-        Err(error) => return Err(format!("its settings' schema is no JSON: {error}")),
-    }
     check_credentials(&manifest.credentials)?;
     for permission in &manifest.permissions {
         if let Some(method) = permission.methods.iter().find(|method| !is_method(method)) {
             return Err(format!("`{method}` among its permissions is no HTTP method in capitals"));
         }
     }
-    let Some(contract) = &manifest.webhooks else {
-        return Ok(());
-    };
-    if !kinds.contains(&PluginKind::GitForge) {
-        return Err("it declares webhooks, and none of its kinds receives any".into());
+    let reads_builds = abilities.contains(&Ability::Webhooks);
+    match &manifest.webhooks {
+        None if reads_builds => {
+            Err("it exports webhooks, and its manifest does not say how they are verified".into())
+        }
+        None => Ok(()),
+        Some(_) if !reads_builds && !kinds.contains(&PluginKind::GitForge) => {
+            Err("it declares webhooks, and nothing that it exports reads any".into())
+        }
+        Some(contract) => check_contract(contract),
     }
-    check_contract(contract)
 }
 
 fn check_credentials(slots: &[CredentialSlot]) -> Result<(), String> {
@@ -170,13 +199,7 @@ fn check_contract(contract: &WebhookContract) -> Result<(), String> {
         }
         match (scheme.algorithm.as_str(), scheme.encoding.as_str()) {
             ("hmac-sha256", "hex" | "base64") => {
-                if scheme.signed.matches("{body}").count() != 1 || scheme.signed.matches('{').count() != 1 {
-                    return Err(format!(
-                        "the signed text `{}` of its webhook scheme `{name}` has to contain {{body}} once and no \
-                         other braces",
-                        scheme.signed
-                    ));
-                }
+                signature::parts(scheme).map_err(|why| format!("its webhook scheme `{name}` {why}"))?;
             }
             ("shared-token", "plain") => {}
             (algorithm, encoding) => {
@@ -198,12 +221,6 @@ fn is_slug(name: &str) -> bool {
     (1..=63).contains(&name.len())
         && !name.starts_with('-')
         && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-}
-
-/// Lower-case header names (RFC 9110 tokens, without the odd ones).
-fn is_header(name: &str) -> bool {
-    (1..=128).contains(&name.len())
-        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_')
 }
 
 fn is_method(method: &str) -> bool {

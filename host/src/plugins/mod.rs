@@ -3,25 +3,34 @@
 //! Each call gets a fresh instance, so nothing survives it; its memory, processor time, clock time and answer are bounded;
 //! and how it ends badly is a [`PluginError`] that names the plugin. Only this module knows of wasmtime.
 
+mod answer;
 mod bindings;
 mod builtin;
 mod cache;
 mod call;
 pub mod conformance;
 mod contract;
+mod delivery;
 mod engine;
+mod exports;
 mod forge;
+mod forge_api;
+mod generator;
 mod guest;
 mod manifest;
 pub mod measure;
 mod metrics;
+mod notifier;
 mod planner;
+mod provider;
 mod registry;
+mod schema;
 mod settings;
 pub mod signature;
 mod simulate;
 mod source;
 mod strategy;
+mod target;
 mod text;
 mod ticker;
 
@@ -32,10 +41,11 @@ use prometheus_client::registry::Registry;
 
 pub use self::planner::planner_name;
 pub use self::settings::{Limits, PluginSource, Settings, Source};
+pub use self::target::Target;
 
 use self::call::Runtime;
 use self::registry::{Entry, Loaded, Loader, Table};
-use crate::domain::plugin::{PluginInfo, PluginKind, PluginStatus, WebhookContract};
+use crate::domain::plugin::{Ability, PluginInfo, PluginKind, PluginStatus, Problem, WebhookContract};
 use crate::error::{Error, PluginError, PluginErrorKind, Result};
 
 /// All plugins of this server. Cheap to clone.
@@ -136,8 +146,22 @@ impl Plugins {
 
     /// How deliveries for this forge prove that they are genuine.
     pub fn webhook_contract(&self, name: &str) -> Result<WebhookContract> {
+        self.webhook_contract_of(name, PluginKind::GitForge, None)
+    }
+
+    /// How deliveries for this CI/CD provider prove that they are genuine.
+    pub fn provider_webhook_contract(&self, name: &str) -> Result<WebhookContract> {
+        self.webhook_contract_of(name, PluginKind::CiProvider, Some(Ability::Webhooks))
+    }
+
+    fn webhook_contract_of(
+        &self,
+        name: &str,
+        kind: PluginKind,
+        ability: Option<Ability>,
+    ) -> Result<WebhookContract> {
         let call = "webhook-contract";
-        let plugin = self.find(name, PluginKind::GitForge, call)?;
+        let plugin = self.find_able(name, kind, ability, call)?;
         plugin.info.manifest.webhooks.clone().ok_or_else(|| {
             let kind = PluginErrorKind::Missing("it declares no webhooks".into());
             PluginError { plugin: name.to_owned(), call, kind }.into()
@@ -147,6 +171,18 @@ impl Plugins {
     /// Says whether a plugin of that name and kind is loaded, and if not, what is.
     pub fn check(&self, name: &str, kind: PluginKind) -> Result<()> {
         self.find(name, kind, "find").map(|_| ())
+    }
+
+    /// What is wrong with settings or parameters by the plugin's own schema; nothing if they fit.
+    pub fn settings_problems(&self, name: &str, settings: &serde_json::Value) -> Result<Vec<Problem>> {
+        match self.inner.table.load().get(name) {
+            Some(Entry::Loaded(plugin)) => Ok(plugin.schema.problems(settings)),
+            Some(Entry::Failed { error, .. }) => {
+                let kind = PluginErrorKind::Load(error.clone());
+                Err(PluginError { plugin: text::line(name, 128), call: "settings", kind }.into())
+            }
+            None => Err(Error::not_found("plugin", name)),
+        }
     }
 
     pub fn register_metrics(&self, registry: &mut Registry) {
@@ -165,5 +201,26 @@ impl Plugins {
             _ => PluginErrorKind::Missing(registry::missing(&table, name, kind)),
         };
         Err(PluginError { plugin: text::line(name, 128), call, kind }.into())
+    }
+
+    /// As `find`, and the plugin can do that as well.
+    fn find_able(
+        &self,
+        name: &str,
+        kind: PluginKind,
+        ability: Option<Ability>,
+        call: &'static str,
+    ) -> Result<Arc<Loaded>> {
+        let plugin = self.find(name, kind, call)?;
+        match ability {
+            Some(ability) if !plugin.info.abilities.contains(&ability) => {
+                let kind = PluginErrorKind::Missing(format!(
+                    "it does not export the optional interface `{}`, so it cannot do that",
+                    ability.interface()
+                ));
+                Err(PluginError { plugin: text::line(name, 128), call, kind }.into())
+            }
+            _ => Ok(plugin),
+        }
     }
 }

@@ -14,6 +14,7 @@ use super::contract;
 use super::engine::compatibility;
 use super::guest::GuestState;
 use super::manifest;
+use super::schema::Schema;
 use super::settings::{PluginSource, Settings};
 use super::source::{Origin, is_component, origin, source_name, sources};
 use super::text;
@@ -23,6 +24,7 @@ use crate::error::{Error, Result};
 /// One plugin, ready to be called.
 pub(super) struct Loaded {
     pub(super) info: PluginInfo,
+    pub(super) schema: Schema,
     name: Arc<str>,
     pre: InstancePre<GuestState>,
 }
@@ -217,17 +219,19 @@ impl Loader {
                 Record { contract: self.contract.clone(), code: String::new(), manifest }
             }
         };
-        manifest::check(&record.manifest, &shape.kinds)?;
+        manifest::check(&record.manifest, &shape.kinds, &shape.abilities)?;
         let info = PluginInfo {
             manifest: record.manifest.clone(),
             digest: origin.digest.clone(),
             source: origin.source.clone(),
             kinds: shape.kinds,
+            abilities: shape.abilities,
             imports: shape.imports,
             exports: shape.exports,
             size_bytes: origin.bytes.len() as u64,
         };
-        Ok((Loaded { info, name: callee.name, pre: callee.pre }, record))
+        let schema = Schema::new(&info.manifest.settings_schema);
+        Ok((Loaded { info, schema, name: callee.name, pre: callee.pre }, record))
     }
 }
 

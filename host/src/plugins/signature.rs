@@ -6,7 +6,11 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
+use crate::domain::UnixMs;
 use crate::domain::plugin::{WebhookContract, WebhookScheme};
+
+/// Most signatures looked at in one header.
+const SIGNATURES: usize = 16;
 
 /// Why a delivery is not believed. None of these tells the sender anything about the secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -23,17 +27,30 @@ pub enum SignatureError {
     Malformed { header: String, scheme: String },
     #[error("the signature in the header {header} does not match")]
     Mismatch { header: String },
+    #[error("the delivery carries no header {header}, which its signature covers")]
+    Uncovered { header: String },
+    #[error("the header {header} does not hold a time in Unix seconds")]
+    NoTime { header: String },
+    #[error(
+        "the delivery was signed {seconds} s {direction}, more than the {tolerance} s that are taken; is a clock wrong?"
+    )]
+    Stale { seconds: u64, direction: &'static str, tolerance: u32 },
+    #[error(
+        "the secret is none for the scheme {scheme}: it has to begin with {prefix} and to go on in base64"
+    )]
+    BadSecret { scheme: String, prefix: String },
     #[error("this host cannot verify the scheme {scheme}")]
     Unknown { scheme: String },
 }
 
 /// Checks the delivery against the first scheme whose header is present: a weaker scheme is never a way out. Any one of
-/// `secrets` may have signed, so that they can be rotated.
+/// `secrets`, the current and the previous one, may have signed, so that they can be rotated.
 pub fn verify(
     contract: &WebhookContract,
     headers: &[(String, String)],
     body: &[u8],
     secrets: &[&[u8]],
+    now: UnixMs,
 ) -> Result<(), SignatureError> {
     if secrets.is_empty() {
         return Err(SignatureError::NoSecret);
@@ -42,67 +59,194 @@ pub fn verify(
         return Err(SignatureError::EmptySecret);
     }
     for scheme in &contract.schemes {
-        let mut values = headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case(&scheme.header));
-        let Some((_, value)) = values.next() else {
-            continue;
-        };
-        if values.next().is_some() {
-            return Err(SignatureError::Duplicate { header: scheme.header.clone() });
+        if let Some(value) = only(headers, &scheme.header)? {
+            let delivery = Delivery { scheme, headers, body, secrets };
+            return match (scheme.algorithm.as_str(), scheme.encoding.as_str()) {
+                ("hmac-sha256", "hex" | "base64") => delivery.verify_hmac(value, now),
+                ("shared-token", "plain") => delivery.verify_token(value),
+                _ => Err(delivery.unknown()),
+            };
         }
-        return verify_scheme(scheme, value, body, secrets);
     }
     let expected: Vec<&str> = contract.schemes.iter().map(|scheme| scheme.header.as_str()).collect();
     Err(SignatureError::Missing { expected: expected.join(" or ") })
 }
 
-fn verify_scheme(
-    scheme: &WebhookScheme,
-    value: &str,
-    body: &[u8],
-    secrets: &[&[u8]],
-) -> Result<(), SignatureError> {
-    let malformed =
-        || SignatureError::Malformed { header: scheme.header.clone(), scheme: scheme.name.clone() };
-    let unknown = || SignatureError::Unknown { scheme: scheme.name.clone() };
-    let value = value.strip_prefix(&scheme.prefix).ok_or_else(malformed)?;
-    let matches = match (scheme.algorithm.as_str(), scheme.encoding.as_str()) {
-        ("hmac-sha256", encoding) => {
-            let sent = match encoding {
-                "hex" => hex::decode(value).map_err(|_| malformed())?,
-                "base64" => STANDARD.decode(value).map_err(|_| malformed())?,
-                _ => return Err(unknown()),
-            };
-            let sent: [u8; 32] = sent.try_into().map_err(|_| malformed())?;
-            let (before, after) = scheme.signed.split_once("{body}").ok_or_else(unknown)?;
-            if before.contains(['{', '}']) || after.contains(['{', '}']) {
-                return Err(unknown());
-            }
-            let mut matches = Choice::from(0);
-            for secret in secrets {
-                matches |= hmac(secret, &[before.as_bytes(), body, after.as_bytes()])
-                    .ok_or_else(unknown)?
-                    .ct_eq(&sent);
-            }
-            matches
-        }
-        ("shared-token", "plain") => {
-            if value.is_empty() {
-                return Err(malformed());
-            }
-            // Hashes are compared, so that not even the length of the secret can be measured.
-            let sent = Sha256::digest(value.as_bytes());
-            let mut matches = Choice::from(0);
-            for secret in secrets {
-                matches |= Sha256::digest(secret).as_slice().ct_eq(sent.as_slice());
-            }
-            matches
-        }
-        _ => return Err(unknown()),
-    };
-    if bool::from(matches) {
-        return Ok(());
+/// The value of a header that may occur once.
+fn only<'a>(headers: &'a [(String, String)], wanted: &str) -> Result<Option<&'a str>, SignatureError> {
+    let mut values = headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case(wanted));
+    match (values.next(), values.next()) {
+        (_, Some(_)) => Err(SignatureError::Duplicate { header: wanted.to_owned() }),
+        (found, None) => Ok(found.map(|(_, value)| value.as_str())),
     }
-    Err(SignatureError::Mismatch { header: scheme.header.clone() })
+}
+
+/// A part of the signed text.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Part<'a> {
+    Text(&'a str),
+    Header(&'a str),
+    Body,
+}
+
+/// Reads the scheme's template of the signed text. The error ends the sentence `its webhook scheme …`.
+pub(super) fn parts(scheme: &WebhookScheme) -> Result<Vec<Part<'_>>, String> {
+    let mut parts = Vec::new();
+    let mut rest = scheme.signed.as_str();
+    while let Some((before, after)) = rest.split_once('{') {
+        let Some((name, after)) = after.split_once('}') else {
+            return Err(format!("signs `{}`, where a brace is not closed", scheme.signed));
+        };
+        parts.push(Part::Text(before));
+        parts.push(match name.strip_prefix("header:") {
+            Some(header) if is_header(header) => Part::Header(header),
+            None if name == "body" => Part::Body,
+            _ => {
+                return Err(format!(
+                    "signs `{{{name}}}`; known are {{body}} and {{header:<name in lower case>}}"
+                ));
+            }
+        });
+        rest = after;
+    }
+    parts.push(Part::Text(rest));
+    if parts.iter().filter(|part| **part == Part::Body).count() != 1 {
+        return Err(format!("signs `{}`, which has to contain {{body}} exactly once", scheme.signed));
+    }
+    if rest.contains('}') {
+        return Err(format!("signs `{}`, where a brace was not opened", scheme.signed));
+    }
+    match &scheme.timestamp {
+        Some(rule) if !parts.contains(&Part::Header(&rule.header)) => Err(format!(
+            "believes the time in `{}`, which it does not sign: anyone could write another one",
+            rule.header
+        )),
+        _ => Ok(parts),
+    }
+}
+
+/// Lower-case header names (RFC 9110 tokens, without the odd ones).
+pub(super) fn is_header(name: &str) -> bool {
+    (1..=128).contains(&name.len())
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_')
+}
+
+struct Delivery<'a> {
+    scheme: &'a WebhookScheme,
+    headers: &'a [(String, String)],
+    body: &'a [u8],
+    secrets: &'a [&'a [u8]],
+}
+
+impl Delivery<'_> {
+    fn verify_hmac(&self, value: &str, now: UnixMs) -> Result<(), SignatureError> {
+        let sent = self.signatures(value)?;
+        let mut signed: Vec<&[u8]> = Vec::new();
+        for part in parts(self.scheme).map_err(|_| self.unknown())? {
+            signed.push(match part {
+                Part::Text(text) => text.as_bytes(),
+                Part::Body => self.body,
+                Part::Header(header) => only(self.headers, header)?
+                    .ok_or_else(|| SignatureError::Uncovered { header: header.to_owned() })?
+                    .as_bytes(),
+            });
+        }
+        let mut matches = Choice::from(0);
+        for secret in self.secrets {
+            let ours = hmac(&self.key(secret)?, &signed).ok_or_else(|| self.unknown())?;
+            for theirs in &sent {
+                matches |= ours.ct_eq(theirs);
+            }
+        }
+        self.outcome(matches)?;
+        // Only of a genuine delivery is the age worth a word: it tells the operator of a wrong clock.
+        self.check_age(now)
+    }
+
+    fn verify_token(&self, value: &str) -> Result<(), SignatureError> {
+        let value = value.strip_prefix(&self.scheme.prefix).ok_or_else(|| self.malformed())?;
+        if value.is_empty() {
+            return Err(self.malformed());
+        }
+        // Hashes are compared, so that not even the length of the secret can be measured.
+        let sent = Sha256::digest(value.as_bytes());
+        let mut matches = Choice::from(0);
+        for secret in self.secrets {
+            matches |= Sha256::digest(secret).as_slice().ct_eq(sent.as_slice());
+        }
+        self.outcome(matches)
+    }
+
+    /// The signatures in the header. Where there may be several, those with another prefix are of another version.
+    fn signatures(&self, value: &str) -> Result<Vec<[u8; 32]>, SignatureError> {
+        let decode = |value: &str| {
+            let bytes = match self.scheme.encoding.as_str() {
+                "hex" => hex::decode(value).ok(),
+                _ => STANDARD.decode(value).ok(),
+            };
+            bytes.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok()).ok_or_else(|| self.malformed())
+        };
+        let prefix = self.scheme.prefix.as_str();
+        let Some(separator) = self.scheme.separator else {
+            return Ok(vec![decode(value.strip_prefix(prefix).ok_or_else(|| self.malformed())?)?]);
+        };
+        let values: Vec<&str> = value.split(separator).collect();
+        if values.len() > SIGNATURES {
+            return Err(self.malformed());
+        }
+        let sent: Vec<[u8; 32]> = values
+            .into_iter()
+            .filter_map(|value| value.strip_prefix(prefix))
+            .map(decode)
+            .collect::<Result<_, _>>()?;
+        if sent.is_empty() { Err(self.malformed()) } else { Ok(sent) }
+    }
+
+    fn key(&self, secret: &[u8]) -> Result<Vec<u8>, SignatureError> {
+        let Some(prefix) = &self.scheme.secret_prefix else {
+            return Ok(secret.to_vec());
+        };
+        let key = secret.strip_prefix(prefix.as_bytes()).and_then(|key| STANDARD.decode(key).ok());
+        key.filter(|key| !key.is_empty()).ok_or_else(|| SignatureError::BadSecret {
+            scheme: self.scheme.name.clone(),
+            prefix: prefix.clone(),
+        })
+    }
+
+    fn check_age(&self, now: UnixMs) -> Result<(), SignatureError> {
+        let Some(rule) = &self.scheme.timestamp else {
+            return Ok(());
+        };
+        let no_time = || SignatureError::NoTime { header: rule.header.clone() };
+        let sent = only(self.headers, &rule.header)?.ok_or_else(no_time)?;
+        // A sign or blanks are refused, since `parse` would take the former.
+        let is_number = !sent.is_empty() && sent.bytes().all(|b| b.is_ascii_digit());
+        let sent: i64 = sent.parse().ok().filter(|_| is_number).ok_or_else(no_time)?;
+        let age = now.div_euclid(1000).saturating_sub(sent);
+        if age.unsigned_abs() <= u64::from(rule.tolerance_secs) {
+            return Ok(());
+        }
+        Err(SignatureError::Stale {
+            seconds: age.unsigned_abs(),
+            direction: if age > 0 { "ago" } else { "in the future" },
+            tolerance: rule.tolerance_secs,
+        })
+    }
+
+    fn outcome(&self, matches: Choice) -> Result<(), SignatureError> {
+        if bool::from(matches) {
+            return Ok(());
+        }
+        Err(SignatureError::Mismatch { header: self.scheme.header.clone() })
+    }
+
+    fn malformed(&self) -> SignatureError {
+        SignatureError::Malformed { header: self.scheme.header.clone(), scheme: self.scheme.name.clone() }
+    }
+
+    fn unknown(&self) -> SignatureError {
+        SignatureError::Unknown { scheme: self.scheme.name.clone() }
+    }
 }
 
 /// RFC 2104 with SHA-256, which takes keys of any length.

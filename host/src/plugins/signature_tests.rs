@@ -1,5 +1,8 @@
 use super::*;
+use crate::domain::plugin::TimestampRule;
 
+/// When the Standard Webhooks vector was signed.
+const NOW: UnixMs = 1_731_705_121_000;
 const BODY: &[u8] = b"Hello, World!";
 const SECRET: &[u8] = b"It's a Secret to Everybody";
 /// Published by GitHub for this secret and body.
@@ -13,6 +16,9 @@ fn scheme(algorithm: &str, header: &str, prefix: &str, encoding: &str, signed: &
         prefix: prefix.into(),
         encoding: encoding.into(),
         signed: signed.into(),
+        separator: None,
+        timestamp: None,
+        secret_prefix: None,
     }
 }
 
@@ -34,7 +40,7 @@ fn headers(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
 
 /// Verifies `BODY` under `SECRET`.
 fn signed_with(contract: &WebhookContract, pairs: &[(&str, &str)]) -> Result<(), SignatureError> {
-    verify(contract, &headers(pairs), BODY, &[SECRET])
+    verify(contract, &headers(pairs), BODY, &[SECRET], NOW)
 }
 
 fn base64_of_signature() -> String {
@@ -84,24 +90,142 @@ fn published_signatures_are_genuine() {
     ];
     for (header, prefix, secret, body, value) in rows {
         let contract = contract(vec![scheme("hmac-sha256", header, prefix, "hex", "{body}")]);
-        let result = verify(&contract, &headers(&[(header, value)]), body.as_bytes(), &[secret.as_bytes()]);
+        let result =
+            verify(&contract, &headers(&[(header, value)]), body.as_bytes(), &[secret.as_bytes()], NOW);
         assert_eq!(result, Ok(()), "{header} {secret}");
     }
 }
 
+/// As `WebhookScheme::standard_webhooks` of the SDK has it.
+fn standard_webhooks() -> WebhookContract {
+    let signed = "{header:webhook-id}.{header:webhook-timestamp}.{body}";
+    let mut scheme = scheme("hmac-sha256", "webhook-signature", "v1,", "base64", signed);
+    scheme.separator = Some(' ');
+    scheme.timestamp = Some(TimestampRule { header: "webhook-timestamp".into(), tolerance_secs: 300 });
+    scheme.secret_prefix = Some("whsec_".into());
+    contract(vec![scheme])
+}
+
+const STANDARD_SECRET: &[u8] = b"whsec_plJ3nmyCDGBKInavdOK15jsl";
+const STANDARD_BODY: &[u8] = br#"{"event_type":"ping","data":{"success":true}}"#;
+const STANDARD_SIGNED: &str = "v1,rAvfW3dJ/X/qxhsaXPOyyCGmRKsaKWcsNccKXlIktD0=";
+
+/// Verifies the published vector with some headers replaced, at a time.
+fn standard(replaced: &[(&str, &str)], now: UnixMs) -> Result<(), SignatureError> {
+    let mut sent = vec![
+        ("webhook-id", "msg_loFOjxBNrRLzqYUf"),
+        ("webhook-timestamp", "1731705121"),
+        ("webhook-signature", STANDARD_SIGNED),
+    ];
+    for (name, value) in replaced {
+        sent.retain(|(known, _)| known != name);
+        if !value.is_empty() {
+            sent.push((name, value));
+        }
+    }
+    verify(&standard_webhooks(), &headers(&sent), STANDARD_BODY, &[STANDARD_SECRET], now)
+}
+
 #[test]
-fn the_standard_webhooks_vector_is_genuine_when_its_signed_text_is_spelled_out() {
-    let secret = STANDARD.decode("plJ3nmyCDGBKInavdOK15jsl").unwrap_or_default();
-    let contract = contract(vec![scheme(
-        "hmac-sha256",
-        "webhook-signature",
-        "v1,",
-        "base64",
-        "msg_loFOjxBNrRLzqYUf.1731705121.{body}",
-    )]);
-    let sent = headers(&[("webhook-signature", "v1,rAvfW3dJ/X/qxhsaXPOyyCGmRKsaKWcsNccKXlIktD0=")]);
-    let body = br#"{"event_type":"ping","data":{"success":true}}"#;
-    assert_eq!(verify(&contract, &sent, body, &[&secret]), Ok(()));
+fn the_standard_webhooks_vector_is_genuine_for_five_minutes() {
+    assert_eq!(standard(&[], NOW), Ok(()));
+    for seconds in [-300, 300] {
+        assert_eq!(standard(&[], NOW + seconds * 1000), Ok(()), "{seconds}");
+    }
+    let of = |seconds: i64| standard(&[], NOW + seconds * 1000);
+    assert_eq!(of(301), Err(SignatureError::Stale { seconds: 301, direction: "ago", tolerance: 300 }));
+    assert_eq!(
+        of(-301),
+        Err(SignatureError::Stale { seconds: 301, direction: "in the future", tolerance: 300 })
+    );
+}
+
+#[test]
+fn id_and_time_are_part_of_what_is_signed() {
+    for (name, other) in [("webhook-id", "msg_x"), ("webhook-timestamp", "1731705122")] {
+        assert!(matches!(standard(&[(name, other)], NOW), Err(SignatureError::Mismatch { .. })), "{name}");
+        let missing = Err(SignatureError::Uncovered { header: name.into() });
+        assert_eq!(standard(&[(name, "")], NOW), missing);
+    }
+    let twice = [("webhook-timestamp", "1731705121"), ("Webhook-Timestamp", "1731705121")];
+    let mut sent = headers(&twice);
+    sent.extend(headers(&[("webhook-id", "msg_loFOjxBNrRLzqYUf"), ("webhook-signature", STANDARD_SIGNED)]));
+    let result = verify(&standard_webhooks(), &sent, STANDARD_BODY, &[STANDARD_SECRET], NOW);
+    assert_eq!(result, Err(SignatureError::Duplicate { header: "webhook-timestamp".into() }));
+}
+
+#[test]
+fn one_good_signature_among_several_is_enough() {
+    let zeros = format!("v1,{}", STANDARD.encode([0; 32]));
+    let genuine = [
+        format!("{zeros} {STANDARD_SIGNED}"),
+        format!("{STANDARD_SIGNED} {zeros}"),
+        format!("v1a,abc {STANDARD_SIGNED}"),
+    ];
+    for value in &genuine {
+        assert_eq!(standard(&[("webhook-signature", value)], NOW), Ok(()), "{value}");
+    }
+    let wrong = standard(&[("webhook-signature", &zeros)], NOW);
+    assert!(matches!(wrong, Err(SignatureError::Mismatch { .. })), "{wrong:?}");
+    let many = [zeros.as_str(); 16].join(" ") + " " + STANDARD_SIGNED;
+    for value in ["v1a,abc", "v2,", "v1,abc", many.as_str()] {
+        let result = standard(&[("webhook-signature", value)], NOW);
+        assert!(matches!(result, Err(SignatureError::Malformed { .. })), "{value}: {result:?}");
+    }
+}
+
+#[test]
+fn a_time_that_is_none_and_a_secret_of_another_form_are_named() {
+    // Signed with the right key, so that only the time is wrong.
+    for time in ["soon", "+1731705121", "1731705121.5"] {
+        let key = STANDARD.decode(&STANDARD_SECRET[6..]).unwrap_or_default();
+        let signature = hmac(&key, &[b"id.", time.as_bytes(), b".", STANDARD_BODY]).unwrap_or_default();
+        let signature = format!("v1,{}", STANDARD.encode(signature));
+        let sent =
+            [("webhook-id", "id"), ("webhook-timestamp", time), ("webhook-signature", signature.as_str())];
+        assert_eq!(
+            standard(&sent, NOW),
+            Err(SignatureError::NoTime { header: "webhook-timestamp".into() }),
+            "{time}"
+        );
+    }
+    let sent =
+        headers(&[("webhook-id", "a"), ("webhook-timestamp", "1"), ("webhook-signature", STANDARD_SIGNED)]);
+    for secret in [b"plJ3nmyCDGBKInavdOK15jsl".as_slice(), b"whsec_", b"whsec_!!"] {
+        let result = verify(&standard_webhooks(), &sent, STANDARD_BODY, &[secret], NOW);
+        assert!(matches!(result, Err(SignatureError::BadSecret { .. })), "{result:?}");
+    }
+}
+
+#[test]
+fn current_and_previous_secret_verify_in_either_place() {
+    let other = format!("whsec_{}", STANDARD.encode(b"another"));
+    for secrets in [[STANDARD_SECRET, other.as_bytes()], [other.as_bytes(), STANDARD_SECRET]] {
+        let sent = headers(&[
+            ("webhook-id", "msg_loFOjxBNrRLzqYUf"),
+            ("webhook-timestamp", "1731705121"),
+            ("webhook-signature", STANDARD_SIGNED),
+        ]);
+        assert_eq!(verify(&standard_webhooks(), &sent, STANDARD_BODY, &secrets, NOW), Ok(()));
+    }
+}
+
+#[test]
+fn a_signed_text_that_cannot_be_read_is_refused_with_what_is_wrong() {
+    let refusal = |signed: &str| {
+        let scheme = scheme("hmac-sha256", "x-signature", "", "hex", signed);
+        parts(&scheme).map(|_| ()).expect_err("it cannot be read")
+    };
+    assert!(refusal("{body").contains("not closed"));
+    assert!(refusal("{body}}").contains("not opened"));
+    assert!(refusal("{time}.{body}").contains("{time}"));
+    assert!(refusal("{header:X-Big}.{body}").contains("lower case"));
+    for signed in ["", "{body}{body}"] {
+        assert!(refusal(signed).contains("exactly once"), "{signed}");
+    }
+    let mut unsigned_time = scheme("hmac-sha256", "x-signature", "", "hex", "{body}");
+    unsigned_time.timestamp = Some(TimestampRule { header: "x-time".into(), tolerance_secs: 300 });
+    assert!(parts(&unsigned_time).expect_err("anyone could change it").contains("x-time"));
 }
 
 #[test]
@@ -113,7 +237,7 @@ fn the_header_is_found_whatever_its_case() {
 fn any_of_the_secrets_may_have_signed() {
     let sent = headers(&[("x-hub-signature-256", SIGNED)]);
     for secrets in [[SECRET, b"new".as_slice()], [b"new".as_slice(), SECRET]] {
-        assert_eq!(verify(&hex_contract(), &sent, BODY, &secrets), Ok(()));
+        assert_eq!(verify(&hex_contract(), &sent, BODY, &secrets, NOW), Ok(()));
     }
 }
 
@@ -121,16 +245,16 @@ fn any_of_the_secrets_may_have_signed() {
 fn an_empty_body_can_be_signed() {
     let value = format!("sha256={}", hex::encode(hmac(SECRET, &[]).unwrap_or_default()));
     let sent = headers(&[("x-hub-signature-256", &value)]);
-    assert_eq!(verify(&hex_contract(), &sent, b"", &[SECRET]), Ok(()));
+    assert_eq!(verify(&hex_contract(), &sent, b"", &[SECRET], NOW), Ok(()));
 }
 
 #[test]
 fn a_shared_token_is_compared_whole() {
     let sent = headers(&[("x-gitlab-token", "let-me-in")]);
-    assert_eq!(verify(&token_contract(), &sent, BODY, &[b"let-me-in"]), Ok(()));
+    assert_eq!(verify(&token_contract(), &sent, BODY, &[b"let-me-in"], NOW), Ok(()));
     for wrong in [b"let-me-i".as_slice(), b"let-me-in ", b"Let-me-in", b"let-me-inn"] {
         assert!(matches!(
-            verify(&token_contract(), &sent, BODY, &[wrong]),
+            verify(&token_contract(), &sent, BODY, &[wrong], NOW),
             Err(SignatureError::Mismatch { .. })
         ));
     }
@@ -179,11 +303,11 @@ fn a_well_formed_signature_of_something_else_is_refused() {
         assert!(matches!(result, Err(SignatureError::Mismatch { .. })), "{value}: {result:?}");
     }
     for body in [b"Hello, World".as_slice(), b"hello, World!", b"Hello, World!\n", b""] {
-        let result = verify(&hex_contract(), &headers(&sent), body, &[SECRET]);
+        let result = verify(&hex_contract(), &headers(&sent), body, &[SECRET], NOW);
         assert!(matches!(result, Err(SignatureError::Mismatch { .. })));
     }
     for secret in [b"it's a secret to everybody".as_slice(), b"It's a Secret to Everybody ", b"x"] {
-        let result = verify(&hex_contract(), &headers(&sent), BODY, &[secret]);
+        let result = verify(&hex_contract(), &headers(&sent), BODY, &[secret], NOW);
         assert!(matches!(result, Err(SignatureError::Mismatch { .. })));
     }
 }
@@ -218,9 +342,9 @@ fn a_broken_strong_signature_is_not_saved_by_a_right_weak_one() {
 #[test]
 fn no_secret_and_an_empty_secret_are_refused_before_anything_else() {
     let sent = headers(&[("x-gitlab-token", "")]);
-    assert_eq!(verify(&token_contract(), &sent, BODY, &[]), Err(SignatureError::NoSecret));
+    assert_eq!(verify(&token_contract(), &sent, BODY, &[], NOW), Err(SignatureError::NoSecret));
     for secrets in [&[b"".as_slice()][..], &[SECRET, b""]] {
-        assert_eq!(verify(&token_contract(), &sent, BODY, secrets), Err(SignatureError::EmptySecret));
+        assert_eq!(verify(&token_contract(), &sent, BODY, secrets, NOW), Err(SignatureError::EmptySecret));
     }
 }
 

@@ -103,6 +103,8 @@ pub struct PluginView {
     pub summary: String,
     /// Read from the component's type.
     pub kinds: Vec<String>,
+    /// Optional interfaces of these kinds that the component has, read from its type as well.
+    pub abilities: Vec<String>,
     pub digest: String,
     pub source: String,
     pub size_bytes: u64,
@@ -127,6 +129,7 @@ impl From<PluginStatus> for PluginView {
             version: info.manifest.version,
             summary: info.manifest.summary,
             kinds: info.kinds.iter().map(|kind| kind.as_str().to_string()).collect(),
+            abilities: info.abilities.iter().map(|ability| ability.as_str().to_string()).collect(),
             digest,
             source,
             size_bytes: info.size_bytes,

@@ -4,12 +4,17 @@
 //! refused here. `windlass plugin check` and the installation of a plugin run this very code.
 
 mod forge;
+mod generator;
+mod notifier;
 mod planner;
+mod provider;
 mod strategy;
 
 use std::fmt::Debug;
 
-use super::{PluginSource, Plugins, Settings};
+use serde_json::{Map, Value};
+
+use super::{PluginSource, Plugins, Settings, Target};
 use crate::domain::conformance::{Conformance, Finding};
 use crate::domain::plugin::PluginKind;
 use crate::error::{Error, PluginError, PluginErrorKind, Result};
@@ -50,6 +55,9 @@ impl Plugins {
                 PluginKind::GitForge => findings.extend(forge::check(self, name).await),
                 PluginKind::BuildPlanner => findings.extend(planner::check(self, name).await),
                 PluginKind::DeploymentStrategy => findings.extend(strategy::check(self, name).await),
+                PluginKind::CiProvider => findings.extend(provider::check(self, name).await),
+                PluginKind::PipelineGenerator => findings.extend(generator::check(self, name).await),
+                PluginKind::Notifier => findings.extend(notifier::check(self, name).await),
             }
         }
         Ok(findings)
@@ -64,6 +72,34 @@ async fn manifest_is_stable(plugins: &Plugins, name: &str) -> Finding {
         Err(error) => Err(error.to_string()),
     };
     Finding::new("manifest-is-stable", promise, result)
+}
+
+/// Settings to call the plugin with: none, the schema's defaults, or its first example that fits.
+fn settings_of(plugins: &Plugins, name: &str) -> Result<Value, String> {
+    let info = plugins.inspect(name).map_err(|error| error.to_string())?.info;
+    let schema = info.map(|info| info.manifest.settings_schema).unwrap_or_default();
+    let schema: Value = serde_json::from_str(&schema).unwrap_or_default();
+    let defaults: Map<String, Value> = schema
+        .get("properties")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+        .filter_map(|(name, property)| Some((name.clone(), property.get("default")?.clone())))
+        .collect();
+    let examples = schema.get("examples").and_then(Value::as_array).cloned().unwrap_or_default();
+    let candidates = [Value::Object(Map::new()), Value::Object(defaults)].into_iter().chain(examples);
+    let fits = |settings: &Value| {
+        plugins.settings_problems(name, settings).is_ok_and(|problems| problems.is_empty())
+    };
+    candidates.into_iter().find(fits).ok_or_else(|| {
+        "its schema demands settings, so it cannot be called without; give the schema `examples` with settings that fit"
+            .to_owned()
+    })
+}
+
+/// The other side in calls of the suite: nobody listens there, so no request ever leaves this machine.
+fn target_of(plugins: &Plugins, name: &str) -> Result<Target, String> {
+    Ok(Target { base_url: "http://127.0.0.1:1".to_owned(), settings: settings_of(plugins, name)? })
 }
 
 /// Whether two answers to the same question are the same, and neither is a crash.

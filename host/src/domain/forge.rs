@@ -1,0 +1,68 @@
+//! What a forge knows beyond its webhooks: the host's side of the optional interfaces of `windlass:git-forge`.
+
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RepositoryDetails {
+    pub full_name: String,
+    /// `None` if nothing was ever pushed.
+    pub default_branch: Option<String>,
+    pub clone_urls: Vec<String>,
+    pub web_url: Option<String>,
+    pub description: String,
+    pub private: bool,
+    pub archived: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CommitState {
+    Pending,
+    Running,
+    Success,
+    Failure,
+    Cancelled,
+}
+
+/// What a forge shows beside a commit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommitStatus {
+    /// One of the repository's clone URLs or its full name.
+    pub repository: String,
+    pub commit: String,
+    pub state: CommitState,
+    /// A later status of the same context takes its place.
+    pub context: String,
+    pub description: String,
+    pub url: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PullRequestState {
+    Open,
+    Merged,
+    Closed,
+    Other(String),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PullRequest {
+    pub number: u64,
+    pub title: String,
+    pub state: PullRequestState,
+    pub author: String,
+    pub head_branch: String,
+    pub head_commit: String,
+    pub base_branch: String,
+    /// The head is in another repository, whose owner may be a stranger.
+    pub from_fork: bool,
+    pub url: String,
+}
+
+/// Some of the open pull requests; without a cursor there are no more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PullRequestPage {
+    pub items: Vec<PullRequest>,
+    pub cursor: Option<String>,
+}
