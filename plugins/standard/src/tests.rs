@@ -416,3 +416,13 @@ fn recreating_keeps_the_other_promises_where_downtime_is_allowed() {
     let simulation = Simulation::new().params(r#"{"recreate":true}"#);
     expect_variety(&simulation.in_worlds(|world| world.allow_downtime = true).run::<Standard>());
 }
+
+#[test]
+fn recreating_is_refused_where_downtime_is_not_allowed() {
+    let mut stack = situation().stack;
+    stack.extras = vec![("allow-downtime".to_owned(), "false".to_owned())];
+    let problems = Standard::validate(r#"{"recreate":true}"#, &stack);
+    assert_eq!(problems.len(), 1);
+    assert!(problems[0].message.contains("allowDowntime"), "{}", problems[0].message);
+    assert!(Standard::validate("{}", &stack).is_empty());
+}
