@@ -36,6 +36,8 @@ pub struct Guest {
     /// Replacements in every text, to speak another version of the contract.
     replaced: Vec<(String, String)>,
     pages: u32,
+    /// Bytes that lie in memory from the beginning.
+    data: Vec<(usize, Vec<u8>)>,
 }
 
 impl Guest {
@@ -70,6 +72,7 @@ impl Guest {
             packages: Vec::new(),
             replaced: Vec::new(),
             pages: 2,
+            data: Vec::new(),
         }
     }
 
@@ -99,6 +102,12 @@ impl Guest {
     /// Pages of 64 KiB that the memory begins with.
     pub fn with_pages(mut self, pages: u32) -> Self {
         self.pages = pages;
+        self
+    }
+
+    /// Puts bytes into memory before the guest runs.
+    pub fn with_data(mut self, at: usize, bytes: Vec<u8>) -> Self {
+        self.data.push((at, bytes));
         self
     }
 
@@ -149,11 +158,13 @@ impl Guest {
                  (local.get $at))
                (func (export \"windlass:plugin/manifest@0.1.0#describe\") (result i32) i32.const {MANIFEST})
                {}
+               {}
                {})",
             self.imports.0,
             self.pages,
             self.functions,
             self.manifest(),
+            self.data.iter().map(|(at, bytes)| segment(*at, bytes)).collect::<String>(),
         )
     }
 
@@ -180,6 +191,11 @@ impl Guest {
             bytes_of(&kind)
         )
     }
+}
+
+fn segment(at: usize, bytes: &[u8]) -> String {
+    let bytes: String = bytes.iter().map(|byte| format!("\\{byte:02x}")).collect();
+    format!("(data (i32.const {at}) \"{bytes}\")")
 }
 
 /// Words as WAT writes bytes.

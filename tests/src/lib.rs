@@ -10,6 +10,7 @@ pub mod docker;
 pub mod fixture;
 pub mod git_server;
 pub mod guests;
+pub mod ordering;
 pub mod postgres;
 pub mod sample;
 pub mod script;
