@@ -33,14 +33,9 @@ fn every_command_of_the_guide_works() {
     let guide = fs::read_to_string(root().join("docs/plugin-authors.md")).unwrap();
     let commands = commands(&guide);
     assert!(commands.len() >= 20, "the blocks are marked: {commands:?}");
-    for kind in [
-        "deployment-strategy",
-        "git-forge",
-        "build-planner",
-        "pipeline-generator",
-        "notifier",
-        "ci-provider",
-    ] {
+    for kind in
+        ["deployment-strategy", "git-forge", "build-planner", "pipeline-generator", "notifier", "ci-provider"]
+    {
         assert!(commands.iter().any(|command| command.contains(kind)), "an example of a {kind}");
     }
     let folder = tempfile::tempdir().unwrap();

@@ -218,7 +218,7 @@ impl Simulation {
             break;
         }
         let told = attempt(&scenario, true)?;
-        let timeline = told.tale.into_iter().map(|(at_ms, what)| Told { at_ms, what }).collect();
+        let timeline = report::timeline(told.tale);
         Some(Broken { rule, why: told.breach.why, seed, simplified, scenario, timeline })
     }
 }

@@ -49,6 +49,20 @@ pub struct Told {
     /// Milliseconds since the rollout began.
     pub at_ms: u64,
     pub what: String,
+    /// How often the very same followed at once.
+    pub again: u32,
+}
+
+/// What repeats itself is told once.
+pub(super) fn timeline(tale: Vec<(u64, String)>) -> Vec<Told> {
+    let mut timeline: Vec<Told> = Vec::new();
+    for (at_ms, what) in tale {
+        match timeline.last_mut() {
+            Some(last) if last.what == what => last.again += 1,
+            _ => timeline.push(Told { at_ms, what, again: 0 }),
+        }
+    }
+    timeline
 }
 
 fn seconds<S: serde::Serializer>(took: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
@@ -107,6 +121,9 @@ impl fmt::Display for Broken {
         write!(f, "What happened:")?;
         for told in &self.timeline {
             write!(f, "\n  {:>7}.{} s  {}", told.at_ms / 1_000, told.at_ms % 1_000 / 100, told.what)?;
+            if told.again > 0 {
+                write!(f, " ({} times more)", told.again)?;
+            }
         }
         Ok(())
     }
