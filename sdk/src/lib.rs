@@ -21,6 +21,8 @@
 //! is no clock, no randomness, no file, no socket and no environment. The host hands in the time where a kind needs it.
 //! This is what makes every call repeatable.
 //!
+//! The feature `testkit`, for `[dev-dependencies]`, has the simulator that puts a strategy into thousands of worlds.
+//!
 //! Planners, generators, strategies and notifiers import nothing at all. A provider and a forge may write messages with
 //! [`log`] and send requests with [`http`]; a strategy that sent any would be refused by the host for the import.
 
@@ -39,6 +41,8 @@ pub mod params;
 pub mod planner;
 pub mod provider;
 pub mod strategy;
+#[cfg(feature = "testkit")]
+pub mod testkit;
 
 pub use bindings::base::exports::windlass::plugin::manifest::{
     CredentialSlot, Manifest, Permission, WebhookContract, WebhookScheme,

@@ -30,9 +30,13 @@
 //!             memory.started = true;
 //!             actions.push(Action::scale(target, situation.stack.replicas));
 //!         }
-//!         if situation.instances_of(target).any(|instance| instance.state == InstanceState::Healthy) {
-//!             actions.push(Action::route_all(target));
+//!         let is_healthy =
+//!             situation.instances_of(target).any(|instance| instance.state == InstanceState::Healthy);
+//!         if is_healthy && situation.share_of(target) == 100 {
+//!             // Only what was seen to serve has succeeded; the host would refuse a success declared earlier.
 //!             actions.push(Action::Finish(Outcome::Succeeded));
+//!         } else if is_healthy {
+//!             actions.push(Action::route_all(target));
 //!         }
 //!         Ok(Step {
 //!             memory: strategy::remember(&memory)?,

@@ -45,6 +45,8 @@ pub struct Guest {
     credentials: Vec<(String, String, Extras)>,
     /// Methods and path of each.
     permissions: Vec<(Vec<String>, String)>,
+    /// Bytes that lie in memory from the beginning.
+    data: Vec<(usize, Vec<u8>)>,
 }
 
 impl Guest {
@@ -81,6 +83,7 @@ impl Guest {
             pages: 2,
             credentials: Vec::new(),
             permissions: Vec::new(),
+            data: Vec::new(),
         }
     }
 
@@ -123,6 +126,12 @@ impl Guest {
     /// Pages of 64 KiB that the memory begins with.
     pub fn with_pages(mut self, pages: u32) -> Self {
         self.pages = pages;
+        self
+    }
+
+    /// Puts bytes into memory before the guest runs.
+    pub fn with_data(mut self, at: usize, bytes: Vec<u8>) -> Self {
+        self.data.push((at, bytes));
         self
     }
 
@@ -173,11 +182,13 @@ impl Guest {
                  (local.get $at))
                (func (export \"windlass:plugin/manifest@0.1.0#describe\") (result i32) i32.const {MANIFEST})
                {}
+               {}
                {})",
             self.imports.0,
             self.pages,
             self.functions,
             self.manifest(),
+            self.data.iter().map(|(at, bytes)| segment(*at, bytes)).collect::<String>(),
         )
     }
 
@@ -259,6 +270,10 @@ impl Layout {
             pairs.iter().map(|(name, value)| [self.text(name), self.text(value)].concat()).collect();
         self.records(&pairs)
     }
+}
+
+fn segment(at: usize, bytes: &[u8]) -> String {
+    format!("(data (i32.const {at}) \"{}\")", escaped(bytes))
 }
 
 /// Words as WAT writes bytes.

@@ -12,6 +12,7 @@ pub mod frozen;
 pub mod git_server;
 pub mod guests;
 pub mod peer;
+pub mod ordering;
 pub mod postgres;
 pub mod sample;
 pub mod script;

@@ -10,6 +10,8 @@ pub mod housekeeping;
 pub mod logs;
 pub mod metrics;
 pub mod plugin;
+pub mod plugin_pack;
+pub mod plugin_tool;
 pub mod recover;
 pub mod rollout;
 pub mod stack;

@@ -40,9 +40,11 @@ pub enum PluginCommand {
     List,
     /// Show a plugin's kinds, imports, exports and settings, read from the component itself.
     Inspect {
-        /// Name.
+        /// Name of a plugin of the server, or a component's file, which needs no server.
         name: String,
     },
+    #[command(flatten)]
+    Tool(super::plugin::ToolCommand),
 }
 
 pub async fn token(session: &Session, command: &TokenCommand) -> Outcome<u8> {
@@ -111,6 +113,7 @@ pub async fn plugin(session: &Session, command: &PluginCommand) -> Outcome<u8> {
     match command {
         PluginCommand::List => plugin_list(session).await?,
         PluginCommand::Inspect { name } => plugin_inspect(session, name).await?,
+        PluginCommand::Tool(command) => return super::plugin::tool(&session.out, command).await,
     }
     Ok(exit::SUCCESS)
 }

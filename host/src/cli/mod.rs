@@ -12,6 +12,7 @@ mod follow;
 mod init;
 mod logs;
 mod output;
+mod plugin;
 mod sse;
 mod stack;
 mod stack_input;
@@ -122,7 +123,7 @@ pub enum Command {
     /// API tokens.
     #[command(subcommand)]
     Token(admin::TokenCommand),
-    /// Plugins of the server.
+    /// Plugins: of a server, and the tools of those who write them.
     #[command(subcommand)]
     Plugin(admin::PluginCommand),
     /// Print a completion script for a shell.
@@ -161,6 +162,12 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Doctor(args) => ended(doctor::doctor(&out, cli.global.token.as_deref(), &args).await, &out),
         Command::Completion { shell } => ended(completion(&out, shell), &out),
         Command::Version => ended(version(&out), &out),
+        Command::Plugin(admin::PluginCommand::Tool(command)) => {
+            ended(plugin::tool(&out, &command).await, &out)
+        }
+        Command::Plugin(admin::PluginCommand::Inspect { name }) if plugin::is_file(&name) => {
+            ended(plugin::inspect(&out, &name).await, &out)
+        }
         command => match Client::new(cli.global.server(), cli.global.token.as_deref()) {
             Ok(client) => {
                 let session = Session { client, out };

@@ -3,6 +3,7 @@
 pub mod build;
 pub mod build_config;
 pub mod ci;
+pub mod conformance;
 pub mod deployment;
 pub mod event;
 pub mod forge;

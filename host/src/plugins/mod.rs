@@ -9,6 +9,7 @@ pub mod broker;
 mod builtin;
 mod cache;
 mod call;
+pub mod conformance;
 mod contract;
 mod delivery;
 mod engine;
@@ -27,6 +28,7 @@ mod registry;
 mod schema;
 mod settings;
 pub mod signature;
+mod simulate;
 mod source;
 mod strategy;
 mod target;
@@ -49,7 +51,7 @@ pub use self::watch::MemoryWatch;
 use self::broker::Broker;
 use self::call::Runtime;
 use self::registry::{Entry, Loaded, Loader, Table};
-use crate::domain::plugin::{Ability, PluginKind, PluginStatus, Problem, WebhookContract};
+use crate::domain::plugin::{Ability, PluginInfo, PluginKind, PluginStatus, Problem, WebhookContract};
 use crate::error::{Error, PluginError, PluginErrorKind, Result};
 
 /// All plugins of this server. Cheap to clone.
@@ -79,6 +81,42 @@ impl Plugins {
         })
         .await
         .map_err(|error| Error::internal(format!("loading the plugins broke off: {error}")))?
+    }
+
+    /// Loads one component and nothing else, under the name that its manifest gives it: for the tools of authors, and
+    /// before a component is taken in. `settings` says where compiled code is kept, and the limits.
+    ///
+    /// # Errors
+    /// [`PluginErrorKind::Load`] if it does not load.
+    pub async fn open(source: PluginSource, settings: Settings) -> Result<(Self, PluginInfo)> {
+        let opened = tokio::task::spawn_blocking(move || {
+            let runtime = Runtime::new(engine::build(&settings.limits)?, settings.limits.clone())?;
+            let loader = Loader::new(&runtime, &settings)?;
+            let plugin = loader.load_alone(&runtime, &source).map_err(|error| PluginError {
+                plugin: text::line(&source.name, 128),
+                call: "load",
+                kind: PluginErrorKind::Load(error),
+            })?;
+            let info = plugin.info.clone();
+            let name = info.manifest.name.clone();
+            let table = Table::from([(name, Entry::Loaded(Arc::new(plugin)))]);
+            let inner = Inner { runtime: Arc::new(runtime), loader, table: ArcSwap::from_pointee(table) };
+            Ok::<_, Error>((Self { inner: Arc::new(inner) }, info))
+        });
+        opened.await.map_err(|error| Error::internal(format!("loading the plugin broke off: {error}")))?
+    }
+
+    /// Whether a plugin says the same about itself as when it was loaded.
+    async fn describe_again(&self, name: &str) -> Result<bool> {
+        let plugin = match self.inner.table.load().get(name) {
+            Some(Entry::Loaded(plugin)) => plugin.clone(),
+            _ => return Err(Error::not_found("plugin", name)),
+        };
+        let runtime = self.runtime().clone();
+        let again = tokio::task::spawn_blocking(move || {
+            manifest::read(&runtime, &plugin.callee()).map(|again| again == plugin.info.manifest)
+        });
+        again.await.map_err(|error| Error::internal(format!("a plugin call broke off: {error}")))?
     }
 
     /// Loads all sources anew and puts the result in place at once. Calls in flight finish on what they began with. The

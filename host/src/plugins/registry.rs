@@ -133,6 +133,13 @@ impl Loader {
         Ok(plugin)
     }
 
+    /// Loads one component under whatever name its manifest gives it.
+    pub(super) fn load_alone(&self, runtime: &Runtime, source: &PluginSource) -> Result<Loaded, String> {
+        let mut plugin = self.load_origin(runtime, &source.name, &origin(source)?)?;
+        plugin.name = plugin.info.manifest.name.as_str().into();
+        Ok(plugin)
+    }
+
     fn load_origin(&self, runtime: &Runtime, name: &str, origin: &Origin) -> Result<Loaded, String> {
         let started = Instant::now();
         let stem = format!("{}-{}", origin.digest, self.compatibility);

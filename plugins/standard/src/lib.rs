@@ -5,7 +5,7 @@
 mod machine;
 mod memory;
 #[cfg(test)]
-mod simulator;
+mod mutants;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -45,8 +45,16 @@ impl Strategy for Standard {
         Manifest::new("standard", env!("CARGO_PKG_VERSION"), summary).settings_schema(params::schema(PARAMS))
     }
 
-    fn validate(params: &str, _stack: &Stack) -> Vec<Problem> {
-        params::read(PARAMS, params).err().unwrap_or_default()
+    fn validate(params: &str, stack: &Stack) -> Vec<Problem> {
+        match params::read(PARAMS, params) {
+            Err(problems) => problems,
+            Ok(values) if values.flag("recreate") && !allows_downtime(stack) => vec![Problem::at(
+                "/recreate",
+                "`recreate` stops what serves before its replacement is there; set `allowDowntime` on the stack to \
+                 permit that, or leave it out.",
+            )],
+            Ok(_) => Vec::new(),
+        }
     }
 
     fn decide(memory: &[u8], situation: Situation) -> Result<Step, Failure> {
@@ -56,6 +64,11 @@ impl Strategy for Standard {
         })?;
         machine::step(&situation, options.into(), strategy::recall(memory)?)
     }
+}
+
+/// A host that does not say so is taken to allow it: it refuses by itself what it does not.
+fn allows_downtime(stack: &Stack) -> bool {
+    stack.extras.iter().all(|(name, value)| name != "allow-downtime" || value == "true")
 }
 
 windlass_sdk::export_strategy!(Standard);

@@ -42,7 +42,11 @@ pub fn step(situation: &Situation, options: Options, memory: Memory) -> Result<S
                 return rollout.into_step(label, progress, Some(wake_after));
             }
             Turn::End(ending) => {
-                rollout.memory.phase = Phase::Finished(ending.clone());
+                // A failure stays one. Whether a release serves has to be seen again if the host died before it had
+                // written the end down.
+                if matches!(ending, Ending::Failed(_)) {
+                    rollout.memory.phase = Phase::Finished(ending.clone());
+                }
                 let label = label_of(&ending);
                 rollout.actions.push(Action::Finish(ending.into()));
                 return rollout.into_step(label, 100, None);

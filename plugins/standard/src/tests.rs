@@ -1,6 +1,7 @@
 use windlass_sdk::strategy::{
     Action, Instance, InstanceState, Outcome, Port, Release, Situation, Stack, Step, Strategy, Volume, Weight,
 };
+use windlass_sdk::testkit::{Report, Simulation};
 
 use crate::Standard;
 
@@ -388,4 +389,40 @@ fn bad_parameters_and_foreign_memory_are_failures() {
     };
     assert_eq!(code(b"", r#"{"x": 1}"#), Err("invalid-parameters".to_owned()));
     assert_eq!(code(b"other", "{}"), Err("foreign-memory".to_owned()));
+}
+
+/// All three ends were seen, so the worlds are no mere formality.
+fn expect_variety(report: &Report) {
+    report.expect_good();
+    let worlds = report.worlds;
+    assert!(
+        report.succeeded > worlds / 4 && report.rolled_back > worlds / 10 && report.failed > worlds / 50,
+        "the worlds are too alike: {report}"
+    );
+}
+
+#[test]
+fn in_every_world_a_rollout_ends_and_keeps_its_promises() {
+    expect_variety(&Simulation::new().worlds(30_000).run::<Standard>());
+}
+
+#[test]
+fn watching_the_new_release_for_a_while_breaks_no_promise() {
+    expect_variety(&Simulation::new().params(r#"{"settle_ms":4000}"#).run::<Standard>());
+}
+
+#[test]
+fn recreating_keeps_the_other_promises_where_downtime_is_allowed() {
+    let simulation = Simulation::new().params(r#"{"recreate":true}"#);
+    expect_variety(&simulation.in_worlds(|world| world.allow_downtime = true).run::<Standard>());
+}
+
+#[test]
+fn recreating_is_refused_where_downtime_is_not_allowed() {
+    let mut stack = situation().stack;
+    stack.extras = vec![("allow-downtime".to_owned(), "false".to_owned())];
+    let problems = Standard::validate(r#"{"recreate":true}"#, &stack);
+    assert_eq!(problems.len(), 1);
+    assert!(problems[0].message.contains("allowDowntime"), "{}", problems[0].message);
+    assert!(Standard::validate("{}", &stack).is_empty());
 }

@@ -1,0 +1,136 @@
+//! The conformance suite: what a component has to keep, beyond loading, before it is believed.
+//!
+//! It calls the component through the same adapters as the server does, so an answer that the server would refuse is
+//! refused here. `windlass plugin check` and the installation of a plugin run this very code.
+
+mod forge;
+mod generator;
+mod notifier;
+mod planner;
+mod provider;
+mod strategy;
+
+use std::fmt::Debug;
+
+use serde_json::{Map, Value};
+
+use super::{PluginSource, Plugins, Settings, Target};
+use crate::domain::conformance::{Conformance, Finding};
+use crate::domain::plugin::PluginKind;
+use crate::error::{Error, PluginError, PluginErrorKind, Result};
+
+/// Loads one component and checks it. `settings` says where compiled code may be kept, and the limits of a call.
+///
+/// # Errors
+/// Only if the engine does not start: what is wrong with the component is a finding.
+pub async fn check_component(source: PluginSource, settings: Settings) -> Result<Conformance> {
+    let promise = "it is a component that fits the contract, and its manifest fits its exports";
+    match Plugins::open(source, settings).await {
+        Ok((plugins, info)) => {
+            let shape = format!(
+                "{} {}, {} bytes, imports {}",
+                info.manifest.name,
+                info.manifest.version,
+                info.size_bytes,
+                if info.imports.is_empty() { "nothing".to_owned() } else { info.imports.join(", ") }
+            );
+            let mut findings = vec![Finding::new("loads", promise, Ok(shape))];
+            findings.extend(plugins.conformance(&info.manifest.name).await?);
+            Ok(Conformance { plugin: Some(info), findings })
+        }
+        Err(Error::Plugin(PluginError { kind: PluginErrorKind::Load(why), .. })) => {
+            Ok(Conformance { plugin: None, findings: vec![Finding::new("loads", promise, Err(why))] })
+        }
+        Err(other) => Err(other),
+    }
+}
+
+impl Plugins {
+    /// Checks a loaded plugin by the rules of each of its kinds.
+    pub async fn conformance(&self, name: &str) -> Result<Vec<Finding>> {
+        let info = self.inspect(name)?.info.ok_or_else(|| Error::not_found("plugin", name))?;
+        let mut findings = vec![manifest_is_stable(self, name).await];
+        for kind in info.kinds {
+            match kind {
+                PluginKind::GitForge => findings.extend(forge::check(self, name).await),
+                PluginKind::BuildPlanner => findings.extend(planner::check(self, name).await),
+                PluginKind::DeploymentStrategy => findings.extend(strategy::check(self, name).await),
+                PluginKind::CiProvider => findings.extend(provider::check(self, name).await),
+                PluginKind::PipelineGenerator => findings.extend(generator::check(self, name).await),
+                PluginKind::Notifier => findings.extend(notifier::check(self, name).await),
+            }
+        }
+        Ok(findings)
+    }
+}
+
+async fn manifest_is_stable(plugins: &Plugins, name: &str) -> Finding {
+    let promise = "describe answers the same each time";
+    let result = match plugins.describe_again(name).await {
+        Ok(true) => Ok("described twice".to_owned()),
+        Ok(false) => Err("it described itself otherwise the second time".to_owned()),
+        Err(error) => Err(error.to_string()),
+    };
+    Finding::new("manifest-is-stable", promise, result)
+}
+
+/// Settings to call the plugin with: none, the schema's defaults, or its first example that fits.
+fn settings_of(plugins: &Plugins, name: &str) -> Result<Value, String> {
+    let info = plugins.inspect(name).map_err(|error| error.to_string())?.info;
+    let schema = info.map(|info| info.manifest.settings_schema).unwrap_or_default();
+    let schema: Value = serde_json::from_str(&schema).unwrap_or_default();
+    let defaults: Map<String, Value> = schema
+        .get("properties")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+        .filter_map(|(name, property)| Some((name.clone(), property.get("default")?.clone())))
+        .collect();
+    let examples = schema.get("examples").and_then(Value::as_array).cloned().unwrap_or_default();
+    let candidates = [Value::Object(Map::new()), Value::Object(defaults)].into_iter().chain(examples);
+    let fits = |settings: &Value| {
+        plugins.settings_problems(name, settings).is_ok_and(|problems| problems.is_empty())
+    };
+    candidates.into_iter().find(fits).ok_or_else(|| {
+        "its schema demands settings, so it cannot be called without; give the schema `examples` with settings that fit"
+            .to_owned()
+    })
+}
+
+/// The other side in calls of the suite: nobody listens there, so no request ever leaves this machine.
+fn target_of(plugins: &Plugins, name: &str) -> Result<Target, String> {
+    Ok(Target { base_url: "http://127.0.0.1:1".to_owned(), settings: settings_of(plugins, name)? })
+}
+
+/// Whether two answers to the same question are the same, and neither is a crash.
+fn same<T: Debug>(question: &str, first: &Result<T>, second: &Result<T>) -> Result<(), String> {
+    for answer in [first, second] {
+        if let Some(why) = crash(answer) {
+            return Err(format!("{question}: {why}"));
+        }
+    }
+    // `Debug` shows every field of an answer.
+    let (first, second) = (format!("{first:?}"), format!("{second:?}"));
+    if first == second {
+        return Ok(());
+    }
+    Err(format!("{question}: asked twice, it answered first {first}, then {second}"))
+}
+
+/// Why an answer is none: a typed failure is one, whatever else ended the call is not.
+fn crash<T>(answer: &Result<T>) -> Option<String> {
+    match answer {
+        Ok(_) | Err(Error::Plugin(PluginError { kind: PluginErrorKind::Failure { .. }, .. })) => None,
+        Err(error) => Some(error.to_string()),
+    }
+}
+
+/// All of them, or the first that is wrong; `tried` says how many there were.
+fn all(results: impl IntoIterator<Item = Result<(), String>>) -> Result<String, String> {
+    let mut tried = 0;
+    for result in results {
+        result?;
+        tried += 1;
+    }
+    Ok(format!("{tried} tried"))
+}
