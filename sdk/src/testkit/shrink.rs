@@ -33,7 +33,9 @@ pub(super) fn simpler(world: &Scenario) -> Vec<Scenario> {
     offer(&|w| w.abort_after = w.abort_after.map(|_| 0));
     offer(&|w| w.abort_after = w.abort_after.map(|after| after / 1_000 * 1_000));
     for at in 0..world.interruptions.len() {
-        offer(&|w| drop(w.interruptions.remove(at)));
+        offer(&|w| {
+            w.interruptions.remove(at);
+        });
         offer(&|w| w.interruptions[at].away = 0);
     }
     offer_lives(world, &mut found, |w| &mut w.target_lives);
