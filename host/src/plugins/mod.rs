@@ -90,7 +90,9 @@ impl Plugins {
     /// [`PluginErrorKind::Load`] if it does not load.
     pub async fn open(source: PluginSource, settings: Settings) -> Result<(Self, PluginInfo)> {
         let opened = tokio::task::spawn_blocking(move || {
-            let runtime = Runtime::new(engine::build(&settings.limits)?, settings.limits.clone())?;
+            let engine = engine::build(&settings)?;
+            let broker = Broker::new(settings.network.clone());
+            let runtime = Runtime::new(engine, settings.limits.clone(), broker)?;
             let loader = Loader::new(&runtime, &settings)?;
             let plugin = loader.load_alone(&runtime, &source).map_err(|error| PluginError {
                 plugin: text::line(&source.name, 128),

@@ -11,10 +11,11 @@ mod provider;
 mod strategy;
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::{PluginSource, Plugins, Settings, Target};
+use super::{Connection, PluginSource, Plugins, Settings, Target};
 use crate::domain::conformance::{Conformance, Finding};
 use crate::domain::plugin::PluginKind;
 use crate::error::{Error, PluginError, PluginErrorKind, Result};
@@ -99,7 +100,8 @@ fn settings_of(plugins: &Plugins, name: &str) -> Result<Value, String> {
 
 /// The other side in calls of the suite: nobody listens there, so no request ever leaves this machine.
 fn target_of(plugins: &Plugins, name: &str) -> Result<Target, String> {
-    Ok(Target { base_url: "http://127.0.0.1:1".to_owned(), settings: settings_of(plugins, name)? })
+    let connection = Connection::new("conformance", "http://127.0.0.1:1").map_err(|error| error.to_string())?;
+    Ok(Target { connection: Arc::new(connection.grant(&[])), settings: settings_of(plugins, name)? })
 }
 
 /// Whether two answers to the same question are the same, and neither is a crash.
