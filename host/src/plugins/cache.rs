@@ -60,6 +60,11 @@ impl Cache {
         Ok(Self { folder: entries, key, owner })
     }
 
+    /// Private to us.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     fn path(&self, stem: &str, extension: &str) -> PathBuf {
         self.folder.join(format!("{stem}.{extension}"))
     }

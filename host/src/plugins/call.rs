@@ -1,7 +1,9 @@
 //! One call into a guest: a slot, a thread that may block, a fresh store, and a typed error if it does not end well.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use rustix::time::{ClockId, clock_gettime};
 
 use tokio::sync::Semaphore;
 use wasmtime::component::InstancePre;
@@ -11,6 +13,7 @@ use super::bindings::base::windlass::types::types;
 use super::guest::{self, GuestState, OutOfTime};
 use super::metrics::Metrics;
 use super::settings::Limits;
+use super::supervisor::{Purpose, Supervisor, Watch};
 use super::text;
 use super::ticker::Ticker;
 use crate::error::{Error, PluginError, PluginErrorKind, Result};
@@ -20,6 +23,7 @@ pub(super) struct Runtime {
     pub(super) engine: Engine,
     pub(super) limits: Limits,
     pub(super) metrics: Metrics,
+    pub(super) supervisor: Supervisor,
     slots: Arc<Semaphore>,
     ticker: Ticker,
 }
@@ -29,6 +33,9 @@ pub(super) struct Runtime {
 pub(super) struct Callee {
     pub(super) name: Arc<str>,
     pub(super) pre: InstancePre<GuestState>,
+    /// What is held against it; none while it is loaded.
+    pub(super) watch: Option<Arc<Watch>>,
+    pub(super) purpose: Purpose,
 }
 
 /// How a call may end badly from an adapter's view.
@@ -77,7 +84,8 @@ impl Runtime {
         let ticker = Ticker::start(engine.clone())
             .map_err(|error| Error::internal(format!("the plugins' clock does not start: {error}")))?;
         let slots = Arc::new(Semaphore::new(limits.concurrent_calls as usize));
-        Ok(Self { engine, limits, metrics: Metrics::new(), slots, ticker })
+        let supervisor = Supervisor::new(&limits);
+        Ok(Self { engine, limits, metrics: Metrics::new(), supervisor, slots, ticker })
     }
 
     /// Runs `work` with a fresh store, on a thread that may block: a guest may take its whole 2 s.
@@ -109,7 +117,11 @@ impl Runtime {
         call: &'static str,
         work: impl FnOnce(&mut Store<GuestState>, &InstancePre<GuestState>) -> Result<R, CallError>,
     ) -> Result<R> {
-        let started = Instant::now();
+        let failed = |kind| PluginError { plugin: callee.name.to_string(), call, kind };
+        if let Some(watch) = &callee.watch {
+            self.supervisor.enter(watch, &callee.purpose).map_err(failed)?;
+        }
+        let (started, on_cpu) = (Instant::now(), thread_cpu());
         let running = self.ticker.running();
         let mut store = guest::store(&self.engine, &self.limits, callee.name.clone(), call);
         let result = work(&mut store, &callee.pre);
@@ -120,8 +132,14 @@ impl Runtime {
             CallError::Answer(kind) => kind,
             CallError::Guest(error) => self.kind_of(&error, state, &callee.name, call),
         });
-        self.metrics.record(&callee.name, call, result.as_ref().err(), started.elapsed());
-        result.map_err(|kind| PluginError { plugin: callee.name.to_string(), call, kind }.into())
+        let (wall, cpu) = (started.elapsed(), thread_cpu().saturating_sub(on_cpu));
+        let error = result.as_ref().err();
+        self.metrics.record(&callee.name, call, error, wall);
+        let opened = callee.watch.as_ref().is_some_and(|watch| {
+            self.supervisor.leave(watch, &callee.purpose, call, error, (cpu, wall))
+        });
+        self.metrics.spent(&callee.name, cpu, opened);
+        result.map_err(|kind| failed(kind).into())
     }
 
     fn kind_of(
@@ -150,4 +168,11 @@ impl Runtime {
             None => PluginErrorKind::Nonsense(cause),
         }
     }
+}
+
+/// Processor time of this thread. A call stays on its thread from beginning to end, so the difference is what it used.
+fn thread_cpu() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0))
 }

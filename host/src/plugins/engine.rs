@@ -13,12 +13,21 @@ pub(super) const MEMORIES: u32 = 2;
 pub(super) const TABLES: u32 = 16;
 pub(super) const TABLE_ELEMENTS: usize = 20_000;
 
+/// What compiled code may rely on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Layout {
+    /// Each memory has address space of its own around it, so accesses need no checks.
+    Reserved,
+    /// Memories are as large as they have to be, and move when they grow.
+    Scarce,
+}
+
 /// The pool only reserves address space, and still that is refused in some places (`ulimit -v`, small containers). The
 /// attempt is the probe.
-pub(super) fn build(limits: &Limits) -> Result<Engine> {
+pub(super) fn build(limits: &Limits) -> Result<(Engine, Layout)> {
     if limits.pooling {
         match Engine::new(&pooled(limits)) {
-            Ok(engine) => return Ok(engine),
+            Ok(engine) => return Ok((engine, Layout::Reserved)),
             Err(error) => tracing::warn!(
                 "[@plugins:engine] Address space for plugin instances cannot be reserved beforehand ({error:#}). It is \
                  allocated for each call, which is slower."
@@ -26,7 +35,19 @@ pub(super) fn build(limits: &Limits) -> Result<Engine> {
         }
     }
     Engine::new(&on_demand())
+        .map(|engine| (engine, Layout::Scarce))
         .map_err(|error| Error::internal(format!("the WebAssembly engine does not start: {error:#}")))
+}
+
+/// An engine that makes the same code as the server's, and instantiates nothing. One thread, so that the limits of its
+/// process are the limits of the work.
+pub(super) fn compiler(layout: Layout) -> wasmtime::Result<Engine> {
+    let mut config = match layout {
+        Layout::Reserved => common(),
+        Layout::Scarce => on_demand(),
+    };
+    config.parallel_compilation(false);
+    Engine::new(&config)
 }
 
 fn pooled(limits: &Limits) -> Config {
@@ -50,7 +71,7 @@ fn pooled(limits: &Limits) -> Config {
     config
 }
 
-/// Made for where address space is scarce: memories are as large as they have to be, and move when they grow.
+/// Made for where address space is scarce.
 fn on_demand() -> Config {
     let mut config = common();
     config
