@@ -36,6 +36,9 @@ pub struct Guest {
     /// Replacements in every text, to speak another version of the contract.
     replaced: Vec<(String, String)>,
     pages: u32,
+    version: String,
+    /// Name of a credential slot that it asks for.
+    credential: Option<String>,
 }
 
 impl Guest {
@@ -70,7 +73,34 @@ impl Guest {
             packages: Vec::new(),
             replaced: Vec::new(),
             pages: 2,
+            version: "1.0.0".into(),
+            credential: None,
         }
+    }
+
+    /// Another version, so other bytes.
+    pub fn version(mut self, version: &str) -> Self {
+        self.version = version.into();
+        self
+    }
+
+    /// Asks for a credential slot of that name.
+    pub fn asking(mut self, credential: &str) -> Self {
+        self.credential = Some(credential.into());
+        self
+    }
+
+    /// Runs `body` in `validate` as well.
+    pub fn validating(self, body: &str) -> Self {
+        let answering = format!("(result i32) i32.const {ANSWER})");
+        let functions = self.functions.replacen(&answering, &format!("(result i32) {body})"), 1);
+        Self { functions, ..self }
+    }
+
+    /// Adds functions of its own to the core module.
+    pub fn with_functions(mut self, functions: &str) -> Self {
+        self.functions.push_str(functions);
+        self
     }
 
     /// Gives the core module `$log` (level, message, fields).
@@ -166,18 +196,23 @@ impl Guest {
             [at, text.len()]
         };
         let [name, version, summary, kind, schema] =
-            [&*self.name, "1.0.0", "A guest of the tests", self.kind, "{}"].map(&mut place);
+            [&*self.name, &*self.version, "A guest of the tests", self.kind, "{}"].map(&mut place);
+        let slot = self.credential.as_ref().map(|slot| [&**slot, "A secret", "bearer"].map(&mut place).concat());
         // The list of kinds has one element, which is a string: an address and a length.
         let kinds = ANSWER - 16;
         let mut words: Vec<usize> = [name, version, summary, [kinds, 1], schema].concat();
-        // No credentials, no permissions, no webhooks, no extras.
+        // No permissions, no webhooks, no extras; a credential slot's last word says that it is optional.
+        let slots = ANSWER - 64;
+        words.extend(slot.iter().flat_map(|_| [slots, 1]));
         words.resize(23, 0);
+        let slot = slot.map_or(Vec::new(), |slot| [slot, vec![0]].concat());
         let texts = texts.replace('"', "\\\"");
         format!(
             "(data (i32.const {MANIFEST}) \"{}\") (data (i32.const {TEXTS}) \"{texts}\")
-             (data (i32.const {kinds}) \"{}\")",
+             (data (i32.const {kinds}) \"{}\") (data (i32.const {slots}) \"{}\")",
             bytes_of(&words),
-            bytes_of(&kind)
+            bytes_of(&kind),
+            bytes_of(&slot)
         )
     }
 }

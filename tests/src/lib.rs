@@ -9,6 +9,7 @@ pub mod fixture;
 pub mod git_server;
 pub mod guests;
 pub mod postgres;
+pub mod registry;
 pub mod sample;
 pub mod script;
 pub mod server;

@@ -94,10 +94,12 @@ pub struct Verdict {
     pub reason: Option<String>,
 }
 
-/// What a manifest asks for, a line each: `http:<METHOD> <path>`, `origin:<origin>` and `credential:<slot>`.
+/// What a manifest asks for, a line each: `http:<METHOD> <path>`, with `*` for all methods, and `credential:<slot>`.
 pub fn asks(manifest: &Manifest) -> Vec<String> {
     let requests = manifest.permissions.iter().flat_map(|permission| {
-        permission.methods.iter().map(|method| format!("http:{method} {}", permission.path))
+        let all = ["*".to_owned()];
+        let methods = if permission.methods.is_empty() { &all[..] } else { &permission.methods };
+        methods.iter().map(|method| format!("http:{method} {}", permission.path)).collect::<Vec<String>>()
     });
     let credentials = manifest.credentials.iter().map(|slot| format!("credential:{}", slot.name));
     let mut asks: Vec<String> = requests.chain(credentials).collect();

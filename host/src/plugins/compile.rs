@@ -47,15 +47,26 @@ pub(super) struct Compiled {
 
 impl Compiled {
     pub(super) fn map(&self, engine: &Engine) -> Result<Component, String> {
-        // SAFETY: the bytes were written by `Engine::precompile_component` of this very program, in a child process
-        // that has ended well. The file was made by us with mode 0600, its name is random, and nobody writes to it.
+        // SAFETY: the bytes were written by this very program, in a child process that has ended well, or in this one. The file was made by us with mode 0600, its name is random, and nobody writes to it.
         unsafe { Component::deserialize_file(engine, self.file.path()) }
             .map_err(|error| format!("its code cannot be mapped: {error:#}"))
     }
 
-    pub(super) fn bytes(&self) -> io::Result<Vec<u8>> {
-        std::fs::read(self.file.path())
+    /// Made in this process.
+    pub(super) fn here(component: &Component, folder: Option<&Path>) -> io::Result<Self> {
+        let code = component.serialize().map_err(|error| io::Error::other(format!("{error:#}")))?;
+        let mut file = new_file(folder)?;
+        file.write_all(&code)?;
+        Ok(Self { file })
     }
+
+    pub(super) fn into_file(self) -> NamedTempFile {
+        self.file
+    }
+}
+
+fn new_file(folder: Option<&Path>) -> io::Result<NamedTempFile> {
+    folder.map_or_else(NamedTempFile::new, NamedTempFile::new_in)
 }
 
 /// Compiles `component` with the program at `compiler`. Blocks, at most the limits' time. `folder` is for the result.
@@ -71,8 +82,7 @@ pub(super) fn compile(
     component: &[u8],
 ) -> Result<Compiled, String> {
     let unusable = |error: io::Error| format!("the compiling process cannot be started: {error}");
-    let new_file = || folder.map_or_else(NamedTempFile::new, NamedTempFile::new_in);
-    let (mut input, output) = (tempfile::tempfile().map_err(unusable)?, new_file().map_err(unusable)?);
+    let (mut input, output) = (tempfile::tempfile().map_err(unusable)?, new_file(folder).map_err(unusable)?);
     let mut complaint = tempfile::tempfile().map_err(unusable)?;
     input.write_all(component).and_then(|()| input.seek(SeekFrom::Start(0))).map_err(unusable)?;
     let mut command = tokio::process::Command::new(compiler);
@@ -118,7 +128,8 @@ fn reason(status: ExitStatus, limits: &CompileLimits, said: &str) -> String {
     match status.signal() {
         Some(SIGXCPU) => too_much("processor time to compile", &seconds(limits.cpu)),
         Some(SIGXFSZ) => too_much("compiled code", &format!("{} bytes", limits.file_bytes)),
-        Some(SIGABRT) if said.contains("allocation") => {
+        // An allocation that is refused ends a program by abort, or is told as an error.
+        Some(SIGABRT) | None if said.contains("memory allocation of") || said.contains("out of memory") => {
             too_much("memory to compile", &format!("{} bytes", limits.memory_bytes))
         }
         Some(signal) => format!("it does not compile: the compiling process was ended by signal {signal}. {said}"),

@@ -13,7 +13,7 @@ use super::admit::{Admitted, admit};
 use super::bindings;
 use super::cache::{Cache, Record};
 use super::call::{Callee, Runtime};
-use super::compile::compile;
+use super::compile::{Compiled, compile};
 use super::components::Components;
 use super::contract;
 use super::engine::{Layout, compatibility};
@@ -231,7 +231,7 @@ impl Loader {
             plugin.info.manifest.version
         );
         // What was just compiled lies in memory; mapped from its file, it only takes what is used of it.
-        match self.store(&stem, &code, record) {
+        match self.store(&stem, code, record) {
             Some((component, record)) => {
                 self.link(name, origin, &component, Some(record)).map(|linked| linked.0)
             }
@@ -240,19 +240,19 @@ impl Loader {
     }
 
     /// In a process of its own, or in this one if no program was named for it.
-    fn compile(&self, component: &[u8]) -> Result<(Component, Vec<u8>), String> {
-        let runtime = &self.runtime;
+    fn compile(&self, component: &[u8]) -> Result<(Component, Compiled), String> {
+        let engine = &self.runtime.engine;
+        let folder = self.cache.as_ref().map(Cache::folder);
+        let failed = |error: String| format!("it does not compile: {}", text::line(&error, 1024));
         let Some(compiler) = &self.compiler else {
-            let failed = |error| format!("it does not compile: {}", text::line(&format!("{error:#}"), 1024));
-            let component = Component::new(&runtime.engine, component).map_err(failed)?;
-            let code = component.serialize().map_err(failed)?;
+            let component =
+                Component::new(engine, component).map_err(|error| failed(format!("{error:#}")))?;
+            let code = Compiled::here(&component, folder).map_err(|error| failed(error.to_string()))?;
             return Ok((component, code));
         };
-        let folder = self.cache.as_ref().map(Cache::folder);
-        let limits = &runtime.limits.compile;
-        let compiled = compile(&self.tokio, compiler, folder, self.layout, limits, component)?;
-        let code = compiled.bytes().map_err(|error| format!("its code cannot be read: {error}"))?;
-        Ok((compiled.map(&runtime.engine)?, code))
+        let limits = &self.runtime.limits.compile;
+        let code = compile(&self.tokio, compiler, folder, self.layout, limits, component)?;
+        Ok((code.map(engine)?, code))
     }
 
     /// A usable entry of the cache. One that is not is removed and said so.
@@ -272,10 +272,10 @@ impl Loader {
         }
     }
 
-    fn store(&self, stem: &str, code: &[u8], record: Record) -> Option<(Component, Record)> {
+    fn store(&self, stem: &str, code: Compiled, record: Record) -> Option<(Component, Record)> {
         let cache = self.cache.as_ref()?;
         let stored = cache
-            .store(stem, code, record)
+            .store(stem, code.into_file(), record)
             .map_err(|error| error.to_string())
             .and_then(|()| cache.load(&self.runtime.engine, stem));
         stored.unwrap_or_else(|error| {
