@@ -197,7 +197,8 @@ impl Guest {
         };
         let [name, version, summary, kind, schema] =
             [&*self.name, &*self.version, "A guest of the tests", self.kind, "{}"].map(&mut place);
-        let slot = self.credential.as_ref().map(|slot| [&**slot, "A secret", "bearer"].map(&mut place).concat());
+        let slot =
+            self.credential.as_ref().map(|slot| [&**slot, "A secret", "bearer"].map(&mut place).concat());
         // The list of kinds has one element, which is a string: an address and a length.
         let kinds = ANSWER - 16;
         let mut words: Vec<usize> = [name, version, summary, [kinds, 1], schema].concat();

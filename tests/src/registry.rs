@@ -15,7 +15,11 @@ pub struct Registry {
 impl Registry {
     /// `None` where there is no such program; says which test is skipped and how to get it.
     pub async fn start(test: &str) -> Option<Self> {
-        let found = Command::new("docker-registry").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+        let found = Command::new("docker-registry")
+            .arg("--version")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
         if !found.is_ok_and(|status| status.success()) {
             eprintln!("SKIPPED {test}: there is no docker-registry; scripts/setup-test.sh installs it");
             return None;

@@ -423,9 +423,7 @@ async fn plugins_are_installed_switched_off_and_on_and_approved() {
     let guest = Guest::strategy("guest", &format!("i32.const {ANSWER}"));
     guest.write(&file);
     let path = file.display().to_string();
-    let plugin = |words: &[&str]| {
-        run(command(&server.url, ADMIN_TOKEN, &[&["plugin"], words].concat()))
-    };
+    let plugin = |words: &[&str]| run(command(&server.url, ADMIN_TOKEN, &[&["plugin"], words].concat()));
     let shown = plugin(&["install", &path]).expect(0).out;
     assert!(shown.contains("Plugin guest 1.0.0: loaded"), "{shown}");
     assert!(plugin(&["disable", "guest"]).expect(0).out.contains("disabled by admin"));
@@ -435,7 +433,10 @@ async fn plugins_are_installed_switched_off_and_on_and_approved() {
     assert!(refused.contains("is enabled already"), "{refused}");
     guest.asking("token").write(&file);
     let shown = plugin(&["install", &path]).expect(0).out;
-    assert!(shown.contains("It asks for credential:token.") && shown.contains("windlass plugin approve"), "{shown}");
+    assert!(
+        shown.contains("It asks for credential:token.") && shown.contains("windlass plugin approve"),
+        "{shown}"
+    );
     let inspected = plugin(&["inspect", "guest"]).expect(0).out;
     assert!(inspected.contains("credential:token"), "{inspected}");
     plugin(&["approve", "guest", "--digest", "00"]).expect(1);

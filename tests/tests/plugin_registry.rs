@@ -45,7 +45,9 @@ async fn json_of(url: &str, accept: &str) -> Value {
 
 #[tokio::test]
 async fn what_is_pushed_has_the_layout_that_others_read() {
-    let Some(registry) = Registry::start("what is pushed has the layout that others read").await else { return };
+    let Some(registry) = Registry::start("what is pushed has the layout that others read").await else {
+        return;
+    };
     let component = component();
     let reference = pushed(&registry, component.clone()).await;
     let digest = reference.split_once('@').unwrap().1;
@@ -57,7 +59,8 @@ async fn what_is_pushed_has_the_layout_that_others_read() {
     assert_eq!(manifest["layers"][0]["mediaType"], "application/wasm");
     let layer = format!("sha256:{}", hex::encode(Sha256::digest(&component)));
     assert_eq!(manifest["layers"][0]["digest"], layer);
-    let config = json_of(&format!("{base}/blobs/{}", manifest["config"]["digest"].as_str().unwrap()), "*/*").await;
+    let config =
+        json_of(&format!("{base}/blobs/{}", manifest["config"]["digest"].as_str().unwrap()), "*/*").await;
     assert_eq!((&config["architecture"], &config["os"]), (&json!("wasm"), &json!("wasip2")));
     assert_eq!(config["layerDigests"], json!([layer]));
     let pulled = oci::pull(&format!("{}/team/guest:1.0.0", registry.address)).await.unwrap();
@@ -149,7 +152,9 @@ async fn sign(registry: &Registry, reference: &str, key: &SigningKey) {
 
 #[tokio::test]
 async fn a_plugin_is_installed_from_a_registry_and_pinned() {
-    let Some(registry) = Registry::start("a plugin is installed from a registry and pinned").await else { return };
+    let Some(registry) = Registry::start("a plugin is installed from a registry and pinned").await else {
+        return;
+    };
     let reference = pushed(&registry, component()).await;
     let server = TestServer::start().await;
     let source = format!("oci:{}/team/guest:1.0.0", registry.address);

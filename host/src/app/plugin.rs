@@ -36,7 +36,10 @@ pub fn plugin_inspect(app: &App, name: &str) -> Result<PluginStatus> {
 pub(super) async fn settings(config: &Config, compiler: Option<PathBuf>, db: &Db) -> Result<Settings> {
     for (name, plugin) in &config.plugins {
         if let Some(why) = plugin.grant.iter().find_map(|grant| check_grant(grant).err()) {
-            return Err(Error::invalid(format!("plugins.{name}.grant"), format!("plugins.{name}.grant: {why}")));
+            return Err(Error::invalid(
+                format!("plugins.{name}.grant"),
+                format!("plugins.{name}.grant: {why}"),
+            ));
         }
     }
     let mut conn = db.read().await?;
@@ -76,7 +79,10 @@ pub async fn plugin_install(app: &App, what: Install) -> Result<PluginStatus> {
         Install::Component(bytes) => ("upload".to_owned(), bytes),
         Install::Source(text) => {
             let reference = text.strip_prefix("oci:").ok_or_else(|| {
-                refused(format!("`{}` is no source; write oci:<reference>, or send the file", text.escape_debug()))
+                refused(format!(
+                    "`{}` is no source; write oci:<reference>, or send the file",
+                    text.escape_debug()
+                ))
             })?;
             let pulled = oci::pull(reference).await.map_err(refused)?;
             (format!("oci:{}", pulled.reference), pulled.component)
@@ -203,7 +209,10 @@ async fn heed(app: &App, notice: Notice) -> Result<()> {
             save(app, vec![record]).await
         }
         Notice::Opened { digest, reason, .. } if !has_proven_itself && record.last_good_digest.is_some() => {
-            tracing::error!("[@plugins:tend] Plugin `{}` sha256:{digest} is quarantined: {reason}", record.name);
+            tracing::error!(
+                "[@plugins:tend] Plugin `{}` sha256:{digest} is quarantined: {reason}",
+                record.name
+            );
             record.state = PluginState::Quarantined;
             record.reason = Some(reason);
             save(app, vec![record]).await?;

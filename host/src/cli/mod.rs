@@ -190,9 +190,7 @@ async fn remote(session: &Session, command: Command) -> Outcome<u8> {
         Command::Token(command) => admin::token(session, &command).await,
         Command::Plugin(command) => admin::plugin(session, &command).await,
         Command::Serve(_) => Err(failure::Failure::usage("`serve` is not run from here.")),
-        Command::CompilePlugin(_) => {
-            Err(failure::Failure::usage("`compile-plugin` is not run from here."))
-        }
+        Command::CompilePlugin(_) => Err(failure::Failure::usage("`compile-plugin` is not run from here.")),
         Command::Init(_) | Command::Doctor(_) | Command::Completion { .. } | Command::Version => {
             Ok(exit::SUCCESS)
         }

@@ -41,7 +41,11 @@ pub enum ManageCommand {
 pub async fn manage(session: &Session, command: &ManageCommand) -> Outcome<()> {
     let client = &session.client;
     let hint = |failure: Failure| {
-        if failure.is_not_found() { failure.advise("`windlass plugin list` shows what there is.") } else { failure }
+        if failure.is_not_found() {
+            failure.advise("`windlass plugin list` shows what there is.")
+        } else {
+            failure
+        }
     };
     let value = match command {
         ManageCommand::Install { source } if source.starts_with("oci:") => {
@@ -66,7 +70,8 @@ async fn post(session: &Session, name: &str, verb: &str, body: Value) -> Outcome
 
 fn component(path: &Path) -> Outcome<Vec<u8>> {
     let given = path.strip_prefix("path:").map_or_else(|_| path.to_owned(), PathBuf::from);
-    std::fs::read(&given).map_err(|error| Failure::usage(format!("{} cannot be read: {error}.", given.display())))
+    std::fs::read(&given)
+        .map_err(|error| Failure::usage(format!("{} cannot be read: {error}.", given.display())))
 }
 
 fn tell(session: &Session, value: &Value) -> Outcome<()> {

@@ -180,7 +180,10 @@ impl Config {
             ));
         }
         if self.plugin_limits.team_factor == 0 {
-            return Err(Error::invalid("plugin_limits.team_factor", "plugin_limits.team_factor has to be at least 1"));
+            return Err(Error::invalid(
+                "plugin_limits.team_factor",
+                "plugin_limits.team_factor has to be at least 1",
+            ));
         }
         self.plugins.iter().try_for_each(|(name, plugin)| plugin.check(name))
     }
@@ -209,10 +212,9 @@ impl Plugin {
             let field = format!("plugins.{name}.{key}");
             Err(Error::invalid(field.clone(), format!("{field} {why}")))
         };
-        let is_pinned = self
-            .source
-            .strip_prefix("oci:")
-            .is_some_and(|reference| reference.split_once("@sha256:").is_some_and(|(_, hex)| hex.len() == 64));
+        let is_pinned = self.source.strip_prefix("oci:").is_some_and(|reference| {
+            reference.split_once("@sha256:").is_some_and(|(_, hex)| hex.len() == 64)
+        });
         if self.source != "builtin" && !self.source.starts_with("path:") && !is_pinned {
             let expected = "has to be \"builtin\", \"path:<file>\" or \"oci:<reference>@sha256:<digest>\"";
             return wrong("source", format!("{expected}, not `{}`", self.source));

@@ -183,7 +183,8 @@ pub fn judge(record: Option<&PluginRecord>, candidate: &Candidate<'_>) -> Verdic
 fn granted(record: Option<&PluginRecord>, candidate: &Candidate<'_>) -> Vec<String> {
     let remembered = record.map(|record| record.granted.as_slice()).unwrap_or_default();
     let trusted = if candidate.is_builtin { candidate.asks.as_slice() } else { &[] };
-    let mut all: Vec<String> = remembered.iter().chain(candidate.configured).chain(trusted).cloned().collect();
+    let mut all: Vec<String> =
+        remembered.iter().chain(candidate.configured).chain(trusted).cloned().collect();
     all.sort_unstable();
     all.dedup();
     all
@@ -279,7 +280,9 @@ mod tests {
 
     #[test]
     fn only_well_formed_grants_are_taken() {
-        for good in ["http:self", "http:GET /repos/**", "credential:token", "credential:*", "origin:https://x"] {
+        for good in
+            ["http:self", "http:GET /repos/**", "credential:token", "credential:*", "origin:https://x"]
+        {
             assert_eq!(check_grant(good), Ok(()), "{good}");
         }
         for bad in ["", "*", "http:", "http:GET", "http:GET repos", "net:self", "credential:"] {

@@ -41,7 +41,11 @@ impl Admission {
 }
 
 /// Decides about everything that was found, and says what is to be callable.
-pub(super) fn admit(loader: &Loader, settings: &Settings, found: Vec<(PluginSource, Found)>) -> (Table, Admitted) {
+pub(super) fn admit(
+    loader: &Loader,
+    settings: &Settings,
+    found: Vec<(PluginSource, Found)>,
+) -> (Table, Admitted) {
     let (mut table, mut admitted) = (Table::new(), Admitted::new());
     for (source, found) in found {
         let record = settings.records.iter().find(|record| record.name == source.name);
@@ -65,7 +69,11 @@ pub(super) fn admit(loader: &Loader, settings: &Settings, found: Vec<(PluginSour
         {
             tracing::error!("[@plugins:registry] Plugin `{}` is not loaded: {error}", source.name);
         } else if let Some(reason) = &verdict.reason {
-            tracing::warn!("[@plugins:registry] Plugin `{}` is {}: {reason}", source.name, verdict.state.as_str());
+            tracing::warn!(
+                "[@plugins:registry] Plugin `{}` is {}: {reason}",
+                source.name,
+                verdict.state.as_str()
+            );
         }
         admitted.insert(source.name.clone(), Admission { digest, source: shown, verdict, is_broken });
         table.insert(source.name, entry);
@@ -73,9 +81,10 @@ pub(super) fn admit(loader: &Loader, settings: &Settings, found: Vec<(PluginSour
     let digests = admitted.values().flat_map(|admission| {
         [admission.digest.clone(), admission.verdict.last_good_digest.clone()].into_iter().flatten()
     });
-    let remembered = settings.records.iter().flat_map(|record| {
-        [record.digest.clone(), record.last_good_digest.clone()].into_iter().flatten()
-    });
+    let remembered = settings
+        .records
+        .iter()
+        .flat_map(|record| [record.digest.clone(), record.last_good_digest.clone()].into_iter().flatten());
     loader.components().prune(&digests.chain(remembered).collect::<BTreeSet<String>>());
     (table, admitted)
 }
@@ -104,7 +113,9 @@ fn entry(loader: &Loader, source: &PluginSource, found: Found, verdict: &Verdict
                     source.name
                 ),
                 (_, Found::Failed { error, .. }) => error,
-                (state, _) => format!("it is {}: {}", state.as_str(), verdict.reason.clone().unwrap_or_default()),
+                (state, _) => {
+                    format!("it is {}: {}", state.as_str(), verdict.reason.clone().unwrap_or_default())
+                }
             };
             Entry::Failed { source: shown, digest, error }
         }
@@ -117,7 +128,9 @@ fn earlier(loader: &Loader, source: &PluginSource, digest: &str, verdict: &Verdi
         Found::Loaded(plugin) => {
             let asked = asks(&plugin.info.manifest);
             match asked.iter().find(|ask| !is_granted(&verdict.granted, ask)) {
-                Some(ask) if source.source != Source::Builtin => Err(format!("`{ask}` is not granted to it either")),
+                Some(ask) if source.source != Source::Builtin => {
+                    Err(format!("`{ask}` is not granted to it either"))
+                }
                 _ => Ok(Entry::Loaded(plugin)),
             }
         }

@@ -135,9 +135,10 @@ impl Runtime {
         let (wall, cpu) = (started.elapsed(), thread_cpu().saturating_sub(on_cpu));
         let error = result.as_ref().err();
         self.metrics.record(&callee.name, call, error, wall);
-        let opened = callee.watch.as_ref().is_some_and(|watch| {
-            self.supervisor.leave(watch, &callee.purpose, call, error, (cpu, wall))
-        });
+        let opened = callee
+            .watch
+            .as_ref()
+            .is_some_and(|watch| self.supervisor.leave(watch, &callee.purpose, call, error, (cpu, wall)));
         self.metrics.spent(&callee.name, cpu, opened);
         result.map_err(|kind| failed(kind).into())
     }

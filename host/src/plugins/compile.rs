@@ -113,7 +113,9 @@ pub(super) fn compile(
         return Ok(Compiled { file: output });
     }
     let mut said = Vec::new();
-    let read = complaint.seek(SeekFrom::Start(0)).and_then(|_| (&complaint).take(COMPLAINT_BYTES).read_to_end(&mut said));
+    let read = complaint
+        .seek(SeekFrom::Start(0))
+        .and_then(|_| (&complaint).take(COMPLAINT_BYTES).read_to_end(&mut said));
     read.map_err(unusable)?;
     Err(reason(status, limits, &text::line(&String::from_utf8_lossy(&said), 1024)))
 }
@@ -132,7 +134,9 @@ fn reason(status: ExitStatus, limits: &CompileLimits, said: &str) -> String {
         Some(SIGABRT) | None if said.contains("memory allocation of") || said.contains("out of memory") => {
             too_much("memory to compile", &format!("{} bytes", limits.memory_bytes))
         }
-        Some(signal) => format!("it does not compile: the compiling process was ended by signal {signal}. {said}"),
+        Some(signal) => {
+            format!("it does not compile: the compiling process was ended by signal {signal}. {said}")
+        }
         None => format!("it does not compile: {said}"),
     }
 }
@@ -155,14 +159,16 @@ pub fn compile_child(request: &CompileRequest) -> Result<(), String> {
     bound(Resource::Fsize, request.file_bytes)?;
     // The soft limit's signal says what happened; the hard one is there in case it is survived.
     let cpu = Rlimit { current: Some(request.cpu_secs), maximum: Some(request.cpu_secs + 1) };
-    setrlimit(Resource::Cpu, cpu).map_err(|error| format!("the processor time cannot be bounded: {error}"))?;
+    setrlimit(Resource::Cpu, cpu)
+        .map_err(|error| format!("the processor time cannot be bounded: {error}"))?;
     let mut component = Vec::new();
     io::stdin()
         .take(COMPONENT_BYTES)
         .read_to_end(&mut component)
         .map_err(|error| format!("the component cannot be read: {error}"))?;
     let layout = if request.reserved { Layout::Reserved } else { Layout::Scarce };
-    let engine = engine::compiler(layout).map_err(|error| format!("the compiler does not start: {error:#}"))?;
+    let engine =
+        engine::compiler(layout).map_err(|error| format!("the compiler does not start: {error:#}"))?;
     let code = engine.precompile_component(&component).map_err(|error| format!("{error:#}"))?;
     io::stdout()
         .write_all(&code)

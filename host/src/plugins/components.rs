@@ -47,7 +47,8 @@ impl Components {
     /// Keeps a component and returns its digest. What is kept already stays as it is.
     pub(super) fn keep(&self, bytes: &[u8]) -> Result<String, String> {
         let digest = hex::encode(Sha256::digest(bytes));
-        self.keep_as(&digest, bytes).map_err(|error| format!("{} cannot be written: {error}", self.folder.display()))?;
+        self.keep_as(&digest, bytes)
+            .map_err(|error| format!("{} cannot be written: {error}", self.folder.display()))?;
         Ok(digest)
     }
 

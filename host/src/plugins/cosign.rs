@@ -27,7 +27,10 @@ pub(super) fn verify(key: &Path, digest: &str, signatures: &[Signed]) -> Result<
     let pem = std::fs::read_to_string(key)
         .map_err(|error| format!("its cosign_key {} cannot be read: {error}", key.display()))?;
     let verifying = VerifyingKey::from_public_key_pem(pem.trim()).map_err(|_| {
-        format!("its cosign_key {} is no public ECDSA P-256 key in PEM, as cosign writes to cosign.pub", key.display())
+        format!(
+            "its cosign_key {} is no public ECDSA P-256 key in PEM, as cosign writes to cosign.pub",
+            key.display()
+        )
     })?;
     if signatures.iter().any(|signed| is_good(&verifying, digest, signed)) {
         return Ok(());

@@ -23,12 +23,7 @@ pub(super) struct Ledger {
 
 impl Ledger {
     pub(super) fn new(accounts: Accounts) -> Self {
-        Self {
-            accounts,
-            durations: VecDeque::new(),
-            failures: VecDeque::new(),
-            calls: Budget::new(u64::MAX),
-        }
+        Self { accounts, durations: VecDeque::new(), failures: VecDeque::new(), calls: Budget::new(u64::MAX) }
     }
 
     pub(super) fn record(
@@ -59,7 +54,8 @@ impl Ledger {
         let now = now();
         let mut sorted: Vec<u64> = self.durations.iter().copied().collect();
         sorted.sort_unstable();
-        let at = |percent: usize| sorted.get((sorted.len() * percent / 100).min(sorted.len().saturating_sub(1)));
+        let at =
+            |percent: usize| sorted.get((sorted.len() * percent / 100).min(sorted.len().saturating_sub(1)));
         PluginHealth {
             calls_last_minute: u32::try_from(self.calls.used_us(now)).unwrap_or(u32::MAX),
             p50_us: at(50).copied(),

@@ -102,8 +102,7 @@ impl Plugins {
     /// What a component says about itself, without putting it in place. Its code runs once, with nothing granted.
     pub async fn examine(&self, component: Vec<u8>) -> Result<PluginInfo, String> {
         let inner = self.inner.clone();
-        let examined =
-            tokio::task::spawn_blocking(move || inner.loader.examine(component)).await;
+        let examined = tokio::task::spawn_blocking(move || inner.loader.examine(component)).await;
         examined.unwrap_or_else(|error| Err(format!("examining the component broke off: {error}")))
     }
 

@@ -45,7 +45,10 @@ pub(super) async fn obtain(
 ) -> Result<Vec<u8>, String> {
     let parsed = parse(reference)?;
     let pinned = parsed.digest().ok_or_else(|| {
-        format!("`{}` has to end in @sha256:<digest>, so that nobody can exchange it", reference.escape_debug())
+        format!(
+            "`{}` has to end in @sha256:<digest>, so that nobody can exchange it",
+            reference.escape_debug()
+        )
     })?;
     let hex = pinned.strip_prefix("sha256:").ok_or("only sha256 digests are taken")?;
     let registry = Registry::new(&parsed)?;
@@ -138,7 +141,10 @@ fn layer(manifest: &[u8]) -> Result<OciDescriptor, String> {
     let mut layers = manifest.layers.iter().filter(|layer| layer.media_type == LAYER_TYPE);
     match (layers.next(), layers.next()) {
         (Some(layer), None) if layer.digest.starts_with("sha256:") => Ok(layer.clone()),
-        _ => Err(format!("it is no plugin: one layer of type {LAYER_TYPE} is expected, and there are [{}]", types())),
+        _ => Err(format!(
+            "it is no plugin: one layer of type {LAYER_TYPE} is expected, and there are [{}]",
+            types()
+        )),
     }
 }
 
@@ -160,7 +166,8 @@ impl Registry {
             read_timeout: Some(Duration::from_secs(30)),
             ..ClientConfig::default()
         };
-        let client = Client::try_from(config).map_err(|error| format!("no registry can be asked: {error}"))?;
+        let client =
+            Client::try_from(config).map_err(|error| format!("no registry can be asked: {error}"))?;
         Ok(Self { client, reference: reference.clone() })
     }
 

@@ -43,7 +43,11 @@ pub(super) fn source_name(source: &Source) -> String {
 }
 
 /// Fetches the component. Blocks, if it is in a registry for as long as that takes.
-pub(super) fn origin(source: &PluginSource, components: &Components, runtime: &Handle) -> Result<Origin, String> {
+pub(super) fn origin(
+    source: &PluginSource,
+    components: &Components,
+    runtime: &Handle,
+) -> Result<Origin, String> {
     match &source.source {
         Source::Builtin => {
             let Builtin { sha256, bytes, .. } =

@@ -232,3 +232,78 @@ pub(super) fn now() -> UnixMs {
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn supervisor() -> Supervisor {
+        let rules = BreakerRules { faults: 2, first_pause_ms: 60_000, ..BreakerRules::default() };
+        let cpu_per_minute = Duration::from_millis(100);
+        Supervisor::new(&Limits { breaker: rules, cpu_per_minute, team_factor: 1, ..Limits::default() })
+    }
+
+    fn purpose(owner: &str, connection: &str) -> Purpose {
+        Purpose { owner: owner.into(), connection: connection.into() }
+    }
+
+    const NOTHING: (Duration, Duration) = (Duration::ZERO, Duration::ZERO);
+
+    #[test]
+    fn what_fails_towards_one_connection_goes_on_towards_another() {
+        let supervisor = supervisor();
+        let watch = supervisor.watch("forge", "aa");
+        let (one, two) = (purpose("default", "one"), purpose("default", "two"));
+        let trap = PluginErrorKind::Trap("unreachable".into());
+        assert!(!supervisor.leave(&watch, &one, "call", Some(&trap), NOTHING));
+        assert!(supervisor.leave(&watch, &one, "call", Some(&trap), NOTHING));
+        assert!(matches!(supervisor.enter(&watch, &one), Err(PluginErrorKind::Suspended { .. })));
+        assert!(supervisor.enter(&watch, &two).is_ok());
+        // The same name with other bytes is another component.
+        assert!(supervisor.enter(&supervisor.watch("forge", "bb"), &one).is_ok());
+        assert_eq!(watch.breakers().len(), 1);
+    }
+
+    #[test]
+    fn a_failure_is_an_answer_and_opens_nothing() {
+        let supervisor = supervisor();
+        let watch = supervisor.watch("forge", "aa");
+        let purpose = Purpose::default();
+        let (code, message) = ("no".to_owned(), "no such branch".to_owned());
+        let failure = PluginErrorKind::Failure { code, message, retry_after_secs: None, retryable: false };
+        for _ in 0..10 {
+            assert!(!supervisor.leave(&watch, &purpose, "call", Some(&failure), NOTHING));
+        }
+        assert!(supervisor.enter(&watch, &purpose).is_ok());
+    }
+
+    #[test]
+    fn a_team_is_charged_for_all_its_plugins_and_no_other_team_is() {
+        let supervisor = supervisor();
+        let (first, second) = (supervisor.watch("first", "aa"), supervisor.watch("second", "bb"));
+        let (ours, theirs) = (purpose("ours", ""), purpose("theirs", ""));
+        let trap = PluginErrorKind::Trap("unreachable".into());
+        let used = (Duration::from_millis(60), Duration::from_millis(60));
+        // Charged although the call ended in a trap.
+        supervisor.leave(&first, &ours, "call", Some(&trap), used);
+        supervisor.leave(&second, &ours, "call", None, used);
+        match supervisor.enter(&second, &ours) {
+            Err(PluginErrorKind::Budget { what, .. }) => {
+                assert_eq!(what, "the processor time of team `ours`")
+            }
+            other => panic!("{other:?}"),
+        }
+        assert!(supervisor.enter(&second, &theirs).is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_component_proves_itself_by_answering() {
+        let supervisor = supervisor();
+        let watch = supervisor.watch("forge", "aa");
+        for _ in 0..PROBATION {
+            supervisor.leave(&watch, &Purpose::default(), "call", None, NOTHING);
+        }
+        let proven = Notice::Proven { plugin: "forge".into(), digest: "aa".into() };
+        assert_eq!(supervisor.notice().await, Some(proven));
+    }
+}

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::page::{Frame, PageResult, render, render_with};
 use super::session::Session;
 use super::stack::to;
-use super::ui::{Badge, Tone, When, short};
+use super::ui::{Badge, Tone, When, now, short};
 use crate::api;
 use crate::app::App;
 use crate::app::plugin::{plugin_approve, plugin_disable, plugin_enable, plugin_inspect, plugin_list};
@@ -72,7 +72,7 @@ fn fares(status: &PluginStatus) -> Badge {
         _ if status.info.is_none() => (Tone::Stopped, "does not run"),
         health if health.is_suspended() => (Tone::Bad, "suspended"),
         health if !health.breakers.is_empty() => (Tone::Waiting, "faulted lately"),
-        health if health.p50_us.is_none() => (Tone::Good, "not called yet"),
+        health if health.p50_us.is_none() => (Tone::Waiting, "not called yet"),
         _ => (Tone::Good, "answers"),
     };
     Badge { tone, word }
@@ -168,7 +168,7 @@ fn page(app: &App, session: &Session, name: &str, alert: String) -> Result<Plugi
             "half-open" => Badge { tone: Tone::Running, word: "is being tried" },
             _ => Badge { tone: Tone::Waiting, word: "faulted lately" },
         },
-        until: breaker.until.map(When::new),
+        until: breaker.until.filter(|until| *until > now()).map(When::new),
         reason: breaker.reason.clone(),
     });
     Ok(PluginPage {
@@ -196,7 +196,11 @@ fn page(app: &App, session: &Session, name: &str, alert: String) -> Result<Plugi
 
 /// Types are words, not abilities: a component that imports nothing else can do nothing but compute.
 fn abilities(info: &PluginInfo) -> Vec<String> {
-    info.imports.iter().filter(|name| !name.contains("/types@") && !name.contains(":types/")).cloned().collect()
+    info.imports
+        .iter()
+        .filter(|name| !name.contains("/types@") && !name.contains(":types/"))
+        .cloned()
+        .collect()
 }
 
 fn pretty(json: &str) -> String {

@@ -6,12 +6,14 @@ use windlass::{
         Id,
         admission::{PluginRecord, PluginState},
         page::PageRequest,
-        release::ReleaseState, rollout::Weight, token::Token,
+        release::ReleaseState,
+        rollout::Weight,
+        token::Token,
     },
     error::Error,
     store::{
-        build_configs, builds, deployments, events, new_id, now, plugins, projects, releases, repositories, routes,
-        stacks, tokens,
+        build_configs, builds, deployments, events, new_id, now, plugins, projects, releases, repositories,
+        routes, stacks, tokens,
     },
 };
 use windlass_tests::{database::TestDb, on_both_databases, sample};
@@ -60,7 +62,8 @@ async fn a_plugin_is_saved_over_itself_and_listed_by_name(test: TestDb) {
     assert_eq!(plugins::list(&mut conn).await.unwrap(), [other, record]);
     let update = changed.clone();
     test.db.write(move |tx| Box::pin(async move { plugins::save(tx, &update).await })).await.unwrap();
-    let expected = PluginRecord { created_at: 1, reason: Some("it asks for \u{fffd} more".into()), ..changed };
+    let expected =
+        PluginRecord { created_at: 1, reason: Some("it asks for \u{fffd} more".into()), ..changed };
     assert_eq!(plugins::find_opt(&mut conn, "mine").await.unwrap(), Some(expected));
     assert_eq!(plugins::find_opt(&mut conn, "nothing").await.unwrap(), None);
 }

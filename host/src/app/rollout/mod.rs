@@ -282,7 +282,9 @@ impl Rollout<'_> {
             let memory = self.deployment.rollout.memory.clone();
             match self.app.plugins.strategy_decide(&name, memory.clone(), situation).await {
                 // Nothing is wrong with it: it has to wait, and what serves goes on serving.
-                Err(Error::Plugin(PluginError { kind: PluginErrorKind::Budget { free_in_ms, .. }, .. })) => {
+                Err(Error::Plugin(PluginError {
+                    kind: PluginErrorKind::Budget { free_in_ms, .. }, ..
+                })) => {
                     let label = format!("waiting for the budget of strategy `{name}`");
                     let wake_after = Some(free_in_ms);
                     return Ok(Step { memory, label, progress: 0, actions: Vec::new(), wake_after });
