@@ -250,7 +250,7 @@ async fn remember(app: &App, config: &Config, installed: Option<&str>) -> Result
     drop(conn);
     let mut lock = LockFile::read(config);
     let mut changed = Vec::new();
-    for (name, admission) in admitted.iter().filter(|(_, admission)| !admission.is_broken) {
+    for (name, admission) in admitted.iter().filter(|(_, admission)| admission.is_settled) {
         let old = known.iter().find(|record| record.name == *name);
         let base = old.cloned().unwrap_or_else(|| PluginRecord {
             granted: if config.plugins.contains_key(name) { lock.granted(name) } else { Vec::new() },

@@ -18,8 +18,8 @@ pub struct Admission {
     pub digest: Option<String>,
     pub source: String,
     pub verdict: Verdict,
-    /// Neither what was found nor an earlier component could be loaded: nothing to remember.
-    pub is_broken: bool,
+    /// Worth remembering. What could not be read may be there again at the next start, or on another node.
+    pub is_settled: bool,
 }
 
 impl Admission {
@@ -27,7 +27,7 @@ impl Admission {
     pub(super) fn shown(&self, running: Option<&str>) -> PluginAdmission {
         let verdict = &self.verdict;
         let held = self.digest.as_deref().filter(|digest| {
-            verdict.state != PluginState::Enabled || (Some(*digest) != running && !self.is_broken)
+            verdict.state != PluginState::Enabled || (Some(*digest) != running && self.is_settled)
         });
         PluginAdmission {
             state: verdict.state,
@@ -61,9 +61,10 @@ pub(super) fn admit(
             is_builtin: source.source == Source::Builtin,
         };
         let verdict = judge(record, &candidate);
-        let is_broken = error.is_some() && verdict.runs == Runs::Nothing;
+        let is_loadable = error.is_none();
         let shown = source_name(&source.source);
         let entry = entry(loader, &source, found, &verdict);
+        let is_settled = digest.is_some() && (is_loadable || matches!(entry, Entry::Loaded(_)));
         if let Entry::Failed { error, .. } = &entry
             && verdict.state != PluginState::Disabled
         {
@@ -75,7 +76,7 @@ pub(super) fn admit(
                 verdict.state.as_str()
             );
         }
-        admitted.insert(source.name.clone(), Admission { digest, source: shown, verdict, is_broken });
+        admitted.insert(source.name.clone(), Admission { digest, source: shown, verdict, is_settled });
         table.insert(source.name, entry);
     }
     let digests = admitted.values().flat_map(|admission| {

@@ -138,10 +138,13 @@ impl Supervisor {
     }
 
     fn team(&self, owner: &str) -> Arc<Mutex<Accounts>> {
-        let (cpu, wall) = (self.cpu_limit_us, self.wall_limit_us);
+        let mut teams = lock(&self.teams);
+        if let Some(team) = teams.get(owner) {
+            return team.clone();
+        }
         let limit = |of_one: u64| of_one.saturating_mul(self.team_factor);
-        let new = || Arc::new(Mutex::new(Accounts::new(limit(cpu), limit(wall))));
-        lock(&self.teams).entry(owner.to_owned()).or_insert_with(new).clone()
+        let accounts = Accounts::new(limit(self.cpu_limit_us), limit(self.wall_limit_us));
+        teams.entry(owner.to_owned()).or_insert_with(|| Arc::new(Mutex::new(accounts))).clone()
     }
 
     /// Whether a call may go now.
