@@ -17,6 +17,7 @@ pub mod project;
 pub mod reference;
 pub mod release;
 pub mod repository;
+pub mod retention;
 pub mod rollout;
 pub mod stack;
 pub mod task;
