@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Brings what `make test` needs besides a compiler and a Docker Engine: PostgreSQL's server programs, a browser with
-# its driver, an SSH server and git's HTTP back end. Only programs are installed: the tests start their own, on
+# its driver, an SSH server, git's HTTP back end and a registry. Only programs are installed: the tests start their own, on
 # ports and folders of their own, so no service is started here.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
@@ -61,3 +61,13 @@ fi
 [ -x "$(git --exec-path)/git-http-backend" ] ||
     die "$(command -v git) has no git-http-backend in $(git --exec-path). Please put a complete git first in PATH: the tests serve repositories with it."
 say "git server: $(git --exec-path)/git-http-backend"
+
+have docker-registry || {
+    start_no_services
+    apt_install "as the registry that plugins are pulled from in the tests" docker-registry
+    # The package also lets it start with the next boot. The tests start their own.
+    if have systemctl; then
+        as_root systemctl disable --quiet docker-registry.service || say "please see whether docker-registry.service is to start at boot"
+    fi
+}
+say "registry: $(command -v docker-registry)"

@@ -130,7 +130,7 @@
   const feed = document.body.dataset.events;
   if (feed && all("[data-live]").length > 0) {
     const source = new EventSource(feed);
-    for (const kind of ["stack.changed", "build.status", "deployment.status", "deployment.step", "webhook.processed"]) {
+    for (const kind of ["stack.changed", "build.status", "deployment.status", "deployment.step", "webhook.processed", "plugin.changed"]) {
       source.addEventListener(kind, refreshSoon);
     }
     // After a lost connection something may have been missed.

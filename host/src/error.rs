@@ -69,6 +69,25 @@ pub enum PluginErrorKind {
     Load(String),
     /// No such plugin, or it does not export what is asked of it.
     Missing(String),
+    /// The budget of the last minute is used up. `free_at` is in unix milliseconds.
+    Budget { what: String, free_at: i64, free_in_ms: u64 },
+    /// It faulted several times in a row and is left alone for a while.
+    Suspended { reason: String, free_at: i64, free_in_ms: u64 },
+}
+
+impl PluginErrorKind {
+    /// The plugin's own doing: no answer, or one that makes no sense. A failure is an answer.
+    pub fn is_fault(&self) -> bool {
+        matches!(self, Self::Trap(_) | Self::Timeout { .. } | Self::Memory { .. } | Self::Nonsense(_))
+    }
+
+    /// It was not called at all, and may be called after this many milliseconds.
+    pub fn pause_ms(&self) -> Option<u64> {
+        match self {
+            Self::Budget { free_in_ms, .. } | Self::Suspended { free_in_ms, .. } => Some(*free_in_ms),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for PluginErrorKind {
@@ -83,8 +102,26 @@ impl fmt::Display for PluginErrorKind {
             Self::Nonsense(text) => write!(f, "gave an answer that makes no sense: {text}"),
             Self::Load(text) => write!(f, "could not be loaded: {text}"),
             Self::Missing(text) => write!(f, "is not available: {text}"),
+            Self::Budget { what, free_at, free_in_ms } => write!(
+                f,
+                "was not called, because {what} of the last minute is used up; it is free again at {}, in {} s",
+                clock(*free_at),
+                free_in_ms.div_ceil(1000)
+            ),
+            Self::Suspended { reason, free_at, free_in_ms } => write!(
+                f,
+                "was not called, because it faulted several times in a row (it {reason}); it is tried again at {}, in {} s",
+                clock(*free_at),
+                free_in_ms.div_ceil(1000)
+            ),
         }
     }
+}
+
+/// A time of day, in UTC.
+fn clock(at: i64) -> String {
+    chrono::DateTime::from_timestamp_millis(at)
+        .map_or_else(|| "an unknown time".into(), |time| time.format("%H:%M:%S UTC").to_string())
 }
 
 impl Error {
@@ -144,6 +181,7 @@ impl Error {
             Self::Unavailable(_) | Self::Internal(_) => true,
             Self::Plugin(error) => {
                 matches!(error.kind, PluginErrorKind::Failure { retryable: true, .. })
+                    || error.kind.pause_ms().is_some()
             }
             _ => false,
         }

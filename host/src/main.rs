@@ -4,9 +4,26 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use windlass::cli::{Cli, Command};
+use windlass::plugins::{CompileRequest, compile_child};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    if let Command::CompilePlugin(arguments) = &cli.command {
+        // Before there is a runtime: its threads would count against the limits.
+        let request = CompileRequest {
+            reserved: arguments.reserved,
+            cpu_secs: arguments.cpu_secs,
+            memory_bytes: arguments.memory_bytes,
+            file_bytes: arguments.file_bytes,
+        };
+        return match compile_child(&request) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("{error}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("windlass").build();
     let runtime = match runtime {
         Ok(runtime) => runtime,

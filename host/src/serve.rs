@@ -3,7 +3,7 @@
 use std::future::IntoFuture;
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::app::{App, housekeeping, recover, rollout, token};
+use crate::app::{App, housekeeping, plugin, recover, rollout, token};
 use crate::config::{Config, LogFormat};
 use crate::error::{Error, Result};
 use crate::queue::{Handler, Queue, TaskContext};
@@ -35,11 +35,10 @@ pub async fn serve(file: Option<&Path>) -> Result<()> {
         ))
     })?;
     let bound = listener.local_addr().map_err(Error::internal)?;
-    let app = App::open(Config {
-        server: crate::config::Server { listen: bound, ..config.server.clone() },
-        ..config
-    })
-    .await?;
+    let config =
+        Config { server: crate::config::Server { listen: bound, ..config.server.clone() }, ..config };
+    let app = App::open(config, own_program()).await?;
+    plugin::plugin_started(&app).await?;
     let configured = std::env::var("WINDLASS_ADMIN_TOKEN").ok().filter(|token| !token.is_empty());
     let fresh = token::token_bootstrap(&app, configured.as_deref()).await?;
     announce(bound, fresh.as_deref());
@@ -48,17 +47,19 @@ pub async fn serve(file: Option<&Path>) -> Result<()> {
     let stop = CancellationToken::new();
     let queue = start_queue(&app).await?;
     let tender = tokio::spawn(tend(app.clone(), stop.clone()));
+    let plugin_tender = tokio::spawn(plugin::plugin_tend(app.clone(), stop.clone()));
     let server =
         axum::serve(listener, router(app.clone()).into_make_service_with_connect_info::<SocketAddr>())
             .with_graceful_shutdown(stop.clone().cancelled_owned());
     let server = tokio::spawn(server.into_future());
-    wait_for_signal().await?;
+    wait_for_signal(&app).await?;
     tracing::info!("[@server:http] stopping");
     stop.cancel();
     queue.stop(STOP_PATIENCE).await?;
     // Open event streams never end by themselves, so the listener's own patience is short.
     let _ = tokio::time::timeout(Duration::from_secs(1), server).await;
     tender.abort();
+    plugin_tender.abort();
     app.db.close().await;
     Ok(())
 }
@@ -125,14 +126,34 @@ fn announce(address: SocketAddr, fresh: Option<&str>) {
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
-async fn wait_for_signal() -> Result<()> {
+/// This very program, also after its file was replaced by another version.
+fn own_program() -> Option<PathBuf> {
+    let running = PathBuf::from("/proc/self/exe");
+    if running.exists() { Some(running) } else { std::env::current_exe().ok() }
+}
+
+/// SIGTERM and SIGINT end the server, SIGHUP loads the plugins anew.
+async fn wait_for_signal(app: &App) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate()).map_err(Error::internal)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::internal)?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    let mut hang_up = signal(SignalKind::hangup()).map_err(Error::internal)?;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+            _ = hang_up.recv() => {
+                let app = app.clone();
+                tokio::spawn(async move {
+                    match plugin::plugin_reload(&app).await {
+                        Ok(_) => tracing::info!("[@plugins:reload] the plugins are loaded anew"),
+                        Err(error) => {
+                            tracing::error!("[@plugins:reload] the plugins stay as they are: {}", error.for_log())
+                        }
+                    }
+                });
+            }
+        }
     }
-    Ok(())
 }
 
 fn start_log(config: &Config) -> Result<()> {

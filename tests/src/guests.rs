@@ -47,6 +47,7 @@ pub struct Guest {
     permissions: Vec<(Vec<String>, String)>,
     /// Bytes that lie in memory from the beginning.
     data: Vec<(usize, Vec<u8>)>,
+    version: String,
 }
 
 impl Guest {
@@ -84,6 +85,7 @@ impl Guest {
             credentials: Vec::new(),
             permissions: Vec::new(),
             data: Vec::new(),
+            version: "1.0.0".into(),
         }
     }
 
@@ -91,6 +93,30 @@ impl Guest {
     pub fn with_credential(mut self, name: &str, injection: &str, extras: &[(&str, &str)]) -> Self {
         let extras = extras.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
         self.credentials.push((name.to_owned(), injection.to_owned(), extras));
+        self
+    }
+
+    /// Asks for a credential slot of that name.
+    pub fn asking(self, credential: &str) -> Self {
+        self.with_credential(credential, "bearer", &[])
+    }
+
+    /// Another version, so other bytes.
+    pub fn version(mut self, version: &str) -> Self {
+        self.version = version.into();
+        self
+    }
+
+    /// Runs `body` in `validate` as well.
+    pub fn validating(self, body: &str) -> Self {
+        let answering = format!("(result i32) i32.const {ANSWER})");
+        let functions = self.functions.replacen(&answering, &format!("(result i32) {body})"), 1);
+        Self { functions, ..self }
+    }
+
+    /// Adds functions of its own to the core module.
+    pub fn with_functions(mut self, functions: &str) -> Self {
+        self.functions.push_str(functions);
         self
     }
 
@@ -201,7 +227,7 @@ impl Guest {
             [at, text.len()]
         };
         let [name, version, summary, kind, schema] =
-            [&*self.name, "1.0.0", "A guest of the tests", self.kind, "{}"].map(&mut place);
+            [&*self.name, &*self.version, "A guest of the tests", self.kind, "{}"].map(&mut place);
         // The list of kinds has one element, which is a string: an address and a length.
         let kinds = ANSWER - 16;
         let mut words: Vec<usize> = [name, version, summary, [kinds, 1], schema].concat();

@@ -14,6 +14,7 @@ pub mod guests;
 pub mod peer;
 pub mod ordering;
 pub mod postgres;
+pub mod registry;
 pub mod sample;
 pub mod script;
 pub mod sender;

@@ -5,6 +5,7 @@
 use serde_json::json;
 use windlass_tests::browser::Browser;
 use windlass_tests::fixture::Fixture;
+use windlass_tests::guests::{ANSWER, Guest};
 use windlass_tests::server::TestServer;
 
 #[tokio::test]
@@ -227,4 +228,45 @@ async fn pages_carry_a_strict_policy_and_errors_keep_the_frame() {
     // A program that mistypes a route gets an answer for programs.
     let answer = get("/api/v1/nothing").send().await.unwrap();
     assert_eq!(answer.headers()["content-type"], "application/json");
+}
+
+#[tokio::test]
+async fn a_plugin_is_disabled_after_a_question_and_enabled_again() {
+    let test = "a plugin is disabled after a question and enabled again";
+    let Some(browser) = Browser::start(test).await else { return };
+    let server = TestServer::start().await;
+    browser.log_in(&server).await;
+    browser.open(&format!("{}/plugins", server.url)).await;
+    browser.wait_text("#plugins .table", "deployment-strategy").await;
+    browser.press("a.row-link[href='/plugins/standard']").await;
+    browser.wait_text("#plugin .badge", "loaded").await;
+    browser.press("[data-dialog=disable]").await;
+    browser.press("#disable button").await;
+    browser.wait_text("#plugin .badge", "disabled").await;
+    browser.wait_text("#plugin pre", "it is disabled").await;
+    let shown = server.get("/api/v1/plugins/standard").await.expect(200);
+    assert_eq!(shown["data"]["reason"], "disabled by admin");
+    // Nobody reloads the page for what happens elsewhere.
+    server.post("/api/v1/plugins/standard/enable", serde_json::Value::Null).await.expect(200);
+    browser.wait_text("#plugin .badge", "loaded").await;
+    assert_eq!(browser.complaints().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn what_a_plugin_asks_for_is_shown_and_granted_on_its_page() {
+    let test = "what a plugin asks for is shown and granted on its page";
+    let Some(browser) = Browser::start(test).await else { return };
+    let server = TestServer::start().await;
+    let guest = Guest::strategy("guest", &format!("i32.const {ANSWER}")).asking("token").build();
+    let request = server.stranger(reqwest::Method::POST, "/api/v1/plugins/install");
+    let request = request.bearer_auth(windlass_tests::server::ADMIN_TOKEN).body(guest);
+    let answer = request.header("content-type", "application/wasm").send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    browser.log_in(&server).await;
+    browser.open(&format!("{}/plugins/guest", server.url)).await;
+    browser.wait_text("#plugin .badge", "waits for approval").await;
+    browser.wait_text("#h-missing + p + ul", "credential:token").await;
+    browser.press("form[action$='/approve'] button").await;
+    browser.wait_text("#plugin .badge", "loaded").await;
+    assert_eq!(browser.complaints().await, Vec::<String>::new());
 }

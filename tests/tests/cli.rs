@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
+use windlass_tests::guests::{ANSWER, Guest};
 use windlass_tests::script::{Script, http, stream};
 use windlass_tests::server::{ADMIN_TOKEN, TestServer, program};
 
@@ -412,4 +413,36 @@ fn deployment(status: &str, progress: i64) -> Value {
         "triggeredByUser": null, "pauseMs": null, "startedAt": "2026-01-01T00:00:00Z",
         "completedAt": null, "duration": if over { Some(34) } else { None },
     })
+}
+
+#[tokio::test]
+async fn plugins_are_installed_switched_off_and_on_and_approved() {
+    let server = TestServer::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("guest.wasm");
+    let guest = Guest::strategy("guest", &format!("i32.const {ANSWER}"));
+    guest.write(&file);
+    let path = file.display().to_string();
+    let plugin = |words: &[&str]| run(command(&server.url, ADMIN_TOKEN, &[&["plugin"], words].concat()));
+    let shown = plugin(&["install", &path]).expect(0).out;
+    assert!(shown.contains("Plugin guest 1.0.0: loaded"), "{shown}");
+    assert!(plugin(&["disable", "guest"]).expect(0).out.contains("disabled by admin"));
+    assert!(plugin(&["list"]).expect(0).out.contains("disabled"));
+    plugin(&["enable", "guest"]).expect(0);
+    let refused = plugin(&["enable", "guest"]).expect(1).err;
+    assert!(refused.contains("is enabled already"), "{refused}");
+    guest.asking("token").write(&file);
+    let shown = plugin(&["install", &path]).expect(0).out;
+    assert!(
+        shown.contains("It asks for credential:token.") && shown.contains("windlass plugin approve"),
+        "{shown}"
+    );
+    let inspected = plugin(&["inspect", "guest"]).expect(0).out;
+    assert!(inspected.contains("credential:token"), "{inspected}");
+    plugin(&["approve", "guest", "--digest", "00"]).expect(1);
+    let approved = plugin(&["approve", "guest", "-o", "json"]).expect(0).json();
+    assert_eq!((&approved["state"], &approved["missing"]), (&json!("enabled"), &json!([])));
+    assert!(plugin(&["reload"]).expect(0).out.contains("5 plugins are loaded"));
+    plugin(&["install", "/does/not/exist.wasm"]).expect(2);
+    plugin(&["approve", "nothing"]).expect(1);
 }

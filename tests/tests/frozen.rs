@@ -123,7 +123,7 @@ async fn corpus() -> (TempDir, Vec<(String, Plugins, PluginStatus)>) {
             let path = entry.expect("an entry").path();
             if path.extension().is_some_and(|extension| extension == "wasm") {
                 let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
-                settings.sources.push(PluginSource { name, source: Source::Path(path), sha256: None });
+                settings.sources.push(PluginSource::new(name, Source::Path(path)));
             }
         }
         let plugins = Plugins::start(settings).await.expect("the engine starts");

@@ -9,7 +9,7 @@ use windlass::app::{App, housekeeping};
 use windlass::config::Config;
 use windlass::store;
 use windlass_tests::fixture::Fixture;
-use windlass_tests::server::docker;
+use windlass_tests::server::{docker, program};
 
 /// Tags of the images that the fixture's server has built, newest first.
 fn images(instance: &str) -> Vec<String> {
@@ -28,7 +28,7 @@ async fn open(fixture: &Fixture, releases: usize) -> App {
     };
     let mut config = Config::load(None, variable).unwrap();
     config.retention.releases = releases;
-    App::open(config).await.unwrap()
+    App::open(config, Some(program())).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]

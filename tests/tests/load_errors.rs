@@ -11,7 +11,7 @@ async fn refusal(guest: Guest) -> String {
     guest.write(&path);
     let mut settings = Settings::new(folder.path().join("plugins"));
     settings.builtin = false;
-    settings.sources.push(PluginSource { name: "guest".into(), source: Source::Path(path), sha256: None });
+    settings.sources.push(PluginSource::new("guest", Source::Path(path)));
     let plugins = Plugins::start(settings).await.expect("the engine starts");
     plugins.inspect("guest").expect("it is listed").error.expect("it is refused")
 }

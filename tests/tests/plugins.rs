@@ -40,7 +40,7 @@ impl Bench {
     fn with(mut self, name: &str, guest: &Guest) -> Self {
         let path = self.folder.path().join(format!("{name}.wasm"));
         guest.write(&path);
-        let source = PluginSource { name: name.into(), source: Source::Path(path), sha256: None };
+        let source = PluginSource::new(name, Source::Path(path));
         self.settings.sources.push(source);
         self
     }
@@ -331,11 +331,7 @@ async fn what_is_no_component_or_not_the_expected_one_is_refused() {
     bench.settings.sources[0].sha256 = Some(wrong.clone());
     let path = bench.folder.path().join("text.wasm");
     fs::write(&path, "#!/bin/sh").expect("a file");
-    let source = |name: &str, path: &Path| PluginSource {
-        name: name.into(),
-        source: Source::Path(path.into()),
-        sha256: None,
-    };
+    let source = |name: &str, path: &Path| PluginSource::new(name, Source::Path(path.into()));
     bench.settings.sources.push(source("text", &path));
     bench.settings.sources.push(source("absent", Path::new("/nowhere/plugin.wasm")));
     let plugins = bench.start().await;

@@ -15,7 +15,7 @@ async fn start(name: &str, guest: &Guest) -> (Plugins, TempDir) {
     guest.write(&path);
     let mut settings = Settings::new(folder.path().join("plugins"));
     settings.builtin = false;
-    settings.sources.push(PluginSource { name: name.into(), source: Source::Path(path), sha256: None });
+    settings.sources.push(PluginSource::new(name, Source::Path(path)));
     (Plugins::start(settings).await.expect("the engine starts"), folder)
 }
 

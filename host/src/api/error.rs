@@ -30,6 +30,9 @@ pub fn status(error: &Error) -> StatusCode {
         Error::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
         Error::Plugin(error) => match error.kind {
             PluginErrorKind::Failure { .. } | PluginErrorKind::Missing(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            PluginErrorKind::Budget { .. } | PluginErrorKind::Suspended { .. } => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             _ => StatusCode::BAD_GATEWAY,
         },
         Error::Failed(_) => StatusCode::BAD_GATEWAY,

@@ -4,6 +4,7 @@ mod admin;
 mod cicd;
 mod error;
 mod extract;
+mod plugins;
 mod runs;
 mod stacks;
 mod stream;
@@ -53,6 +54,7 @@ fn routes() -> OpenApiRouter<App> {
         .merge(stream::router())
         .merge(webhooks::router())
         .merge(admin::router())
+        .merge(plugins::router())
         .merge(cicd::router())
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::App;
 use super::event::latest_seq;
+use crate::domain::admission::PluginState;
 use crate::domain::task::TaskStatus;
 use crate::error::Result;
 use crate::store::task_stats;
@@ -40,7 +41,8 @@ pub async fn check(app: &App) -> BTreeMap<String, String> {
         .plugins
         .list()
         .into_iter()
-        .filter(|status| status.error.is_some())
+        // What an operator switched off or has yet to approve is not broken.
+        .filter(|status| status.error.is_some() && status.admission.state == PluginState::Enabled)
         .map(|status| status.name)
         .collect();
     let plugins = if broken.is_empty() { ok() } else { format!("not loaded: {}", broken.join(", ")) };

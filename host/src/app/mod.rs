@@ -10,6 +10,7 @@ pub mod housekeeping;
 pub mod logs;
 pub mod metrics;
 pub mod plugin;
+mod plugin_lock;
 pub mod plugin_pack;
 pub mod plugin_tool;
 pub mod recover;
@@ -20,7 +21,7 @@ pub mod token;
 pub mod vault;
 pub mod webhook;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::config::Config;
@@ -29,7 +30,7 @@ use crate::domain::Id;
 use crate::domain::rollout::Weight;
 use crate::error::{Error, Result};
 use crate::git::Git;
-use crate::plugins::{PluginSource, Plugins, Settings, Source};
+use crate::plugins::Plugins;
 use crate::store::{self, Db, DbConfig, routes};
 use logs::Logs;
 use metrics::Metrics;
@@ -44,6 +45,10 @@ pub struct Parts {
     pub config: Config,
     pub db: Db,
     pub plugins: Plugins,
+    /// Plugins are changed by one at a time.
+    plugin_changes: tokio::sync::Mutex<()>,
+    /// The program that compiles plugins.
+    compiler: Option<PathBuf>,
     pub git: Git,
     pub docker: Docker,
     pub vault: Vault,
@@ -74,14 +79,15 @@ impl std::ops::Deref for App {
 
 impl App {
     /// Opens the data folder, the database, the plugins and the connections to git and Docker. The engine need not answer
-    /// yet.
-    pub async fn open(config: Config) -> Result<Self> {
+    /// yet. `compiler` is the `windlass` program, which compiles plugins in a process of its own.
+    pub async fn open(config: Config, compiler: Option<PathBuf>) -> Result<Self> {
         let data = config.server.data_dir.clone();
         private_folder(&data)?;
         let vault = Vault::open(&data.join("secret.key"))?;
         let logs = Logs::open(&config.build.log_dir)?;
         let database = DbConfig::new(config.database_url());
-        let (db, plugins) = tokio::try_join!(Db::open(&database), Plugins::start(plugin_settings(&config)))?;
+        let db = Db::open(&database).await?;
+        let plugins = Plugins::start(plugin::settings(&config, compiler.clone(), &db).await?).await?;
         let git = Git::open(data.join("git"))?;
         let host = Some(config.docker.host.as_str()).filter(|host| !host.is_empty());
         let instance = instance_id(&data)?;
@@ -91,6 +97,8 @@ impl App {
             config,
             db,
             plugins,
+            plugin_changes: tokio::sync::Mutex::default(),
+            compiler,
             git,
             docker,
             vault,
@@ -107,18 +115,6 @@ impl App {
         let mut conn = self.db.read().await?;
         Ok(routes::get(&mut conn, stack_id).await?.map(|route| route.weights).unwrap_or_default())
     }
-}
-
-fn plugin_settings(config: &Config) -> Settings {
-    let sources = config.plugins.iter().map(|(name, plugin)| PluginSource {
-        name: name.clone(),
-        source: match plugin.source.strip_prefix("path:") {
-            Some(path) => Source::Path(path.into()),
-            None => Source::Builtin,
-        },
-        sha256: plugin.sha256.clone(),
-    });
-    Settings { sources: sources.collect(), ..Settings::new(config.server.data_dir.join("plugins")) }
 }
 
 fn instance_id(data: &Path) -> Result<String> {

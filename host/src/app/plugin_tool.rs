@@ -23,7 +23,7 @@ fn source(which: &str) -> PluginSource {
     let path = Path::new(which);
     let is_file = path.extension().is_some_and(|extension| extension == "wasm") || path.exists();
     let source = if is_file { Source::Path(path.to_owned()) } else { Source::Builtin };
-    PluginSource { name: which.to_owned(), source, sha256: None }
+    PluginSource::new(which, source)
 }
 
 /// Compiled code is kept no longer than the command runs: nothing that an author makes becomes part of a server's cache.

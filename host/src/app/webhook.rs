@@ -132,6 +132,7 @@ pub async fn webhook_process(app: &App, event_id: &Id) -> Result<()> {
         Err(Error::Plugin(error)) => {
             let reason = match error.kind {
                 PluginErrorKind::Failure { retryable: true, .. } => return Err(Error::Plugin(error)),
+                _ if error.kind.pause_ms().is_some() => return Err(Error::Plugin(error)),
                 PluginErrorKind::Failure { .. } => ReasonCode::Malformed,
                 _ => ReasonCode::PluginFailed,
             };

@@ -8,6 +8,7 @@ use super::Session;
 use super::client::read;
 use super::failure::{Outcome, exit};
 use super::output::Tone;
+use super::plugin_manage::{ManageCommand, calls, manage, state};
 use super::stack::joined;
 use super::table::{Cell, Table, cells, details};
 use super::text::{ago, bytes, clean};
@@ -45,6 +46,8 @@ pub enum PluginCommand {
     },
     #[command(flatten)]
     Tool(super::plugin::ToolCommand),
+    #[command(flatten)]
+    Manage(ManageCommand),
 }
 
 pub async fn token(session: &Session, command: &TokenCommand) -> Outcome<u8> {
@@ -114,6 +117,7 @@ pub async fn plugin(session: &Session, command: &PluginCommand) -> Outcome<u8> {
         PluginCommand::List => plugin_list(session).await?,
         PluginCommand::Inspect { name } => plugin_inspect(session, name).await?,
         PluginCommand::Tool(command) => return super::plugin::tool(&session.out, command).await,
+        PluginCommand::Manage(command) => manage(session, command).await?,
     }
     Ok(exit::SUCCESS)
 }
@@ -127,10 +131,7 @@ async fn plugin_list(session: &Session) -> Outcome<()> {
     }
     let mut table = Table::new(&["PLUGIN", "VERSION", "KINDS", "ALSO", "SOURCE", "STATE"]);
     for plugin in read::<Vec<Plugin>>(&value)? {
-        let state = match plugin.error {
-            Some(error) => Cell::toned(format!("not loaded: {error}"), Tone::Bad),
-            None => Cell::toned("loaded", Tone::Good),
-        };
+        let state = state(&plugin);
         let (kinds, also) = (plugin.kinds.join(", "), plugin.abilities.join(", "));
         table.row(cells![plugin.name, plugin.version, kinds, also, plugin.source, state]);
     }
@@ -159,6 +160,11 @@ async fn plugin_inspect(session: &Session, name: &str) -> Outcome<()> {
             ("Plugin", Cell::toned(&plugin.name, Tone::Strong)),
             ("Version", plugin.version.as_str().into()),
             ("Summary", plugin.summary.as_str().into()),
+            ("State", state(&plugin)),
+            ("Held back", plugin.held_digest.as_deref().unwrap_or("").into()),
+            ("Asks in vain", joined(&plugin.missing)),
+            ("Granted", joined(&plugin.granted)),
+            ("Calls", calls(&plugin.health).into()),
             ("Error", Cell::toned(plugin.error.as_deref().unwrap_or(""), Tone::Bad)),
             ("Kinds", joined(&plugin.kinds)),
             ("Optional interfaces", joined(&plugin.abilities)),

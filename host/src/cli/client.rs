@@ -15,6 +15,7 @@ use super::text;
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// For a whole request that is not a stream.
 const REQUEST_LIMIT: Duration = Duration::from_secs(30);
+const UPLOAD_LIMIT: Duration = Duration::from_secs(180);
 /// Silence on a stream. The server says something every 15 s.
 const SILENCE_LIMIT: Duration = Duration::from_secs(45);
 /// Rows a page, the most the API gives.
@@ -72,6 +73,12 @@ impl Client {
 
     pub async fn post(&self, path: &[&str], body: &Value) -> Outcome<Value> {
         self.call(Method::POST, path, &[], Some(body)).await
+    }
+
+    /// A component instead of JSON. It may have to be compiled before there is an answer.
+    pub async fn post_component(&self, path: &[&str], component: Vec<u8>) -> Outcome<Value> {
+        let request = self.request(Method::POST, self.api(path, &[])?).timeout(UPLOAD_LIMIT);
+        self.answer(request.header("content-type", "application/wasm").body(component)).await
     }
 
     pub async fn put(&self, path: &[&str], body: &Value) -> Outcome<Value> {
@@ -145,6 +152,10 @@ impl Client {
         if let Some(body) = body {
             request = request.json(body);
         }
+        self.answer(request).await
+    }
+
+    async fn answer(&self, request: RequestBuilder) -> Outcome<Value> {
         let response = request.send().await.map_err(|error| self.unreachable(&error))?;
         let status = response.status();
         if let Some(target) = response.headers().get("location").filter(|_| status.is_redirection()) {

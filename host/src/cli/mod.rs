@@ -5,6 +5,7 @@
 mod address;
 mod admin;
 mod client;
+mod compile;
 mod deploy;
 mod doctor;
 mod failure;
@@ -13,6 +14,7 @@ mod init;
 mod logs;
 mod output;
 mod plugin;
+mod plugin_manage;
 mod sse;
 mod stack;
 mod stack_input;
@@ -132,6 +134,9 @@ pub enum Command {
     Completion { shell: clap_complete::Shell },
     /// Print the version.
     Version,
+    /// Compile a plugin: what the server starts for each component, with limits. Not for people.
+    #[command(hide = true)]
+    CompilePlugin(compile::CompileArgs),
 }
 
 #[derive(Debug, Args)]
@@ -192,6 +197,7 @@ async fn remote(session: &Session, command: Command) -> Outcome<u8> {
         Command::Token(command) => admin::token(session, &command).await,
         Command::Plugin(command) => admin::plugin(session, &command).await,
         Command::Serve(_) => Err(failure::Failure::usage("`serve` is not run from here.")),
+        Command::CompilePlugin(_) => Err(failure::Failure::usage("`compile-plugin` is not run from here.")),
         Command::Init(_) | Command::Doctor(_) | Command::Completion { .. } | Command::Version => {
             Ok(exit::SUCCESS)
         }

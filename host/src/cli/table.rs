@@ -15,6 +15,10 @@ impl Cell {
         Self { text: text::clean(text.as_ref()), tone: Some(tone) }
     }
 
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     fn width(&self) -> usize {
         self.text.chars().count()
     }

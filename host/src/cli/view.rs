@@ -185,4 +185,19 @@ pub struct Plugin {
     pub settings_schema: Value,
     pub webhook_schemes: Vec<String>,
     pub error: Option<String>,
+    pub state: String,
+    pub reason: Option<String>,
+    pub held_digest: Option<String>,
+    pub granted: Vec<String>,
+    pub missing: Vec<String>,
+    pub health: PluginHealth,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PluginHealth {
+    pub suspended: bool,
+    pub calls_last_minute: u32,
+    pub p50_us: Option<u64>,
+    pub p99_us: Option<u64>,
 }

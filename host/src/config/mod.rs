@@ -38,8 +38,19 @@ pub struct Config {
     pub webhooks: Webhooks,
     pub log: Log,
     pub strategies: Strategies,
+    pub plugin_limits: PluginLimits,
     #[serde(default)]
     pub plugins: BTreeMap<String, Plugin>,
+    /// The file this was read from, to read it again.
+    #[serde(skip)]
+    pub file: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct PluginLimits {
+    pub cpu_seconds_per_minute: u64,
+    pub wall_seconds_per_minute: u64,
+    pub team_factor: u32,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -112,11 +123,19 @@ pub struct Strategies {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Plugin {
-    /// `builtin` or `path:<file>`.
+    /// `builtin`, `path:<file>` or `oci:<reference>@sha256:<digest>`.
     pub source: String,
     #[serde(default)]
     pub sha256: Option<String>,
+    /// What it may ask for, such as `http:self`.
+    #[serde(default)]
+    pub grant: Vec<String>,
+    #[serde(default)]
+    pub cosign_key: Option<PathBuf>,
 }
+
+/// Keys of a plugin's section.
+const PLUGIN_KEYS: [&str; 4] = ["source", "sha256", "grant", "cosign_key"];
 
 impl Config {
     /// Reads the file, if one is named, and lays `environment` over it.
@@ -147,7 +166,7 @@ impl Config {
             Error::invalid("config", format!("{source}: {}", error.to_string().trim().replace('\n', " ")))
         })?;
         config.check()?;
-        Ok(config)
+        Ok(Self { file: file.map(Path::to_path_buf), ..config })
     }
 
     fn check(&self) -> Result<()> {
@@ -183,18 +202,13 @@ impl Config {
                 "server.public_url has to start with http:// or https://",
             ));
         }
-        for (name, plugin) in &self.plugins {
-            if plugin.source != "builtin" && !plugin.source.starts_with("path:") {
-                return Err(Error::invalid(
-                    format!("plugins.{name}.source"),
-                    format!(
-                        "plugins.{name}.source has to be \"builtin\" or \"path:<file>\", not `{}`",
-                        plugin.source
-                    ),
-                ));
-            }
+        if self.plugin_limits.team_factor == 0 {
+            return Err(Error::invalid(
+                "plugin_limits.team_factor",
+                "plugin_limits.team_factor has to be at least 1",
+            ));
         }
-        Ok(())
+        self.plugins.iter().try_for_each(|(name, plugin)| plugin.check(name))
     }
 
     /// Without a trailing slash.
@@ -212,6 +226,26 @@ impl Config {
         } else {
             self.database.url.clone()
         }
+    }
+}
+
+impl Plugin {
+    fn check(&self, name: &str) -> Result<()> {
+        let wrong = |key: &str, why: String| {
+            let field = format!("plugins.{name}.{key}");
+            Err(Error::invalid(field.clone(), format!("{field} {why}")))
+        };
+        let is_pinned = self.source.strip_prefix("oci:").is_some_and(|reference| {
+            reference.split_once("@sha256:").is_some_and(|(_, hex)| hex.len() == 64)
+        });
+        if self.source != "builtin" && !self.source.starts_with("path:") && !is_pinned {
+            let expected = "has to be \"builtin\", \"path:<file>\" or \"oci:<reference>@sha256:<digest>\"";
+            return wrong("source", format!("{expected}, not `{}`", self.source));
+        }
+        if self.cosign_key.is_some() && !is_pinned {
+            return wrong("cosign_key", "is for plugins from a registry (oci:…)".into());
+        }
+        Ok(())
     }
 }
 
@@ -249,8 +283,8 @@ fn refuse_unknown(given: &Table, defaults: &Table, path: &Path) -> Result<()> {
         if section == "plugins" {
             for (name, entry) in entries {
                 let keys = entry.as_table().into_iter().flat_map(Table::keys);
-                if let Some(key) = keys.into_iter().find(|key| !matches!(key.as_str(), "source" | "sha256")) {
-                    return Err(unknown(path, &format!("plugins.{name}.{key}"), &["source", "sha256"]));
+                if let Some(key) = keys.into_iter().find(|key| !PLUGIN_KEYS.contains(&key.as_str())) {
+                    return Err(unknown(path, &format!("plugins.{name}.{key}"), &PLUGIN_KEYS));
                 }
             }
             continue;

@@ -37,15 +37,18 @@ pub enum EventKind {
     DeploymentStep,
     #[serde(rename = "webhook.processed")]
     WebhookProcessed,
+    #[serde(rename = "plugin.changed")]
+    PluginChanged,
 }
 
 impl EventKind {
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::StackChanged,
         Self::BuildStatus,
         Self::DeploymentStatus,
         Self::DeploymentStep,
         Self::WebhookProcessed,
+        Self::PluginChanged,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -55,6 +58,7 @@ impl EventKind {
             Self::DeploymentStatus => "deployment.status",
             Self::DeploymentStep => "deployment.step",
             Self::WebhookProcessed => "webhook.processed",
+            Self::PluginChanged => "plugin.changed",
         }
     }
 

@@ -1,5 +1,8 @@
 //! Nouns, their state machines and the deciding parts. Pure: no I/O, no async, no clock, no randomness.
 
+pub mod admission;
+pub mod breaker;
+pub mod budget;
 pub mod build;
 pub mod build_config;
 pub mod ci;

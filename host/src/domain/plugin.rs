@@ -2,6 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::UnixMs;
+use super::admission::PluginState;
+use super::breaker::BreakerStatus;
+
 /// The kinds of plugin this host can load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -199,6 +203,53 @@ pub struct PluginStatus {
     pub info: Option<PluginInfo>,
     /// Why it is not loaded, what differs, and what to do.
     pub error: Option<String>,
+    pub admission: PluginAdmission,
+    pub health: PluginHealth,
+}
+
+/// Whether the configured component may run, and if not, why.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PluginAdmission {
+    pub state: PluginState,
+    /// sha256 of the component that is held back, in hex, where another one runs or none.
+    pub held_digest: Option<String>,
+    pub last_good_digest: Option<String>,
+    pub reason: Option<String>,
+    /// What it may use.
+    pub granted: Vec<String>,
+    /// What it asks for beyond that; see [`super::admission::asks`].
+    pub missing: Vec<String>,
+}
+
+/// How a plugin's calls went lately.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PluginHealth {
+    /// Calls that ended in the last minute.
+    pub calls_last_minute: u32,
+    /// Of the last 256 calls, in microseconds; `None` before the first.
+    pub p50_us: Option<u64>,
+    pub p99_us: Option<u64>,
+    /// Used in the last minute, in microseconds.
+    pub cpu_us_last_minute: u64,
+    pub wall_us_last_minute: u64,
+    /// The last calls that ended badly, newest first.
+    pub failures: Vec<PluginFailure>,
+    /// Those that are not closed, or close to opening.
+    pub breakers: Vec<BreakerStatus>,
+}
+
+impl PluginHealth {
+    /// Whether calls to some connection are held back.
+    pub fn is_suspended(&self) -> bool {
+        self.breakers.iter().any(|breaker| breaker.state != "closed")
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PluginFailure {
+    pub at: UnixMs,
+    pub call: String,
+    pub message: String,
 }
 
 /// One finding of a plugin's `validate`.

@@ -14,6 +14,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
+use tempfile::NamedTempFile;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
@@ -60,6 +61,11 @@ impl Cache {
         Ok(Self { folder: entries, key, owner })
     }
 
+    /// Private to us.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     fn path(&self, stem: &str, extension: &str) -> PathBuf {
         self.folder.join(format!("{stem}.{extension}"))
     }
@@ -89,15 +95,17 @@ impl Cache {
         Ok(Some((component, record)))
     }
 
-    /// Writes an entry, the record last: an entry without a record does not exist.
-    pub(super) fn store(&self, stem: &str, code: &[u8], mut record: Record) -> io::Result<()> {
-        record.code = hex::encode(self.mac(&["code", stem], code));
+    /// Makes an entry of a file in the cache's folder, the record last: an entry without a record does not exist.
+    pub(super) fn store(&self, stem: &str, code: NamedTempFile, mut record: Record) -> io::Result<()> {
+        record.code = hex::encode(self.mac_of_file(stem, &code.reopen()?)?);
         let text = serde_json::to_vec(&record)?;
         let mut signed = hex::encode(self.mac(&["record", stem], &text)).into_bytes();
         signed.push(b'\n');
         signed.extend_from_slice(&text);
-        self.write(&self.path(stem, "cwasm"), code)?;
-        self.write(&self.path(stem, "json"), &signed)
+        seal(code, &self.path(stem, "cwasm"))?;
+        let mut file = NamedTempFile::new_in(&self.folder)?;
+        file.write_all(&signed)?;
+        seal(file, &self.path(stem, "json"))
     }
 
     pub(super) fn discard(&self, stem: &str) {
@@ -151,16 +159,6 @@ impl Cache {
         Ok(Some(file))
     }
 
-    /// In a new file that takes the name when it is whole, so that no reader ever sees a part.
-    fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
-        file.write_all(bytes)?;
-        file.as_file().set_permissions(Permissions::from_mode(0o400))?;
-        file.as_file().sync_data()?;
-        file.persist(path).map_err(|error| error.error)?;
-        Ok(())
-    }
-
     fn keyed(&self, labels: &[&str]) -> Hmac<Sha256> {
         // HMAC fills its key with zeros up to the hash's block, so this is the key of 32 bytes.
         let mut block = [0; 64];
@@ -191,6 +189,14 @@ impl Cache {
             }
         }
     }
+}
+
+/// Gives a file its name when it is whole, so that no reader ever sees a part, and nobody writes to it any more.
+fn seal(file: NamedTempFile, path: &Path) -> io::Result<()> {
+    file.as_file().set_permissions(Permissions::from_mode(0o400))?;
+    file.as_file().sync_data()?;
+    file.persist(path).map_err(|error| error.error)?;
+    Ok(())
 }
 
 /// A path that leads to the open file itself where the system has one.

@@ -2,7 +2,9 @@
 
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use rustix::time::{ClockId, clock_gettime};
 
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
@@ -14,6 +16,7 @@ use super::broker::{Broker, Outbound, Session};
 use super::guest::{self, GuestState, OutOfTime};
 use super::metrics::Metrics;
 use super::settings::Limits;
+use super::supervisor::{Purpose, Supervisor, Watch};
 use super::text;
 use super::ticker::Ticker;
 use crate::error::{Error, PluginError, PluginErrorKind, Result};
@@ -24,6 +27,7 @@ pub(super) struct Runtime {
     pub(super) limits: Limits,
     pub(super) metrics: Metrics,
     broker: Broker,
+    pub(super) supervisor: Supervisor,
     slots: Arc<Semaphore>,
     ticker: Ticker,
 }
@@ -40,6 +44,9 @@ pub(super) struct Callee {
     /// sha256 of the call's arguments, if the component has WASI's clocks and random numbers made up from them.
     pub(super) input: [u8; 32],
     pub(super) imports_wasi: bool,
+    /// What is held against it; none while it is loaded.
+    pub(super) watch: Option<Arc<Watch>>,
+    pub(super) purpose: Purpose,
 }
 
 impl Callee {
@@ -108,7 +115,8 @@ impl Runtime {
         let ticker = Ticker::start(engine.clone())
             .map_err(|error| Error::internal(format!("the plugins' clock does not start: {error}")))?;
         let slots = Arc::new(Semaphore::new(limits.concurrent_calls as usize));
-        Ok(Self { engine, limits, metrics: Metrics::new(), broker, slots, ticker })
+        let supervisor = Supervisor::new(&limits);
+        Ok(Self { engine, limits, metrics: Metrics::new(), broker, supervisor, slots, ticker })
     }
 
     /// A way out for what the host sends on a plugin's behalf, with the time that a call has.
@@ -145,7 +153,11 @@ impl Runtime {
         call: &'static str,
         work: impl FnOnce(&mut Store<GuestState>, &InstancePre<GuestState>) -> Result<R, CallError>,
     ) -> Result<R> {
-        let started = Instant::now();
+        let failed = |kind| PluginError { plugin: callee.name.to_string(), call, kind };
+        if let Some(watch) = &callee.watch {
+            self.supervisor.enter(watch, &callee.purpose).map_err(failed)?;
+        }
+        let (started, on_cpu) = (Instant::now(), thread_cpu());
         let running = self.ticker.running();
         let session = |deadline| {
             let outbound = callee.outbound.clone()?;
@@ -161,8 +173,15 @@ impl Runtime {
             CallError::Guest(error) => self.kind_of(&error, state, &callee.name, call),
         });
         let result = result.map_err(|kind| scrubbed(kind, state));
-        self.metrics.record(&callee.name, call, result.as_ref().err(), started.elapsed());
-        result.map_err(|kind| PluginError { plugin: callee.name.to_string(), call, kind }.into())
+        let (wall, cpu) = (started.elapsed(), thread_cpu().saturating_sub(on_cpu));
+        let error = result.as_ref().err();
+        self.metrics.record(&callee.name, call, error, wall);
+        let opened = callee
+            .watch
+            .as_ref()
+            .is_some_and(|watch| self.supervisor.leave(watch, &callee.purpose, call, error, (cpu, wall)));
+        self.metrics.spent(&callee.name, cpu, opened);
+        result.map_err(|kind| failed(kind).into())
     }
 
     fn kind_of(
@@ -204,4 +223,11 @@ fn scrubbed(kind: PluginErrorKind, state: &GuestState) -> PluginErrorKind {
         PluginErrorKind::Nonsense(said) => PluginErrorKind::Nonsense(state.scrubbed(&said)),
         other => other,
     }
+}
+
+/// Processor time of this thread. A call stays on its thread from beginning to end, so the difference is what it used.
+fn thread_cpu() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0))
 }

@@ -14,29 +14,52 @@ pub(super) const MEMORIES: u32 = 2;
 pub(super) const TABLES: u32 = 16;
 pub(super) const TABLE_ELEMENTS: usize = 20_000;
 
+/// What compiled code may rely on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Layout {
+    /// Each memory has address space of its own around it, so accesses need no checks.
+    Reserved,
+    /// Memories are as large as they have to be, and move when they grow.
+    Scarce,
+    /// Scarce, and every byte of a memory is our own: for whoever looks into it.
+    Watched,
+}
+
 /// The pool only reserves address space, and still that is refused in some places (`ulimit -v`, small containers). The
 /// attempt is the probe.
-pub(super) fn build(settings: &Settings) -> Result<Engine> {
+pub(super) fn build(settings: &Settings) -> Result<(Engine, Layout)> {
     let limits = &settings.limits;
     if let Some(watch) = &settings.watch {
-        let mut config = on_demand();
-        config.with_host_memory(watched(watch.clone())).memory_guard_size(0).memory_init_cow(false);
-        return Engine::new(&config).map_err(does_not_start);
+        let mut config = unguarded();
+        config.with_host_memory(watched(watch.clone()));
+        return Engine::new(&config).map(|engine| (engine, Layout::Watched)).map_err(does_not_start);
     }
     if limits.pooling {
         match Engine::new(&pooled(limits)) {
-            Ok(engine) => return Ok(engine),
+            Ok(engine) => return Ok((engine, Layout::Reserved)),
             Err(error) => tracing::warn!(
                 "[@plugins:engine] Address space for plugin instances cannot be reserved beforehand ({error:#}). It is \
                  allocated for each call, which is slower."
             ),
         }
     }
-    Engine::new(&on_demand()).map_err(does_not_start)
+    Engine::new(&on_demand()).map(|engine| (engine, Layout::Scarce)).map_err(does_not_start)
 }
 
 fn does_not_start(error: wasmtime::Error) -> Error {
     Error::internal(format!("the WebAssembly engine does not start: {error:#}"))
+}
+
+/// An engine that makes the same code as the server's, and instantiates nothing. One thread, so that the limits of its
+/// process are the limits of the work.
+pub(super) fn compiler(layout: Layout) -> wasmtime::Result<Engine> {
+    let mut config = match layout {
+        Layout::Reserved => common(),
+        Layout::Scarce => on_demand(),
+        Layout::Watched => unguarded(),
+    };
+    config.parallel_compilation(false);
+    Engine::new(&config)
 }
 
 fn pooled(limits: &Limits) -> Config {
@@ -60,7 +83,7 @@ fn pooled(limits: &Limits) -> Config {
     config
 }
 
-/// Made for where address space is scarce: memories are as large as they have to be, and move when they grow.
+/// Made for where address space is scarce.
 fn on_demand() -> Config {
     let mut config = common();
     config
@@ -68,6 +91,12 @@ fn on_demand() -> Config {
         .memory_reservation(0)
         .memory_reservation_for_growth(1 << 20)
         .memory_guard_size(1 << 16);
+    config
+}
+
+fn unguarded() -> Config {
+    let mut config = on_demand();
+    config.memory_guard_size(0).memory_init_cow(false);
     config
 }
 

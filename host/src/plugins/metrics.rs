@@ -1,12 +1,13 @@
 //! What the plugins cost: calls by outcome, and how long they take.
 
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Registry, Unit};
 
 use super::broker::Refusal;
 use crate::error::PluginErrorKind;
@@ -30,9 +31,16 @@ struct Sent {
     outcome: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Plugin {
+    plugin: String,
+}
+
 #[derive(Clone)]
 pub(super) struct Metrics {
     requests: Family<Sent, Counter>,
+    cpu: Family<Plugin, Counter<f64, AtomicU64>>,
+    opened: Family<Plugin, Counter>,
     calls: Family<Outcome, Counter>,
     durations: Family<Call, Histogram, fn() -> Histogram>,
 }
@@ -46,20 +54,33 @@ impl Metrics {
     pub(super) fn new() -> Self {
         Self {
             requests: Family::default(),
+            cpu: Family::default(),
+            opened: Family::default(),
             calls: Family::default(),
             durations: Family::new_with_constructor(buckets),
         }
     }
 
     pub(super) fn register(&self, registry: &mut Registry) {
-        registry.register("windlass_plugin_calls", "Calls into plugins by outcome", self.calls.clone());
+        registry.register("plugin_calls", "Calls into plugins by outcome", self.calls.clone());
         registry.register(
-            "windlass_plugin_call_seconds",
+            "plugin_call_seconds",
             "Duration of calls into plugins, waiting for a slot not included",
             self.durations.clone(),
         );
+        registry.register_with_unit(
+            "plugin_cpu",
+            "Processor time of calls into plugins",
+            Unit::Seconds,
+            self.cpu.clone(),
+        );
         registry.register(
-            "windlass_plugin_requests",
+            "plugin_breaker_openings",
+            "How often calls were suspended after faults in a row",
+            self.opened.clone(),
+        );
+        registry.register(
+            "plugin_requests",
             "Requests that plugins wanted to send, by outcome: ok, or the reason why there was no response",
             self.requests.clone(),
         );
@@ -68,6 +89,14 @@ impl Metrics {
     pub(super) fn record_request(&self, plugin: &str, refusal: Option<&Refusal>) {
         let outcome = refusal.map_or("ok", |refusal| refusal.reason);
         self.requests.get_or_create(&Sent { plugin: plugin.to_owned(), outcome }).inc();
+    }
+
+    pub(super) fn spent(&self, plugin: &str, cpu: Duration, opened: bool) {
+        let labels = Plugin { plugin: plugin.to_owned() };
+        self.cpu.get_or_create(&labels).inc_by(cpu.as_secs_f64());
+        if opened {
+            self.opened.get_or_create(&labels).inc();
+        }
     }
 
     pub(super) fn record(
@@ -92,5 +121,7 @@ fn outcome(kind: &PluginErrorKind) -> &'static str {
         PluginErrorKind::Nonsense(_) => "nonsense",
         PluginErrorKind::Load(_) => "load",
         PluginErrorKind::Missing(_) => "missing",
+        PluginErrorKind::Budget { .. } => "budget",
+        PluginErrorKind::Suspended { .. } => "suspended",
     }
 }

@@ -3,14 +3,18 @@
 //! Each call gets a fresh instance, so nothing survives it; its memory, processor time, clock time and answer are bounded;
 //! and how it ends badly is a [`PluginError`] that names the plugin. Only this module knows of wasmtime.
 
+mod admit;
 mod answer;
 mod bindings;
 pub mod broker;
 mod builtin;
 mod cache;
 mod call;
+mod compile;
+mod components;
 pub mod conformance;
 mod contract;
+mod cosign;
 mod delivery;
 mod engine;
 mod exports;
@@ -18,10 +22,12 @@ mod forge;
 mod forge_api;
 mod generator;
 mod guest;
+mod health;
 mod manifest;
 pub mod measure;
 mod metrics;
 mod notifier;
+pub mod oci;
 mod planner;
 mod provider;
 mod registry;
@@ -31,6 +37,7 @@ pub mod signature;
 mod simulate;
 mod source;
 mod strategy;
+mod supervisor;
 mod target;
 mod text;
 mod ticker;
@@ -41,10 +48,14 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use prometheus_client::registry::Registry;
+use tokio::runtime::Handle;
 
+pub use self::admit::{Admission, Admitted};
 pub use self::broker::{Connection, Secret};
+pub use self::compile::{COMMAND as COMPILE_COMMAND, CompileRequest, compile_child};
 pub use self::planner::planner_name;
-pub use self::settings::{Limits, PluginSource, Settings, Source};
+pub use self::settings::{CompileLimits, Limits, PluginSource, Settings, Source};
+pub use self::supervisor::Notice;
 pub use self::target::Target;
 pub use self::watch::MemoryWatch;
 
@@ -64,20 +75,22 @@ struct Inner {
     runtime: Arc<Runtime>,
     loader: Loader,
     table: ArcSwap<Table>,
+    admitted: ArcSwap<Admitted>,
 }
 
 impl Plugins {
     /// Starts the engine and loads all plugins. Only an engine that does not start is an error: a plugin that does not load
     /// is listed with its reason.
     pub async fn start(settings: Settings) -> Result<Self> {
+        let tokio = Handle::current();
         tokio::task::spawn_blocking(move || {
-            let engine = engine::build(&settings)?;
+            let (engine, layout) = engine::build(&settings)?;
             let broker = Broker::new(settings.network.clone());
-            let runtime = Runtime::new(engine, settings.limits.clone(), broker)?;
-            let loader = Loader::new(&runtime, &settings)?;
-            let table = loader.load_all(&runtime, &settings);
-            let inner = Inner { runtime: Arc::new(runtime), loader, table: ArcSwap::from_pointee(table) };
-            Ok(Self { inner: Arc::new(inner) })
+            let runtime = Arc::new(Runtime::new(engine, settings.limits.clone(), broker)?);
+            let loader = Loader::new(runtime.clone(), &settings, layout, tokio)?;
+            let (table, admitted) = loader.load_all(&settings);
+            let (table, admitted) = (ArcSwap::from_pointee(table), ArcSwap::from_pointee(admitted));
+            Ok(Self { inner: Arc::new(Inner { runtime, loader, table, admitted }) })
         })
         .await
         .map_err(|error| Error::internal(format!("loading the plugins broke off: {error}")))?
@@ -89,12 +102,13 @@ impl Plugins {
     /// # Errors
     /// [`PluginErrorKind::Load`] if it does not load.
     pub async fn open(source: PluginSource, settings: Settings) -> Result<(Self, PluginInfo)> {
+        let tokio = Handle::current();
         let opened = tokio::task::spawn_blocking(move || {
-            let engine = engine::build(&settings)?;
+            let (engine, layout) = engine::build(&settings)?;
             let broker = Broker::new(settings.network.clone());
-            let runtime = Runtime::new(engine, settings.limits.clone(), broker)?;
-            let loader = Loader::new(&runtime, &settings)?;
-            let plugin = loader.load_alone(&runtime, &source).map_err(|error| PluginError {
+            let runtime = Arc::new(Runtime::new(engine, settings.limits.clone(), broker)?);
+            let loader = Loader::new(runtime.clone(), &settings, layout, tokio)?;
+            let plugin = loader.load_alone(&source).map_err(|error| PluginError {
                 plugin: text::line(&source.name, 128),
                 call: "load",
                 kind: PluginErrorKind::Load(error),
@@ -102,7 +116,8 @@ impl Plugins {
             let info = plugin.info.clone();
             let name = info.manifest.name.clone();
             let table = Table::from([(name, Entry::Loaded(Arc::new(plugin)))]);
-            let inner = Inner { runtime: Arc::new(runtime), loader, table: ArcSwap::from_pointee(table) };
+            let (table, admitted) = (ArcSwap::from_pointee(table), ArcSwap::from_pointee(Admitted::default()));
+            let inner = Inner { runtime, loader, table, admitted };
             Ok::<_, Error>((Self { inner: Arc::new(inner) }, info))
         });
         opened.await.map_err(|error| Error::internal(format!("loading the plugin broke off: {error}")))?
@@ -126,21 +141,48 @@ impl Plugins {
     pub async fn reload(&self, settings: Settings) -> Result<()> {
         let inner = self.inner.clone();
         tokio::task::spawn_blocking(move || {
-            let table = inner.loader.load_all(&inner.runtime, &settings);
+            let (table, admitted) = inner.loader.load_all(&settings);
+            inner.admitted.store(Arc::new(admitted));
             inner.table.store(Arc::new(table));
         })
         .await
         .map_err(|error| Error::internal(format!("loading the plugins broke off: {error}")))
     }
 
+    /// Keeps a component's bytes in the plugins' folder and returns their sha256 in hex.
+    pub async fn keep(&self, component: Vec<u8>) -> Result<String> {
+        let inner = self.inner.clone();
+        tokio::task::spawn_blocking(move || inner.loader.components().keep(&component))
+            .await
+            .map_err(|error| Error::internal(format!("keeping a component broke off: {error}")))?
+            .map_err(Error::unavailable)
+    }
+
+    /// What a component says about itself, without putting it in place. Its code runs once, with nothing granted.
+    pub async fn examine(&self, component: Vec<u8>) -> Result<PluginInfo, String> {
+        let inner = self.inner.clone();
+        let examined = tokio::task::spawn_blocking(move || inner.loader.examine(component)).await;
+        examined.unwrap_or_else(|error| Err(format!("examining the component broke off: {error}")))
+    }
+
+    /// The next thing the server should know; waits for one. For one listener.
+    pub async fn notice(&self) -> Option<Notice> {
+        self.inner.runtime.supervisor.notice().await
+    }
+
+    /// What was decided about each plugin when it was loaded, and about which component.
+    pub fn admitted(&self) -> Arc<Admitted> {
+        self.inner.admitted.load_full()
+    }
+
     /// All configured plugins, those that failed to load as well.
     pub fn list(&self) -> Vec<PluginStatus> {
-        self.inner.table.load().iter().map(|(name, entry)| registry::status(name, entry)).collect()
+        self.inner.table.load().iter().map(|(name, entry)| self.status(name, entry)).collect()
     }
 
     pub fn inspect(&self, name: &str) -> Result<PluginStatus> {
         match self.inner.table.load().get(name) {
-            Some(entry) => Ok(registry::status(name, entry)),
+            Some(entry) => Ok(self.status(name, entry)),
             None => Err(Error::not_found("plugin", name)),
         }
     }
@@ -196,6 +238,20 @@ impl Plugins {
 
     pub fn register_metrics(&self, registry: &mut Registry) {
         self.inner.runtime.metrics.register(registry);
+    }
+
+    fn status(&self, name: &str, entry: &Entry) -> PluginStatus {
+        let mut status = registry::status(name, entry);
+        if let Some(admitted) = self.inner.admitted.load().get(name) {
+            status.admission = admitted.shown(status.digest.as_deref());
+            status.source.clone_from(&admitted.source);
+        }
+        let ledger = self.inner.runtime.supervisor.ledger(name);
+        status.health = supervisor::lock(&ledger).health();
+        if let Entry::Loaded(plugin) = entry {
+            status.health.breakers = plugin.breakers();
+        }
+        status
     }
 
     fn runtime(&self) -> &Arc<Runtime> {

@@ -1,25 +1,32 @@
 //! From sources to a table of plugins. A plugin that does not load is listed with the reason and stops nobody.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use sha2::{Digest, Sha256};
+use tokio::runtime::Handle;
 use wasmtime::component::{Component, HasSelf, InstancePre, Linker};
 
+use super::admit::{Admitted, admit};
 use super::bindings;
 use super::broker::{Connection, Outbound};
 use super::cache::{Cache, Record};
 use super::call::{Callee, Runtime};
+use super::compile::{Compiled, compile};
+use super::components::Components;
 use super::contract;
-use super::engine::compatibility;
+use super::engine::{Layout, compatibility};
 use super::guest::GuestState;
 use super::manifest;
 use super::schema::Schema;
 use super::settings::{PluginSource, Settings};
-use super::source::{Origin, is_component, origin, source_name, sources};
+use super::source::{Origin, is_component, origin, sources};
+use super::supervisor::{Purpose, Watch, lock};
 use super::{text, wasi};
-use crate::domain::plugin::{PluginInfo, PluginKind, PluginStatus};
+use crate::domain::breaker::BreakerStatus;
+use crate::domain::plugin::{PluginAdmission, PluginHealth, PluginInfo, PluginKind, PluginStatus};
 use crate::error::{Error, Result};
 
 /// One plugin, ready to be called.
@@ -28,6 +35,8 @@ pub(super) struct Loaded {
     pub(super) schema: Schema,
     name: Arc<str>,
     pre: InstancePre<GuestState>,
+    /// None for tools that call it thousands of times on purpose.
+    watch: Option<Arc<Watch>>,
 }
 
 impl Loaded {
@@ -39,23 +48,47 @@ impl Loaded {
             outbound: None,
             input: [0; 32],
             imports_wasi: self.info.imports.iter().any(|name| name.starts_with("wasi:")),
+            watch: self.watch.clone(),
+            purpose: Purpose::default(),
         }
     }
 
-    /// A callee that may send requests to the connection, as far as its manifest asks for them.
+    /// A callee that may send requests to the connection, as far as its manifest asks for them. Faults count for this
+    /// connection only.
     pub(super) fn callee_on(&self, connection: Arc<Connection>) -> Callee {
-        Callee { outbound: Some(self.outbound(connection)), ..self.callee() }
+        let key = format!("{} {}", connection.id(), connection.base_url());
+        let purpose = Purpose { connection: key.into(), ..Purpose::default() };
+        Callee { outbound: Some(self.outbound(connection)), purpose, ..self.callee() }
     }
 
     /// What this plugin may send to the connection.
     pub(super) fn outbound(&self, connection: Arc<Connection>) -> Outbound {
         Outbound::new(connection, &self.info.manifest)
     }
+
+    pub(super) fn breakers(&self) -> Vec<BreakerStatus> {
+        self.watch.as_ref().map(|watch| watch.breakers()).unwrap_or_default()
+    }
 }
 
 pub(super) enum Entry {
     Loaded(Arc<Loaded>),
     Failed { source: String, digest: Option<String>, error: String },
+}
+
+/// What became of one source.
+pub(super) enum Found {
+    Loaded(Arc<Loaded>),
+    Failed { digest: Option<String>, error: String },
+}
+
+impl Found {
+    pub(super) fn digest(&self) -> Option<String> {
+        match self {
+            Self::Loaded(plugin) => Some(plugin.info.digest.clone()),
+            Self::Failed { digest, .. } => digest.clone(),
+        }
+    }
 }
 
 /// All configured plugins by name. A new table replaces an old one as a whole; calls in flight finish on the old one.
@@ -65,12 +98,22 @@ pub(super) type Table = BTreeMap<String, Entry>;
 pub(super) struct Loader {
     linker: Linker<GuestState>,
     cache: Option<Cache>,
+    components: Components,
+    compiler: Option<std::path::PathBuf>,
+    layout: Layout,
+    tokio: Handle,
+    runtime: Arc<Runtime>,
     compatibility: String,
     contract: String,
 }
 
 impl Loader {
-    pub(super) fn new(runtime: &Runtime, settings: &Settings) -> Result<Self> {
+    pub(super) fn new(
+        runtime: Arc<Runtime>,
+        settings: &Settings,
+        layout: Layout,
+        tokio: Handle,
+    ) -> Result<Self> {
         let mut linker = Linker::new(&runtime.engine);
         link_host(&mut linker).map_err(|error| Error::internal(format!("{error:#}")))?;
         let compatibility = compatibility(&runtime.engine);
@@ -90,27 +133,69 @@ impl Loader {
         let mut contract = Sha256::new();
         contract.update(env!("CARGO_PKG_VERSION"));
         bindings::CONTRACT.iter().for_each(|text| contract.update(text));
-        Ok(Self { linker, cache, compatibility, contract: hex::encode(contract.finalize()) })
+        Ok(Self {
+            linker,
+            cache,
+            components: Components::new(&settings.folder),
+            // The compiling process knows two layouts; a watched server only exists in tests.
+            compiler: settings.compiler.clone().filter(|_| layout != Layout::Watched),
+            layout,
+            tokio,
+            runtime,
+            compatibility,
+            contract: hex::encode(contract.finalize()),
+        })
     }
 
-    /// Loads everything there is. Blocks.
-    pub(super) fn load_all(&self, runtime: &Runtime, settings: &Settings) -> Table {
-        let mut table = Table::new();
-        for source in sources(settings) {
-            let entry = match self.load(runtime, &source) {
-                Ok(plugin) => Entry::Loaded(Arc::new(plugin)),
-                Err((digest, error)) => {
-                    tracing::error!("[@plugins:registry] Plugin `{}` is not loaded: {error}", source.name);
-                    Entry::Failed { source: source_name(&source.source), digest, error }
-                }
-            };
-            table.insert(source.name, entry);
+    /// Loads everything there is, with as many threads as there are processors: each may wait for a compiling process.
+    /// Blocks.
+    pub(super) fn load_all(&self, settings: &Settings) -> (Table, Admitted) {
+        let sources = sources(settings);
+        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(sources.len());
+        let next = AtomicUsize::new(0);
+        let found = Mutex::new(BTreeMap::new());
+        std::thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(|| {
+                    while let Some(source) = sources.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        let loaded = self.load(source);
+                        lock(&found).insert(source.name.clone(), loaded);
+                    }
+                });
+            }
+        });
+        let mut found = found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let found = sources.into_iter().filter_map(|source| {
+            let loaded = found.remove(&source.name)?;
+            Some((source, loaded))
+        });
+        let (table, admitted) = admit(self, settings, found.collect());
+        self.runtime.supervisor.retain(|plugin, digest| {
+            matches!(table.get(plugin), Some(Entry::Loaded(loaded)) if loaded.info.digest == digest)
+        });
+        (table, admitted)
+    }
+
+    pub(super) fn components(&self) -> &Components {
+        &self.components
+    }
+
+    /// What a component says about itself.
+    pub(super) fn examine(&self, component: Vec<u8>) -> Result<PluginInfo, String> {
+        let digest = hex::encode(Sha256::digest(&component));
+        let origin = Origin { source: "upload".into(), digest, bytes: component.into() };
+        self.load_origin("unnamed", &origin).map(|plugin| plugin.info)
+    }
+
+    pub(super) fn load(&self, source: &PluginSource) -> Found {
+        match self.try_load(source) {
+            Ok(plugin) => Found::Loaded(Arc::new(plugin)),
+            Err((digest, error)) => Found::Failed { digest, error },
         }
-        table
     }
 
-    fn load(&self, runtime: &Runtime, source: &PluginSource) -> Result<Loaded, (Option<String>, String)> {
-        let origin = origin(source).map_err(|error| (None, error))?;
+    fn try_load(&self, source: &PluginSource) -> Result<Loaded, (Option<String>, String)> {
+        let origin = origin(source, &self.components, &self.tokio).map_err(|error| (None, error))?;
         let failed = |error| (Some(origin.digest.clone()), error);
         if let Some(expected) = &source.sha256
             && !expected.eq_ignore_ascii_case(&origin.digest)
@@ -122,7 +207,7 @@ impl Loader {
                 text::line(expected, 128)
             )));
         }
-        let plugin = self.load_origin(runtime, &source.name, &origin).map_err(failed)?;
+        let plugin = self.load_origin(&source.name, &origin).map_err(failed)?;
         if plugin.info.manifest.name != source.name {
             return Err(failed(format!(
                 "it is configured as `{}`, and its manifest calls it `{}`. Please configure it by that name",
@@ -130,21 +215,27 @@ impl Loader {
                 plugin.info.manifest.name,
             )));
         }
+        // It may be what is returned to one day, when the file or the program has changed.
+        if let Err(error) = self.components.keep_as(&origin.digest, &origin.bytes) {
+            tracing::warn!("[@plugins:components] Plugin `{}` cannot be kept: {error}", source.name);
+        }
         Ok(plugin)
     }
 
     /// Loads one component under whatever name its manifest gives it.
-    pub(super) fn load_alone(&self, runtime: &Runtime, source: &PluginSource) -> Result<Loaded, String> {
-        let mut plugin = self.load_origin(runtime, &source.name, &origin(source)?)?;
+    pub(super) fn load_alone(&self, source: &PluginSource) -> Result<Loaded, String> {
+        let origin = origin(source, &self.components, &self.tokio)?;
+        let mut plugin = self.load_origin(&source.name, &origin)?;
         plugin.name = plugin.info.manifest.name.as_str().into();
+        plugin.watch = None;
         Ok(plugin)
     }
 
-    fn load_origin(&self, runtime: &Runtime, name: &str, origin: &Origin) -> Result<Loaded, String> {
+    fn load_origin(&self, name: &str, origin: &Origin) -> Result<Loaded, String> {
         let started = Instant::now();
         let stem = format!("{}-{}", origin.digest, self.compatibility);
-        if let Some((component, record)) = self.cached(runtime, name, &stem) {
-            let plugin = self.link(runtime, name, origin, &component, Some(record))?.0;
+        if let Some((component, record)) = self.cached(name, &stem) {
+            let plugin = self.link(name, origin, &component, Some(record))?.0;
             tracing::debug!(
                 "[@plugins:registry] Plugin `{name}` mapped in {:.2} ms",
                 started.elapsed().as_secs_f64() * 1e3
@@ -158,27 +249,42 @@ impl Loader {
                     .into(),
             );
         }
-        let component = Component::new(&runtime.engine, &origin.bytes)
-            .map_err(|error| format!("it does not compile: {}", text::line(&format!("{error:#}"), 1024)))?;
-        let (plugin, record) = self.link(runtime, name, origin, &component, None)?;
+        let (component, code) = self.compile(&origin.bytes)?;
+        let (plugin, record) = self.link(name, origin, &component, None)?;
         let milliseconds = started.elapsed().as_millis();
         tracing::info!(
             "[@plugins:registry] Plugin `{name}` {} compiled in {milliseconds} ms",
             plugin.info.manifest.version
         );
         // What was just compiled lies in memory; mapped from its file, it only takes what is used of it.
-        match self.store(runtime, &stem, &component, record) {
+        match self.store(&stem, code, record) {
             Some((component, record)) => {
-                self.link(runtime, name, origin, &component, Some(record)).map(|linked| linked.0)
+                self.link(name, origin, &component, Some(record)).map(|linked| linked.0)
             }
             None => Ok(plugin),
         }
     }
 
+    /// In a process of its own, or in this one if no program was named for it.
+    fn compile(&self, component: &[u8]) -> Result<(Component, Compiled), String> {
+        let engine = &self.runtime.engine;
+        let folder = self.cache.as_ref().map(Cache::folder);
+        let failed = |error: String| format!("it does not compile: {}", text::line(&error, 1024));
+        let Some(compiler) = &self.compiler else {
+            let component =
+                Component::new(engine, component).map_err(|error| failed(format!("{error:#}")))?;
+            let code = Compiled::here(&component, folder).map_err(|error| failed(error.to_string()))?;
+            return Ok((component, code));
+        };
+        let limits = &self.runtime.limits.compile;
+        let code = compile(&self.tokio, compiler, folder, self.layout, limits, component)?;
+        Ok((code.map(engine)?, code))
+    }
+
     /// A usable entry of the cache. One that is not is removed and said so.
-    fn cached(&self, runtime: &Runtime, name: &str, stem: &str) -> Option<(Component, Record)> {
+    fn cached(&self, name: &str, stem: &str) -> Option<(Component, Record)> {
         let cache = self.cache.as_ref()?;
-        match cache.load(&runtime.engine, stem) {
+        match cache.load(&self.runtime.engine, stem) {
             Ok(Some((component, record))) if record.contract == self.contract => Some((component, record)),
             Ok(_) => None,
             Err(reason) => {
@@ -192,19 +298,12 @@ impl Loader {
         }
     }
 
-    fn store(
-        &self,
-        runtime: &Runtime,
-        stem: &str,
-        component: &Component,
-        record: Record,
-    ) -> Option<(Component, Record)> {
+    fn store(&self, stem: &str, code: Compiled, record: Record) -> Option<(Component, Record)> {
         let cache = self.cache.as_ref()?;
-        let stored = component
-            .serialize()
-            .map_err(|error| format!("{error:#}"))
-            .and_then(|code| cache.store(stem, &code, record).map_err(|error| error.to_string()))
-            .and_then(|()| cache.load(&runtime.engine, stem));
+        let stored = cache
+            .store(stem, code.into_file(), record)
+            .map_err(|error| error.to_string())
+            .and_then(|()| cache.load(&self.runtime.engine, stem));
         stored.unwrap_or_else(|error| {
             tracing::warn!("[@plugins:cache] Compiled code cannot be kept: {error}");
             None
@@ -214,25 +313,31 @@ impl Loader {
     /// Checks the component's type and what it says about itself. With a record nothing is instantiated.
     fn link(
         &self,
-        runtime: &Runtime,
         name: &str,
         origin: &Origin,
         component: &Component,
         record: Option<Record>,
     ) -> Result<(Loaded, Record), String> {
-        let shape = contract::check(&runtime.engine, component)?;
+        let shape = contract::check(&self.runtime.engine, component)?;
         let pre = self
             .linker
             .instantiate_pre(component)
             .map_err(|error| format!("it cannot be linked: {}", text::line(&format!("{error:#}"), 1024)))?;
-        let digest = origin.digest.as_str().into();
         // The answer of `describe` has no arguments, so what WASI makes up is the same each time.
-        let callee =
-            Callee { name: name.into(), pre, digest, outbound: None, input: [0; 32], imports_wasi: false };
+        let callee = Callee {
+            name: name.into(),
+            pre,
+            digest: origin.digest.as_str().into(),
+            outbound: None,
+            input: [0; 32],
+            imports_wasi: false,
+            watch: None,
+            purpose: Purpose::default(),
+        };
         let record = match record {
             Some(record) => record,
             None => {
-                let manifest = manifest::read(runtime, &callee).map_err(|error| error.to_string())?;
+                let manifest = manifest::read(&self.runtime, &callee).map_err(|error| error.to_string())?;
                 Record { contract: self.contract.clone(), code: String::new(), manifest }
             }
         };
@@ -248,7 +353,8 @@ impl Loader {
             size_bytes: origin.bytes.len() as u64,
         };
         let schema = Schema::new(&info.manifest.settings_schema);
-        Ok((Loaded { info, schema, name: callee.name, pre: callee.pre }, record))
+        let watch = self.runtime.supervisor.watch(name, &origin.digest);
+        Ok((Loaded { info, schema, name: callee.name, pre: callee.pre, watch: Some(watch) }, record))
     }
 }
 
@@ -269,6 +375,8 @@ pub(super) fn status(name: &str, entry: &Entry) -> PluginStatus {
             digest: Some(plugin.info.digest.clone()),
             info: Some(plugin.info.clone()),
             error: None,
+            admission: PluginAdmission::default(),
+            health: PluginHealth::default(),
         },
         Entry::Failed { source, digest, error } => PluginStatus {
             name: name.to_owned(),
@@ -276,6 +384,8 @@ pub(super) fn status(name: &str, entry: &Entry) -> PluginStatus {
             digest: digest.clone(),
             info: None,
             error: Some(error.clone()),
+            admission: PluginAdmission::default(),
+            health: PluginHealth::default(),
         },
     }
 }

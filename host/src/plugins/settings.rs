@@ -8,6 +8,8 @@ use super::broker::Network;
 use super::broker::network::System;
 use super::watch::MemoryWatch;
 use crate::config::Config;
+use crate::domain::admission::PluginRecord;
+use crate::domain::breaker::BreakerRules;
 
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -22,6 +24,11 @@ pub struct Settings {
     pub network: Arc<dyn Network>,
     /// Who sees each guest's memory at the end of its life, for tests. Without a pool, since it brings its own memory.
     pub watch: Option<Arc<dyn MemoryWatch>>,
+    /// The `windlass` program, which compiles components in a process of its own. Without it they are compiled in this
+    /// one, with nothing that bounds it: for tests and tools that embed the host.
+    pub compiler: Option<PathBuf>,
+    /// What is remembered of plugins from before.
+    pub records: Vec<PluginRecord>,
 }
 
 impl Settings {
@@ -33,19 +40,29 @@ impl Settings {
             limits: Limits::default(),
             network: Arc::new(System),
             watch: None,
+            compiler: None,
+            records: Vec::new(),
         }
     }
 
     /// What the configuration says; it has checked the sources' form.
     pub fn from_config(config: &Config) -> Self {
         let mut settings = Self::new(config.server.data_dir.join("plugins"));
-        for (name, plugin) in &config.plugins {
-            let source = match plugin.source.strip_prefix("path:") {
-                Some(path) => Source::Path(path.into()),
-                None => Source::Builtin,
-            };
-            settings.sources.push(PluginSource { name: name.clone(), source, sha256: plugin.sha256.clone() });
-        }
+        settings.sources = config
+            .plugins
+            .iter()
+            .map(|(name, plugin)| PluginSource {
+                name: name.clone(),
+                source: Source::parse(&plugin.source),
+                sha256: plugin.sha256.clone(),
+                grant: plugin.grant.clone(),
+                cosign_key: plugin.cosign_key.clone(),
+            })
+            .collect();
+        let limits = &config.plugin_limits;
+        settings.limits.cpu_per_minute = Duration::from_secs(limits.cpu_seconds_per_minute);
+        settings.limits.wall_per_minute = Duration::from_secs(limits.wall_seconds_per_minute);
+        settings.limits.team_factor = limits.team_factor;
         settings
     }
 }
@@ -57,6 +74,16 @@ pub struct PluginSource {
     pub source: Source,
     /// Digest in hex that the component has to have.
     pub sha256: Option<String>,
+    /// What it may ask for; see [`crate::domain::admission::asks`].
+    pub grant: Vec<String>,
+    /// Public key in PEM by which its signature in the registry has to verify.
+    pub cosign_key: Option<PathBuf>,
+}
+
+impl PluginSource {
+    pub fn new(name: impl Into<String>, source: Source) -> Self {
+        Self { name: name.into(), source, sha256: None, grant: Vec::new(), cosign_key: None }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +92,21 @@ pub enum Source {
     Builtin,
     /// A component in a file.
     Path(PathBuf),
+    /// A component in a registry, by a reference that ends in a digest.
+    Oci(String),
+    /// A component in our own folder, by its sha256, and where it came from.
+    Kept { digest: String, source: String },
+}
+
+impl Source {
+    /// `builtin`, `path:<file>` or `oci:<reference>`, as the configuration has it.
+    pub fn parse(text: &str) -> Self {
+        match text.split_once(':') {
+            Some(("path", path)) => Self::Path(path.into()),
+            Some(("oci", reference)) => Self::Oci(reference.into()),
+            _ => Self::Builtin,
+        }
+    }
 }
 
 /// What one call may use. The defaults are the contract's.
@@ -82,6 +124,37 @@ pub struct Limits {
     pub concurrent_calls: u32,
     /// Whether to reserve address space for instances beforehand. Where that does not work it is done on demand.
     pub pooling: bool,
+    /// Processor and clock time that all calls of one plugin may use in any minute.
+    pub cpu_per_minute: Duration,
+    pub wall_per_minute: Duration,
+    /// A team may use this many times what one plugin may.
+    pub team_factor: u32,
+    pub breaker: BreakerRules,
+    pub compile: CompileLimits,
+}
+
+/// What compiling one component may use.
+#[derive(Debug, Clone)]
+pub struct CompileLimits {
+    /// Whole seconds on the processor.
+    pub cpu: Duration,
+    /// Time on the clock.
+    pub wall: Duration,
+    /// Address space of the compiling process.
+    pub memory_bytes: u64,
+    /// Compiled code.
+    pub file_bytes: u64,
+}
+
+impl Default for CompileLimits {
+    fn default() -> Self {
+        Self {
+            cpu: Duration::from_secs(60),
+            wall: Duration::from_secs(120),
+            memory_bytes: 1 << 30,
+            file_bytes: 256 << 20,
+        }
+    }
 }
 
 impl Default for Limits {
@@ -93,6 +166,11 @@ impl Default for Limits {
             answer_bytes: 16 << 20,
             concurrent_calls: 16,
             pooling: true,
+            cpu_per_minute: Duration::from_secs(30),
+            wall_per_minute: Duration::from_secs(300),
+            team_factor: 4,
+            breaker: BreakerRules::default(),
+            compile: CompileLimits::default(),
         }
     }
 }

@@ -6,12 +6,15 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
+use tokio::runtime::Handle;
 
 use super::builtin::{BUILTIN, Builtin};
+use super::components::Components;
+use super::oci;
 use super::settings::{PluginSource, Settings, Source};
 
 /// Largest component that is read.
-const COMPONENT_BYTES: u64 = 64 << 20;
+pub(super) const COMPONENT_BYTES: u64 = 64 << 20;
 
 /// The bytes of a component and where they came from.
 pub(super) struct Origin {
@@ -26,7 +29,7 @@ pub(super) fn sources(settings: &Settings) -> Vec<PluginSource> {
     let builtin = BUILTIN
         .iter()
         .filter(|builtin| settings.builtin && !is_configured(builtin.name))
-        .map(|builtin| PluginSource { name: builtin.name.into(), source: Source::Builtin, sha256: None });
+        .map(|builtin| PluginSource::new(builtin.name, Source::Builtin));
     builtin.chain(settings.sources.iter().cloned()).collect()
 }
 
@@ -34,10 +37,17 @@ pub(super) fn source_name(source: &Source) -> String {
     match source {
         Source::Builtin => "builtin".into(),
         Source::Path(path) => format!("path:{}", path.display()),
+        Source::Oci(reference) => format!("oci:{reference}"),
+        Source::Kept { source, .. } => source.clone(),
     }
 }
 
-pub(super) fn origin(source: &PluginSource) -> Result<Origin, String> {
+/// Fetches the component. Blocks, if it is in a registry for as long as that takes.
+pub(super) fn origin(
+    source: &PluginSource,
+    components: &Components,
+    runtime: &Handle,
+) -> Result<Origin, String> {
     match &source.source {
         Source::Builtin => {
             let Builtin { sha256, bytes, .. } =
@@ -52,10 +62,20 @@ pub(super) fn origin(source: &PluginSource) -> Result<Origin, String> {
             let digest = hex::encode(Sha256::digest(&bytes));
             Ok(Origin { source: source_name(&source.source), digest, bytes: Cow::Owned(bytes) })
         }
+        Source::Kept { digest, source } => {
+            let bytes = components.read(digest)?;
+            Ok(Origin { source: source.clone(), digest: digest.clone(), bytes: Cow::Owned(bytes) })
+        }
+        Source::Oci(reference) => {
+            let key = source.cosign_key.as_deref();
+            let bytes = runtime.block_on(oci::obtain(reference, key, components))?;
+            let digest = hex::encode(Sha256::digest(&bytes));
+            Ok(Origin { source: source_name(&source.source), digest, bytes: Cow::Owned(bytes) })
+        }
     }
 }
 
-fn read(path: &Path) -> io::Result<Vec<u8>> {
+pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
     let file = fs::File::open(path)?;
     if !file.metadata()?.is_file() {
         return Err(io::Error::other("it is not a file"));

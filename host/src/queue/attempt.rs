@@ -47,10 +47,12 @@ impl From<Error> for TaskError {
             Error::Cancelled(_) => Self::Cancelled,
             Error::Plugin(plugin) if error.is_transient() => {
                 let after = match &plugin.kind {
-                    PluginErrorKind::Failure { retry_after_secs, .. } => *retry_after_secs,
-                    _ => None,
+                    PluginErrorKind::Failure { retry_after_secs, .. } => {
+                        retry_after_secs.map(|secs| Duration::from_secs(secs.into()))
+                    }
+                    kind => kind.pause_ms().map(Duration::from_millis),
                 };
-                Self::Retry { after: after.map(|secs| Duration::from_secs(secs.into())), error }
+                Self::Retry { after, error }
             }
             _ if error.is_transient() => Self::Retry { error, after: None },
             _ => Self::Fail(error),

@@ -1,4 +1,4 @@
-//! Plugins and tokens.
+//! Tokens.
 
 use askama::Template;
 use axum::extract::{Form, Path, Query, State};
@@ -9,71 +9,15 @@ use super::page::{Frame, PageResult, render, render_with};
 use super::session::Session;
 use super::stack::to;
 use super::stacks::PageQuery;
-use super::ui::{Badge, Tone, When, now, short};
+use super::ui::{Badge, Tone, When, now};
+use crate::app::App;
 use crate::app::token::{token_create as create, token_list, token_revoke as revoke};
-use crate::app::{App, plugin};
 use crate::domain::Id;
 use crate::domain::page::PageRequest;
-use crate::domain::plugin::{PluginInfo, PluginStatus};
 use crate::domain::token::Token;
 use crate::error::{Error, Result};
 
 const DAY_MS: i64 = 86_400_000;
-
-struct PluginRow {
-    name: String,
-    version: String,
-    summary: String,
-    badge: Badge,
-    kinds: Vec<&'static str>,
-    digest: String,
-    short_digest: String,
-    source: String,
-    size: String,
-    imports: Vec<String>,
-    error: String,
-}
-
-impl From<PluginStatus> for PluginRow {
-    fn from(status: PluginStatus) -> Self {
-        let digest = status.digest.unwrap_or_default();
-        let (tone, word) =
-            if status.error.is_some() { (Tone::Bad, "not loaded") } else { (Tone::Good, "loaded") };
-        let info = status.info;
-        // Types are words, not abilities: a component that imports nothing else can do nothing but compute.
-        let abilities =
-            |info: PluginInfo| info.imports.into_iter().filter(|name| !name.contains(":types/")).collect();
-        Self {
-            version: info.as_ref().map_or(String::new(), |info| info.manifest.version.clone()),
-            summary: info.as_ref().map_or(String::new(), |info| info.manifest.summary.clone()),
-            kinds: info
-                .as_ref()
-                .map_or(Vec::new(), |info| info.kinds.iter().map(|kind| kind.as_str()).collect()),
-            size: info
-                .as_ref()
-                .map_or(String::new(), |info| format!("{} KiB", info.size_bytes.div_ceil(1024))),
-            imports: info.map_or(Vec::new(), abilities),
-            badge: Badge { tone, word },
-            short_digest: short(&digest),
-            digest,
-            name: status.name,
-            source: status.source,
-            error: status.error.unwrap_or_default(),
-        }
-    }
-}
-
-#[derive(Template)]
-#[template(path = "plugins.html")]
-struct PluginsPage {
-    frame: Frame,
-    rows: Vec<PluginRow>,
-}
-
-pub async fn plugins(State(app): State<App>, session: Session) -> PageResult {
-    let rows = plugin::plugin_list(&app).into_iter().map(PluginRow::from).collect();
-    render(&PluginsPage { frame: Frame::new(&session, "plugins", "Plugins"), rows })
-}
 
 struct TokenRow {
     id: String,

@@ -7,6 +7,7 @@ mod form;
 mod history;
 mod log;
 mod page;
+mod plugins;
 mod session;
 mod stack;
 mod stack_edit;
@@ -52,7 +53,11 @@ pub fn router() -> Router<App> {
         .route("/deployments/{deployment}/rollback", post(deployment::rollback))
         .route("/webhooks", get(webhooks::list))
         .route("/webhooks/{event}", get(webhooks::show))
-        .route("/plugins", get(admin::plugins))
+        .route("/plugins", get(plugins::list))
+        .route("/plugins/{plugin}", get(plugins::show))
+        .route("/plugins/{plugin}/enable", post(plugins::enable))
+        .route("/plugins/{plugin}/disable", post(plugins::disable))
+        .route("/plugins/{plugin}/approve", post(plugins::approve))
         .route("/tokens", get(admin::tokens).post(admin::token_create))
         .route("/tokens/{token}/revoke", post(admin::token_revoke))
         .route("/status", get(status::show))

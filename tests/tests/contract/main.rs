@@ -27,7 +27,7 @@ async fn plugins(guests: &[(&str, &[u8])]) -> (TempDir, Plugins) {
         let path = folder.path().join(format!("{name}.wasm"));
         std::fs::write(&path, bytes).expect("a file");
         let source = Source::Path(Path::new(&path).to_owned());
-        settings.sources.push(PluginSource { name: (*name).into(), source, sha256: None });
+        settings.sources.push(PluginSource::new(*name, source));
     }
     let plugins = Plugins::start(settings).await.expect("the engine starts");
     for status in plugins.list() {

@@ -2,11 +2,18 @@
 
 use serde_json::json;
 use windlass::{
-    domain::{Id, page::PageRequest, release::ReleaseState, rollout::Weight, token::Token},
+    domain::{
+        Id,
+        admission::{PluginRecord, PluginState},
+        page::PageRequest,
+        release::ReleaseState,
+        rollout::Weight,
+        token::Token,
+    },
     error::Error,
     store::{
-        build_configs, builds, deployments, events, new_id, now, projects, releases, repositories, routes,
-        stacks, tokens,
+        build_configs, builds, deployments, events, new_id, now, plugins, projects, releases, repositories,
+        routes, stacks, tokens,
     },
 };
 use windlass_tests::{database::TestDb, on_both_databases, sample};
@@ -18,9 +25,48 @@ on_both_databases!(
     deleting_a_stack_deletes_what_hangs_on_it,
     a_route_counts_its_versions,
     a_token_records_its_use_once_a_minute,
+    a_plugin_is_saved_over_itself_and_listed_by_name,
     pages_follow_each_other_without_gap_or_overlap,
     events_are_read_from_a_cursor_and_pruned,
 );
+
+async fn a_plugin_is_saved_over_itself_and_listed_by_name(test: TestDb) {
+    let record = PluginRecord {
+        name: "mine".into(),
+        digest: Some("ab".repeat(32)),
+        source: "path:./mine.wasm".into(),
+        state: PluginState::Enabled,
+        last_good_digest: None,
+        granted: vec!["http:self".into()],
+        reason: None,
+        installed: false,
+        created_at: 1,
+        updated_at: 1,
+    };
+    let changed = PluginRecord {
+        digest: None,
+        state: PluginState::AwaitingApproval,
+        last_good_digest: record.digest.clone(),
+        granted: Vec::new(),
+        reason: Some("it asks for \0 more".into()),
+        installed: true,
+        created_at: 9,
+        updated_at: 2,
+        ..record.clone()
+    };
+    let other = PluginRecord { name: "another".into(), state: PluginState::Quarantined, ..record.clone() };
+    for saved in [record.clone(), other.clone(), record.clone()] {
+        test.db.write(move |tx| Box::pin(async move { plugins::save(tx, &saved).await })).await.unwrap();
+    }
+    let mut conn = test.db.read().await.unwrap();
+    assert_eq!(plugins::list(&mut conn).await.unwrap(), [other, record]);
+    let update = changed.clone();
+    test.db.write(move |tx| Box::pin(async move { plugins::save(tx, &update).await })).await.unwrap();
+    let expected =
+        PluginRecord { created_at: 1, reason: Some("it asks for \u{fffd} more".into()), ..changed };
+    assert_eq!(plugins::find_opt(&mut conn, "mine").await.unwrap(), Some(expected));
+    assert_eq!(plugins::find_opt(&mut conn, "nothing").await.unwrap(), None);
+}
 
 fn not_found<T>(outcome: &Result<T, Error>) -> bool {
     matches!(outcome, Err(Error::NotFound { .. }))

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use super::{time, times};
 use crate::domain::event::Event;
-use crate::domain::plugin::PluginStatus;
+use crate::domain::plugin::{PluginHealth, PluginStatus};
 use crate::domain::token::Token;
 use crate::domain::webhook::WebhookEvent;
 
@@ -114,30 +114,115 @@ pub struct PluginView {
     pub webhook_schemes: Vec<String>,
     /// Why it could not be loaded.
     pub error: Option<String>,
+    /// enabled, disabled, quarantined or awaiting_approval. In the last two an earlier component runs, if there is one.
+    pub state: String,
+    /// Why it is in this state.
+    pub reason: Option<String>,
+    /// sha256 of the component that is held back.
+    pub held_digest: Option<String>,
+    /// sha256 of the component that is returned to when this one fails.
+    pub last_good_digest: Option<String>,
+    /// What it may use.
+    pub granted: Vec<String>,
+    /// What it asks for beyond that.
+    pub missing: Vec<String>,
+    pub health: PluginHealthView,
+}
+
+#[derive(Debug, Default, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PluginHealthView {
+    /// Calls to some connection are held back after faults in a row.
+    pub suspended: bool,
+    pub calls_last_minute: u32,
+    /// Microseconds; of the last 256 calls.
+    pub p50_us: Option<u64>,
+    pub p99_us: Option<u64>,
+    pub cpu_us_last_minute: u64,
+    pub wall_us_last_minute: u64,
+    /// The last calls that ended badly, newest first.
+    pub failures: Vec<PluginFailureView>,
+    pub breakers: Vec<BreakerView>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PluginFailureView {
+    pub at: String,
+    pub call: String,
+    pub message: String,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BreakerView {
+    /// Empty for calls that need no connection.
+    pub connection: String,
+    /// closed, open or half-open.
+    pub state: String,
+    pub faults: u32,
+    /// When the next call is let through.
+    pub until: Option<String>,
+    pub reason: String,
+}
+
+impl From<PluginHealth> for PluginHealthView {
+    fn from(health: PluginHealth) -> Self {
+        let failures = health.failures.iter().map(|failure| PluginFailureView {
+            at: time(failure.at),
+            call: failure.call.clone(),
+            message: failure.message.clone(),
+        });
+        let breakers = health.breakers.iter().map(|breaker| BreakerView {
+            connection: breaker.connection.clone(),
+            state: breaker.state.clone(),
+            faults: breaker.faults,
+            until: times(breaker.until),
+            reason: breaker.reason.clone(),
+        });
+        Self {
+            suspended: health.is_suspended(),
+            calls_last_minute: health.calls_last_minute,
+            p50_us: health.p50_us,
+            p99_us: health.p99_us,
+            cpu_us_last_minute: health.cpu_us_last_minute,
+            wall_us_last_minute: health.wall_us_last_minute,
+            failures: failures.collect(),
+            breakers: breakers.collect(),
+        }
+    }
 }
 
 impl From<PluginStatus> for PluginView {
     fn from(status: PluginStatus) -> Self {
-        let (name, digest, source, error) =
-            (status.name, status.digest.unwrap_or_default(), status.source, status.error);
-        let Some(info) = status.info else {
-            return Self { name, digest, source, error, ..Self::default() };
+        let admission = status.admission;
+        let known = Self {
+            name: status.name,
+            digest: status.digest.unwrap_or_default(),
+            source: status.source,
+            error: status.error,
+            state: admission.state.as_str().into(),
+            reason: admission.reason,
+            held_digest: admission.held_digest,
+            last_good_digest: admission.last_good_digest,
+            granted: admission.granted,
+            missing: admission.missing,
+            health: status.health.into(),
+            ..Self::default()
         };
+        let Some(info) = status.info else { return known };
         let schemes = info.manifest.webhooks.map(|contract| contract.schemes).unwrap_or_default();
         Self {
-            name,
             version: info.manifest.version,
             summary: info.manifest.summary,
             kinds: info.kinds.iter().map(|kind| kind.as_str().to_string()).collect(),
             abilities: info.abilities.iter().map(|ability| ability.as_str().to_string()).collect(),
-            digest,
-            source,
             size_bytes: info.size_bytes,
             imports: info.imports,
             exports: info.exports,
             settings_schema: serde_json::from_str(&info.manifest.settings_schema).unwrap_or_default(),
             webhook_schemes: schemes.into_iter().map(|scheme| scheme.name).collect(),
-            error,
+            ..known
         }
     }
 }

@@ -26,7 +26,7 @@ use crate::domain::health::REQUIRED_SUCCESSES;
 use crate::domain::release::Release;
 use crate::domain::rollout::{Action, Outcome, ReleaseFacts, Situation, StackFacts, Step, fallback, rails};
 use crate::domain::{Id, UnixMs};
-use crate::error::{Error, Result};
+use crate::error::{Error, PluginError, PluginErrorKind, Result};
 use crate::queue::{CancelReason, TaskContext};
 use crate::store::{self, deployments, events, releases};
 use observe::Observer;
@@ -280,7 +280,15 @@ impl Rollout<'_> {
         if self.deployment.rollout.fallback_reason.is_none() {
             let name = self.deployment.rollout.strategy.clone();
             let memory = self.deployment.rollout.memory.clone();
-            match self.app.plugins.strategy_decide(&name, memory, situation).await {
+            match self.app.plugins.strategy_decide(&name, memory.clone(), situation).await {
+                // Nothing is wrong with it: it has to wait, and what serves goes on serving.
+                Err(Error::Plugin(PluginError {
+                    kind: PluginErrorKind::Budget { free_in_ms, .. }, ..
+                })) => {
+                    let label = format!("waiting for the budget of strategy `{name}`");
+                    let wake_after = Some(free_in_ms);
+                    return Ok(Step { memory, label, progress: 0, actions: Vec::new(), wake_after });
+                }
                 Ok(step) => match self.refusal(&step, situation).await? {
                     None => return Ok(step),
                     Some(why) => self.take_over(&format!("strategy `{name}` was overruled: {why}")).await?,

@@ -1,0 +1,56 @@
+//! A real registry, Debian's `docker-registry`, started for one test.
+
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+pub struct Registry {
+    /// Host and port.
+    pub address: String,
+    child: Child,
+    _folder: tempfile::TempDir,
+}
+
+impl Registry {
+    /// `None` where there is no such program; says which test is skipped and how to get it.
+    pub async fn start(test: &str) -> Option<Self> {
+        let found = Command::new("docker-registry")
+            .arg("--version")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
+        if !found.is_ok_and(|status| status.success()) {
+            eprintln!("SKIPPED {test}: there is no docker-registry; scripts/setup-test.sh installs it");
+            return None;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        // Nobody else asks for a port that was just given back.
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = free.local_addr().unwrap().to_string();
+        drop(free);
+        let config = folder.path().join("config.yml");
+        let text = format!(
+            "version: 0.1\nlog:\n  level: error\nstorage:\n  filesystem:\n    rootdirectory: {}\nhttp:\n  addr: {address}\n",
+            folder.path().join("data").display()
+        );
+        std::fs::write(&config, text).unwrap();
+        let mut command = Command::new("docker-registry");
+        let command = command.arg("serve").arg(&config).env("OTEL_TRACES_EXPORTER", "none");
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let registry = Self { address, child, _folder: folder };
+        let started = Instant::now();
+        while reqwest::get(format!("http://{}/v2/", registry.address)).await.is_err() {
+            assert!(started.elapsed() < PATIENCE, "the registry does not answer");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Some(registry)
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
