@@ -290,13 +290,28 @@ mod tests {
     }
 
     #[test]
+    fn a_grant_for_the_connection_covers_no_other_origin() {
+        let granted = ["http:self".to_owned()];
+        assert!(is_granted(&granted, "http:GET /repos/**"));
+        assert_eq!(extra_origin("https://store.example:8443/files/**"), Some("https://store.example:8443"));
+        assert_eq!(extra_origin("/files/**"), None);
+        assert!(!is_granted(&granted, "http:https://store.example:8443"));
+        assert!(is_granted(
+            &["http:https://store.example:8443".to_owned()],
+            "http:https://store.example:8443"
+        ));
+    }
+
+    #[test]
     fn only_well_formed_grants_are_taken() {
         for good in
-            ["http:self", "http:GET /repos/**", "credential:token", "credential:*", "origin:https://x"]
+            ["http:self", "http:GET /repos/**", "credential:token", "credential:*", "http:https://x:8443"]
         {
             assert_eq!(check_grant(good), Ok(()), "{good}");
         }
-        for bad in ["", "*", "http:", "http:GET", "http:GET repos", "net:self", "credential:"] {
+        for bad in
+            ["", "*", "http:", "http:GET", "http:GET repos", "net:self", "credential:", "http:https://x/a"]
+        {
             assert!(check_grant(bad).is_err(), "{bad}");
         }
     }

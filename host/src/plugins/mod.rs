@@ -116,7 +116,8 @@ impl Plugins {
             let info = plugin.info.clone();
             let name = info.manifest.name.clone();
             let table = Table::from([(name, Entry::Loaded(Arc::new(plugin)))]);
-            let (table, admitted) = (ArcSwap::from_pointee(table), ArcSwap::from_pointee(Admitted::default()));
+            let (table, admitted) =
+                (ArcSwap::from_pointee(table), ArcSwap::from_pointee(Admitted::default()));
             let inner = Inner { runtime, loader, table, admitted };
             Ok::<_, Error>((Self { inner: Arc::new(inner) }, info))
         });

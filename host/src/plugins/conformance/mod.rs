@@ -100,7 +100,8 @@ fn settings_of(plugins: &Plugins, name: &str) -> Result<Value, String> {
 
 /// The other side in calls of the suite: nobody listens there, so no request ever leaves this machine.
 fn target_of(plugins: &Plugins, name: &str) -> Result<Target, String> {
-    let connection = Connection::new("conformance", "http://127.0.0.1:1").map_err(|error| error.to_string())?;
+    let connection =
+        Connection::new("conformance", "http://127.0.0.1:1").map_err(|error| error.to_string())?;
     Ok(Target { connection: Arc::new(connection.grant(&[])), settings: settings_of(plugins, name)? })
 }
 
