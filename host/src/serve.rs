@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::app::{App, recover, rollout, token};
+use crate::app::{App, recorder, recover, rollout, token};
 use crate::config::{Config, LogFormat};
 use crate::error::{Error, Result};
 use crate::queue::{Handler, Queue, TaskContext};
@@ -47,6 +47,7 @@ pub async fn serve(file: Option<&Path>) -> Result<()> {
 
     let stop = CancellationToken::new();
     let queue = start_queue(&app).await?;
+    let recorder = tokio::spawn(recorder::keep_recordings(app.clone(), stop.clone()));
     let tender = tokio::spawn(tend(app.clone(), stop.clone()));
     let server =
         axum::serve(listener, router(app.clone()).into_make_service_with_connect_info::<SocketAddr>())
@@ -59,6 +60,8 @@ pub async fn serve(file: Option<&Path>) -> Result<()> {
     // Open event streams never end by themselves, so the listener's own patience is short.
     let _ = tokio::time::timeout(Duration::from_secs(1), server).await;
     tender.abort();
+    // What was recorded up to now is stored before the database closes.
+    let _ = tokio::time::timeout(Duration::from_secs(5), recorder).await;
     app.db.close().await;
     Ok(())
 }

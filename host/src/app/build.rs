@@ -20,9 +20,10 @@ use crate::domain::path;
 use crate::domain::plan::{BuildStep, PlanContext};
 use crate::domain::repository::{GitAuthType, GitCredentials, GitRepository};
 use crate::domain::{Id, reference};
+use crate::domain::recording::{Subject, SubjectKind};
 use crate::error::{Error, Result};
 use crate::git::{Commit, GitAuth, Log, RepoAccess};
-use crate::plugins::planner_name;
+use crate::plugins::{planner_name, with_subject};
 use crate::queue::{CancelReason, TaskContext};
 use crate::store::{self, builds, deployments, events, releases, repositories};
 
@@ -294,7 +295,8 @@ async fn plan(app: &App, view: &StackView, build: &Build, commit: &Commit) -> Re
         files,
         settings,
     };
-    app.plugins.planner_plan(&build.planner, context).await
+    let subject = Subject { kind: SubjectKind::Build, id: build.id.clone() };
+    with_subject(subject, app.plugins.planner_plan(&build.planner, context)).await
 }
 
 fn request(

@@ -9,6 +9,7 @@ pub mod health;
 pub mod logs;
 pub mod metrics;
 pub mod plugin;
+pub mod recorder;
 pub mod recover;
 pub mod rollout;
 pub mod stack;
@@ -115,7 +116,8 @@ fn plugin_settings(config: &Config) -> Settings {
         },
         sha256: plugin.sha256.clone(),
     });
-    Settings { sources: sources.collect(), ..Settings::new(config.server.data_dir.join("plugins")) }
+    let record = config.recorder.keep_days > 0;
+    Settings { sources: sources.collect(), record, ..Settings::new(config.server.data_dir.join("plugins")) }
 }
 
 fn instance_id(data: &Path) -> Result<String> {

@@ -2,6 +2,7 @@
 
 pub mod build;
 pub mod build_config;
+pub mod cassette;
 pub mod deployment;
 pub mod event;
 pub mod health;
@@ -11,6 +12,7 @@ pub mod path;
 pub mod plan;
 pub mod plugin;
 pub mod project;
+pub mod recording;
 pub mod reference;
 pub mod release;
 pub mod repository;

@@ -13,6 +13,7 @@ pub(super) mod base {
                 export windlass:plugin/manifest@0.1.0;
             }
         ",
+        additional_derives: [serde::Serialize],
     });
 }
 
@@ -24,6 +25,7 @@ pub(super) mod forge {
             world forge { export windlass:git-forge/forge@0.1.0; }
         ",
         with: { "windlass:types/types@0.1.0": super::base::windlass::types::types },
+        additional_derives: [serde::Serialize],
     });
 }
 
@@ -35,6 +37,7 @@ pub(super) mod planner {
             world planner { export windlass:build-planner/planner@0.1.0; }
         ",
         with: { "windlass:types/types@0.1.0": super::base::windlass::types::types },
+        additional_derives: [serde::Serialize],
     });
 }
 
@@ -46,6 +49,7 @@ pub(super) mod strategy {
             world strategy { export windlass:deployment-strategy/strategy@0.1.0; }
         ",
         with: { "windlass:types/types@0.1.0": super::base::windlass::types::types },
+        additional_derives: [serde::Serialize],
     });
 }
 

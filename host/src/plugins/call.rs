@@ -1,25 +1,34 @@
-//! One call into a guest: a slot, a thread that may block, a fresh store, and a typed error if it does not end well.
+//! One call into a guest: a slot, a thread that may block, a fresh store, a typed error if it does not end well, and a
+//! recording of it all.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use rustix::time::{ClockId, clock_gettime};
+use serde::Serialize;
 use tokio::sync::Semaphore;
-use wasmtime::component::InstancePre;
+use wasmtime::component::{ComponentNamedList, InstancePre, Lift, Lower};
 use wasmtime::{Engine, Store};
 
 use super::bindings::base::windlass::types::types;
 use super::guest::{self, GuestState, OutOfTime};
-use super::metrics::Metrics;
-use super::settings::Limits;
+use super::metrics::{Metrics, outcome};
+use super::recorder::{Diverged, Limited, Purpose, Recorder, purpose};
+use super::settings::{Limits, Settings};
 use super::text;
-use super::ticker::Ticker;
+use super::ticker::{Running, Ticker};
+use crate::domain::recording::{Outcome, Recording};
 use crate::error::{Error, PluginError, PluginErrorKind, Result};
+
+/// Bytes kept of a call's input and of its output each. A larger value is kept in part, and marked.
+const RECORDED_BYTES: usize = 512 << 10;
 
 /// Everything calls share. Plugins come and go above it.
 pub(super) struct Runtime {
     pub(super) engine: Engine,
     pub(super) limits: Limits,
     pub(super) metrics: Metrics,
+    pub(super) recorder: Recorder,
     slots: Arc<Semaphore>,
     ticker: Ticker,
 }
@@ -28,7 +37,25 @@ pub(super) struct Runtime {
 #[derive(Clone)]
 pub(super) struct Callee {
     pub(super) name: Arc<str>,
+    /// sha256 of the component, in hex.
+    pub(super) digest: Arc<str>,
     pub(super) pre: InstancePre<GuestState>,
+}
+
+/// A function of the contract.
+#[derive(Clone, Copy)]
+pub(super) struct Function {
+    /// With its version: `windlass:deployment-strategy/strategy@0.1.0`.
+    pub(super) interface: &'static str,
+    pub(super) name: &'static str,
+}
+
+/// What is kept of a call while it runs.
+pub(super) struct Tape {
+    interface: &'static str,
+    input: String,
+    output: Option<String>,
+    cut: bool,
 }
 
 /// How a call may end badly from an adapter's view.
@@ -73,11 +100,36 @@ pub(super) fn nonsense(what: impl Into<String>) -> CallError {
 }
 
 impl Runtime {
-    pub(super) fn new(engine: Engine, limits: Limits) -> Result<Self> {
+    pub(super) fn new(engine: Engine, settings: &Settings) -> Result<Self> {
+        let limits = settings.limits.clone();
         let ticker = Ticker::start(engine.clone())
             .map_err(|error| Error::internal(format!("the plugins' clock does not start: {error}")))?;
         let slots = Arc::new(Semaphore::new(limits.concurrent_calls as usize));
-        Ok(Self { engine, limits, metrics: Metrics::new(), slots, ticker })
+        Ok(Self { engine, limits, metrics: Metrics::new(), recorder: Recorder::new(settings.record), slots, ticker })
+    }
+
+    /// Calls one function of the contract and has `read` make sense of the answer. This is how adapters call: what goes
+    /// in and what comes out is recorded here, for all kinds alike.
+    pub(super) async fn invoke<P, R, T>(
+        self: &Arc<Self>,
+        callee: Callee,
+        function: Function,
+        params: P,
+        read: impl FnOnce(R) -> Result<T, CallError> + Send + 'static,
+    ) -> Result<T>
+    where
+        P: ComponentNamedList + Lower + Serialize + Send + Sync + 'static,
+        R: Lift + Serialize + Send + Sync + 'static,
+        T: Send + 'static,
+    {
+        let is_recorded = self.recorder.is_on && !matches!(purpose(), Purpose::Unrecorded);
+        self.call(callee, function.name, move |store, pre| {
+            if is_recorded {
+                store.data_mut().tape = Some(function.tape(&params));
+            }
+            read(function.run(store, pre, params)?)
+        })
+        .await
     }
 
     /// Runs `work` with a fresh store, on a thread that may block: a guest may take its whole 2 s.
@@ -89,6 +141,15 @@ impl Runtime {
         + Send
         + 'static,
     ) -> Result<R> {
+        let purpose = purpose();
+        self.on_slot(move |runtime| runtime.call_blocking(&callee, call, purpose, work)).await?
+    }
+
+    /// Runs `work` on a thread that may block, when it is its turn.
+    pub(super) async fn on_slot<R: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self) -> R + Send + 'static,
+    ) -> Result<R> {
         let slot = tokio::time::timeout(self.limits.wall, self.slots.clone().acquire_owned())
             .await
             .map_err(|_| Error::unavailable("all plugin slots have been busy for too long; try again later"))?
@@ -96,10 +157,15 @@ impl Runtime {
         let (runtime, span) = (self.clone(), tracing::Span::current());
         tokio::task::spawn_blocking(move || {
             let _slot = slot;
-            span.in_scope(|| runtime.call_blocking(&callee, call, work))
+            span.in_scope(|| work(&runtime))
         })
         .await
-        .map_err(|error| Error::internal(format!("a plugin call broke off: {error}")))?
+        .map_err(|error| Error::internal(format!("a plugin call broke off: {error}")))
+    }
+
+    /// Keeps the guests' clock going.
+    pub(super) fn running(&self) -> Running {
+        self.ticker.running()
     }
 
     /// The same on this very thread.
@@ -107,9 +173,10 @@ impl Runtime {
         &self,
         callee: &Callee,
         call: &'static str,
+        purpose: Purpose,
         work: impl FnOnce(&mut Store<GuestState>, &InstancePre<GuestState>) -> Result<R, CallError>,
     ) -> Result<R> {
-        let started = Instant::now();
+        let clock = Clock::start();
         let running = self.ticker.running();
         let mut store = guest::store(&self.engine, &self.limits, callee.name.clone(), call);
         let result = work(&mut store, &callee.pre);
@@ -120,11 +187,45 @@ impl Runtime {
             CallError::Answer(kind) => kind,
             CallError::Guest(error) => self.kind_of(&error, state, &callee.name, call),
         });
-        self.metrics.record(&callee.name, call, result.as_ref().err(), started.elapsed());
+        self.metrics.record(&callee.name, call, result.as_ref().err(), clock.started.elapsed());
+        self.record(callee, call, purpose, &clock, result.as_ref().err(), store.data_mut());
         result.map_err(|kind| PluginError { plugin: callee.name.to_string(), call, kind }.into())
     }
 
-    fn kind_of(
+    fn record(
+        &self,
+        callee: &Callee,
+        call: &str,
+        purpose: Purpose,
+        clock: &Clock,
+        error: Option<&PluginErrorKind>,
+        state: &mut GuestState,
+    ) {
+        let subject = match purpose {
+            Purpose::For(subject) => Some(subject),
+            Purpose::Unknown | Purpose::Unrecorded => None,
+        };
+        let Some(tape) = state.tape.take() else { return };
+        let (exchange, exchange_cut) = state.transcript.close();
+        self.recorder.offer(Recording {
+            plugin: callee.name.to_string(),
+            digest: callee.digest.to_string(),
+            interface: tape.interface.into(),
+            function: call.into(),
+            subject,
+            started_at: clock.unix_ms,
+            duration_us: i64::try_from(clock.started.elapsed().as_micros()).unwrap_or(i64::MAX),
+            cpu_us: clock.cpu_us(),
+            outcome: error.map_or(Outcome::Ok, outcome),
+            error: error.map(ToString::to_string),
+            input: tape.input,
+            exchange,
+            output: tape.output,
+            cut: tape.cut || exchange_cut,
+        });
+    }
+
+    pub(super) fn kind_of(
         &self,
         error: &wasmtime::Error,
         state: &GuestState,
@@ -134,6 +235,9 @@ impl Runtime {
         if let Some(out_of_time) = error.downcast_ref::<OutOfTime>() {
             let milliseconds = u64::try_from(out_of_time.after.as_millis()).unwrap_or(u64::MAX);
             return PluginErrorKind::Timeout { milliseconds };
+        }
+        if let Some(Diverged(how)) = error.downcast_ref() {
+            return PluginErrorKind::Nonsense(text::line(how, text::MESSAGE_BYTES));
         }
         if state.usage.memory_refused {
             return PluginErrorKind::Memory { limit_bytes: self.limits.memory_bytes as u64 };
@@ -149,5 +253,72 @@ impl Runtime {
             // What is no trap of the code is an answer that cannot be read: a wrong pointer, broken UTF-8, too many bytes.
             None => PluginErrorKind::Nonsense(cause),
         }
+    }
+}
+
+impl Function {
+    /// The input is noted before anything can go wrong.
+    fn tape(self, params: &impl Serialize) -> Tape {
+        let (input, cut) = written(params);
+        Tape { interface: self.interface, input, output: None, cut }
+    }
+
+    /// Instantiates and calls, and notes the answer where there is a tape.
+    fn run<P, R>(
+        self,
+        store: &mut Store<GuestState>,
+        pre: &InstancePre<GuestState>,
+        params: P,
+    ) -> wasmtime::Result<R>
+    where
+        P: ComponentNamedList + Lower + Serialize + Send + Sync + 'static,
+        R: Lift + Serialize + Send + Sync + 'static,
+    {
+        let component = pre.component();
+        let index = component
+            .get_export_index(None, self.interface)
+            .and_then(|interface| component.get_export_index(Some(&interface), self.name))
+            .ok_or_else(|| {
+                wasmtime::Error::msg(format!("it does not export `{}` of `{}`", self.name, self.interface))
+            })?;
+        let instance = pre.instantiate(&mut *store)?;
+        let function = instance.get_typed_func::<P, (R,)>(&mut *store, &index)?;
+        let (answer,) = function.call(&mut *store, params)?;
+        if let Some(tape) = &mut store.data_mut().tape {
+            let (output, cut) = written(&answer);
+            tape.output = Some(output);
+            tape.cut |= cut;
+        }
+        Ok(answer)
+    }
+}
+
+fn written(value: &impl Serialize) -> (String, bool) {
+    let mut json = Limited::new(RECORDED_BYTES);
+    json.write(value);
+    json.finish()
+}
+
+/// When a call began, on each of the clocks.
+struct Clock {
+    started: Instant,
+    unix_ms: i64,
+    cpu: rustix::time::Timespec,
+}
+
+impl Clock {
+    fn start() -> Self {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self {
+            started: Instant::now(),
+            unix_ms: i64::try_from(since.as_millis()).unwrap_or(i64::MAX),
+            cpu: clock_gettime(ClockId::ThreadCPUTime),
+        }
+    }
+
+    /// A call never leaves its thread, so the thread's time is the call's.
+    fn cpu_us(&self) -> i64 {
+        let now = clock_gettime(ClockId::ThreadCPUTime);
+        (now.tv_sec - self.cpu.tv_sec) * 1_000_000 + (now.tv_nsec - self.cpu.tv_nsec) / 1_000
     }
 }

@@ -3,9 +3,9 @@
 use bytes::Bytes;
 
 use super::Plugins;
-use super::bindings::forge::ForgePre;
+use super::bindings::base::windlass::types::types::Failure;
 use super::bindings::forge::exports::windlass::git_forge::forge as wit;
-use super::call::{CallError, nonsense};
+use super::call::{CallError, Function, nonsense};
 use super::text::{self, MESSAGE_BYTES};
 use crate::domain::plugin::{PluginKind, WebhookContract};
 use crate::domain::webhook::{ChangeKind, ForgeEvent, Push, PushCommit, PushRepository, RefChange};
@@ -23,6 +23,9 @@ const PATHS: usize = 10_000;
 /// Never handed to a guest, beside the headers that carry the signature.
 const PRIVATE_HEADERS: [&str; 4] = ["authorization", "proxy-authorization", "cookie", "set-cookie"];
 
+const PARSE_WEBHOOK: Function =
+    Function { interface: "windlass:git-forge/forge@0.1.0", name: "parse-webhook" };
+
 impl Plugins {
     /// Reads one delivery. The signature has been verified before.
     pub async fn forge_parse(
@@ -34,17 +37,11 @@ impl Plugins {
         if body.len() > BODY_BYTES {
             return Err(Error::TooLarge { what: "webhook's body", limit: BODY_BYTES as u64 });
         }
-        let call = "parse-webhook";
-        let plugin = self.find(name, PluginKind::GitForge, call)?;
+        let plugin = self.find(name, PluginKind::GitForge, PARSE_WEBHOOK.name)?;
         let headers = public_headers(headers, plugin.info.manifest.webhooks.as_ref());
-        self.runtime()
-            .call(plugin.callee(), call, move |store, pre| {
-                let delivery = wit::Delivery { headers, body: body.into() };
-                let forge = ForgePre::new(pre.clone())?.instantiate(&mut *store)?;
-                let event = forge.windlass_git_forge_forge().call_parse_webhook(store, &delivery)??;
-                event_from(event)
-            })
-            .await
+        let delivery = wit::Delivery { headers, body: body.into() };
+        let read = |answer: Result<wit::Event, Failure>| event_from(answer?);
+        self.runtime().invoke(plugin.callee(), PARSE_WEBHOOK, (delivery,), read).await
     }
 }
 

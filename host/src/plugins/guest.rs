@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use wasmtime::{Engine, ResourceLimiter, Store, UpdateDeadline};
 
 use super::bindings::base::windlass::host::log;
+use super::call::Tape;
 use super::engine::{CORE_INSTANCES, MEMORIES, TABLE_ELEMENTS, TABLES};
+use super::recorder::Transcript;
 use super::settings::Limits;
 use super::text;
 use super::ticker::TICK;
@@ -24,6 +26,10 @@ pub(super) struct GuestState {
     ticks: u32,
     log_messages: u32,
     pub(super) usage: Usage,
+    /// What guest and host tell each other.
+    pub(super) transcript: Transcript,
+    /// What goes in and comes out. A call without one is not recorded.
+    pub(super) tape: Option<Tape>,
 }
 
 /// Counts what the instances of one store hold, all together: a component may bring several memories.
@@ -58,7 +64,16 @@ pub(super) fn store(
 ) -> Store<GuestState> {
     let usage =
         Usage { memory_limit: limits.memory_bytes, memory: 0, table_elements: 0, memory_refused: false };
-    let state = GuestState { plugin, call, started: Instant::now(), ticks: 0, log_messages: 0, usage };
+    let state = GuestState {
+        plugin,
+        call,
+        started: Instant::now(),
+        ticks: 0,
+        log_messages: 0,
+        usage,
+        transcript: Transcript::live(),
+        tape: None,
+    };
     let mut store = Store::new(engine, state);
     store.limiter(|state| &mut state.usage);
     store.set_hostcall_fuel(limits.answer_bytes);
@@ -131,6 +146,10 @@ impl log::Host for GuestState {
         }
         let message = text::line(&message, text::MESSAGE_BYTES);
         let fields = text::line(&joined(&fields), text::MESSAGE_BYTES);
+        self.transcript.note("windlass:host/log@0.1.0#emit", &(level, &message, &fields), None::<&()>);
+        if self.transcript.is_replay() {
+            return;
+        }
         let (plugin, call) = (&*self.plugin, self.call);
         match level {
             log::Level::Trace => tracing::trace!(plugin, call, fields, "[@plugin:{plugin}] {message}"),
@@ -161,7 +180,7 @@ fn joined(fields: &[(String, String)]) -> String {
 impl GuestState {
     /// Says how many messages were not kept.
     pub(super) fn close_log(&self) {
-        if self.log_messages > LOG_MESSAGES {
+        if self.log_messages > LOG_MESSAGES && !self.transcript.is_replay() {
             let (plugin, call) = (&*self.plugin, self.call);
             let dropped = self.log_messages - LOG_MESSAGES;
             tracing::warn!(

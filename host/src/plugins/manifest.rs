@@ -3,6 +3,7 @@
 use super::bindings::base::BasePre;
 use super::bindings::base::exports::windlass::plugin::manifest as wit;
 use super::call::{Callee, Runtime, nonsense};
+use super::recorder::Purpose;
 use super::text;
 use crate::domain::plugin::{
     CredentialSlot, Manifest, Permission, PluginKind, WebhookContract, WebhookScheme,
@@ -15,7 +16,7 @@ const SCHEMA_BYTES: usize = 256 << 10;
 
 /// Calls `describe`. Only done once for a digest.
 pub(super) fn read(runtime: &Runtime, callee: &Callee) -> Result<Manifest> {
-    runtime.call_blocking(callee, "describe", |store, pre| {
+    runtime.call_blocking(callee, "describe", Purpose::Unknown, |store, pre| {
         let base = BasePre::new(pre.clone())?.instantiate(&mut *store)?;
         let manifest = base.windlass_plugin_manifest().call_describe(store)?;
         let lists = [manifest.kinds.len(), manifest.credentials.len(), manifest.permissions.len()];

@@ -8,6 +8,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
+use crate::domain::recording;
 use crate::error::PluginErrorKind;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -55,20 +56,20 @@ impl Metrics {
         error: Option<&PluginErrorKind>,
         took: Duration,
     ) {
-        let outcome = error.map_or("ok", outcome);
+        let outcome = error.map_or("ok", |kind| outcome(kind).as_str());
         self.calls.get_or_create(&Outcome { plugin: plugin.to_owned(), call, outcome }).inc();
         self.durations.get_or_create(&Call { plugin: plugin.to_owned(), call }).observe(took.as_secs_f64());
     }
 }
 
-fn outcome(kind: &PluginErrorKind) -> &'static str {
+/// The word for a call that ended like this.
+pub(super) fn outcome(kind: &PluginErrorKind) -> recording::Outcome {
     match kind {
-        PluginErrorKind::Failure { .. } => "failure",
-        PluginErrorKind::Trap(_) => "trap",
-        PluginErrorKind::Timeout { .. } => "timeout",
-        PluginErrorKind::Memory { .. } => "memory",
-        PluginErrorKind::Nonsense(_) => "nonsense",
-        PluginErrorKind::Load(_) => "load",
-        PluginErrorKind::Missing(_) => "missing",
+        PluginErrorKind::Failure { .. } => recording::Outcome::Failure,
+        PluginErrorKind::Trap(_) => recording::Outcome::Trap,
+        PluginErrorKind::Timeout { .. } => recording::Outcome::Timeout,
+        PluginErrorKind::Memory { .. } => recording::Outcome::Memory,
+        PluginErrorKind::Nonsense(_) => recording::Outcome::Nonsense,
+        PluginErrorKind::Load(_) | PluginErrorKind::Missing(_) => recording::Outcome::Refused,
     }
 }

@@ -11,10 +11,12 @@ mod contract;
 mod engine;
 mod forge;
 mod guest;
+mod kept;
 mod manifest;
 pub mod measure;
 mod metrics;
 mod planner;
+mod recorder;
 mod registry;
 mod settings;
 pub mod signature;
@@ -23,12 +25,14 @@ mod strategy;
 mod text;
 mod ticker;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use prometheus_client::registry::Registry;
 
 pub use self::planner::planner_name;
+pub use self::recorder::{Recordings, unrecorded, with_subject};
 pub use self::settings::{Limits, PluginSource, Settings, Source};
 
 use self::call::Runtime;
@@ -54,7 +58,7 @@ impl Plugins {
     pub async fn start(settings: Settings) -> Result<Self> {
         tokio::task::spawn_blocking(move || {
             let engine = engine::build(&settings.limits)?;
-            let runtime = Runtime::new(engine, settings.limits.clone())?;
+            let runtime = Runtime::new(engine, &settings)?;
             let loader = Loader::new(&runtime, &settings)?;
             let table = loader.load_all(&runtime, &settings);
             let inner = Inner { runtime: Arc::new(runtime), loader, table: ArcSwap::from_pointee(table) };
@@ -111,8 +115,20 @@ impl Plugins {
         self.find(name, kind, "find").map(|_| ())
     }
 
+    /// Forgets components that were kept for replays, except those that are loaded or have calls on record.
+    pub fn retain_components(&self, mut recorded: HashSet<String>) {
+        recorded.extend(self.list().into_iter().filter_map(|plugin| plugin.digest));
+        self.inner.loader.kept.retain(&recorded);
+    }
+
+    /// What the flight recorder takes down from now on, for the first who asks.
+    pub fn recordings(&self) -> Option<Recordings> {
+        self.inner.runtime.recorder.take()
+    }
+
     pub fn register_metrics(&self, registry: &mut Registry) {
         self.inner.runtime.metrics.register(registry);
+        self.inner.runtime.recorder.register(registry);
     }
 
     fn runtime(&self) -> &Arc<Runtime> {

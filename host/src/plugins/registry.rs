@@ -1,5 +1,6 @@
 //! From sources to a table of plugins. A plugin that does not load is listed with the reason and stops nobody.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
@@ -8,13 +9,15 @@ use sha2::{Digest, Sha256};
 use wasmtime::component::{Component, HasSelf, InstancePre, Linker};
 
 use super::bindings;
+use super::builtin::BUILTIN;
 use super::cache::{Cache, Record};
 use super::call::{Callee, Runtime};
 use super::contract;
 use super::engine::compatibility;
 use super::guest::GuestState;
+use super::kept::Kept;
 use super::manifest;
-use super::settings::{PluginSource, Settings};
+use super::settings::{PluginSource, Settings, Source};
 use super::source::{Origin, is_component, origin, source_name, sources};
 use super::text;
 use crate::domain::plugin::{PluginInfo, PluginKind, PluginStatus};
@@ -24,12 +27,13 @@ use crate::error::{Error, Result};
 pub(super) struct Loaded {
     pub(super) info: PluginInfo,
     name: Arc<str>,
+    digest: Arc<str>,
     pre: InstancePre<GuestState>,
 }
 
 impl Loaded {
     pub(super) fn callee(&self) -> Callee {
-        Callee { name: self.name.clone(), pre: self.pre.clone() }
+        Callee { name: self.name.clone(), digest: self.digest.clone(), pre: self.pre.clone() }
     }
 }
 
@@ -43,7 +47,8 @@ pub(super) type Table = BTreeMap<String, Entry>;
 
 /// Loads components. Lives as long as the server, so that a reload finds the cache open.
 pub(super) struct Loader {
-    linker: Linker<GuestState>,
+    pub(super) linker: Linker<GuestState>,
+    pub(super) kept: Kept,
     cache: Option<Cache>,
     compatibility: String,
     contract: String,
@@ -74,7 +79,8 @@ impl Loader {
         let mut contract = Sha256::new();
         contract.update(env!("CARGO_PKG_VERSION"));
         bindings::CONTRACT.iter().for_each(|text| contract.update(text));
-        Ok(Self { linker, cache, compatibility, contract: hex::encode(contract.finalize()) })
+        let kept = Kept::new(&settings.folder);
+        Ok(Self { linker, kept, cache, compatibility, contract: hex::encode(contract.finalize()) })
     }
 
     /// Loads everything there is. Blocks.
@@ -107,6 +113,11 @@ impl Loader {
             )));
         }
         let plugin = self.load_origin(runtime, &source.name, &origin).map_err(failed)?;
+        if !matches!(source.source, Source::Builtin)
+            && let Err(error) = self.kept.keep(&origin.digest, &origin.bytes)
+        {
+            tracing::warn!("[@plugins:registry] Plugin `{}` cannot be kept for replays: {error}", source.name);
+        }
         if plugin.info.manifest.name != source.name {
             return Err(failed(format!(
                 "it is configured as `{}`, and its manifest calls it `{}`. Please configure it by that name",
@@ -150,6 +161,30 @@ impl Loader {
             }
             None => Ok(plugin),
         }
+    }
+
+    /// The component of a digest, wherever it still is: loaded, in the program, or kept.
+    pub(super) fn component(&self, runtime: &Runtime, table: &Table, digest: &str) -> Result<Component> {
+        let loaded = table.values().find_map(|entry| match entry {
+            Entry::Loaded(plugin) if plugin.info.digest == digest => Some(plugin.pre.component().clone()),
+            _ => None,
+        });
+        if let Some(component) = loaded {
+            return Ok(component);
+        }
+        let builtin = BUILTIN.iter().find(|builtin| builtin.sha256 == digest);
+        let bytes = builtin.map(|builtin| builtin.bytes.into()).or_else(|| self.kept.read(digest).map(Cow::Owned));
+        let Some(bytes) = bytes else {
+            return Err(Error::conflict(format!(
+                "the component with sha256 {} that was called is gone: it is neither loaded nor kept. Please configure \
+                 it again to replay its calls",
+                text::line(digest, 64)
+            )));
+        };
+        if let Some((component, _)) = self.cached(runtime, digest, &format!("{digest}-{}", self.compatibility)) {
+            return Ok(component);
+        }
+        Component::new(&runtime.engine, &bytes).map_err(|error| Error::internal(format!("{error:#}")))
     }
 
     /// A usable entry of the cache. One that is not is removed and said so.
@@ -202,7 +237,7 @@ impl Loader {
             .linker
             .instantiate_pre(component)
             .map_err(|error| format!("it cannot be linked: {}", text::line(&format!("{error:#}"), 1024)))?;
-        let callee = Callee { name: name.into(), pre };
+        let callee = Callee { name: name.into(), digest: origin.digest.as_str().into(), pre };
         let record = match record {
             Some(record) => record,
             None => {
@@ -220,7 +255,7 @@ impl Loader {
             exports: shape.exports,
             size_bytes: origin.bytes.len() as u64,
         };
-        Ok((Loaded { info, name: callee.name, pre: callee.pre }, record))
+        Ok((Loaded { info, name: callee.name, digest: callee.digest, pre: callee.pre }, record))
     }
 }
 

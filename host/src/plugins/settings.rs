@@ -14,11 +14,13 @@ pub struct Settings {
     /// Whether the plugins inside the program are loaded.
     pub builtin: bool,
     pub limits: Limits,
+    /// Whether calls are recorded.
+    pub record: bool,
 }
 
 impl Settings {
     pub fn new(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: folder.into(), sources: Vec::new(), builtin: true, limits: Limits::default() }
+        Self { folder: folder.into(), sources: Vec::new(), builtin: true, limits: Limits::default(), record: true }
     }
 
     /// What the configuration says; it has checked the sources' form.
@@ -31,6 +33,7 @@ impl Settings {
             };
             settings.sources.push(PluginSource { name: name.clone(), source, sha256: plugin.sha256.clone() });
         }
+        settings.record = config.recorder.keep_days > 0;
         settings
     }
 }

@@ -21,6 +21,7 @@ pub mod builds;
 pub mod counters;
 pub mod deployments;
 pub mod events;
+pub mod plugin_calls;
 pub mod projects;
 pub mod releases;
 pub mod repositories;
