@@ -1,5 +1,6 @@
 //! The flight recorder: stores what plugins were called with and what they answered, and replays it.
 
+mod cassette;
 mod fold;
 
 use std::sync::Arc;
@@ -8,12 +9,15 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::App;
-use crate::domain::cassette::{self, Cassette, CassetteCall};
-use crate::domain::page::{MAX_LIMIT, Page, PageRequest};
-use crate::domain::recording::{CallFilter, CallSummary, PluginCall, Recording, Replay, Retention};
+use crate::domain::cassette::CassetteCall;
+use crate::domain::page::{Page, PageRequest};
+use crate::domain::recording::{
+    CallFilter, CallSummary, Outcome, PluginCall, Recording, Replay, Retention,
+};
 use crate::error::{Error, Result};
 use crate::plugins::Recordings;
-use crate::store::{self, plugin_calls};
+use crate::store::{self, builds, deployments, plugin_calls, webhook_events};
+pub use cassette::{Played, call_cassette, cassette_play, cassette_read};
 use fold::Folded;
 
 /// Recordings wait this long for company, so that many share one commit.
@@ -126,32 +130,39 @@ pub async fn call_replay(app: &App, reference: &str) -> Result<Replay> {
     app.plugins.replay(whole(&call)?, None).await
 }
 
-/// The calls as a cassette, oldest first. Without references, the last `last` calls that the filter leaves and that
-/// were recorded whole.
-pub async fn call_cassette(
-    app: &App,
-    references: &[String],
-    filter: &CallFilter,
-    last: i64,
-) -> Result<Cassette> {
-    let mut calls = Vec::new();
-    if references.is_empty() {
-        let page = call_list(app, filter, PageRequest::first(MAX_LIMIT)).await?;
-        let whole_ones = page.items.iter().filter(|call| !call.cut);
-        for summary in whole_ones.take(usize::try_from(last).unwrap_or(0)) {
-            calls.push(call_view(app, summary.id.as_str()).await?);
-        }
-    } else {
-        for reference in references {
-            calls.push(call_view(app, reference).await?);
-        }
-    }
-    calls.sort_by_key(|call| call.summary.seq);
-    let calls: Vec<CassetteCall> = calls.iter().map(whole).collect::<Result<_>>()?;
-    if calls.is_empty() {
-        return Err(Error::conflict("no call was recorded that fits; `windlass plugin calls` lists them"));
-    }
-    Ok(Cassette { windlass_cassette: cassette::VERSION, calls })
+/// What a person narrows a list of calls to, in their words.
+#[derive(Debug, Default)]
+pub struct Narrowed {
+    pub plugin: Option<String>,
+    pub function: Option<String>,
+    pub outcome: Option<String>,
+    /// Ids or numbers.
+    pub deployment: Option<String>,
+    pub build: Option<String>,
+    pub event: Option<String>,
+}
+
+/// Finds what the words name. An empty word is none.
+pub async fn call_filter(app: &App, words: Narrowed) -> Result<CallFilter> {
+    let given = |word: Option<String>| word.filter(|word| !word.is_empty());
+    let outcome = given(words.outcome)
+        .map(|word| {
+            Outcome::parse(&word).ok_or_else(|| {
+                let known: Vec<&str> = Outcome::ALL.iter().map(|outcome| outcome.as_str()).collect();
+                let message =
+                    format!("`{}` is no outcome; there are {}", word.escape_debug(), known.join(", "));
+                Error::invalid("outcome", message)
+            })
+        })
+        .transpose()?;
+    let mut conn = app.db.read().await?;
+    let subject = match (given(words.deployment), given(words.build), given(words.event)) {
+        (Some(key), ..) => Some(deployments::find(&mut conn, &key).await?.id),
+        (None, Some(key), _) => Some(builds::find(&mut conn, &key).await?.id),
+        (None, None, Some(key)) => Some(webhook_events::find(&mut conn, &key).await?.id),
+        (None, None, None) => None,
+    };
+    Ok(CallFilter { plugin: given(words.plugin), function: given(words.function), outcome, subject })
 }
 
 fn whole(call: &PluginCall) -> Result<CassetteCall> {

@@ -4,6 +4,7 @@
 
 mod address;
 mod admin;
+mod calls;
 mod client;
 mod deploy;
 mod doctor;
@@ -161,6 +162,9 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Doctor(args) => ended(doctor::doctor(&out, cli.global.token.as_deref(), &args).await, &out),
         Command::Completion { shell } => ended(completion(&out, shell), &out),
         Command::Version => ended(version(&out), &out),
+        Command::Plugin(admin::PluginCommand::Replay(args)) if args.cassette.is_some() => {
+            ended(calls::play(&out, &args).await, &out)
+        }
         command => match Client::new(cli.global.server(), cli.global.token.as_deref()) {
             Ok(client) => {
                 let session = Session { client, out };

@@ -19,6 +19,7 @@ pub mod repository;
 pub mod rollout;
 pub mod stack;
 pub mod task;
+pub mod text;
 pub mod time;
 pub mod token;
 pub mod webhook;

@@ -2,6 +2,7 @@
 
 mod admin;
 mod assets;
+mod calls;
 mod deployment;
 mod form;
 mod history;
@@ -53,6 +54,9 @@ pub fn router() -> Router<App> {
         .route("/webhooks", get(webhooks::list))
         .route("/webhooks/{event}", get(webhooks::show))
         .route("/plugins", get(admin::plugins))
+        .route("/plugins/calls", get(calls::list))
+        .route("/plugins/calls/{call}", get(calls::show))
+        .route("/plugins/calls/{call}/replay", post(calls::replay))
         .route("/tokens", get(admin::tokens).post(admin::token_create))
         .route("/tokens/{token}/revoke", post(admin::token_revoke))
         .route("/status", get(status::show))

@@ -11,7 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::ser::{self, Serialize};
 
-use crate::plugins::text::is_deceptive;
+use crate::domain::text::is_deceptive;
 
 /// JSON that is being written, up to a number of bytes. What does not fit is left out of its lists and texts, so that
 /// the result is JSON in any case.
