@@ -160,7 +160,7 @@ async fn pages(fixture: &Fixture) -> Vec<String> {
         "/deployments/1",
         "/deployments/2",
     ];
-    let more = ["/webhooks", "/plugins", "/tokens", "/status"];
+    let more = ["/webhooks", "/plugins", "/plugins/calls", "/plugins/calls/1", "/tokens", "/status"];
     let all = fixed.into_iter().chain(more).map(str::to_string);
     all.chain([format!("/webhooks/{event}")]).collect()
 }

@@ -20,7 +20,7 @@ use crate::domain::path;
 use crate::domain::plan::{BuildStep, PlanContext};
 use crate::domain::repository::{GitAuthType, GitCredentials, GitRepository};
 use crate::domain::{Id, reference};
-use crate::domain::recording::{Subject, SubjectKind};
+use crate::domain::recording::Subject;
 use crate::error::{Error, Result};
 use crate::git::{Commit, GitAuth, Log, RepoAccess};
 use crate::plugins::{planner_name, with_subject};
@@ -295,8 +295,7 @@ async fn plan(app: &App, view: &StackView, build: &Build, commit: &Commit) -> Re
         files,
         settings,
     };
-    let subject = Subject { kind: SubjectKind::Build, id: build.id.clone() };
-    with_subject(subject, app.plugins.planner_plan(&build.planner, context)).await
+    with_subject(Subject::build(&build.id), app.plugins.planner_plan(&build.planner, context)).await
 }
 
 fn request(

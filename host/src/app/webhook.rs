@@ -20,7 +20,7 @@ use crate::domain::page::{Page, PageRequest};
 use crate::domain::plugin::WebhookContract;
 use crate::domain::repository::{GitRepository, normalized_url};
 use crate::domain::webhook::{ForgeEvent, Push, ReasonCode, RefChange, WebhookEvent, reason_not_to_deploy};
-use crate::domain::recording::{Subject, SubjectKind};
+use crate::domain::recording::Subject;
 use crate::error::{Error, PluginErrorKind, Result};
 use crate::plugins::{signature, unrecorded, with_subject};
 use crate::store::webhook_events::{self, Finish};
@@ -116,7 +116,7 @@ pub async fn webhook_process(app: &App, event_id: &Id) -> Result<()> {
     if event.processed {
         return Ok(());
     }
-    let subject = Subject { kind: SubjectKind::WebhookEvent, id: event.id.clone() };
+    let subject = Subject::webhook_event(&event.id);
     let (headers, body) = (event.headers.clone(), Bytes::from(event.payload.clone()));
     let parsed = with_subject(subject, app.plugins.forge_parse(&event.provider, headers, body)).await;
     match parsed {

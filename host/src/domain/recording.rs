@@ -35,6 +35,20 @@ pub struct Subject {
     pub id: Id,
 }
 
+impl Subject {
+    pub fn deployment(id: &Id) -> Self {
+        Self { kind: SubjectKind::Deployment, id: id.clone() }
+    }
+
+    pub fn build(id: &Id) -> Self {
+        Self { kind: SubjectKind::Build, id: id.clone() }
+    }
+
+    pub fn webhook_event(id: &Id) -> Self {
+        Self { kind: SubjectKind::WebhookEvent, id: id.clone() }
+    }
+}
+
 /// One way a call can end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -183,14 +183,29 @@ pub async fn prune(conn: &mut Conn, keep: &Retention) -> Result<u64> {
         "DELETE FROM plugin_calls WHERE seq <= (SELECT seq FROM plugin_calls ORDER BY seq DESC LIMIT 1 OFFSET $1)",
     )
     .bind(keep.rows);
-    let large = query(
-        "DELETE FROM plugin_calls WHERE seq <= (SELECT MAX(seq) FROM (SELECT seq, SUM(size_bytes) OVER \
-         (ORDER BY seq DESC) AS total FROM plugin_calls) AS sizes WHERE total > $1)",
-    )
-    .bind(keep.bytes);
-    let mut gone = 0;
-    for statement in [old, many, large] {
-        gone += execute(conn, statement).await?;
+    let mut gone = execute(conn, old).await? + execute(conn, many).await?;
+    while let Some(seq) = last_in_excess(conn, keep.bytes).await? {
+        gone += execute(conn, query("DELETE FROM plugin_calls WHERE seq <= $1").bind(seq)).await?;
     }
     Ok(gone)
+}
+
+/// The last of the oldest calls that have to go so that the rest takes no more than `bytes`, or a good part of them.
+async fn last_in_excess(conn: &mut Conn, bytes: i64) -> Result<Option<i64>> {
+    let total = query("SELECT CAST(COALESCE(SUM(size_bytes), 0) AS BIGINT) AS total FROM plugin_calls");
+    let row = total.fetch_one(&mut *conn).await.map_err(fault)?;
+    let mut excess = Row(&row).int("total")? - bytes;
+    if excess <= 0 {
+        return Ok(None);
+    }
+    let oldest = query("SELECT seq, size_bytes FROM plugin_calls ORDER BY seq LIMIT 1000");
+    let mut last = None;
+    for row in oldest.fetch_all(conn).await.map_err(fault)? {
+        if excess <= 0 {
+            break;
+        }
+        excess -= Row(&row).int("size_bytes")?;
+        last = Some(Row(&row).int("seq")?);
+    }
+    Ok(last)
 }

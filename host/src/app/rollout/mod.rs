@@ -23,7 +23,7 @@ use super::{App, Ended};
 use crate::domain::deployment::{Deployment, DeploymentStatus};
 use crate::domain::event::{EventKind, NewEvent};
 use crate::domain::health::REQUIRED_SUCCESSES;
-use crate::domain::recording::{Subject, SubjectKind};
+use crate::domain::recording::Subject;
 use crate::domain::release::Release;
 use crate::domain::rollout::{Action, Outcome, ReleaseFacts, Situation, StackFacts, Step, fallback, rails};
 use crate::domain::{Id, UnixMs};
@@ -88,8 +88,7 @@ pub async fn rollout_run(app: &App, task: &TaskContext, deployment_id: &Id) -> R
         paused_at: None,
     };
     let started = std::time::Instant::now();
-    let subject = Subject { kind: SubjectKind::Deployment, id: deployment_id.clone() };
-    let result = with_subject(subject, rollout.drive()).await;
+    let result = with_subject(Subject::deployment(deployment_id), rollout.drive()).await;
     match &result {
         Ok(Ended::Finished) => {
             app.metrics.rollout_finished(rollout.deployment.status.as_str(), started.elapsed())
