@@ -14,7 +14,9 @@ use windlass::domain::cassette::{CassetteCall, Exchange};
 use windlass::domain::recording::{Outcome, Recording, Subject, SubjectKind};
 use windlass::domain::rollout::{ReleaseFacts, Situation, StackFacts};
 use windlass::domain::stack::RunSpec;
-use windlass::plugins::{Limits, PluginSource, Plugins, Recordings, Settings, Source, unrecorded, with_subject};
+use windlass::plugins::{
+    Limits, PluginSource, Plugins, Recordings, Settings, Source, unrecorded, with_subject,
+};
 use windlass_tests::fixture::Fixture;
 use windlass_tests::guests::{ANSWER, Guest};
 use windlass_tests::server::{ADMIN_TOKEN, TestServer, program};
@@ -33,7 +35,8 @@ impl Bench {
         guest.write(&path);
         let mut settings = Settings::new(folder.path().join("plugins"));
         settings.builtin = false;
-        settings.limits = Limits { cpu: Duration::from_millis(200), concurrent_calls: 4, ..Limits::default() };
+        settings.limits =
+            Limits { cpu: Duration::from_millis(200), concurrent_calls: 4, ..Limits::default() };
         settings.sources = vec![PluginSource { name: "p".into(), source: Source::Path(path), sha256: None }];
         let plugins = Plugins::start(settings).await.unwrap();
         let recordings = plugins.recordings().unwrap();
@@ -107,7 +110,10 @@ async fn a_call_is_recorded_in_the_words_of_the_contract_and_replays_identically
     assert_eq!(call.exchange[0].args, [json!("info"), json!("p"), json!("")]);
     let replay = bench.plugins.replay(call, None).await.unwrap();
     assert!(replay.identical, "{:?}", replay.differences);
-    assert_eq!(replay.output.map(|text| serde_json::from_str::<Value>(&text).unwrap()).unwrap()["ok"]["progress"], 40);
+    assert_eq!(
+        replay.output.map(|text| serde_json::from_str::<Value>(&text).unwrap()).unwrap()["ok"]["progress"],
+        40
+    );
     assert!(bench.recordings.try_next().is_none(), "a replay is not recorded");
 }
 
@@ -194,10 +200,8 @@ async fn a_call_knows_what_it_was_made_for() {
 /// A guest that asks the host a question, of which the contract knows nothing: a component like it is only reachable
 /// because it was kept.
 fn asking(bench: &Bench) -> CassetteCall {
-    let body = format!(
-        "(i32.store8 (i32.const {}) (call $ask (i32.const 7))) i32.const {ANSWER}",
-        ANSWER + 24
-    );
+    let body =
+        format!("(i32.store8 (i32.const {}) (call $ask (i32.const 7))) i32.const {ANSWER}", ANSWER + 24);
     let component = Guest::strategy("p", &body)
         .with_import(
             "(import \"windlass:host/oracle@0.9.0\" \"ask\" (func $ask (param i32) (result i32)))",
@@ -234,7 +238,8 @@ fn template() -> CassetteCall {
 async fn a_replay_gives_the_recorded_answers_and_notices_other_questions() {
     let mut bench = Bench::start(&logging()).await;
     let input = call(&bench.decide(Vec::new()).await).input;
-    let output = json!({ "ok": { "memory": [], "label": "", "progress": 42, "actions": [], "wake-after": null } });
+    let output =
+        json!({ "ok": { "memory": [], "label": "", "progress": 42, "actions": [], "wake-after": null } });
     let call = CassetteCall { input, output: Some(output), ..asking(&bench) };
     let replay = bench.plugins.replay(call.clone(), None).await.unwrap();
     assert!(replay.identical, "{:?}", replay.differences);

@@ -11,9 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::App;
 use crate::domain::cassette::CassetteCall;
 use crate::domain::page::{Page, PageRequest};
-use crate::domain::recording::{
-    CallFilter, CallSummary, Outcome, PluginCall, Recording, Replay, Retention,
-};
+use crate::domain::recording::{CallFilter, CallSummary, Outcome, PluginCall, Recording, Replay, Retention};
 use crate::error::{Error, Result};
 use crate::plugins::Recordings;
 use crate::store::{self, builds, deployments, plugin_calls, webhook_events};

@@ -140,7 +140,8 @@ pub async fn list(session: &Session, args: &CallsArgs) -> Outcome<()> {
     let mut table = Table::new(&["CALL", "STARTED", "PLUGIN", "FUNCTION", "FOR", "OUTCOME", "TOOK", "TIMES"]);
     for call in calls {
         let subject = call.subject.as_ref().map(|subject| subject.kind.replace('_', " ")).unwrap_or_default();
-        let (started, outcome, took) = (ago(&call.started_at), outcome(&call.outcome), took(call.duration_us));
+        let (started, outcome, took) =
+            (ago(&call.started_at), outcome(&call.outcome), took(call.duration_us));
         table.row(cells![call.seq, started, call.plugin, call.function, subject, outcome, took, call.count]);
     }
     table.print(out);
@@ -254,13 +255,18 @@ pub async fn record(session: &Session, args: &RecordArgs) -> Outcome<()> {
     if !calls.is_empty() {
         query.push(("calls", &calls));
     }
-    let cassette = session.client.get_with(&["plugins", "calls", "cassette"], &query).await.map_err(unknown)?;
+    let cassette =
+        session.client.get_with(&["plugins", "calls", "cassette"], &query).await.map_err(unknown)?;
     session.out.json(&cassette);
     Ok(())
 }
 
 fn unknown(failure: Failure) -> Failure {
-    if failure.is_not_found() { failure.advise("`windlass plugin calls` shows what there is.") } else { failure }
+    if failure.is_not_found() {
+        failure.advise("`windlass plugin calls` shows what there is.")
+    } else {
+        failure
+    }
 }
 
 fn code(good: bool) -> u8 {

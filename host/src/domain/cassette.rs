@@ -51,7 +51,8 @@ impl CassetteCall {
     /// # Errors
     /// Says what of the recording is no JSON of the expected form.
     pub fn of(call: &PluginCall) -> Result<Self, String> {
-        let read = |what: &str, error: serde_json::Error| format!("the recorded {what} cannot be read: {error}");
+        let read =
+            |what: &str, error: serde_json::Error| format!("the recorded {what} cannot be read: {error}");
         let (summary, output) = (&call.summary, call.output.as_deref());
         Ok(Self {
             plugin: summary.plugin.clone(),

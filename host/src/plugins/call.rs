@@ -105,7 +105,14 @@ impl Runtime {
         let ticker = Ticker::start(engine.clone())
             .map_err(|error| Error::internal(format!("the plugins' clock does not start: {error}")))?;
         let slots = Arc::new(Semaphore::new(limits.concurrent_calls as usize));
-        Ok(Self { engine, limits, metrics: Metrics::new(), recorder: Recorder::new(settings.record), slots, ticker })
+        Ok(Self {
+            engine,
+            limits,
+            metrics: Metrics::new(),
+            recorder: Recorder::new(settings.record),
+            slots,
+            ticker,
+        })
     }
 
     /// Calls one function of the contract and has `read` make sense of the answer. This is how adapters call: what goes

@@ -116,7 +116,10 @@ impl Loader {
         if !matches!(source.source, Source::Builtin)
             && let Err(error) = self.kept.keep(&origin.digest, &origin.bytes)
         {
-            tracing::warn!("[@plugins:registry] Plugin `{}` cannot be kept for replays: {error}", source.name);
+            tracing::warn!(
+                "[@plugins:registry] Plugin `{}` cannot be kept for replays: {error}",
+                source.name
+            );
         }
         if plugin.info.manifest.name != source.name {
             return Err(failed(format!(
@@ -173,7 +176,8 @@ impl Loader {
             return Ok(component);
         }
         let builtin = BUILTIN.iter().find(|builtin| builtin.sha256 == digest);
-        let bytes = builtin.map(|builtin| builtin.bytes.into()).or_else(|| self.kept.read(digest).map(Cow::Owned));
+        let bytes =
+            builtin.map(|builtin| builtin.bytes.into()).or_else(|| self.kept.read(digest).map(Cow::Owned));
         let Some(bytes) = bytes else {
             return Err(Error::conflict(format!(
                 "the component with sha256 {} that was called is gone: it is neither loaded nor kept. Please configure \
@@ -181,7 +185,9 @@ impl Loader {
                 text::line(digest, 64)
             )));
         };
-        if let Some((component, _)) = self.cached(runtime, digest, &format!("{digest}-{}", self.compatibility)) {
+        if let Some((component, _)) =
+            self.cached(runtime, digest, &format!("{digest}-{}", self.compatibility))
+        {
             return Ok(component);
         }
         Component::new(&runtime.engine, &bytes).map_err(|error| Error::internal(format!("{error:#}")))

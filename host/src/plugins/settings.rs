@@ -20,7 +20,13 @@ pub struct Settings {
 
 impl Settings {
     pub fn new(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: folder.into(), sources: Vec::new(), builtin: true, limits: Limits::default(), record: true }
+        Self {
+            folder: folder.into(),
+            sources: Vec::new(),
+            builtin: true,
+            limits: Limits::default(),
+            record: true,
+        }
     }
 
     /// What the configuration says; it has checked the sources' form.

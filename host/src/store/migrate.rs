@@ -14,7 +14,11 @@ struct Migration {
 
 const MIGRATIONS: [Migration; 2] = [
     Migration { version: 1, name: "init", text: include_str!("../../../migrations/0001_init.sql") },
-    Migration { version: 5, name: "plugin_calls", text: include_str!("../../../migrations/0005_plugin_calls.sql") },
+    Migration {
+        version: 5,
+        name: "plugin_calls",
+        text: include_str!("../../../migrations/0005_plugin_calls.sql"),
+    },
 ];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (

@@ -14,7 +14,9 @@ use crate::{
     domain::{
         Id, UnixMs,
         page::{Page, PageRequest},
-        recording::{CallFilter, CallSummary, Outcome, PluginCall, Recording, Retention, Subject, SubjectKind},
+        recording::{
+            CallFilter, CallSummary, Outcome, PluginCall, Recording, Retention, Subject, SubjectKind,
+        },
     },
     error::{Error, Result},
 };
@@ -51,8 +53,9 @@ impl Entity for CallSummary {
 
     fn from_row(row: &Row<'_>) -> Result<Self> {
         let kind = row.text_opt("subject_kind")?.map(|word| {
-            SubjectKind::parse(&word)
-                .ok_or_else(|| Error::internal(format!("column subject_kind holds the unknown word `{word}`")))
+            SubjectKind::parse(&word).ok_or_else(|| {
+                Error::internal(format!("column subject_kind holds the unknown word `{word}`"))
+            })
         });
         let subject = kind.transpose()?.zip(row.id_opt("subject_id")?);
         Ok(Self {
@@ -145,7 +148,9 @@ pub async fn find(conn: &mut Conn, key: &str) -> Result<PluginCall> {
 /// `key` is an id or a number.
 pub async fn find_opt(conn: &mut Conn, key: &str) -> Result<Option<PluginCall>> {
     match as_seq(key) {
-        Some(seq) => fetch_opt(conn, query(select!(", input, exchange, output", "WHERE seq = $1")).bind(seq)).await,
+        Some(seq) => {
+            fetch_opt(conn, query(select!(", input, exchange, output", "WHERE seq = $1")).bind(seq)).await
+        }
         None => fetch_opt(conn, query(select!(", input, exchange, output", "WHERE id = $1")).bind(key)).await,
     }
 }
@@ -172,7 +177,8 @@ pub async fn list(conn: &mut Conn, page: PageRequest, filter: &CallFilter) -> Re
 
 /// sha256 of every component that has calls on record.
 pub async fn digests(conn: &mut Conn) -> Result<HashSet<String>> {
-    let rows = query("SELECT digest FROM plugin_calls GROUP BY digest").fetch_all(conn).await.map_err(fault)?;
+    let rows =
+        query("SELECT digest FROM plugin_calls GROUP BY digest").fetch_all(conn).await.map_err(fault)?;
     rows.iter().map(|row| Row(row).text("digest")).collect()
 }
 

@@ -110,7 +110,8 @@ async fn prune(test: &TestDb, keep: Retention) -> u64 {
 async fn old_many_and_large_recordings_are_pruned(test: TestDb) {
     let at = |started_at: i64| Recording { started_at, ..recording("a", Outcome::Ok) };
     let large = Recording { input: "x".repeat(10_000), ..at(30) };
-    insert(&test.db, vec![at(10), at(20), large, at(40), Recording { digest: "other".into(), ..at(50) }]).await;
+    insert(&test.db, vec![at(10), at(20), large, at(40), Recording { digest: "other".into(), ..at(50) }])
+        .await;
     let everything = Retention { before: 0, rows: 100, bytes: 1 << 20 };
     assert_eq!(prune(&test, everything).await, 0);
     assert_eq!(prune(&test, Retention { before: 20, ..everything }).await, 1);

@@ -9,8 +9,8 @@ use windlass::{
         webhook::ReasonCode,
     },
     store::{
-        Conn, Db, build_args, build_configs, builds, deployments, events, new_id, plugin_calls, projects, releases,
-        repositories, rollout_steps, routes, stacks, task_stats, tasks, tokens, webhook_events,
+        Conn, Db, build_args, build_configs, builds, deployments, events, new_id, plugin_calls, projects,
+        releases, repositories, rollout_steps, routes, stacks, task_stats, tasks, tokens, webhook_events,
     },
 };
 use windlass_tests::{database::TestDb, sample};

@@ -92,7 +92,9 @@ pub async fn cassette_play(
         }
     }
     let plugins = Plugins::start(settings).await?;
-    if let Some((name, error)) = plugins.list().into_iter().find_map(|plugin| Some((plugin.name, plugin.error?))) {
+    if let Some((name, error)) =
+        plugins.list().into_iter().find_map(|plugin| Some((plugin.name, plugin.error?)))
+    {
         return Err(Error::failed(format!("plugin `{name}` could not be loaded: {error}")));
     }
     let mut played = Vec::new();
@@ -109,7 +111,10 @@ pub async fn cassette_play(
         }
     }
     if played.is_empty() {
-        return Err(Error::invalid("fault", "no call of the cassette has a response that could have a fault"));
+        return Err(Error::invalid(
+            "fault",
+            "no call of the cassette has a response that could have a fault",
+        ));
     }
     Ok(played)
 }

@@ -83,15 +83,15 @@ impl Folded {
 
 /// Two calls with the same print differ at most in what time it was.
 fn print(recording: &Recording) -> [u8; 32] {
+    let (input, output) = timeless(recording);
     let mut hash = Sha256::new();
-    let optional = |text: &Option<String>| text.clone().unwrap_or_default();
     let parts = [
         &recording.digest,
         recording.outcome.as_str(),
-        &optional(&recording.error),
-        &timeless(&recording.input),
+        recording.error.as_deref().unwrap_or_default(),
+        &input,
         &recording.exchange,
-        &optional(&recording.output),
+        &output,
     ];
     for part in parts {
         hash.update((part.len() as u64).to_be_bytes());
@@ -100,15 +100,23 @@ fn print(recording: &Recording) -> [u8; 32] {
     hash.finalize().into()
 }
 
-/// The input without the clock that some parameters carry as a field `now`.
-fn timeless(input: &str) -> String {
-    let Ok(Value::Array(mut params)) = serde_json::from_str(input) else { return input.to_owned() };
-    for param in params.iter_mut().filter_map(Value::as_object_mut) {
-        if param.get("now").is_some_and(Value::is_u64) {
-            param.remove("now");
-        }
+/// Input and output without the clock: a parameter's field `now`, and a `wake-after` that counts down to the same moment.
+fn timeless(recording: &Recording) -> (String, String) {
+    let output = recording.output.clone().unwrap_or_default();
+    let Ok(mut input) = serde_json::from_str::<Value>(&recording.input) else {
+        return (recording.input.clone(), output);
+    };
+    let params = input.as_array_mut().into_iter().flatten();
+    let Some(now) = params.filter_map(Value::as_object_mut).find_map(|param| param.remove("now")) else {
+        return (recording.input.clone(), output);
+    };
+    let Ok(mut answer) = serde_json::from_str::<Value>(&output) else { return (input.to_string(), output) };
+    if let Some(wake) = answer.pointer_mut("/ok/wake-after")
+        && let (Some(now), Some(after)) = (now.as_u64(), wake.as_u64())
+    {
+        *wake = now.saturating_add(after).into();
     }
-    Value::Array(params).to_string()
+    (input.to_string(), answer.to_string())
 }
 
 #[cfg(test)]
@@ -130,7 +138,7 @@ mod tests {
             error: None,
             input: format!("[[],{{\"now\":{at},\"fleet\":\"{fleet}\"}}]"),
             exchange: "[]".into(),
-            output: Some(output.into()),
+            output: Some(format!("{{\"ok\":{{\"label\":\"{output}\",\"wake-after\":{}}}}}", 100 - at)),
             cut: false,
         }
     }

@@ -74,7 +74,11 @@ impl Recorder {
     /// The other end, for the first who asks.
     pub(super) fn take(&self) -> Option<Recordings> {
         let receiver = self.receiver.lock().unwrap_or_else(PoisonError::into_inner).take()?;
-        Some(Recordings { receiver, waiting_bytes: self.waiting_bytes.clone(), dropped: self.dropped.clone() })
+        Some(Recordings {
+            receiver,
+            waiting_bytes: self.waiting_bytes.clone(),
+            dropped: self.dropped.clone(),
+        })
     }
 
     pub(super) fn offer(&self, recording: Recording) {

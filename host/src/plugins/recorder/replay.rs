@@ -113,7 +113,9 @@ fn replay(
     let (exchange, _) = store.data_mut().transcript.close();
     let (result, recorded, error) = match ended {
         Ok((result, recorded)) => (Some(result), recorded, None),
-        Err((error, recorded)) => (None, recorded, Some(runtime.kind_of(&error, store.data(), name, "replay"))),
+        Err((error, recorded)) => {
+            (None, recorded, Some(runtime.kind_of(&error, store.data(), name, "replay")))
+        }
     };
     let mut differences = differences("exchange", &exchange_of(call), &parsed(&exchange));
     // What a caller made of the same answer has not changed either.
@@ -125,7 +127,8 @@ fn replay(
         _ => (Outcome::Ok, None),
     };
     if !is_same_answer {
-        let recorded = recorded.as_ref().map_or_else(|| call.output.clone(), |val| Some(value_of(&Shown(val))));
+        let recorded =
+            recorded.as_ref().map_or_else(|| call.output.clone(), |val| Some(value_of(&Shown(val))));
         let now = result.as_ref().map(|val| value_of(&Shown(val)));
         differences.extend(differ("output", recorded.unwrap_or_default(), now.unwrap_or_default()));
     }

@@ -8,8 +8,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::ser::{Serialize, SerializeMap, SerializeTuple, Serializer};
 use serde_json::Value;
-use wasmtime::component::types::{Case, Type};
 use wasmtime::component::Val;
+use wasmtime::component::types::{Case, Type};
 
 /// What of a recording does not fit the component's types.
 #[derive(Debug)]
