@@ -1,5 +1,5 @@
 -- One text for SQLite and PostgreSQL (docs/decisions/0001-one-sql-text.md): ids are TEXT (UUIDv7), times BIGINT unix
--- milliseconds, booleans BIGINT 0 or 1, structures TEXT holding JSON, bytes TEXT holding base64. Tables named by the
+-- milliseconds, booleans BIGINT 0 or 1, structures TEXT holding JSON, bytes BYTEA (to SQLite any type name will do). Tables named by the
 -- seeds keep their names and columns; a column that a seed calls otherwise says so.
 
 -- Numbers that grow in commit order: the transaction that raises a counter holds its row until it commits.
@@ -173,7 +173,7 @@ CREATE TABLE deployments (
     strategy               TEXT NOT NULL,
     strategy_digest        TEXT NOT NULL,
     strategy_params        TEXT NOT NULL,
-    memory                 TEXT NOT NULL,
+    memory                 BYTEA NOT NULL,
     label                  TEXT NOT NULL,
     progress               BIGINT NOT NULL CHECK (progress BETWEEN 0 AND 100),
     rollout_started_at     BIGINT,
@@ -237,7 +237,7 @@ CREATE TABLE webhook_events (
     repository_id TEXT REFERENCES git_repositories (id) ON DELETE SET NULL,
     provider      TEXT NOT NULL,
     event_type    TEXT NOT NULL,
-    payload       TEXT NOT NULL,
+    payload       BYTEA NOT NULL,
     headers       TEXT NOT NULL,
     signature     TEXT,
     delivery_id   TEXT,

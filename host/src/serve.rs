@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::app::{App, recorder, recover, rollout, token};
+use crate::app::{App, housekeeping, recorder, recover, rollout, token};
 use crate::config::{Config, LogFormat};
 use crate::error::{Error, Result};
 use crate::queue::{Handler, Queue, TaskContext};
@@ -86,9 +86,13 @@ async fn start_queue(app: &App) -> Result<Queue> {
     Queue::start(app.db.clone(), app.config.jobs.workers, &app.instance, handler).await
 }
 
+/// How often what piles up is removed.
+const TIDY_PAUSE: Duration = Duration::from_secs(3600);
+
 /// What a crash left behind is cleaned up as soon as the engine answers; what nobody works on is found every minute.
 async fn tend(app: App, stop: CancellationToken) {
     let mut swept = false;
+    let mut tidied: Option<std::time::Instant> = None;
     while !stop.is_cancelled() {
         if let Err(error) = recover::recover(&app).await {
             tracing::warn!(error = %error.for_log(), "[@queue:recover] looking for abandoned work failed");
@@ -100,6 +104,10 @@ async fn tend(app: App, stop: CancellationToken) {
                     tracing::warn!(error = %error.for_log(), "[@deploy:sweep] the sweep did not finish")
                 }
             }
+        }
+        if swept && tidied.is_none_or(|at| at.elapsed() >= TIDY_PAUSE) {
+            housekeeping::tidy(&app).await;
+            tidied = Some(std::time::Instant::now());
         }
         let pause = if swept { Duration::from_secs(60) } else { Duration::from_secs(5) };
         tokio::select! {

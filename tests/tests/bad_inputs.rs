@@ -4,6 +4,7 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use windlass_tests::docker::eventually;
 use windlass_tests::fixture::Fixture;
 use windlass_tests::git_server::GitServer;
 use windlass_tests::server::{TestServer, docker, free_port, push_body, sign};
@@ -346,8 +347,8 @@ async fn an_engine_that_goes_away_in_the_middle_is_waited_for() {
         })
         .await;
     engine.cut(true);
-    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
-    assert!(fixture.server.get("/readyz").await.text.contains("unavailable"));
+    let lost = async || fixture.server.get("/readyz").await.text.contains("unavailable");
+    eventually(10, "the server notices that the engine is gone", lost).await;
     engine.cut(false);
     let deployment = fixture.server.wait_deployment(&number).await;
     assert_eq!(deployment["status"], "successful", "{}", fixture.explain(&deployment).await);

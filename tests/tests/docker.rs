@@ -214,10 +214,14 @@ async fn stopping_starting_and_removing_may_be_repeated() {
 async fn a_stubborn_program_is_killed_after_its_grace() {
     let engine = TestEngine::start().await;
     let image = image(&engine, "").await;
-    let spec =
-        command(spec(&engine, "stubborn", &image), "trap '' TERM; while :; do /bin/busybox sleep 1; done");
+    let spec = command(
+        spec(&engine, "stubborn", &image),
+        "trap '' TERM; echo deaf; while :; do /bin/busybox sleep 1; done",
+    );
     engine.docker.launch(&spec).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    let follow = LogOptions { follow: true, ..LogOptions::default() };
+    let mut lines = Box::pin(engine.docker.logs(&spec.name, follow).await.unwrap());
+    assert_eq!(lines.next().await.unwrap().unwrap().text, "deaf");
     let began = Instant::now();
     engine.docker.remove(&spec.name, Some(Duration::from_secs(2))).await.unwrap();
     assert!((1900..10_000).contains(&began.elapsed().as_millis()), "{:?}", began.elapsed());
@@ -358,11 +362,8 @@ async fn logs_come_as_lines_with_times_while_they_are_written() {
     assert!(shown.contains(&(LogStream::Stderr, "two")), "{shown:?}");
     assert!(shown.contains(&(LogStream::Stdout, "")), "{shown:?}");
     assert!(first.iter().all(|line| line.at.is_some_and(|at| (now() - at).abs() < 60_000)));
-    let (last, _) = tokio::join!(lines.next(), async {
-        tokio::time::sleep(Duration::from_millis(2500)).await;
-        engine.docker.stop(&spec.name, Duration::from_secs(1)).await.unwrap();
-    });
-    assert_eq!(last.unwrap().unwrap().text, "end");
+    assert_eq!(lines.next().await.unwrap().unwrap().text, "end");
+    engine.docker.stop(&spec.name, Duration::from_secs(1)).await.unwrap();
     assert!(lines.next().await.is_none(), "the stream ends with the container");
     let tail = LogOptions { tail: Some(1), ..LogOptions::default() };
     let tail: Vec<_> = engine.docker.logs(&spec.name, tail).await.unwrap().collect().await;

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::json;
+use windlass_tests::database::TestDb;
 use windlass_tests::fixture::{Fixture, fetch};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -207,4 +208,20 @@ async fn seed_4s_endpoints_build_deploy_and_roll_back() {
     let rows = server.get("/v1/cicd/services/1/deployments").await.expect(200);
     let words: Vec<&str> = rows.as_array().unwrap().iter().filter_map(|row| row["status"].as_str()).collect();
     assert_eq!(words, ["success", "rolled_back", "success"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_whole_path_works_on_postgresql_and_survives_a_kill() {
+    let Some(database) = TestDb::postgres().await else { return };
+    let mut fixture = Fixture::start_with(true, &[("WINDLASS_DATABASE_URL", &database.url)], json!({})).await;
+    let (good, deployment) = fixture.deploy("one").await;
+    assert_eq!(deployment["status"], "successful", "{}", fixture.explain(&deployment).await);
+    let (_, deployment) = fixture.deploy("broken").await;
+    assert_eq!(deployment["status"], "rolled_back", "{}", fixture.explain(&deployment).await);
+    fixture.server.kill();
+    fixture.server.launch(&[]).await.unwrap();
+    assert_eq!(fixture.stack().await["activeRelease"]["commitSha"], good);
+    let (sha, deployment) = fixture.deploy("two").await;
+    assert_eq!(deployment["status"], "successful", "{}", fixture.explain(&deployment).await);
+    assert!(fixture.page().await.contains(&sha));
 }

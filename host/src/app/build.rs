@@ -10,7 +10,7 @@ use super::deployment::{self, Caller, enqueue_build, enqueue_rollout, new_releas
 use super::logs::{LogKind, LogWriter};
 use super::stack::{StackView, credentials_context, stack_view};
 use super::{App, Ended};
-use crate::docker::BuildRequest;
+use crate::docker::{BuildRequest, label};
 use crate::domain::build::{Build, BuildStatus};
 use crate::domain::build_config::{BuildArg, BuildSettings};
 use crate::domain::deployment::{Deployment, DeploymentStatus};
@@ -18,9 +18,8 @@ use crate::domain::event::{EventKind, NewEvent};
 use crate::domain::page::{Page, PageRequest};
 use crate::domain::path;
 use crate::domain::plan::{BuildStep, PlanContext};
-use crate::domain::recording::Subject;
 use crate::domain::repository::{GitAuthType, GitCredentials, GitRepository};
-use crate::domain::{Id, reference};
+use crate::domain::{Id, recording::Subject, reference};
 use crate::error::{Error, Result};
 use crate::git::{Commit, GitAuth, Log, RepoAccess};
 use crate::plugins::{planner_name, with_subject};
@@ -258,7 +257,7 @@ async fn run(
         match step {
             BuildStep::DockerBuild { .. } => {
                 let timeout = Duration::from_secs(u64::from(view.build.settings.timeout));
-                let request = request(step, checkout.path(), &commit, timeout)?;
+                let request = request(&view.stack.name, step, checkout.path(), &commit, timeout)?;
                 let built = app.docker.build(request, |line| log.line(&line.text), &task.cancel).await?;
                 image = Some((built.tag, built.digest));
             }
@@ -299,6 +298,7 @@ async fn plan(app: &App, view: &StackView, build: &Build, commit: &Commit) -> Re
 }
 
 fn request(
+    stack: &str,
     step: &BuildStep,
     checkout: &std::path::Path,
     commit: &Commit,
@@ -317,7 +317,7 @@ fn request(
         dockerfile: dockerfile_path.clone(),
         target: target.clone(),
         args: args.collect(),
-        labels: labels.clone(),
+        labels: labels.iter().cloned().chain([(label::STACK.to_string(), stack.to_string())]).collect(),
         tags: tags.clone(),
         platform: None,
         modified_at: Some(commit.at),

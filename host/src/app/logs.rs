@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -102,9 +103,41 @@ impl Logs {
         }
     }
 
+    /// Removes logs that nobody has written to for so long, and answers how many.
+    pub async fn prune(&self, age: Duration) -> Result<u64> {
+        let (folder, live) = (self.folder.clone(), self.clone());
+        let unreadable = move |error: std::io::Error| {
+            Error::unavailable(format!("the log folder {} cannot be tidied: {error}", folder.display()))
+        };
+        let mut removed = 0;
+        let mut entries = tokio::fs::read_dir(&self.folder).await.map_err(&unreadable)?;
+        while let Some(entry) = entries.next_entry().await.map_err(&unreadable)? {
+            let path = entry.path();
+            // Somebody else's files may lie in the same folder.
+            if !is_own(&path) || live.lock().contains_key(&path) {
+                continue;
+            }
+            let written = entry.metadata().await.and_then(|data| data.modified()).map_err(&unreadable)?;
+            if written.elapsed().is_ok_and(|passed| passed > age) {
+                tokio::fs::remove_file(&path).await.map_err(&unreadable)?;
+                removed += 1;
+            }
+        }
+        Ok(removed)
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<PathBuf, watch::Sender<Extent>>> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether [`Logs::path`] may have made this path.
+fn is_own(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    [LogKind::Build, LogKind::Deployment]
+        .iter()
+        .filter_map(|kind| name.strip_prefix(kind.word())?.strip_prefix('-')?.strip_suffix(".log"))
+        .any(|id| id.len() == 36)
 }
 
 /// Appends lines. Dropping it tells the viewers that the log is complete.

@@ -46,6 +46,7 @@ pub struct Metrics {
     build_seconds: Histogram,
     deployments: Family<Status, Counter>,
     rollout_seconds: Histogram,
+    images_removed: Counter,
     tasks: Family<TaskLabels, Gauge>,
     oldest_task_seconds: Gauge,
     uptime: Gauge,
@@ -61,6 +62,7 @@ impl Metrics {
             build_seconds: Histogram::new(exponential_buckets(0.25, 2.0, 14)),
             deployments: Family::default(),
             rollout_seconds: Histogram::new(exponential_buckets(0.125, 2.0, 14)),
+            images_removed: Counter::default(),
             tasks: Family::default(),
             oldest_task_seconds: Gauge::default(),
             uptime: Gauge::default(),
@@ -81,6 +83,11 @@ impl Metrics {
             "How long rollouts took",
             Unit::Seconds,
             metrics.rollout_seconds.clone(),
+        );
+        registry.register(
+            "images_removed",
+            "Images removed because no rollback needs them any more",
+            metrics.images_removed.clone(),
         );
         registry.register("tasks", "Tasks in the queue by kind and status", metrics.tasks.clone());
         registry.register_with_unit(
@@ -111,6 +118,10 @@ impl Metrics {
     pub fn build_finished(&self, status: &str, took: Duration) {
         self.builds.get_or_create(&Status { status: status.to_string() }).inc();
         self.build_seconds.observe(took.as_secs_f64());
+    }
+
+    pub fn images_removed(&self, count: u64) {
+        self.images_removed.inc_by(count);
     }
 
     pub fn rollout_finished(&self, status: &str, took: Duration) {

@@ -6,6 +6,7 @@ pub mod deployment;
 pub mod doctor;
 pub mod event;
 pub mod health;
+pub mod housekeeping;
 pub mod logs;
 pub mod metrics;
 pub mod plugin;

@@ -34,6 +34,7 @@ pub struct Config {
     pub docker: DockerConfig,
     pub build: Build,
     pub jobs: Jobs,
+    pub retention: Retention,
     pub webhooks: Webhooks,
     pub log: Log,
     pub recorder: RecorderConfig,
@@ -68,6 +69,15 @@ pub struct Build {
 #[derive(Debug, Clone, Deserialize)]
 pub struct Jobs {
     pub workers: usize,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Retention {
+    /// Good releases of a stack whose images stay; at least 1.
+    pub releases: usize,
+    pub webhook_days: u32,
+    pub event_days: u32,
+    pub log_days: u32,
 }
 
 #[derive(Clone, Deserialize)]
@@ -155,6 +165,19 @@ impl Config {
                 "jobs.workers",
                 "jobs.workers (JOB_WORKERS) has to be between 1 and 64",
             ));
+        }
+        let retention = &self.retention;
+        if retention.releases == 0 {
+            return Err(Error::invalid("retention.releases", "retention.releases has to be at least 1"));
+        }
+        for (name, days) in [
+            ("retention.webhook_days", retention.webhook_days),
+            ("retention.event_days", retention.event_days),
+            ("retention.log_days", retention.log_days),
+        ] {
+            if days == 0 {
+                return Err(Error::invalid(name, format!("{name} has to be at least 1")));
+            }
         }
         if !(1024..=104_857_600).contains(&self.webhooks.max_body_bytes) {
             return Err(Error::invalid(

@@ -13,7 +13,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Docker, EngineFacts, LogLine, RegistryLogin, cancel, context::Context, error::bounded, frontend,
+    Docker, EngineFacts, LogLine, RegistryLogin, cancel, context::Context, error::bounded, frontend, label,
     progress::Progress, registry,
 };
 use crate::{
@@ -68,10 +68,11 @@ impl Docker {
     /// `Timeout` after the engine has stopped working on it; `Unavailable` if the engine is gone.
     pub async fn build(
         &self,
-        request: BuildRequest,
+        mut request: BuildRequest,
         mut log: impl FnMut(LogLine) + Send,
         cancel: &CancellationToken,
     ) -> Result<BuiltImage> {
+        request.labels.push((label::SERVER.to_string(), self.server().to_string()));
         let mut session = self.session().await?;
         session.facts.buildkit &= !self.classic;
         let tag =

@@ -1,13 +1,18 @@
 //! Images: names, facts, and the way to and from registries.
 
+use std::collections::HashMap;
+
 use bollard::{
     models::ProgressDetail,
-    query_parameters::{CreateImageOptionsBuilder, PushImageOptionsBuilder, RemoveImageOptionsBuilder},
+    query_parameters::{
+        CreateImageOptionsBuilder, ListImagesOptionsBuilder, PushImageOptionsBuilder,
+        RemoveImageOptionsBuilder,
+    },
 };
 use futures_util::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 
-use super::{Docker, LogLine, RegistryLogin, container::port_number, error, registry};
+use super::{Docker, LogLine, RegistryLogin, container::port_number, error, label, registry};
 use crate::{
     domain::UnixMs,
     error::{Error, Result},
@@ -28,7 +33,39 @@ pub struct ImageFacts {
     pub bytes: u64,
 }
 
+/// An image that this server has built.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnImage {
+    /// The image's id, `sha256:…`.
+    pub digest: String,
+    /// The stack it was built for.
+    pub stack: String,
+    pub tags: Vec<String>,
+    pub created: UnixMs,
+}
+
 impl Docker {
+    /// All images that this server has built and that are still there.
+    ///
+    /// # Errors
+    /// `Unavailable` if the engine does not answer.
+    pub async fn own_images(&self) -> Result<Vec<OwnImage>> {
+        let own = format!("{}={}", label::SERVER, self.server());
+        let filters = HashMap::from([("label".to_string(), vec![own])]);
+        let options = ListImagesOptionsBuilder::default().filters(&filters).build();
+        let found = self.client().await?.list_images(Some(options)).await;
+        let found = found.map_err(|error| self.explain(error))?;
+        Ok(found
+            .into_iter()
+            .filter_map(|image| {
+                let stack = image.labels.get(label::STACK)?.clone();
+                // An engine calls a missing tag so.
+                let tags = image.repo_tags.into_iter().filter(|tag| tag != "<none>:<none>").collect();
+                Some(OwnImage { digest: image.id, stack, tags, created: image.created * 1000 })
+            })
+            .collect())
+    }
+
     /// Facts of an image, by tag or `sha256:…`.
     ///
     /// # Errors

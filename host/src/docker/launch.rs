@@ -49,21 +49,41 @@ impl Docker {
     /// # Errors
     /// `Conflict` if the name belongs to something else; `Failed` naming a taken port or a missing image.
     pub async fn launch(&self, spec: &LaunchSpec) -> Result<String> {
+        let (id, state) = self.have(spec).await?;
+        match state.as_str() {
+            "running" | "restarting" => {}
+            "paused" => {
+                let unpaused = self.client().await?.unpause_container(&id).await;
+                unpaused.map_err(|error| self.explain(error))?;
+            }
+            _ => self.begin(&spec.name, &id).await?,
+        }
+        Ok(id)
+    }
+
+    /// Creates the container if it is not there, without starting it, and returns its id. Its ports stay free until it is
+    /// started.
+    ///
+    /// # Errors
+    /// `Conflict` if the name belongs to something else; `Failed` naming a missing image.
+    pub async fn create(&self, spec: &LaunchSpec) -> Result<String> {
+        Ok(self.have(spec).await?.0)
+    }
+
+    /// Its id and the engine's word for its state.
+    async fn have(&self, spec: &LaunchSpec) -> Result<(String, String)> {
         if let Some(found) = self.inspect(&spec.name).await? {
-            return self.adopt(spec, found).await;
+            return self.adopt(spec, found);
         }
         self.ensure_network().await?;
         let session = self.session().await?;
         let options = CreateContainerOptionsBuilder::default().name(&spec.name).build();
         let body = self.body(spec, session.facts.init);
         match session.client.create_container(Some(options), body).await {
-            Ok(created) => {
-                self.begin(&spec.name, &created.id).await?;
-                Ok(created.id)
-            }
+            Ok(created) => Ok((created.id, "created".to_string())),
             // Somebody was faster; if it was us in another life, that is fine.
             Err(error) if error::has_status(&error, 409) => match self.inspect(&spec.name).await? {
-                Some(found) => self.adopt(spec, found).await,
+                Some(found) => self.adopt(spec, found),
                 None => Err(self.explain(error)),
             },
             Err(error) if error::is_missing(&error) => Err(Error::failed(format!(
@@ -74,7 +94,7 @@ impl Docker {
         }
     }
 
-    async fn adopt(&self, spec: &LaunchSpec, found: ContainerInspectResponse) -> Result<String> {
+    fn adopt(&self, spec: &LaunchSpec, found: ContainerInspectResponse) -> Result<(String, String)> {
         let have = container::labels(&found);
         let want = self.labels(spec);
         // The deployment may differ: a rollback launches a release again that an earlier deployment has made.
@@ -89,17 +109,8 @@ impl Docker {
                 spec.name
             )));
         }
-        let id = found.id.unwrap_or_default();
-        let word = found.state.as_ref().map(container::state_word).unwrap_or_default();
-        match word.as_str() {
-            "running" | "restarting" => {}
-            "paused" => {
-                let unpaused = self.client().await?.unpause_container(&id).await;
-                unpaused.map_err(|error| self.explain(error))?;
-            }
-            _ => self.begin(&spec.name, &id).await?,
-        }
-        Ok(id)
+        let state = found.state.as_ref().map(container::state_word).unwrap_or_default();
+        Ok((found.id.unwrap_or_default(), state))
     }
 
     pub(super) async fn begin(&self, name: &str, id: &str) -> Result<()> {

@@ -27,7 +27,7 @@ use tokio::sync::RwLock;
 
 pub use build::{BuildRequest, BuiltImage};
 pub use container::{ContainerView, PublishedPort};
-pub use image::ImageFacts;
+pub use image::{ImageFacts, OwnImage};
 pub use launch::{LaunchSpec, NETWORK};
 pub use lines::{LogLine, LogStream};
 pub use logs::LogOptions;

@@ -16,6 +16,7 @@ pub mod recording;
 pub mod reference;
 pub mod release;
 pub mod repository;
+pub mod retention;
 pub mod rollout;
 pub mod stack;
 pub mod task;

@@ -2,9 +2,7 @@
 //! recording of it all.
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 use tokio::sync::Semaphore;
 use wasmtime::component::{ComponentNamedList, InstancePre, Lift, Lower};
@@ -13,15 +11,13 @@ use wasmtime::{Engine, Store};
 use super::bindings::base::windlass::types::types;
 use super::guest::{self, GuestState, OutOfTime};
 use super::metrics::{Metrics, outcome};
-use super::recorder::{Diverged, Limited, Purpose, Recorder, purpose};
+use super::recorder::{Diverged, Purpose, Recorder, purpose};
 use super::settings::{Limits, Settings};
+use super::tape::{Clock, Function};
 use super::text;
 use super::ticker::{Running, Ticker};
 use crate::domain::recording::{Outcome, Recording};
 use crate::error::{Error, PluginError, PluginErrorKind, Result};
-
-/// Bytes kept of a call's input and of its output each. A larger value is kept in part, and marked.
-const RECORDED_BYTES: usize = 512 << 10;
 
 /// Everything calls share. Plugins come and go above it.
 pub(super) struct Runtime {
@@ -40,22 +36,6 @@ pub(super) struct Callee {
     /// sha256 of the component, in hex.
     pub(super) digest: Arc<str>,
     pub(super) pre: InstancePre<GuestState>,
-}
-
-/// A function of the contract.
-#[derive(Clone, Copy)]
-pub(super) struct Function {
-    /// With its version: `windlass:deployment-strategy/strategy@0.1.0`.
-    pub(super) interface: &'static str,
-    pub(super) name: &'static str,
-}
-
-/// What is kept of a call while it runs.
-pub(super) struct Tape {
-    interface: &'static str,
-    input: String,
-    output: Option<String>,
-    cut: bool,
 }
 
 /// How a call may end badly from an adapter's view.
@@ -260,72 +240,5 @@ impl Runtime {
             // What is no trap of the code is an answer that cannot be read: a wrong pointer, broken UTF-8, too many bytes.
             None => PluginErrorKind::Nonsense(cause),
         }
-    }
-}
-
-impl Function {
-    /// The input is noted before anything can go wrong.
-    fn tape(self, params: &impl Serialize) -> Tape {
-        let (input, cut) = written(params);
-        Tape { interface: self.interface, input, output: None, cut }
-    }
-
-    /// Instantiates and calls, and notes the answer where there is a tape.
-    fn run<P, R>(
-        self,
-        store: &mut Store<GuestState>,
-        pre: &InstancePre<GuestState>,
-        params: P,
-    ) -> wasmtime::Result<R>
-    where
-        P: ComponentNamedList + Lower + Serialize + Send + Sync + 'static,
-        R: Lift + Serialize + Send + Sync + 'static,
-    {
-        let component = pre.component();
-        let index = component
-            .get_export_index(None, self.interface)
-            .and_then(|interface| component.get_export_index(Some(&interface), self.name))
-            .ok_or_else(|| {
-                wasmtime::Error::msg(format!("it does not export `{}` of `{}`", self.name, self.interface))
-            })?;
-        let instance = pre.instantiate(&mut *store)?;
-        let function = instance.get_typed_func::<P, (R,)>(&mut *store, &index)?;
-        let (answer,) = function.call(&mut *store, params)?;
-        if let Some(tape) = &mut store.data_mut().tape {
-            let (output, cut) = written(&answer);
-            tape.output = Some(output);
-            tape.cut |= cut;
-        }
-        Ok(answer)
-    }
-}
-
-fn written(value: &impl Serialize) -> (String, bool) {
-    let mut json = Limited::new(RECORDED_BYTES);
-    json.write(value);
-    json.finish()
-}
-
-/// When a call began, on each of the clocks.
-struct Clock {
-    started: Instant,
-    unix_ms: i64,
-    cpu: rustix::time::Timespec,
-}
-
-impl Clock {
-    fn start() -> Self {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self {
-            started: Instant::now(),
-            unix_ms: i64::try_from(since.as_millis()).unwrap_or(i64::MAX),
-            cpu: clock_gettime(ClockId::ThreadCPUTime),
-        }
-    }
-
-    /// A call never leaves its thread, so the thread's time is the call's.
-    fn cpu_us(&self) -> i64 {
-        let now = clock_gettime(ClockId::ThreadCPUTime);
-        (now.tv_sec - self.cpu.tv_sec) * 1_000_000 + (now.tv_nsec - self.cpu.tv_nsec) / 1_000
     }
 }

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use wasmtime::{Engine, ResourceLimiter, Store, UpdateDeadline};
 
 use super::bindings::base::windlass::host::log;
-use super::call::Tape;
 use super::engine::{CORE_INSTANCES, MEMORIES, TABLE_ELEMENTS, TABLES};
 use super::recorder::Transcript;
 use super::settings::Limits;
+use super::tape::Tape;
 use super::text;
 use super::ticker::TICK;
 

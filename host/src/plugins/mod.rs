@@ -22,6 +22,7 @@ mod settings;
 pub mod signature;
 mod source;
 mod strategy;
+mod tape;
 mod text;
 mod ticker;
 

@@ -3,7 +3,8 @@
 use super::Plugins;
 use super::bindings::base::windlass::types::types;
 use super::bindings::planner::exports::windlass::build_planner::planner as wit;
-use super::call::{CallError, Function, nonsense};
+use super::call::{CallError, nonsense};
+use super::tape::Function;
 use super::text::{self, MESSAGE_BYTES};
 use crate::domain::build_config::BuildSettings;
 use crate::domain::path;

@@ -3,8 +3,9 @@
 use super::Plugins;
 use super::bindings::base::windlass::types::types::Failure;
 use super::bindings::strategy::exports::windlass::deployment_strategy::strategy as wit;
-use super::call::{CallError, Function, nonsense};
+use super::call::{CallError, nonsense};
 use super::planner::problems_from;
+use super::tape::Function;
 use super::text::{self, MESSAGE_BYTES};
 use crate::domain::plugin::{PluginKind, Problem};
 use crate::domain::rollout::{

@@ -56,7 +56,7 @@ pub async fn replace(conn: &mut Conn, config: &Id, args: &[BuildArg], variables:
     execute(conn, query("DELETE FROM build_args WHERE build_config_id = $1").bind(config.as_str())).await?;
     execute(conn, query("DELETE FROM env_vars WHERE build_config_id = $1").bind(config.as_str())).await?;
     let args: Vec<(i64, &BuildArg)> = (0..).zip(args).collect();
-    for (text, rows) in INSERT_ARGS.split(&args) {
+    for (text, rows) in INSERT_ARGS.split(conn, &args) {
         let mut query = query(text);
         for (n, arg) in rows {
             query = query.bind(config.as_str()).bind(*n).bind(arg.name.as_str()).bind(arg.value.as_str());
@@ -64,7 +64,7 @@ pub async fn replace(conn: &mut Conn, config: &Id, args: &[BuildArg], variables:
         query.execute(&mut *conn).await.map_err(fault)?;
     }
     let variables: Vec<(i64, &EnvVar)> = (0..).zip(variables).collect();
-    for (text, rows) in INSERT_VARIABLES.split(&variables) {
+    for (text, rows) in INSERT_VARIABLES.split(conn, &variables) {
         let mut query = query(text);
         for (n, variable) in rows {
             query = query

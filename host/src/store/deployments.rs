@@ -4,8 +4,8 @@ use super::{
     Conn, counters,
     faults::on_unique,
     rows::{
-        Entity, Query, Row, as_seq, base64, below, execute, fetch_all, fetch_opt, fetch_page, found, hit,
-        id_text, json, over, plain_opt, query,
+        Entity, Query, Row, as_seq, below, execute, fetch_all, fetch_opt, fetch_page, found, hit, id_text,
+        json, over, plain_opt, query,
     },
 };
 use crate::{
@@ -132,7 +132,7 @@ fn rollout_values(statement: Query, deployment: &Deployment) -> Result<Query> {
         .bind(rollout.strategy.as_str())
         .bind(rollout.strategy_digest.as_str())
         .bind(json(&rollout.strategy_params)?)
-        .bind(base64(&rollout.memory))
+        .bind(rollout.memory.clone())
         .bind(rollout.label.as_str())
         .bind(rollout.progress)
         .bind(rollout.rollout_started_at)

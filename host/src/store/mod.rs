@@ -10,6 +10,7 @@ mod db;
 mod faults;
 mod migrate;
 mod notify;
+mod packed;
 mod rows;
 mod sqlite;
 mod tx;
@@ -48,6 +49,13 @@ pub type BoxFuture<'a, T> = futures_util::future::BoxFuture<'a, T>;
 /// A new UUIDv7: ids made by one process sort in the order they were made.
 pub fn new_id() -> Id {
     Id::from_text(uuid::Uuid::now_v7().to_string())
+}
+
+/// Smaller than every id made from this moment on, and larger than those made in the milliseconds before.
+pub fn id_at(at: UnixMs) -> Id {
+    let millis = u64::try_from(at).unwrap_or_default();
+    let id = uuid::Builder::from_unix_timestamp_millis(millis, &[0; 10]).into_uuid();
+    Id::from_text(id.to_string())
 }
 
 /// The clock of this machine.

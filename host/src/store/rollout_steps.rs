@@ -54,7 +54,7 @@ impl Entity for JournalEntry {
 
 /// Appends intents. `Conflict` if a position is taken: somebody else drives this rollout.
 pub async fn append(conn: &mut Conn, entries: &[JournalEntry]) -> Result<()> {
-    for (text, rows) in INSERT.split(entries) {
+    for (text, rows) in INSERT.split(conn, entries) {
         let mut query = query(text);
         for entry in rows {
             query = query

@@ -3,7 +3,7 @@
 use serde::{Serialize, de::DeserializeOwned};
 use sqlx::{Any, Row as _, any::AnyRow};
 
-use super::{Conn, faults::fault};
+use super::{Conn, faults::fault, packed};
 use crate::{
     domain::{
         Id,
@@ -75,9 +75,12 @@ impl Row<'_> {
     }
 
     pub fn bytes(&self, column: &str) -> Result<Vec<u8>> {
-        use base64::Engine as _;
-        base64::engine::general_purpose::STANDARD
-            .decode(self.text(column)?)
+        self.0.try_get(column).map_err(Error::internal)
+    }
+
+    /// Bytes that [`packed::pack`] has made small.
+    pub fn packed(&self, column: &str) -> Result<Vec<u8>> {
+        packed::unpack(&self.bytes(column)?)
             .map_err(|error| Error::internal(format!("column {column}: {error}")))
     }
 
@@ -91,11 +94,6 @@ impl Row<'_> {
 
 pub(super) fn json<T: Serialize>(value: &T) -> Result<String> {
     serde_json::to_string(value).map_err(Error::internal)
-}
-
-pub(super) fn base64(bytes: &[u8]) -> String {
-    use base64::Engine as _;
-    base64::engine::general_purpose::STANDARD.encode(bytes)
 }
 
 pub(super) fn id_text(id: Option<&Id>) -> Option<String> {

@@ -33,10 +33,11 @@ macro_rules! select {
     };
 }
 
-/// Those whose turn it is ($1 is now): due, and of each concurrency key only the oldest, if none of it runs.
+/// Those whose turn it is ($1 is now): due, and of each concurrency key only the oldest, if none of it runs. The plus
+/// keeps SQLite from looking for `run_at` in an index of its own: it would read and sort the whole backlog for each claim.
 macro_rules! eligible {
     () => {
-        "SELECT t.id FROM tasks t WHERE t.status = 'queued' AND t.run_at <= $1 AND (t.concurrency_key IS NULL \
+        "SELECT t.id FROM tasks t WHERE t.status = 'queued' AND +t.run_at <= $1 AND (t.concurrency_key IS NULL \
          OR NOT EXISTS (SELECT 1 FROM tasks o WHERE o.concurrency_key = t.concurrency_key \
          AND o.status IN ('queued', 'running') AND (o.status = 'running' OR o.id < t.id))) \
          ORDER BY t.priority DESC, t.run_at, t.id LIMIT $2"
@@ -80,7 +81,7 @@ static INSERT: LazyLock<Batch> =
 pub async fn insert_all(tx: &mut Tx, tasks: &[NewTask]) -> Result<u64> {
     let now = now();
     let mut added = 0;
-    for (text, rows) in INSERT.split(tasks) {
+    for (text, rows) in INSERT.split(tx, tasks) {
         let mut query = query(text);
         for new in rows {
             query = query
@@ -227,7 +228,7 @@ static SUCCEED: LazyLock<Batch> = LazyLock::new(|| {
 /// Ends many tasks well, as [`finish`] does for one. Those whose lease is lost are left alone; answers how many ended.
 pub async fn succeed_all(tx: &mut Tx, tasks: &[(Id, i64)], now: UnixMs) -> Result<usize> {
     let mut ended = 0;
-    for (text, rows) in SUCCEED.split(tasks) {
+    for (text, rows) in SUCCEED.split(tx, tasks) {
         let mut query = query(text);
         for (id, fence) in rows {
             query = query.bind(id.as_str()).bind(*fence).bind(now);

@@ -1,7 +1,7 @@
 //! Table `webhook_events`. How deliveries get in is in `webhooks`.
 
 use super::{
-    Conn,
+    Conn, id_at,
     rows::{
         Entity, Row, as_seq, below, execute, fetch_opt, fetch_page, found, hit, id_text, over, plain_opt,
         query,
@@ -41,7 +41,7 @@ impl Entity for WebhookEvent {
             repository_id: row.id_opt("repository_id")?,
             provider: row.text("provider")?,
             event_type: row.text("event_type")?,
-            payload: row.bytes("payload")?,
+            payload: row.packed("payload")?,
             headers: row.json("headers")?,
             signature: row.text_opt("signature")?,
             delivery_id: row.text_opt("delivery_id")?,
@@ -120,6 +120,18 @@ pub async fn set_repository(conn: &mut Conn, id: &Id, repository: &Id) -> Result
         .bind(repository.as_str())
         .bind(id.as_str());
     hit(execute(conn, query).await?, WebhookEvent::WHAT, id)
+}
+
+/// Removes processed events received before `before`, at most `limit` of them, and answers how many. Ids begin with the
+/// time, so their own index finds the oldest.
+pub async fn prune(conn: &mut Conn, before: UnixMs, limit: i64) -> Result<u64> {
+    let query = query(
+        "DELETE FROM webhook_events WHERE id IN (SELECT id FROM webhook_events WHERE id < $1 AND processed = 1 \
+         ORDER BY id LIMIT $2)",
+    )
+    .bind(id_at(before).to_string())
+    .bind(limit);
+    execute(conn, query).await
 }
 
 /// Makes it unprocessed again, for a replay; its task is the caller's to enqueue.

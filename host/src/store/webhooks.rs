@@ -1,7 +1,8 @@
 //! The way in for webhook deliveries: raw event and task in one durable commit, many callers' deliveries together.
 
-use std::{collections::HashSet, sync::LazyLock};
+use std::sync::LazyLock;
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use sha2::{Digest, Sha256};
 use sqlx::Row as _;
 
@@ -10,8 +11,8 @@ use super::{
     batch::Batch,
     counters,
     faults::fault,
-    new_id, now,
-    rows::{base64, execute, id_text, json, plain, plain_opt, query},
+    new_id, now, packed,
+    rows::{Query, execute, id_text, json, plain, plain_opt, query},
     tasks,
     writer::Job,
 };
@@ -63,7 +64,7 @@ pub(super) struct Delivery {
     repository_id: Option<String>,
     provider: String,
     event_type: String,
-    payload: String,
+    payload: Vec<u8>,
     headers: String,
     signature: Option<String>,
     delivery_id: Option<String>,
@@ -77,7 +78,7 @@ pub(super) struct Delivery {
 
 /// Stores a delivery and, if it is verified and new, the task that reads it. Durable when this returns.
 pub async fn ingest(db: &Db, new: NewDelivery) -> Result<Ingested> {
-    let delivery = Box::new(prepare(new, None)?);
+    let delivery = Box::new(prepare(new, None).await?);
     db.submit(|reply| Job::Delivery(delivery, reply)).await
 }
 
@@ -85,7 +86,7 @@ pub async fn ingest(db: &Db, new: NewDelivery) -> Result<Ingested> {
 pub async fn reject(db: &Db, mut new: NewDelivery, detail: &str) -> Result<Id> {
     new.verified = false;
     new.payload.truncate(KEPT_OF_FORGED);
-    let mut delivery = Box::new(prepare(new, Some(ReasonCode::BadSignature))?);
+    let mut delivery = Box::new(prepare(new, Some(ReasonCode::BadSignature)).await?);
     delivery.detail = Some(plain(detail));
     match db.submit(|reply| Job::Delivery(delivery, reply)).await? {
         Ingested::Stored { event_id } => Ok(event_id),
@@ -93,7 +94,7 @@ pub async fn reject(db: &Db, mut new: NewDelivery, detail: &str) -> Result<Id> {
     }
 }
 
-fn prepare(new: NewDelivery, reason: Option<ReasonCode>) -> Result<Delivery> {
+async fn prepare(new: NewDelivery, reason: Option<ReasonCode>) -> Result<Delivery> {
     let dedupe_key = match &new.delivery_id {
         Some(delivery) if new.verified => {
             Some(dedupe_key(&new.provider, new.repository_id.as_ref(), delivery))
@@ -105,7 +106,7 @@ fn prepare(new: NewDelivery, reason: Option<ReasonCode>) -> Result<Delivery> {
         repository_id: id_text(new.repository_id.as_ref()),
         provider: new.provider,
         event_type: plain(&new.event_type),
-        payload: base64(&new.payload),
+        payload: packed::pack(new.payload).await?,
         headers: json(&new.headers)?,
         signature: plain_opt(new.signature.as_deref()),
         delivery_id: plain_opt(new.delivery_id.as_deref()),
@@ -117,14 +118,15 @@ fn prepare(new: NewDelivery, reason: Option<ReasonCode>) -> Result<Delivery> {
     })
 }
 
-/// A hash, since the parts come from outside and may be of any length.
+/// A hash, since the parts come from outside and may be of any length. Half of SHA-256 is plenty to tell deliveries apart
+/// that somebody with the secret has signed, and keeps an index small whose every page is written to at random.
 fn dedupe_key(provider: &str, repository: Option<&Id>, delivery: &str) -> String {
     let mut hash = Sha256::new();
     for part in [provider, repository.map_or("", Id::as_str), delivery] {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }
-    hex::encode(hash.finalize())
+    URL_SAFE_NO_PAD.encode(&hash.finalize()[..16])
 }
 
 static INSERT: LazyLock<Batch> = LazyLock::new(|| {
@@ -133,25 +135,27 @@ static INSERT: LazyLock<Batch> = LazyLock::new(|| {
          delivery_id, dedupe_key, verified, processed, reason, detail, received_at, processed_at)",
         16,
         "",
-        "ON CONFLICT (dedupe_key) DO NOTHING RETURNING id",
+        "ON CONFLICT (dedupe_key) DO NOTHING",
     )
 });
 
 /// Writes deliveries and their tasks, and answers for each in order.
 pub(super) async fn insert_all(tx: &mut Tx, deliveries: &[Delivery]) -> Result<Vec<Ingested>> {
     let all: Vec<&Delivery> = deliveries.iter().collect();
-    let stored = insert(tx, &all).await?;
+    let originals = insert(tx, &all).await?;
     let (mut outcomes, mut tasks, mut repeats) = (Vec::new(), Vec::new(), Vec::new());
-    for delivery in deliveries {
-        if stored.contains(delivery.id.as_str()) {
-            if delivery.verified {
-                tasks.push(task_of(delivery));
+    for (delivery, original) in deliveries.iter().zip(originals) {
+        match original {
+            None => {
+                if delivery.verified {
+                    tasks.push(task_of(delivery));
+                }
+                outcomes.push(Ingested::Stored { event_id: delivery.id.clone() });
             }
-            outcomes.push(Ingested::Stored { event_id: delivery.id.clone() });
-        } else {
-            let of = original(tx, delivery).await?;
-            repeats.push(repeat(delivery, &of));
-            outcomes.push(Ingested::Duplicate { of });
+            Some(of) => {
+                repeats.push(repeat(delivery, &of));
+                outcomes.push(Ingested::Duplicate { of });
+            }
         }
     }
     if !tasks.is_empty() {
@@ -167,42 +171,56 @@ pub(super) async fn insert_all(tx: &mut Tx, deliveries: &[Delivery]) -> Result<V
     Ok(outcomes)
 }
 
-/// The ids of those that were new.
-async fn insert(tx: &mut Tx, deliveries: &[&Delivery]) -> Result<HashSet<String>> {
+/// Answers for each what it repeats, if it does; all others are stored.
+async fn insert(tx: &mut Tx, deliveries: &[&Delivery]) -> Result<Vec<Option<Id>>> {
     let count = i64::try_from(deliveries.len()).map_err(Error::internal)?;
     let mut seq = counters::take(tx, "webhook_events", count).await?;
-    let mut stored = HashSet::with_capacity(deliveries.len());
-    for (text, rows) in INSERT.split(deliveries) {
+    let mut originals = Vec::with_capacity(deliveries.len());
+    for (text, rows) in INSERT.split(tx, deliveries) {
         let mut query = query(text);
         for delivery in rows {
-            let done = delivery.reason.is_some();
-            query = query
-                .bind(delivery.id.as_str())
-                .bind(seq)
-                .bind(delivery.repository_id.clone())
-                .bind(delivery.provider.as_str())
-                .bind(delivery.event_type.as_str())
-                .bind(delivery.payload.as_str())
-                .bind(delivery.headers.as_str())
-                .bind(delivery.signature.clone())
-                .bind(delivery.delivery_id.clone())
-                .bind(delivery.dedupe_key.clone())
-                .bind(i64::from(delivery.verified))
-                .bind(i64::from(done))
-                .bind(delivery.reason.map(|reason| reason.as_str().to_owned()))
-                .bind(delivery.detail.clone())
-                .bind(delivery.received_at)
-                .bind(done.then_some(delivery.received_at));
+            query = bind(query, delivery, seq);
             seq += 1;
         }
-        for row in query.fetch_all(&mut **tx).await.map_err(fault)? {
-            stored.insert(row.try_get(0).map_err(fault)?);
+        let stored = execute(tx, query).await?;
+        // Asking the database for the ids of what it stored would cost as much as storing it; repetitions are rare.
+        if stored == rows.len() as u64 {
+            originals.extend(rows.iter().map(|_| None));
+            continue;
+        }
+        for delivery in rows {
+            originals.push(original(tx, delivery).await?);
         }
     }
-    Ok(stored)
+    Ok(originals)
 }
 
-async fn original(tx: &mut Tx, delivery: &Delivery) -> Result<Id> {
+fn bind(query: Query, delivery: &Delivery, seq: i64) -> Query {
+    let done = delivery.reason.is_some();
+    query
+        .bind(delivery.id.as_str())
+        .bind(seq)
+        .bind(delivery.repository_id.clone())
+        .bind(delivery.provider.as_str())
+        .bind(delivery.event_type.as_str())
+        .bind(delivery.payload.clone())
+        .bind(delivery.headers.as_str())
+        .bind(delivery.signature.clone())
+        .bind(delivery.delivery_id.clone())
+        .bind(delivery.dedupe_key.clone())
+        .bind(i64::from(delivery.verified))
+        .bind(i64::from(done))
+        .bind(delivery.reason.map(|reason| reason.as_str().to_owned()))
+        .bind(delivery.detail.clone())
+        .bind(delivery.received_at)
+        .bind(done.then_some(delivery.received_at))
+}
+
+/// The delivery that came first under the same key; none if that is this one.
+async fn original(tx: &mut Tx, delivery: &Delivery) -> Result<Option<Id>> {
+    if delivery.dedupe_key.is_none() {
+        return Ok(None);
+    }
     let row = query("SELECT id FROM webhook_events WHERE dedupe_key = $1")
         .bind(delivery.dedupe_key.clone())
         .fetch_optional(&mut **tx)
@@ -210,7 +228,8 @@ async fn original(tx: &mut Tx, delivery: &Delivery) -> Result<Id> {
         .map_err(fault)?;
     // It can only be missing if it was removed between the two statements.
     let row = row.ok_or_else(|| Error::unavailable("the delivery's first copy was just removed"))?;
-    Ok(Id::from_text(row.try_get::<String, _>(0).map_err(fault)?))
+    let id = Id::from_text(row.try_get::<String, _>(0).map_err(fault)?);
+    Ok(Some(id).filter(|id| *id != delivery.id))
 }
 
 /// The record of a repeated delivery: a row of its own, without the body that the original has.
@@ -220,7 +239,7 @@ fn repeat(delivery: &Delivery, of: &Id) -> Delivery {
         repository_id: delivery.repository_id.clone(),
         provider: delivery.provider.clone(),
         event_type: delivery.event_type.clone(),
-        payload: String::new(),
+        payload: Vec::new(),
         headers: delivery.headers.clone(),
         signature: delivery.signature.clone(),
         delivery_id: delivery.delivery_id.clone(),

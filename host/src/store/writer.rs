@@ -3,7 +3,7 @@
 //! A disk confirms a few hundred commits a second, so what stands in line shares one. Each closure runs in a savepoint
 //! of its own; webhook deliveries are written together in few statements. On PostgreSQL only the deliveries come here.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{collections::VecDeque, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
 use sqlx::AnyPool;
@@ -14,11 +14,12 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    BoxFuture, Tx,
+    BoxFuture, Tx, batch,
     faults::fault,
     notify::Bus,
     rows::query,
-    webhooks::{Delivery, Ingested},
+    tx::Mark,
+    webhooks::{self, Delivery, Ingested},
 };
 use crate::error::{Error, Result};
 
@@ -46,15 +47,6 @@ impl Job {
         match self {
             Self::Closure(work) => work.is_abandoned(),
             Self::Delivery(_, reply) => reply.is_closed(),
-        }
-    }
-
-    fn refuse(self, error: Error) {
-        match self {
-            Self::Closure(work) => work.answer(Err(error)),
-            Self::Delivery(_, reply) => {
-                let _ = reply.send(Err(error));
-            }
         }
     }
 }
@@ -125,6 +117,9 @@ where
     }
 }
 
+/// The deliveries of one transaction, and who waits for them.
+type Turn = (Vec<Delivery>, Vec<oneshot::Sender<Result<Ingested>>>);
+
 pub(super) struct Writer {
     pub pool: AnyPool,
     pub begin: &'static str,
@@ -135,131 +130,119 @@ pub(super) struct Writer {
 impl Writer {
     /// Until `stop`, and then until the line is empty.
     pub async fn run(mut self, stop: CancellationToken) {
-        let mut batch = Vec::with_capacity(BATCH);
-        let mut last = 0;
+        let (mut arrived, mut waiting) = (Vec::with_capacity(BATCH), VecDeque::with_capacity(BATCH));
         loop {
-            tokio::select! {
-                biased;
-                taken = self.jobs.recv_many(&mut batch, BATCH) => if taken == 0 { return },
-                () = stop.cancelled(), if !self.jobs.is_closed() => {
-                    self.jobs.close();
-                    continue;
+            if waiting.is_empty() {
+                tokio::select! {
+                    biased;
+                    taken = self.jobs.recv_many(&mut arrived, BATCH) => if taken == 0 { return },
+                    () = stop.cancelled(), if !self.jobs.is_closed() => {
+                        self.jobs.close();
+                        continue;
+                    }
                 }
             }
-            // Those who were answered a moment ago are about to come back: give them the chance to share this commit.
-            for _ in 0..LINGER {
-                if batch.len() >= last || batch.len() >= BATCH {
-                    break;
-                }
-                tokio::task::yield_now().await;
-                while batch.len() < BATCH
-                    && let Ok(job) = self.jobs.try_recv()
-                {
-                    batch.push(job);
+            while arrived.len() + waiting.len() < BATCH
+                && let Ok(job) = self.jobs.try_recv()
+            {
+                arrived.push(job);
+            }
+            let mut closures = Vec::new();
+            for job in arrived.drain(..).filter(|job| !job.is_abandoned()) {
+                match job {
+                    Job::Closure(work) => closures.push(work),
+                    Job::Delivery(delivery, reply) => waiting.push_back((*delivery, reply)),
                 }
             }
-            last = batch.len();
-            self.commit(batch.drain(..).filter(|job| !job.is_abandoned()).collect()).await;
+            // As many as one statement takes; the others are the first in the next transaction. Each statement wakes the
+            // driver's thread, and on a busy machine waiting for that takes longer than the work itself.
+            let turn = waiting.drain(..batch::fitting(waiting.len())).unzip();
+            self.commit(closures, turn).await;
         }
     }
 
-    async fn commit(&self, jobs: Vec<Job>) {
-        let mut tx = match Tx::begin(&self.pool, self.begin).await {
-            Ok(tx) => tx,
-            Err(error) => return jobs.into_iter().for_each(|job| job.refuse(error.clone())),
-        };
-        let (mut closures, mut deliveries, mut replies) = (Vec::new(), Vec::new(), Vec::new());
-        for job in jobs {
-            match job {
-                Job::Closure(work) => closures.push(work),
-                Job::Delivery(delivery, reply) => {
-                    deliveries.push(*delivery);
-                    replies.push(reply);
-                }
-            }
-        }
-        let written = carry_out(&mut tx, &mut closures, &deliveries).await;
-        let (commit, ingested) = match written {
-            Ok(ingested) => match tx.commit().await {
-                Ok(signals) => {
-                    self.bus.committed(signals);
-                    (Ok(()), ingested)
-                }
-                Err(error) => (Err(error), Vec::new()),
-            },
-            Err(error) => {
-                tx.rollback().await;
-                (Err(error), Vec::new())
-            }
-        };
-        if let Err(error) = &commit {
+    /// One transaction, and an answer to everybody in it.
+    async fn commit(&self, mut closures: Vec<Box<dyn Work>>, (deliveries, replies): Turn) {
+        let done = self.carry_out(&mut closures, &deliveries).await;
+        if let Err(error) = &done {
             tracing::error!(error = error.for_log(), "a commit failed; everybody in it is told");
         }
         for work in closures {
-            work.answer(commit.clone());
+            work.answer(done.as_ref().map(|_| ()).map_err(Clone::clone));
         }
-        let mut ingested = ingested.into_iter();
-        for reply in replies {
-            let outcome = ingested.next().unwrap_or_else(|| {
-                Err(commit.clone().err().unwrap_or_else(|| Error::internal("a delivery got no answer")))
-            });
-            let _ = reply.send(outcome);
+        match done {
+            Ok(ingested) => replies.into_iter().zip(ingested).for_each(|(reply, one)| drop(reply.send(one))),
+            Err(error) => replies.into_iter().for_each(|reply| drop(reply.send(Err(error.clone())))),
         }
+    }
+
+    /// An answer for each delivery, all of it durable. An error means that the transaction as a whole is lost.
+    async fn carry_out(
+        &self,
+        closures: &mut [Box<dyn Work>],
+        deliveries: &[Delivery],
+    ) -> Result<Vec<Result<Ingested>>> {
+        let (mut tx, ingested) = self.begin_with(deliveries).await?;
+        if let Err(error) = run_all(&mut tx, closures).await {
+            tx.rollback().await;
+            return Err(error);
+        }
+        self.bus.committed(tx.commit().await?);
+        Ok(ingested)
+    }
+
+    /// Begins with the deliveries: when they come first, they need no savepoint.
+    async fn begin_with(&self, deliveries: &[Delivery]) -> Result<(Tx, Vec<Result<Ingested>>)> {
+        let mut tx = Tx::begin(&self.pool, self.begin).await?;
+        if deliveries.is_empty() {
+            return Ok((tx, Vec::new()));
+        }
+        match webhooks::insert_all(&mut tx, deliveries).await {
+            Ok(ingested) => return Ok((tx, ingested.into_iter().map(Ok).collect())),
+            Err(error) => tracing::debug!(error = error.for_log(), "deliveries are stored one by one"),
+        }
+        // One of them is bad: each on its own, so that its neighbours do not suffer.
+        tx.rollback().await;
+        let mut tx = Tx::begin(&self.pool, self.begin).await?;
+        let mut ingested = Vec::with_capacity(deliveries.len());
+        for one in deliveries {
+            match alone(&mut tx, one).await {
+                Ok(outcome) => ingested.push(outcome),
+                Err(error) => {
+                    tx.rollback().await;
+                    return Err(error);
+                }
+            }
+        }
+        Ok((tx, ingested))
     }
 }
 
-/// How often the writer looks for companions before it begins.
-const LINGER: usize = 8;
-
 /// An error here means that the transaction as a whole is lost.
-async fn carry_out(
-    tx: &mut Tx,
-    closures: &mut [Box<dyn Work>],
-    deliveries: &[Delivery],
-) -> Result<Vec<Result<Ingested>>> {
+async fn run_all(tx: &mut Tx, closures: &mut [Box<dyn Work>]) -> Result<()> {
     for work in closures {
         let mark = tx.mark();
         savepoint(tx).await?;
         if work.run(tx).await {
             release(tx).await?;
         } else {
-            undo(tx).await?;
-            tx.forget_since(mark);
+            undo(tx, mark).await?;
         }
     }
-    if deliveries.is_empty() {
-        return Ok(Vec::new());
-    }
-    let together = sheltered(tx, deliveries).await?;
-    match together {
-        Ok(ingested) => Ok(ingested.into_iter().map(Ok).collect()),
-        Err(error) if deliveries.len() == 1 => Ok(vec![Err(error)]),
-        // One of them is bad: each on its own, so that its neighbours do not suffer.
-        Err(_) => {
-            let mut outcomes = Vec::with_capacity(deliveries.len());
-            for one in deliveries {
-                let alone = sheltered(tx, std::slice::from_ref(one)).await?;
-                outcomes.push(alone.and_then(|mut ingested| {
-                    ingested.pop().ok_or_else(|| Error::internal("a delivery got no answer"))
-                }));
-            }
-            Ok(outcomes)
-        }
-    }
+    Ok(())
 }
 
-/// Inserts deliveries in a savepoint. The outer error means that the transaction is lost, the inner one only this work.
-async fn sheltered(tx: &mut Tx, deliveries: &[Delivery]) -> Result<Result<Vec<Ingested>>> {
+/// Inserts a delivery in a savepoint. The outer error means that the transaction is lost, the inner one only this work.
+async fn alone(tx: &mut Tx, delivery: &Delivery) -> Result<Result<Ingested>> {
     let mark = tx.mark();
     savepoint(tx).await?;
-    let outcome = super::webhooks::insert_all(tx, deliveries).await;
-    if outcome.is_ok() {
-        release(tx).await?;
-    } else {
-        undo(tx).await?;
-        tx.forget_since(mark);
+    let outcome = webhooks::insert_all(tx, std::slice::from_ref(delivery)).await;
+    match &outcome {
+        Ok(_) => release(tx).await?,
+        Err(_) => undo(tx, mark).await?,
     }
-    Ok(outcome)
+    Ok(outcome
+        .and_then(|mut ingested| ingested.pop().ok_or_else(|| Error::internal("a delivery got no answer"))))
 }
 
 async fn savepoint(tx: &mut Tx) -> Result<()> {
@@ -270,7 +253,8 @@ async fn release(tx: &mut Tx) -> Result<()> {
     query("RELEASE SAVEPOINT caller").execute(&mut **tx).await.map(|_| ()).map_err(fault)
 }
 
-async fn undo(tx: &mut Tx) -> Result<()> {
+async fn undo(tx: &mut Tx, mark: Mark) -> Result<()> {
     query("ROLLBACK TO SAVEPOINT caller").execute(&mut **tx).await.map_err(fault)?;
+    tx.forget_since(mark);
     release(tx).await
 }

@@ -138,9 +138,11 @@ fn phases(row: &Deployment, build: Option<&Build>, journal: &[JournalEntry], now
 fn kind_of(effect: &Effect) -> Kind {
     match effect {
         Effect::Launch { .. } => Kind::Start,
-        Effect::Stop { .. } | Effect::Start { .. } | Effect::Remove { .. } | Effect::SetRoute { .. } => {
-            Kind::HandOver
-        }
+        Effect::Create { .. }
+        | Effect::Stop { .. }
+        | Effect::Start { .. }
+        | Effect::Remove { .. }
+        | Effect::SetRoute { .. } => Kind::HandOver,
     }
 }
 

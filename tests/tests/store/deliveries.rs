@@ -21,6 +21,7 @@ on_both_databases!(
     forged_deliveries_are_bounded_and_block_no_real_one,
     an_event_ends_with_exactly_one_reason,
     a_delivery_outlives_its_repository,
+    old_processed_deliveries_are_pruned_and_open_ones_stay,
 );
 
 fn stored(ingested: &Ingested) -> &Id {
@@ -188,4 +189,28 @@ async fn a_delivery_outlives_its_repository(test: TestDb) {
         .unwrap();
     let mut conn = test.db.read().await.unwrap();
     assert!(webhook_events::find(&mut conn, id.as_str()).await.unwrap().repository_id.is_none());
+}
+
+async fn old_processed_deliveries_are_pruned_and_open_ones_stay(test: TestDb) {
+    let processed = stored(&webhooks::ingest(&test.db, sample::delivery("d1")).await.unwrap()).clone();
+    let open = stored(&webhooks::ingest(&test.db, sample::delivery("d2")).await.unwrap()).clone();
+    let (id, finish) = (
+        processed.clone(),
+        Finish { reason: ReasonCode::Ping, detail: None, deployment_id: None, error: None },
+    );
+    test.db
+        .write(move |tx| Box::pin(async move { webhook_events::finish(tx, &id, &finish, now()).await }))
+        .await
+        .unwrap();
+    let prune = async |before: i64| {
+        test.db
+            .write(move |tx| Box::pin(async move { webhook_events::prune(tx, before, 10).await }))
+            .await
+            .unwrap()
+    };
+    assert_eq!(prune(now() - 60_000).await, 0, "it is not old enough");
+    assert_eq!(prune(now() + 60_000).await, 1);
+    let mut conn = test.db.read().await.unwrap();
+    assert!(webhook_events::find_opt(&mut conn, processed.as_str()).await.unwrap().is_none());
+    assert!(webhook_events::find_opt(&mut conn, open.as_str()).await.unwrap().is_some());
 }

@@ -92,6 +92,7 @@ async fn collect(db: &Db) -> Vec<(String, i64)> {
             events::prune(tx, 0, 1).await?;
             plugin_calls::repeat(tx, &new_id(), 1, 0).await?;
             plugin_calls::prune(tx, &Retention { before: 0, rows: 1, bytes: 1 }).await?;
+            webhook_events::prune(tx, 0, 1).await?;
             let rows = sqlx::query(
                 "SELECT statement, CAST(COALESCE(array_length(parameter_types, 1), 0) AS BIGINT) AS n \
                  FROM pg_prepared_statements",
@@ -119,8 +120,10 @@ async fn no_list_query_scans_a_table() {
         collect(&postgres.db).await.into_iter().filter(|(text, _)| is_about_tables(text)).collect();
     assert!(statements.len() > 50, "only {} statements were seen", statements.len());
     let mut conn = sqlite.db.read().await.unwrap();
-    for (statement, _) in &statements {
-        let plan = plan_of_sqlite(&mut conn, statement).await;
+    // SQLite plans anew when it sees the values, and may then prefer another index.
+    let with_values = statements.iter().map(|(statement, parameters)| fill_in(statement, *parameters));
+    for statement in statements.iter().map(|(statement, _)| statement.clone()).chain(with_values) {
+        let plan = plan_of_sqlite(&mut conn, &statement).await;
         for line in plan.lines() {
             let whole = line.starts_with("SCAN ")
                 && !line.contains("USING INDEX")
@@ -130,7 +133,7 @@ async fn no_list_query_scans_a_table() {
             assert!(!whole && !line.contains("TEMP B-TREE FOR ORDER BY"), "{statement}\n{plan}");
         }
         // Walking along another index and dropping what does not belong would be a scan by another name.
-        if let Some(column) = first_condition(statement) {
+        if let Some(column) = first_condition(&statement) {
             assert!(plan.contains(&format!("({column}=?")), "no index finds {column}: {statement}\n{plan}");
         }
     }
@@ -142,6 +145,13 @@ async fn no_list_query_scans_a_table() {
     // A word of the enum that a partial index spells out: should it ever change, the index has to change with it.
     assert_eq!(ReasonCode::BadSignature.as_str(), "bad_signature");
     assert_eq!(ReasonCode::DuplicateOf.as_str(), "duplicate_of");
+}
+
+/// The statement with a number, larger than most, for each parameter.
+fn fill_in(statement: &str, parameters: i64) -> String {
+    (1..=parameters)
+        .rev()
+        .fold(statement.to_owned(), |text, n| text.replace(&format!("${n}"), "9000000000000000"))
 }
 
 /// The column of `WHERE column = $1`.

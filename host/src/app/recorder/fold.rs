@@ -18,9 +18,14 @@ type Line = (String, String, Option<Subject>);
 #[derive(Default)]
 pub(super) struct Folded {
     last: HashMap<Line, ([u8; 32], Place)>,
-    new: Vec<(Recording, i64, UnixMs)>,
-    repeats: Vec<(Id, i64, UnixMs)>,
+    new: Vec<NewRow>,
+    repeats: Vec<Repeat>,
 }
+
+/// A recording, how often it came, and when it came last.
+type NewRow = (Recording, i64, UnixMs);
+/// A stored row, how often it came again, and when last.
+type Repeat = (Id, i64, UnixMs);
 
 enum Place {
     /// In `new`.
@@ -60,7 +65,7 @@ impl Folded {
     }
 
     /// What is to be written: new rows, and rows that are counted up.
-    pub(super) fn take(&mut self) -> (Vec<(Recording, i64, UnixMs)>, Vec<(Id, i64, UnixMs)>) {
+    pub(super) fn take(&mut self) -> (Vec<NewRow>, Vec<Repeat>) {
         (std::mem::take(&mut self.new), std::mem::take(&mut self.repeats))
     }
 

@@ -156,6 +156,9 @@ impl Rollout<'_> {
     async fn effect(&mut self, effect: &Effect) -> Result<()> {
         let docker = &self.app.docker;
         match effect {
+            Effect::Create { release, name, published } => {
+                docker.create(&self.launch_spec(release, name, *published)?).await.map(|_| ())
+            }
             Effect::Launch { release, name, published } => {
                 docker.launch(&self.launch_spec(release, name, *published)?).await.map(|_| ())
             }
@@ -272,6 +275,7 @@ impl Rollout<'_> {
 /// An effect in words, for the log and the dashboard.
 pub fn words(effect: &Effect) -> String {
     match effect {
+        Effect::Create { name, .. } => format!("Create {name}, ready to take the stack's port"),
         Effect::Launch { name, published: true, .. } => format!("Start {name} on the stack's port"),
         Effect::Launch { name, published: false, .. } => format!("Start {name}"),
         Effect::Stop { name, .. } => format!("Stop {name} and keep it"),

@@ -145,6 +145,11 @@ mod tests {
         fn carry_out(&mut self, effect: Effect) {
             let at = |name: &str, all: &[Container]| all.iter().position(|c| c.name == name);
             match effect {
+                Effect::Create { release, name, published } => {
+                    if at(&name, &self.containers).is_none() {
+                        self.containers.push(container(release, &name, published, false));
+                    }
+                }
                 Effect::Launch { release, name, published } => match at(&name, &self.containers) {
                     Some(n) => self.containers[n].running = true,
                     None => self.containers.push(container(release, &name, published, true)),

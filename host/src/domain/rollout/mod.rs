@@ -135,6 +135,8 @@ pub struct Container {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "effect", rename_all = "snake_case")]
 pub enum Effect {
+    /// Create the container of that name if it is not there, without starting it: what can be done before a port is free.
+    Create { release: Id, name: String, published: bool },
     /// Create the container of that name if it is not there, and start it if it does not run.
     Launch { release: Id, name: String, published: bool },
     /// Stop it, gracefully, and keep it.

@@ -89,31 +89,30 @@ fn route(weights: &[Weight], view: &View<'_>) -> Vec<Effect> {
     effects
 }
 
-/// Only one container can hold a fixed host port: the old holder is stopped but kept, so that it can be started again at
-/// once; then the new holder comes up. Copies of the winner that were started for trial only are removed.
+/// Only one container can hold a fixed host port: the new holder is created first, so that nobody waits for that; then the
+/// old one is stopped but kept, so that it can be started again at once, and the new one comes up. Copies of the winner
+/// that were started for trial only are removed.
 fn hand_over_ports(winner: &Id, view: &View<'_>) -> Vec<Effect> {
     let of_winner = |c: &&Container| c.release == *winner;
     if view.containers.iter().filter(of_winner).any(|c| c.published && c.running) {
         return trials(winner, view);
     }
-    let mut effects: Vec<Effect> = view
+    let stops = view
         .containers
         .iter()
         .filter(|c| c.release != *winner && c.published && c.running)
-        .map(|c| Effect::Stop { release: c.release.clone(), name: c.name.clone() })
-        .collect();
-    let holder = view.containers.iter().filter(of_winner).find(|c| c.published);
-    match holder {
-        Some(container) => effects.push(restart(container)),
+        .map(|c| Effect::Stop { release: c.release.clone(), name: c.name.clone() });
+    let mut effects = Vec::new();
+    match view.containers.iter().filter(of_winner).find(|c| c.published) {
+        Some(container) => {
+            effects.extend(stops);
+            effects.push(restart(container));
+        }
         None => {
-            let name = (0..)
-                .map(|slot| name(view, winner, slot))
-                .find(|n| view.containers.iter().all(|c| c.name != *n));
-            effects.extend(name.map(|name| Effect::Launch {
-                release: winner.clone(),
-                name,
-                published: true,
-            }));
+            let (release, name) = (winner.clone(), free_name(view, winner));
+            effects.push(Effect::Create { release: release.clone(), name: name.clone(), published: true });
+            effects.extend(stops);
+            effects.push(Effect::Launch { release, name, published: true });
         }
     }
     effects.extend(trials(winner, view));
@@ -126,6 +125,18 @@ fn trials(winner: &Id, view: &View<'_>) -> Vec<Effect> {
         .filter(|c| c.release == *winner && !c.published)
         .map(|c| remove(c, false))
         .collect()
+}
+
+/// The first name that no container has.
+fn free_name(view: &View<'_>, release: &Id) -> String {
+    let mut slot = 0;
+    loop {
+        let name = name(view, release, slot);
+        if view.containers.iter().all(|c| c.name != name) {
+            return name;
+        }
+        slot += 1;
+    }
 }
 
 /// Deterministic, so that a second attempt finds the container of the first.
@@ -190,11 +201,29 @@ mod tests {
             matches!(
                 &planned[..],
                 [
+                    Effect::Create { published: true, .. },
                     Effect::Stop { .. },
                     Effect::Launch { published: true, .. },
                     Effect::Remove { gently: false, .. },
                     Effect::SetRoute { .. }
                 ]
+            ),
+            "{planned:?}"
+        );
+    }
+
+    #[test]
+    fn what_was_created_before_a_crash_is_started_after_it() {
+        let deployment = id("d");
+        let mut created = container("new", 1, true, false);
+        created.created_only = true;
+        let containers = [container("old", 0, true, true), created];
+        let weights = vec![Weight { release: id("new"), percent: 100 }];
+        let planned = effects(&Action::Route { weights }, &view(&deployment, true, &containers));
+        assert!(
+            matches!(
+                &planned[..],
+                [Effect::Stop { .. }, Effect::Launch { published: true, .. }, Effect::SetRoute { .. }]
             ),
             "{planned:?}"
         );

@@ -193,8 +193,8 @@ impl Serialize for Shown<'_> {
             Val::Variant(name, Some(value)) => named(to, name, Some(value)),
             Val::Option(None) => to.serialize_none(),
             Val::Option(Some(value)) => to.serialize_some(&Shown(value)),
-            Val::Result(Ok(value)) => named(to, "ok", value.as_ref()),
-            Val::Result(Err(value)) => named(to, "err", value.as_ref()),
+            Val::Result(Ok(value)) => named(to, "ok", value.as_deref()),
+            Val::Result(Err(value)) => named(to, "err", value.as_deref()),
             Val::Flags(names) => to.collect_seq(names),
             Val::Map(entries) => {
                 to.collect_seq(entries.iter().map(|(key, value)| (Shown(key), Shown(value))))
@@ -204,8 +204,8 @@ impl Serialize for Shown<'_> {
     }
 }
 
-fn named<S: Serializer>(to: S, name: &str, value: Option<&Box<Val>>) -> Result<S::Ok, S::Error> {
+fn named<S: Serializer>(to: S, name: &str, value: Option<&Val>) -> Result<S::Ok, S::Error> {
     let mut map = to.serialize_map(Some(1))?;
-    map.serialize_entry(name, &value.map(|value| Shown(value)))?;
+    map.serialize_entry(name, &value.map(Shown))?;
     map.end()
 }

@@ -1,0 +1,132 @@
+//! What would otherwise pile up is removed: images that no rollback needs, old deliveries, events and logs.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use super::App;
+use crate::docker::OwnImage;
+use crate::domain::page::PageRequest;
+use crate::domain::stack::Stack;
+use crate::domain::{Id, UnixMs, retention};
+use crate::error::{Error, Result};
+use crate::store::{self, builds, deployments, events, releases, stacks, webhook_events};
+
+const DAY_MS: UnixMs = 24 * 3600 * 1000;
+/// An image that was just built may not be named by a row yet.
+const FRESH_MS: UnixMs = 3600 * 1000;
+/// Rows that one transaction removes; others wait meanwhile.
+const CHUNK: i64 = 500;
+
+/// Does all of it. What fails is logged and tried again the next time.
+pub async fn tidy(app: &App) {
+    let retention = &app.config.retention;
+    let before = |days: u32| store::now() - i64::from(days) * DAY_MS;
+    report("webhook deliveries", prune_webhooks(app, before(retention.webhook_days)).await);
+    report("events", prune_events(app, before(retention.event_days)).await);
+    report("logs", app.logs.prune(Duration::from_secs(u64::from(retention.log_days) * 24 * 3600)).await);
+    report("images", collect_images(app, store::now() - FRESH_MS).await);
+}
+
+fn report(what: &str, removed: Result<u64>) {
+    match removed {
+        Ok(0) => {}
+        Ok(count) => tracing::info!(count, "[@server:housekeeping] removed old {what}"),
+        Err(error) => {
+            tracing::warn!(error = error.for_log(), "[@server:housekeeping] old {what} could not be removed");
+        }
+    }
+}
+
+async fn prune_webhooks(app: &App, before: UnixMs) -> Result<u64> {
+    let mut all = 0;
+    loop {
+        let write =
+            app.db.write(move |tx| Box::pin(async move { webhook_events::prune(tx, before, CHUNK).await }));
+        let removed = write.await?;
+        all += removed;
+        if removed < CHUNK.unsigned_abs() {
+            return Ok(all);
+        }
+    }
+}
+
+async fn prune_events(app: &App, before: UnixMs) -> Result<u64> {
+    let mut all = 0;
+    loop {
+        let write = app.db.write(move |tx| Box::pin(async move { events::prune(tx, before, CHUNK).await }));
+        let removed = write.await?;
+        all += removed;
+        if removed < CHUNK.unsigned_abs() {
+            return Ok(all);
+        }
+    }
+}
+
+/// Removes images that this server built before `before` and that nothing may want again; answers how many.
+///
+/// An image that a container uses, or that somebody gave a name of their own, stays as well.
+pub async fn collect_images(app: &App, before: UnixMs) -> Result<u64> {
+    let images = app.docker.own_images().await?;
+    let (mut pinned, mut removed) = (HashSet::new(), 0);
+    let names: HashSet<&str> = images.iter().map(|image| image.stack.as_str()).collect();
+    for name in names {
+        let mut conn = app.db.read().await?;
+        let stack = stacks::find_opt(&mut conn, name).await?;
+        drop(conn);
+        if let Some(stack) = stack {
+            pinned.extend(wanted(app, &stack).await?);
+        }
+    }
+    for image in images.iter().filter(|image| image.created < before && !pinned.contains(&image.digest)) {
+        removed += u64::from(remove(app, image).await?);
+    }
+    app.metrics.images_removed(removed);
+    Ok(removed)
+}
+
+/// Digests of a stack that have to stay.
+async fn wanted(app: &App, stack: &Stack) -> Result<HashSet<String>> {
+    let keep = app.config.retention.releases;
+    let routed = app.route_weights(&stack.id).await?;
+    let mut conn = app.db.read().await?;
+    let rolling = deployments::list_nonterminal(&mut conn).await?;
+    let mut used: HashSet<Id> = stack.active_release_id.iter().cloned().collect();
+    used.extend(routed.into_iter().map(|weight| weight.release));
+    let of_stack = rolling.iter().filter(|row| row.stack_id == stack.id);
+    used.extend(of_stack.flat_map(|row| row.release_id.iter().chain(&row.stable_release_id).cloned()));
+    let (mut all, mut before) = (Vec::new(), None);
+    // Many bad releases may lie between the good ones.
+    loop {
+        let page = releases::list_by_stack(&mut conn, &stack.id, PageRequest::new(before, Some(200))).await?;
+        all.extend(page.items);
+        before = page.next;
+        if before.is_none() {
+            break;
+        }
+    }
+    let mut digests = retention::pinned(&all, &used, keep);
+    // What was only built may still be deployed.
+    let newest = PageRequest::new(None, Some(i64::try_from(keep).unwrap_or(i64::MAX)));
+    let built = builds::list_by_stack(&mut conn, &stack.id, newest).await?;
+    digests.extend(built.items.into_iter().map(|build| build.image_digest));
+    Ok(digests)
+}
+
+/// True if the image is gone. Its own names go first; the image goes with its last one.
+async fn remove(app: &App, image: &OwnImage) -> Result<bool> {
+    let own = format!("{}:", image.stack);
+    let (ours, others): (Vec<&String>, Vec<&String>) =
+        image.tags.iter().partition(|tag| tag.starts_with(&own));
+    let names = if image.tags.is_empty() { vec![&image.digest] } else { ours };
+    for name in names {
+        match app.docker.remove_image(name).await {
+            Ok(()) => {}
+            Err(Error::Conflict(why)) => {
+                tracing::debug!(image = %image.digest, why, "[@server:housekeeping] an image is in use and stays");
+                return Ok(false);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(others.is_empty())
+}

@@ -1,0 +1,79 @@
+//! What piles up is removed, and nothing that a rollback needs.
+
+#![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
+
+use std::time::Duration;
+
+use serde_json::json;
+use windlass::app::{App, housekeeping};
+use windlass::config::Config;
+use windlass::store;
+use windlass_tests::fixture::Fixture;
+use windlass_tests::server::docker;
+
+/// Tags of the images that the fixture's server has built, newest first.
+fn images(instance: &str) -> Vec<String> {
+    let label = format!("label=dev.windlass.server={instance}");
+    let words = ["image", "ls", "--filter", &label, "--format", "{{.Repository}}:{{.Tag}}"];
+    docker(&words).lines().map(str::to_string).collect()
+}
+
+/// The server's own parts on the same data, while the server itself is down.
+async fn open(fixture: &Fixture, releases: usize) -> App {
+    let folder = fixture.server.folder.path();
+    let variable = |name: &str| match name {
+        "WINDLASS_DATA_DIR" => Some(folder.join("data").display().to_string()),
+        "BUILD_LOG_DIR" => Some(folder.join("logs").display().to_string()),
+        _ => None,
+    };
+    let mut config = Config::load(None, variable).unwrap();
+    config.retention.releases = releases;
+    App::open(config).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn images_go_when_no_rollback_needs_them_and_a_rollback_still_works() {
+    let mut fixture = Fixture::start(true).await;
+    let mut tags = Vec::new();
+    for version in ["one", "two", "three", "broken", "four"] {
+        let (sha, deployment) = fixture.deploy(version).await;
+        let wanted = if version == "broken" { "rolled_back" } else { "successful" };
+        assert_eq!(deployment["status"], wanted, "{}", fixture.explain(&deployment).await);
+        tags.push(format!("web:main-{}", &sha[..7]));
+    }
+    let instance = fixture.server.instance();
+    assert_eq!(images(&instance).len(), 5);
+    fixture.server.kill();
+
+    let app = open(&fixture, 2).await;
+    assert_eq!(housekeeping::collect_images(&app, 0).await.unwrap(), 0, "fresh images stay");
+    // The two newest good releases are three and four; the two newest builds are the broken one and four.
+    let later = store::now() + 60_000;
+    assert_eq!(housekeeping::collect_images(&app, later).await.unwrap(), 2);
+    let left = images(&instance);
+    assert!(tags[2..].iter().all(|tag| left.contains(tag)), "{left:?} of {tags:?}");
+    assert_eq!(left.len(), 3, "{left:?}");
+    assert_eq!(housekeeping::collect_images(&app, later).await.unwrap(), 0, "a second look finds nothing");
+    app.db.close().await;
+    drop(app);
+
+    fixture.server.launch(&[]).await.unwrap();
+    let answer = fixture.server.post("/api/v1/stacks/web/rollback", json!({})).await;
+    let number = answer.expect(202)["data"]["seq"].to_string();
+    let deployment = fixture.server.wait_deployment(&number).await;
+    assert_eq!(deployment["status"], "successful", "{}", fixture.explain(&deployment).await);
+    assert!(fixture.page().await.contains("version three"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn logs_go_when_nobody_has_written_to_them_for_long_and_other_files_stay() {
+    let fixture = Fixture::start(false).await;
+    fixture.deploy("one").await;
+    let logs = fixture.server.folder.path().join("logs");
+    std::fs::write(logs.join("notes.txt"), "mine").unwrap();
+    let app = open(&fixture, 5).await;
+    assert_eq!(app.logs.prune(Duration::from_secs(3600)).await.unwrap(), 0);
+    assert_eq!(app.logs.prune(Duration::ZERO).await.unwrap(), 2, "one of the build, one of the rollout");
+    let left: Vec<_> = std::fs::read_dir(&logs).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["notes.txt"]);
+}
