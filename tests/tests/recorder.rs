@@ -24,6 +24,7 @@ use windlass_tests::server::{ADMIN_TOKEN, TestServer, program};
 /// One plugin `p` in a folder of its own.
 struct Bench {
     folder: tempfile::TempDir,
+    settings: Settings,
     plugins: Plugins,
     recordings: Recordings,
 }
@@ -38,9 +39,9 @@ impl Bench {
         settings.limits =
             Limits { cpu: Duration::from_millis(200), concurrent_calls: 4, ..Limits::default() };
         settings.sources = vec![PluginSource { name: "p".into(), source: Source::Path(path), sha256: None }];
-        let plugins = Plugins::start(settings).await.unwrap();
+        let plugins = Plugins::start(settings.clone()).await.unwrap();
         let recordings = plugins.recordings().unwrap();
-        Self { folder, plugins, recordings }
+        Self { folder, settings, plugins, recordings }
     }
 
     /// What is recorded of one `decide`.
@@ -144,6 +145,23 @@ async fn a_tampered_recording_is_reported_with_what_differs() {
     gone.digest = "0".repeat(64);
     let error = bench.plugins.replay(gone, None).await.unwrap_err().to_string();
     assert!(error.contains("is gone") && error.contains(&"0".repeat(64)), "{error}");
+}
+
+#[tokio::test]
+async fn a_call_of_a_replaced_plugin_replays_until_its_component_is_forgotten() {
+    let mut bench = Bench::start(&logging()).await;
+    let old = call(&bench.decide(Vec::new()).await);
+    Guest::strategy("p", "unreachable").write(&bench.folder.path().join("p.wasm"));
+    bench.plugins.reload(bench.settings.clone()).await.unwrap();
+    assert_ne!(bench.plugins.digest("p"), Some(old.digest.clone()));
+    assert!(bench.plugins.replay(old.clone(), None).await.unwrap().identical);
+    let with_the_new_one = bench.plugins.replay(old.clone(), Some("p")).await.unwrap();
+    assert_eq!((with_the_new_one.identical, with_the_new_one.outcome), (false, Outcome::Trap));
+    bench.plugins.retain_components([old.digest.clone()].into());
+    assert!(bench.plugins.replay(old.clone(), None).await.unwrap().identical);
+    bench.plugins.retain_components(Default::default());
+    let error = bench.plugins.replay(old, None).await.unwrap_err().to_string();
+    assert!(error.contains("neither loaded nor kept"), "{error}");
 }
 
 #[tokio::test]
