@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::app::{App, housekeeping, plugin, recover, rollout, token};
+use crate::app::{App, housekeeping, plugin, recorder, recover, rollout, token};
 use crate::config::{Config, LogFormat};
 use crate::error::{Error, Result};
 use crate::queue::{Handler, Queue, TaskContext};
@@ -46,6 +46,7 @@ pub async fn serve(file: Option<&Path>) -> Result<()> {
 
     let stop = CancellationToken::new();
     let queue = start_queue(&app).await?;
+    let recorder = tokio::spawn(recorder::keep_recordings(app.clone(), stop.clone()));
     let tender = tokio::spawn(tend(app.clone(), stop.clone()));
     let plugin_tender = tokio::spawn(plugin::plugin_tend(app.clone(), stop.clone()));
     let server =
@@ -60,6 +61,8 @@ pub async fn serve(file: Option<&Path>) -> Result<()> {
     let _ = tokio::time::timeout(Duration::from_secs(1), server).await;
     tender.abort();
     plugin_tender.abort();
+    // What was recorded up to now is stored before the database closes.
+    let _ = tokio::time::timeout(Duration::from_secs(5), recorder).await;
     app.db.close().await;
     Ok(())
 }

@@ -4,7 +4,9 @@
 //! [`MANIFEST`], zeros at [`ANSWER`]. Zeros are a good answer: for a strategy an empty step, for a forge a ping.
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use windlass::plugins::{PluginSource, Source};
 
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
@@ -313,4 +315,13 @@ fn escaped(bytes: &[u8]) -> String {
         let _ = write!(text, "\\{byte:02x}");
     }
     text
+}
+
+/// A component of the tests, allowed all that it asks for.
+pub fn trusted(name: &str, path: impl Into<PathBuf>) -> PluginSource {
+    let grant = ["http:self", "credential:*", "http:http://extra.example", "http:https://extra.example"];
+    PluginSource {
+        grant: grant.map(str::to_owned).to_vec(),
+        ..PluginSource::new(name, Source::Path(path.into()))
+    }
 }

@@ -171,11 +171,11 @@ async fn plugins(search: &Arc<Search>) -> (Plugins, TempDir) {
         .with_credential("session", "oauth2", &[("mint-path", "/token")])
         .write(&path);
     let mut settings = Settings::new(folder.path().join("plugins"));
-    settings.sources.push(PluginSource::new("sender", Source::Path(path)));
+    settings.sources.push(trusted("sender", path));
     for (name, bytes) in [("anvil", components::ANVIL), ("mirror", components::MIRROR)] {
         let path = folder.path().join(format!("{name}.wasm"));
         std::fs::write(&path, bytes).expect("a file");
-        settings.sources.push(PluginSource::new(name, Source::Path(path)));
+        settings.sources.push(trusted(name, path));
     }
     settings.watch = Some(search.clone());
     let plugins = Plugins::start(settings).await.expect("the engine starts");

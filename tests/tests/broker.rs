@@ -29,7 +29,7 @@ async fn bench_with(guest: Guest, change: impl FnOnce(&mut Settings)) -> Bench {
     guest.write(&path);
     let mut settings = Settings::new(folder.path().join("plugins"));
     settings.builtin = false;
-    settings.sources.push(PluginSource::new("sender", Source::Path(path)));
+    settings.sources.push(trusted("sender", path));
     change(&mut settings);
     let plugins = Plugins::start(settings).await.expect("the engine starts");
     let status = plugins.inspect("sender").expect("it is listed");

@@ -144,6 +144,26 @@ async fn rolling_back_names_what_it_goes_back_to_before_it_does() {
     assert!(fixture.page().await.contains("version one"));
 }
 
+#[tokio::test]
+async fn a_recorded_call_is_found_from_its_deployment_and_replayed() {
+    let Some(browser) = Browser::start("a recorded call is found from its deployment and replayed").await
+    else {
+        return;
+    };
+    let fixture = Fixture::start(true).await;
+    fixture.deploy("one").await;
+    browser.log_in(&fixture.server).await;
+    browser.open(&format!("{}/deployments/1", fixture.server.url)).await;
+    browser.press("a[href='/plugins/calls?deployment=1']").await;
+    browser.wait_text("h1", "for deployment #1").await;
+    browser.wait_text("tbody .name-cell", "decide standard").await;
+    browser.press("tbody .row-link").await;
+    browser.wait_text("#input", "\"health-timeout-ms\"").await;
+    browser.press("form[action$='/replay'] button").await;
+    browser.wait_text("#replay .badge", "identical").await;
+    browser.wait_text("#output", "\"progress\"").await;
+}
+
 /// Every page with something on it.
 async fn pages(fixture: &Fixture) -> Vec<String> {
     let sha = fixture.commit("one");
@@ -161,7 +181,7 @@ async fn pages(fixture: &Fixture) -> Vec<String> {
         "/deployments/1",
         "/deployments/2",
     ];
-    let more = ["/webhooks", "/plugins", "/tokens", "/status"];
+    let more = ["/webhooks", "/plugins", "/plugins/calls", "/plugins/calls/1", "/tokens", "/status"];
     let all = fixed.into_iter().chain(more).map(str::to_string);
     all.chain([format!("/webhooks/{event}")]).collect()
 }

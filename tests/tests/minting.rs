@@ -26,7 +26,7 @@ async fn start(guest: Guest, network: Option<Arc<dyn Network>>) -> (Plugins, Tem
     guest.with_permission(&[], "/**").write(&path);
     let mut settings = Settings::new(folder.path().join("plugins"));
     settings.builtin = false;
-    settings.sources.push(PluginSource::new("sender", Source::Path(path)));
+    settings.sources.push(trusted("sender", path));
     settings.network = network.unwrap_or(settings.network);
     let plugins = Plugins::start(settings).await.expect("the engine starts");
     assert_eq!(plugins.inspect("sender").expect("it is listed").error, None);

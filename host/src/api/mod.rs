@@ -1,6 +1,7 @@
 //! HTTP for programs: `/api/v1`, the seeds' routes, health and metrics, and their OpenAPI document.
 
 mod admin;
+mod calls;
 mod cicd;
 mod error;
 mod extract;
@@ -55,6 +56,7 @@ fn routes() -> OpenApiRouter<App> {
         .merge(webhooks::router())
         .merge(admin::router())
         .merge(plugins::router())
+        .merge(calls::router())
         .merge(cicd::router())
 }
 

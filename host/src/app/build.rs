@@ -19,10 +19,10 @@ use crate::domain::page::{Page, PageRequest};
 use crate::domain::path;
 use crate::domain::plan::{BuildStep, PlanContext};
 use crate::domain::repository::{GitAuthType, GitCredentials, GitRepository};
-use crate::domain::{Id, reference};
+use crate::domain::{Id, recording::Subject, reference};
 use crate::error::{Error, Result};
 use crate::git::{Commit, GitAuth, Log, RepoAccess};
-use crate::plugins::planner_name;
+use crate::plugins::{planner_name, with_subject};
 use crate::queue::{CancelReason, TaskContext};
 use crate::store::{self, builds, deployments, events, releases, repositories};
 
@@ -294,7 +294,7 @@ async fn plan(app: &App, view: &StackView, build: &Build, commit: &Commit) -> Re
         files,
         settings,
     };
-    app.plugins.planner_plan(&build.planner, context).await
+    with_subject(Subject::build(&build.id), app.plugins.planner_plan(&build.planner, context)).await
 }
 
 fn request(

@@ -13,6 +13,7 @@ pub mod plugin;
 mod plugin_lock;
 pub mod plugin_pack;
 pub mod plugin_tool;
+pub mod recorder;
 pub mod recover;
 pub mod rollout;
 pub mod stack;

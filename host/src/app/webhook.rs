@@ -18,10 +18,11 @@ use crate::domain::deployment::TriggerType;
 use crate::domain::event::{EventKind, NewEvent};
 use crate::domain::page::{Page, PageRequest};
 use crate::domain::plugin::WebhookContract;
+use crate::domain::recording::Subject;
 use crate::domain::repository::{GitRepository, normalized_url};
 use crate::domain::webhook::{ForgeEvent, Push, ReasonCode, RefChange, WebhookEvent, reason_not_to_deploy};
 use crate::error::{Error, PluginErrorKind, Result};
-use crate::plugins::signature;
+use crate::plugins::{signature, unrecorded, with_subject};
 use crate::store::webhook_events::{self, Finish};
 use crate::store::webhooks::{self, Ingested, NewDelivery};
 use crate::store::{self, build_configs, events, repositories, stacks};
@@ -116,10 +117,9 @@ pub async fn webhook_process(app: &App, event_id: &Id) -> Result<()> {
     if event.processed {
         return Ok(());
     }
-    let parsed = app
-        .plugins
-        .forge_parse(&event.provider, event.headers.clone(), Bytes::from(event.payload.clone()))
-        .await;
+    let subject = Subject::webhook_event(&event.id);
+    let (headers, body) = (event.headers.clone(), Bytes::from(event.payload.clone()));
+    let parsed = with_subject(subject, app.plugins.forge_parse(&event.provider, headers, body)).await;
     match parsed {
         Ok(ForgeEvent::Ping) => {
             finish(app, &event, ReasonCode::Ping, "the forge tested the connection").await
@@ -193,7 +193,9 @@ fn global_secret(app: &App) -> Vec<Vec<u8>> {
 async fn provider_endpoint(app: &App, provider: &str, incoming: &Incoming) -> Result<Arc<Endpoint>> {
     let contract = Arc::new(app.plugins.webhook_contract(provider)?);
     let mut secrets = global_secret(app);
-    let parsed = app.plugins.forge_parse(provider, incoming.headers.clone(), incoming.body.clone()).await;
+    // Anybody can cause this call, so it is not recorded: strangers would push out what is worth keeping.
+    let (headers, body) = (incoming.headers.clone(), incoming.body.clone());
+    let parsed = unrecorded(app.plugins.forge_parse(provider, headers, body)).await;
     if let Ok(ForgeEvent::Push(push)) = parsed {
         for row in matching(app, provider, &push).await? {
             if let Some(sealed) = &row.webhook_secret {

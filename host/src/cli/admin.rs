@@ -1,10 +1,11 @@
-//! `token create | list | revoke` and `plugin list | inspect`.
+//! `token create | list | revoke` and `plugin list | inspect`; `calls` has the flight recorder's commands.
 
 use chrono::{DateTime, Utc};
 use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::Session;
+use super::calls::{self, CallsArgs, RecordArgs, ReplayArgs};
 use super::client::read;
 use super::failure::{Outcome, exit};
 use super::output::Tone;
@@ -48,6 +49,18 @@ pub enum PluginCommand {
     Tool(super::plugin::ToolCommand),
     #[command(flatten)]
     Manage(ManageCommand),
+    /// List recorded calls into plugins, newest first.
+    Calls(CallsArgs),
+    /// Show a recorded call: what went in, what was said during it, what came out.
+    Call {
+        /// Number or id.
+        #[arg(value_name = "CALL")]
+        call: String,
+    },
+    /// Execute a recorded call or a cassette again, without any effect, and compare.
+    Replay(ReplayArgs),
+    /// Print recorded calls as a cassette for tests.
+    Record(RecordArgs),
 }
 
 pub async fn token(session: &Session, command: &TokenCommand) -> Outcome<u8> {
@@ -118,6 +131,10 @@ pub async fn plugin(session: &Session, command: &PluginCommand) -> Outcome<u8> {
         PluginCommand::Inspect { name } => plugin_inspect(session, name).await?,
         PluginCommand::Tool(command) => return super::plugin::tool(&session.out, command).await,
         PluginCommand::Manage(command) => manage(session, command).await?,
+        PluginCommand::Calls(args) => calls::list(session, args).await?,
+        PluginCommand::Call { call } => calls::show(session, call).await?,
+        PluginCommand::Replay(args) => return calls::replay(session, args).await,
+        PluginCommand::Record(args) => calls::record(session, args).await?,
     }
     Ok(exit::SUCCESS)
 }

@@ -4,6 +4,7 @@
 
 mod address;
 mod admin;
+mod calls;
 mod client;
 mod compile;
 mod deploy;
@@ -172,6 +173,9 @@ pub async fn run(cli: Cli) -> ExitCode {
         }
         Command::Plugin(admin::PluginCommand::Inspect { name }) if plugin::is_file(&name) => {
             ended(plugin::inspect(&out, &name).await, &out)
+        }
+        Command::Plugin(admin::PluginCommand::Replay(args)) if args.cassette.is_some() => {
+            ended(calls::play(&out, &args).await, &out)
         }
         command => match Client::new(cli.global.server(), cli.global.token.as_deref()) {
             Ok(client) => {

@@ -201,3 +201,43 @@ pub struct PluginHealth {
     pub p50_us: Option<u64>,
     pub p99_us: Option<u64>,
 }
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Call {
+    pub id: String,
+    pub seq: i64,
+    pub plugin: String,
+    pub digest: String,
+    pub interface: String,
+    pub function: String,
+    pub subject: Option<Subject>,
+    pub started_at: String,
+    pub duration_us: i64,
+    pub cpu_us: i64,
+    pub outcome: String,
+    pub error: Option<String>,
+    pub cut: bool,
+    pub count: i64,
+    #[serde(default)]
+    pub input: Value,
+    #[serde(default)]
+    pub exchange: Value,
+    #[serde(default)]
+    pub output: Value,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Subject {
+    pub kind: String,
+    pub id: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Replay {
+    pub identical: bool,
+    pub outcome: String,
+    pub differences: Vec<String>,
+    pub duration_us: i64,
+}

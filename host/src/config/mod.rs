@@ -37,6 +37,7 @@ pub struct Config {
     pub retention: Retention,
     pub webhooks: Webhooks,
     pub log: Log,
+    pub recorder: RecorderConfig,
     pub strategies: Strategies,
     pub plugin_limits: PluginLimits,
     #[serde(default)]
@@ -113,6 +114,14 @@ pub struct Log {
 pub enum LogFormat {
     Text,
     Json,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub struct RecorderConfig {
+    /// 0 turns the flight recorder off.
+    pub keep_days: i64,
+    pub max_calls: i64,
+    pub max_mib: i64,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -194,6 +203,19 @@ impl Config {
                 "webhooks.max_body_bytes",
                 "webhooks.max_body_bytes has to be between 1024 and 104857600",
             ));
+        }
+        let recorder = &self.recorder;
+        let bounds = [
+            ("keep_days", recorder.keep_days, 0, 3650),
+            ("max_calls", recorder.max_calls, 100, 10_000_000),
+            ("max_mib", recorder.max_mib, 1, 1 << 20),
+        ];
+        for (key, value, least, most) in bounds {
+            if !(least..=most).contains(&value) {
+                let key = format!("recorder.{key}");
+                let message = format!("{key} has to be between {least} and {most}");
+                return Err(Error::invalid(key, message));
+            }
         }
         let url = &self.server.public_url;
         if !url.is_empty() && !url.starts_with("http://") && !url.starts_with("https://") {
@@ -383,6 +405,8 @@ mod tests {
     #[test]
     fn values_out_of_range_are_refused() {
         assert!(load("[jobs]\nworkers = 0\n", &[]).is_err());
+        let error = load("[recorder]\nmax_calls = 1\n", &[]).unwrap_err().to_string();
+        assert!(error.contains("recorder.max_calls") && error.contains("100"), "{error}");
         assert!(load("[server]\nlisten = \"nowhere\"\n", &[]).is_err());
         assert!(load("[plugins.x]\nsource = \"oci:x\"\n", &[]).is_err());
     }

@@ -16,6 +16,7 @@ pub(super) mod base {
         ",
         // A call whose time ends while it waits ends there and then.
         imports: { "windlass:host/http.send": trappable },
+        additional_derives: [serde::Serialize],
     });
 }
 
@@ -27,6 +28,7 @@ pub(super) mod forge {
             world forge { export windlass:git-forge/forge@0.1.0; }
         ",
         with: { "windlass:types/types@0.1.0": super::base::windlass::types::types },
+        additional_derives: [serde::Serialize],
     });
 }
 
@@ -38,6 +40,7 @@ pub(super) mod planner {
             world planner { export windlass:build-planner/planner@0.1.0; }
         ",
         with: { "windlass:types/types@0.1.0": super::base::windlass::types::types },
+        additional_derives: [serde::Serialize],
     });
 }
 
@@ -49,6 +52,7 @@ pub(super) mod strategy {
             world strategy { export windlass:deployment-strategy/strategy@0.1.0; }
         ",
         with: { "windlass:types/types@0.1.0": super::base::windlass::types::types },
+        additional_derives: [serde::Serialize],
     });
 }
 

@@ -1,24 +1,27 @@
-//! One call into a guest: a slot, a thread that may block, a fresh store, and a typed error if it does not end well.
+//! One call into a guest: a slot, a thread that may block, a fresh store, a typed error if it does not end well, and a
+//! recording of it all.
 
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustix::time::{ClockId, clock_gettime};
-
+use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
-use wasmtime::component::InstancePre;
+use wasmtime::component::{ComponentNamedList, InstancePre, Lift, Lower};
 use wasmtime::{Engine, Store};
 
 use super::bindings::base::windlass::types::types;
 use super::broker::{Broker, Outbound, Session};
-use super::guest::{self, GuestState, OutOfTime};
-use super::metrics::Metrics;
-use super::settings::Limits;
+use super::guest::{self, GuestState, OutOfTime, Who};
+use super::metrics::{Metrics, outcome};
+use super::recorder::{Diverged, Occasion, Recorder, occasion};
+use super::settings::{Limits, Settings};
 use super::supervisor::{Purpose, Supervisor, Watch};
+use super::tape::{Clock, Function};
 use super::text;
-use super::ticker::Ticker;
+use super::ticker::{Running, Ticker};
+use crate::domain::recording::{Outcome, Recording};
 use crate::error::{Error, PluginError, PluginErrorKind, Result};
 
 /// Everything calls share. Plugins come and go above it.
@@ -28,6 +31,7 @@ pub(super) struct Runtime {
     pub(super) metrics: Metrics,
     broker: Broker,
     pub(super) supervisor: Supervisor,
+    pub(super) recorder: Recorder,
     slots: Arc<Semaphore>,
     ticker: Ticker,
 }
@@ -36,9 +40,9 @@ pub(super) struct Runtime {
 #[derive(Clone)]
 pub(super) struct Callee {
     pub(super) name: Arc<str>,
-    pub(super) pre: InstancePre<GuestState>,
     /// sha256 of the component, in hex.
     pub(super) digest: Arc<str>,
+    pub(super) pre: InstancePre<GuestState>,
     /// Where the call may send requests; without it, none.
     pub(super) outbound: Option<Outbound>,
     /// sha256 of the call's arguments, if the component has WASI's clocks and random numbers made up from them.
@@ -50,6 +54,10 @@ pub(super) struct Callee {
 }
 
 impl Callee {
+    fn who(&self) -> Who {
+        Who { plugin: self.name.clone(), digest: self.digest.clone(), input: self.input }
+    }
+
     /// Says what the call's arguments are.
     pub(super) fn with_input(mut self, input: &dyn fmt::Debug) -> Self {
         struct Hash(Sha256);
@@ -111,17 +119,51 @@ pub(super) fn nonsense(what: impl Into<String>) -> CallError {
 }
 
 impl Runtime {
-    pub(super) fn new(engine: Engine, limits: Limits, broker: Broker) -> Result<Self> {
+    pub(super) fn new(engine: Engine, settings: &Settings) -> Result<Self> {
+        let limits = settings.limits.clone();
         let ticker = Ticker::start(engine.clone())
             .map_err(|error| Error::internal(format!("the plugins' clock does not start: {error}")))?;
-        let slots = Arc::new(Semaphore::new(limits.concurrent_calls as usize));
-        let supervisor = Supervisor::new(&limits);
-        Ok(Self { engine, limits, metrics: Metrics::new(), broker, supervisor, slots, ticker })
+        Ok(Self {
+            engine,
+            metrics: Metrics::new(),
+            broker: Broker::new(settings.network.clone()),
+            supervisor: Supervisor::new(&limits),
+            recorder: Recorder::new(settings.record),
+            slots: Arc::new(Semaphore::new(limits.concurrent_calls as usize)),
+            limits,
+            ticker,
+        })
     }
 
     /// A way out for what the host sends on a plugin's behalf, with the time that a call has.
     pub(super) fn session(&self, outbound: Outbound) -> Session {
         Session::new(self.broker.clone(), outbound, Instant::now() + self.limits.wall)
+    }
+
+    /// Calls one function of the contract and has `read` make sense of the answer. This is how adapters call: what goes
+    /// in and what comes out is recorded here, for all kinds alike.
+    pub(super) async fn invoke<P, R, T>(
+        self: &Arc<Self>,
+        mut callee: Callee,
+        function: Function,
+        params: P,
+        read: impl FnOnce(R) -> Result<T, CallError> + Send + 'static,
+    ) -> Result<T>
+    where
+        P: ComponentNamedList + Lower + Serialize + Send + Sync + 'static,
+        R: Lift + Serialize + Send + Sync + 'static,
+        T: Send + 'static,
+    {
+        let is_recorded = self.recorder.is_on && !matches!(occasion(), Occasion::Unrecorded);
+        let tape = (is_recorded || callee.imports_wasi).then(|| function.tape(&params));
+        if let Some(tape) = &tape {
+            callee.input = Sha256::digest(&tape.input).into();
+        }
+        self.call(callee, function.name, move |store, pre| {
+            store.data_mut().tape = tape.filter(|_| is_recorded);
+            read(function.run(store, pre, params)?)
+        })
+        .await
     }
 
     /// Runs `work` with a fresh store, on a thread that may block: a guest may take its whole 2 s.
@@ -133,6 +175,15 @@ impl Runtime {
         + Send
         + 'static,
     ) -> Result<R> {
+        let occasion = occasion();
+        self.on_slot(move |runtime| runtime.call_blocking(&callee, call, occasion, work)).await?
+    }
+
+    /// Runs `work` on a thread that may block, when it is its turn.
+    pub(super) async fn on_slot<R: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self) -> R + Send + 'static,
+    ) -> Result<R> {
         let slot = tokio::time::timeout(self.limits.wall, self.slots.clone().acquire_owned())
             .await
             .map_err(|_| Error::unavailable("all plugin slots have been busy for too long; try again later"))?
@@ -140,10 +191,15 @@ impl Runtime {
         let (runtime, span) = (self.clone(), tracing::Span::current());
         tokio::task::spawn_blocking(move || {
             let _slot = slot;
-            span.in_scope(|| runtime.call_blocking(&callee, call, work))
+            span.in_scope(|| work(&runtime))
         })
         .await
-        .map_err(|error| Error::internal(format!("a plugin call broke off: {error}")))?
+        .map_err(|error| Error::internal(format!("a plugin call broke off: {error}")))
+    }
+
+    /// Keeps the guests' clock going.
+    pub(super) fn running(&self) -> Running {
+        self.ticker.running()
     }
 
     /// The same on this very thread.
@@ -151,19 +207,21 @@ impl Runtime {
         &self,
         callee: &Callee,
         call: &'static str,
+        occasion: Occasion,
         work: impl FnOnce(&mut Store<GuestState>, &InstancePre<GuestState>) -> Result<R, CallError>,
     ) -> Result<R> {
         let failed = |kind| PluginError { plugin: callee.name.to_string(), call, kind };
         if let Some(watch) = &callee.watch {
             self.supervisor.enter(watch, &callee.purpose).map_err(failed)?;
         }
-        let (started, on_cpu) = (Instant::now(), thread_cpu());
+        let clock = Clock::start();
         let running = self.ticker.running();
         let session = |deadline| {
             let outbound = callee.outbound.clone()?;
             Some(Session::new(self.broker.clone(), outbound, deadline))
         };
-        let mut store = guest::store(&self.engine, &self.limits, callee, call, self.metrics.clone(), session);
+        let mut store =
+            guest::store(&self.engine, &self.limits, callee.who(), call, self.metrics.clone(), session);
         let result = work(&mut store, &callee.pre);
         drop(running);
         let state = store.data();
@@ -173,7 +231,7 @@ impl Runtime {
             CallError::Guest(error) => self.kind_of(&error, state, &callee.name, call),
         });
         let result = result.map_err(|kind| scrubbed(kind, state));
-        let (wall, cpu) = (started.elapsed(), thread_cpu().saturating_sub(on_cpu));
+        let (wall, cpu) = (clock.started.elapsed(), clock.cpu());
         let error = result.as_ref().err();
         self.metrics.record(&callee.name, call, error, wall);
         let opened = callee
@@ -181,10 +239,44 @@ impl Runtime {
             .as_ref()
             .is_some_and(|watch| self.supervisor.leave(watch, &callee.purpose, call, error, (cpu, wall)));
         self.metrics.spent(&callee.name, cpu, opened);
+        self.record(callee, call, occasion, (&clock, cpu), error, store.data_mut());
         result.map_err(|kind| failed(kind).into())
     }
 
-    fn kind_of(
+    fn record(
+        &self,
+        callee: &Callee,
+        call: &str,
+        occasion: Occasion,
+        (clock, cpu): (&Clock, Duration),
+        error: Option<&PluginErrorKind>,
+        state: &mut GuestState,
+    ) {
+        let subject = match occasion {
+            Occasion::For(subject) => Some(subject),
+            Occasion::Unknown | Occasion::Unrecorded => None,
+        };
+        let Some(tape) = state.tape.take() else { return };
+        let (exchange, exchange_cut) = state.transcript.close();
+        self.recorder.offer(Recording {
+            plugin: callee.name.to_string(),
+            digest: callee.digest.to_string(),
+            interface: tape.interface.into(),
+            function: call.into(),
+            subject,
+            started_at: clock.unix_ms,
+            duration_us: i64::try_from(clock.started.elapsed().as_micros()).unwrap_or(i64::MAX),
+            cpu_us: i64::try_from(cpu.as_micros()).unwrap_or(i64::MAX),
+            outcome: error.map_or(Outcome::Ok, outcome),
+            error: error.map(ToString::to_string),
+            input: tape.input,
+            exchange,
+            output: tape.output,
+            cut: tape.cut || exchange_cut,
+        });
+    }
+
+    pub(super) fn kind_of(
         &self,
         error: &wasmtime::Error,
         state: &GuestState,
@@ -194,6 +286,9 @@ impl Runtime {
         if let Some(out_of_time) = error.downcast_ref::<OutOfTime>() {
             let milliseconds = u64::try_from(out_of_time.after.as_millis()).unwrap_or(u64::MAX);
             return PluginErrorKind::Timeout { milliseconds };
+        }
+        if let Some(Diverged(how)) = error.downcast_ref() {
+            return PluginErrorKind::Nonsense(text::line(how, text::MESSAGE_BYTES));
         }
         if state.usage.memory_refused {
             return PluginErrorKind::Memory { limit_bytes: self.limits.memory_bytes as u64 };
@@ -223,11 +318,4 @@ fn scrubbed(kind: PluginErrorKind, state: &GuestState) -> PluginErrorKind {
         PluginErrorKind::Nonsense(said) => PluginErrorKind::Nonsense(state.scrubbed(&said)),
         other => other,
     }
-}
-
-/// Processor time of this thread. A call stays on its thread from beginning to end, so the difference is what it used.
-fn thread_cpu() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
-    Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0))
 }

@@ -6,12 +6,12 @@ use bytes::Bytes;
 
 use super::Plugins;
 use super::answer::whole;
-use super::bindings::base::windlass::types::types::Delivery;
-use super::bindings::forge::ForgePre;
+use super::bindings::base::windlass::types::types::{Delivery, Failure};
 use super::bindings::forge::exports::windlass::git_forge::forge as wit;
 use super::broker::Connection;
 use super::call::{CallError, nonsense};
 use super::delivery::{BODY_BYTES, public_headers};
+use super::tape::Function;
 use super::text::{self, MESSAGE_BYTES};
 use crate::domain::plugin::PluginKind;
 use crate::domain::webhook::{ChangeKind, ForgeEvent, Push, PushCommit, PushRepository, RefChange};
@@ -24,6 +24,9 @@ const CHANGES: usize = 1024;
 const URLS: usize = 64;
 /// Most paths kept of one change; the contract says that they may be incomplete.
 const PATHS: usize = 10_000;
+
+const PARSE_WEBHOOK: Function =
+    Function { interface: "windlass:git-forge/forge@0.1.0", name: "parse-webhook" };
 
 impl Plugins {
     /// Reads one delivery. The signature has been verified before.
@@ -47,21 +50,15 @@ impl Plugins {
         if body.len() > BODY_BYTES {
             return Err(Error::TooLarge { what: "webhook's body", limit: BODY_BYTES as u64 });
         }
-        let call = "parse-webhook";
-        let plugin = self.find(name, PluginKind::GitForge, call)?;
+        let plugin = self.find(name, PluginKind::GitForge, PARSE_WEBHOOK.name)?;
         let headers = public_headers(headers, plugin.info.manifest.webhooks.as_ref());
         let callee = match connection {
             Some(connection) => plugin.callee_on(connection),
             None => plugin.callee(),
         };
-        self.runtime()
-            .call(callee.with_input(&(&headers, &body)), call, move |store, pre| {
-                let delivery = Delivery { headers, body: body.into() };
-                let forge = ForgePre::new(pre.clone())?.instantiate(&mut *store)?;
-                let event = forge.windlass_git_forge_forge().call_parse_webhook(store, &delivery)??;
-                event_from(event)
-            })
-            .await
+        let delivery = Delivery { headers, body: body.into() };
+        let read = |answer: Result<wit::Event, Failure>| event_from(answer?);
+        self.runtime().invoke(callee, PARSE_WEBHOOK, (delivery,), read).await
     }
 }
 

@@ -9,10 +9,11 @@ use wasmtime::{Engine, ResourceLimiter, Store, UpdateDeadline};
 
 use super::bindings::base::windlass::host::{http, log};
 use super::broker::{Refusal, RefusalKind, Request, Response, Session};
-use super::call::Callee;
 use super::engine::{CORE_INSTANCES, MEMORIES, TABLE_ELEMENTS, TABLES};
 use super::metrics::Metrics;
+use super::recorder::Transcript;
 use super::settings::Limits;
+use super::tape::Tape;
 use super::text;
 use super::ticker::TICK;
 use super::wasi::Wasi;
@@ -38,6 +39,10 @@ pub(super) struct GuestState {
     input: [u8; 32],
     /// Made when a guest first asks for it; most never do.
     wasi: Option<Box<Wasi>>,
+    /// What guest and host tell each other.
+    pub(super) transcript: Transcript,
+    /// What goes in and comes out. A call without one is not recorded.
+    pub(super) tape: Option<Tape>,
 }
 
 /// Counts what the instances of one store hold, all together: a component may bring several memories.
@@ -63,11 +68,20 @@ impl fmt::Display for OutOfTime {
 
 impl std::error::Error for OutOfTime {}
 
+/// Whose call it is, and what WASI's clocks and random numbers are made up from.
+pub(super) struct Who {
+    pub(super) plugin: Arc<str>,
+    /// sha256 of the component, in hex.
+    pub(super) digest: Arc<str>,
+    /// sha256 of the call's arguments.
+    pub(super) input: [u8; 32],
+}
+
 /// A fresh store: nothing survives from one call to the next.
 pub(super) fn store(
     engine: &Engine,
     limits: &Limits,
-    callee: &Callee,
+    who: Who,
     call: &'static str,
     metrics: Metrics,
     session: impl FnOnce(Instant) -> Option<Session>,
@@ -77,7 +91,7 @@ pub(super) fn store(
     let started = Instant::now();
     let deadline = started + limits.wall;
     let state = GuestState {
-        plugin: callee.name.clone(),
+        plugin: who.plugin,
         call,
         started,
         ticks: 0,
@@ -86,9 +100,11 @@ pub(super) fn store(
         session: session(deadline),
         deadline,
         metrics,
-        digest: callee.digest.clone(),
-        input: callee.input,
+        digest: who.digest,
+        input: who.input,
         wasi: None,
+        transcript: Transcript::live(),
+        tape: None,
     };
     let mut store = Store::new(engine, state);
     store.limiter(|state| &mut state.usage);
@@ -162,6 +178,10 @@ impl log::Host for GuestState {
         }
         let message = text::line(&self.scrubbed(&message), text::MESSAGE_BYTES);
         let fields = text::line(&self.scrubbed(&joined(&fields)), text::MESSAGE_BYTES);
+        self.transcript.note("windlass:host/log@0.1.0#emit", &(level, &message, &fields), None::<&()>);
+        if self.transcript.is_replay() {
+            return;
+        }
         let (plugin, call) = (&*self.plugin, self.call);
         match level {
             log::Level::Trace => tracing::trace!(plugin, call, fields, "[@plugin:{plugin}] {message}"),
@@ -191,6 +211,7 @@ fn joined(fields: &[(String, String)]) -> String {
 
 impl http::Host for GuestState {
     fn send(&mut self, request: http::Request) -> wasmtime::Result<Result<http::Response, http::Error>> {
+        let noted = request.clone();
         let request = Request {
             method: request.method,
             path: request.path,
@@ -206,7 +227,9 @@ impl http::Host for GuestState {
         };
         self.metrics.record_request(&self.plugin, result.as_ref().err());
         self.check_time()?;
-        Ok(result.map(response_to).map_err(error_to))
+        let answer = result.map(response_to).map_err(error_to);
+        self.transcript.note("windlass:host/http@0.1.0#send", &(&noted,), Some(&answer));
+        Ok(answer)
     }
 }
 
@@ -254,6 +277,9 @@ impl GuestState {
 
     /// Says how many messages were not kept, and what the guest wrote to its standard streams.
     pub(super) fn close_log(&self) {
+        if self.transcript.is_replay() {
+            return;
+        }
         if let Some(written) = self.wasi.as_ref().map(|wasi| wasi.written()).filter(|text| !text.is_empty()) {
             let (plugin, call) = (&*self.plugin, self.call);
             for line in written.lines().take(LOG_MESSAGES as usize) {

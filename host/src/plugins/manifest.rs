@@ -4,6 +4,7 @@ use super::bindings::base::BasePre;
 use super::bindings::base::exports::windlass::plugin::manifest as wit;
 use super::broker::{Injection, check_pattern};
 use super::call::{CallError, Callee, Runtime, nonsense};
+use super::recorder::Occasion;
 use super::signature::{self, is_header};
 use super::{schema, text};
 use crate::domain::plugin::{
@@ -19,7 +20,7 @@ const TOLERANCE_SECS: u32 = 300;
 
 /// Calls `describe`. Only done once for a digest.
 pub(super) fn read(runtime: &Runtime, callee: &Callee) -> Result<Manifest> {
-    runtime.call_blocking(callee, "describe", |store, pre| {
+    runtime.call_blocking(callee, "describe", Occasion::Unknown, |store, pre| {
         let base = BasePre::new(pre.clone())?.instantiate(&mut *store)?;
         let manifest = base.windlass_plugin_manifest().call_describe(store)?;
         let lists = [manifest.kinds.len(), manifest.credentials.len(), manifest.permissions.len()];

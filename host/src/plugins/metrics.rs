@@ -10,6 +10,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
 use super::broker::Refusal;
+use crate::domain::recording;
 use crate::error::PluginErrorKind;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -106,22 +107,23 @@ impl Metrics {
         error: Option<&PluginErrorKind>,
         took: Duration,
     ) {
-        let outcome = error.map_or("ok", outcome);
+        let outcome = error.map_or("ok", |kind| outcome(kind).as_str());
         self.calls.get_or_create(&Outcome { plugin: plugin.to_owned(), call, outcome }).inc();
         self.durations.get_or_create(&Call { plugin: plugin.to_owned(), call }).observe(took.as_secs_f64());
     }
 }
 
-fn outcome(kind: &PluginErrorKind) -> &'static str {
+/// The word for a call that ended like this.
+pub(super) fn outcome(kind: &PluginErrorKind) -> recording::Outcome {
     match kind {
-        PluginErrorKind::Failure { .. } => "failure",
-        PluginErrorKind::Trap(_) => "trap",
-        PluginErrorKind::Timeout { .. } => "timeout",
-        PluginErrorKind::Memory { .. } => "memory",
-        PluginErrorKind::Nonsense(_) => "nonsense",
-        PluginErrorKind::Load(_) => "load",
-        PluginErrorKind::Missing(_) => "missing",
-        PluginErrorKind::Budget { .. } => "budget",
-        PluginErrorKind::Suspended { .. } => "suspended",
+        PluginErrorKind::Failure { .. } => recording::Outcome::Failure,
+        PluginErrorKind::Trap(_) => recording::Outcome::Trap,
+        PluginErrorKind::Timeout { .. } => recording::Outcome::Timeout,
+        PluginErrorKind::Memory { .. } => recording::Outcome::Memory,
+        PluginErrorKind::Nonsense(_) => recording::Outcome::Nonsense,
+        PluginErrorKind::Load(_)
+        | PluginErrorKind::Missing(_)
+        | PluginErrorKind::Budget { .. }
+        | PluginErrorKind::Suspended { .. } => recording::Outcome::Refused,
     }
 }

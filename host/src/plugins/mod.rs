@@ -23,6 +23,7 @@ mod forge_api;
 mod generator;
 mod guest;
 mod health;
+mod kept;
 mod manifest;
 pub mod measure;
 mod metrics;
@@ -30,6 +31,7 @@ mod notifier;
 pub mod oci;
 mod planner;
 mod provider;
+mod recorder;
 mod registry;
 mod schema;
 mod settings;
@@ -38,12 +40,14 @@ mod simulate;
 mod source;
 mod strategy;
 mod supervisor;
+mod tape;
 mod target;
 mod text;
 mod ticker;
 mod wasi;
 mod watch;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -54,12 +58,12 @@ pub use self::admit::{Admission, Admitted};
 pub use self::broker::{Connection, Secret};
 pub use self::compile::{COMMAND as COMPILE_COMMAND, CompileRequest, compile_child};
 pub use self::planner::planner_name;
+pub use self::recorder::{Recordings, unrecorded, with_subject};
 pub use self::settings::{CompileLimits, Limits, PluginSource, Settings, Source};
 pub use self::supervisor::Notice;
 pub use self::target::Target;
 pub use self::watch::MemoryWatch;
 
-use self::broker::Broker;
 use self::call::Runtime;
 use self::registry::{Entry, Loaded, Loader, Table};
 use crate::domain::plugin::{Ability, PluginInfo, PluginKind, PluginStatus, Problem, WebhookContract};
@@ -85,8 +89,7 @@ impl Plugins {
         let tokio = Handle::current();
         tokio::task::spawn_blocking(move || {
             let (engine, layout) = engine::build(&settings)?;
-            let broker = Broker::new(settings.network.clone());
-            let runtime = Arc::new(Runtime::new(engine, settings.limits.clone(), broker)?);
+            let runtime = Arc::new(Runtime::new(engine, &settings)?);
             let loader = Loader::new(runtime.clone(), &settings, layout, tokio)?;
             let (table, admitted) = loader.load_all(&settings);
             let (table, admitted) = (ArcSwap::from_pointee(table), ArcSwap::from_pointee(admitted));
@@ -105,8 +108,7 @@ impl Plugins {
         let tokio = Handle::current();
         let opened = tokio::task::spawn_blocking(move || {
             let (engine, layout) = engine::build(&settings)?;
-            let broker = Broker::new(settings.network.clone());
-            let runtime = Arc::new(Runtime::new(engine, settings.limits.clone(), broker)?);
+            let runtime = Arc::new(Runtime::new(engine, &settings)?);
             let loader = Loader::new(runtime.clone(), &settings, layout, tokio)?;
             let plugin = loader.load_alone(&source).map_err(|error| PluginError {
                 plugin: text::line(&source.name, 128),
@@ -237,8 +239,20 @@ impl Plugins {
         }
     }
 
+    /// Forgets components that were kept for replays, except those that are loaded or have calls on record.
+    pub fn retain_components(&self, mut recorded: HashSet<String>) {
+        recorded.extend(self.list().into_iter().filter_map(|plugin| plugin.digest));
+        self.inner.loader.kept.retain(&recorded);
+    }
+
+    /// What the flight recorder takes down from now on, for the first who asks.
+    pub fn recordings(&self) -> Option<Recordings> {
+        self.inner.runtime.recorder.take()
+    }
+
     pub fn register_metrics(&self, registry: &mut Registry) {
         self.inner.runtime.metrics.register(registry);
+        self.inner.runtime.recorder.register(registry);
     }
 
     fn status(&self, name: &str, entry: &Entry) -> PluginStatus {

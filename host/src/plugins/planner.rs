@@ -2,9 +2,9 @@
 
 use super::Plugins;
 use super::bindings::base::windlass::types::types;
-use super::bindings::planner::PlannerPre;
 use super::bindings::planner::exports::windlass::build_planner::planner as wit;
 use super::call::{CallError, nonsense};
+use super::tape::Function;
 use super::text::{self, MESSAGE_BYTES};
 use crate::domain::build_config::BuildSettings;
 use crate::domain::path;
@@ -24,46 +24,37 @@ pub fn planner_name(build_type: &str) -> String {
     build_type.replace('_', "-")
 }
 
+const VALIDATE: Function = Function { interface: "windlass:build-planner/planner@0.1.0", name: "validate" };
+const PLAN: Function = Function { name: "plan", ..VALIDATE };
+
 impl Plugins {
     /// What is wrong with a build configuration. `name` is a build type or a plugin's name.
     pub async fn planner_validate(&self, name: &str, settings: &BuildSettings) -> Result<Vec<Problem>> {
-        let call = "validate";
-        let plugin = self.find(&planner_name(name), PluginKind::BuildPlanner, call)?;
-        let config = config_to(settings);
-        self.runtime()
-            .call(plugin.callee().with_input(&config), call, move |store, pre| {
-                let planner = PlannerPre::new(pre.clone())?.instantiate(&mut *store)?;
-                let problems = planner.windlass_build_planner_planner().call_validate(store, &config)?;
-                Ok(problems_from(problems))
-            })
-            .await
+        let plugin = self.find(&planner_name(name), PluginKind::BuildPlanner, VALIDATE.name)?;
+        let params = (config_to(settings),);
+        self.runtime().invoke(plugin.callee(), VALIDATE, params, |found| Ok(problems_from(found))).await
     }
 
     /// The steps that turn a commit into an image. `name` is a build type or a plugin's name.
     pub async fn planner_plan(&self, name: &str, context: PlanContext) -> Result<Vec<BuildStep>> {
-        let call = "plan";
-        let plugin = self.find(&planner_name(name), PluginKind::BuildPlanner, call)?;
-        self.runtime()
-            .call(plugin.callee().with_input(&context), call, move |store, pre| {
-                let context = wit::Context {
-                    stack: context.stack,
-                    ref_name: context.ref_name,
-                    commit: context.commit,
-                    files: visible_files(context.files),
-                    config: config_to(&context.settings),
-                };
-                let planner = PlannerPre::new(pre.clone())?.instantiate(&mut *store)?;
-                let steps = planner.windlass_build_planner_planner().call_plan(store, &context)??;
-                if steps.is_empty() || steps.len() > STEPS {
-                    return Err(nonsense(format!(
-                        "a plan of {} steps (1 to {STEPS} make sense)",
-                        steps.len()
-                    )));
-                }
-                steps.into_iter().map(step_from).collect()
-            })
-            .await
+        let plugin = self.find(&planner_name(name), PluginKind::BuildPlanner, PLAN.name)?;
+        let context = wit::Context {
+            stack: context.stack,
+            ref_name: context.ref_name,
+            commit: context.commit,
+            files: visible_files(context.files),
+            config: config_to(&context.settings),
+        };
+        self.runtime().invoke(plugin.callee(), PLAN, (context,), steps_from).await
     }
+}
+
+fn steps_from(answer: Result<Vec<wit::BuildStep>, types::Failure>) -> Result<Vec<BuildStep>, CallError> {
+    let steps = answer?;
+    if steps.is_empty() || steps.len() > STEPS {
+        return Err(nonsense(format!("a plan of {} steps (1 to {STEPS} make sense)", steps.len())));
+    }
+    steps.into_iter().map(step_from).collect()
 }
 
 /// Where a commit has more files than a planner may see, those nearest to the root are more telling.

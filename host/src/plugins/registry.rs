@@ -1,5 +1,6 @@
 //! From sources to a table of plugins. A plugin that does not load is listed with the reason and stops nobody.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -12,6 +13,7 @@ use wasmtime::component::{Component, HasSelf, InstancePre, Linker};
 use super::admit::{Admitted, admit};
 use super::bindings;
 use super::broker::{Connection, Outbound};
+use super::builtin::BUILTIN;
 use super::cache::{Cache, Record};
 use super::call::{Callee, Runtime};
 use super::compile::{Compiled, compile};
@@ -19,9 +21,10 @@ use super::components::Components;
 use super::contract;
 use super::engine::{Layout, compatibility};
 use super::guest::GuestState;
+use super::kept::Kept;
 use super::manifest;
 use super::schema::Schema;
-use super::settings::{PluginSource, Settings};
+use super::settings::{PluginSource, Settings, Source};
 use super::source::{Origin, is_component, origin, sources};
 use super::supervisor::{Purpose, Watch, lock};
 use super::{text, wasi};
@@ -96,7 +99,8 @@ pub(super) type Table = BTreeMap<String, Entry>;
 
 /// Loads components. Lives as long as the server, so that a reload finds the cache open.
 pub(super) struct Loader {
-    linker: Linker<GuestState>,
+    pub(super) linker: Linker<GuestState>,
+    pub(super) kept: Kept,
     cache: Option<Cache>,
     components: Components,
     compiler: Option<std::path::PathBuf>,
@@ -135,6 +139,7 @@ impl Loader {
         bindings::CONTRACT.iter().for_each(|text| contract.update(text));
         Ok(Self {
             linker,
+            kept: Kept::new(&settings.folder),
             cache,
             components: Components::new(&settings.folder),
             // The compiling process knows two layouts; a watched server only exists in tests.
@@ -208,6 +213,14 @@ impl Loader {
             )));
         }
         let plugin = self.load_origin(&source.name, &origin).map_err(failed)?;
+        if !matches!(source.source, Source::Builtin)
+            && let Err(error) = self.kept.keep(&origin.digest, &origin.bytes)
+        {
+            tracing::warn!(
+                "[@plugins:registry] Plugin `{}` cannot be kept for replays: {error}",
+                source.name
+            );
+        }
         if plugin.info.manifest.name != source.name {
             return Err(failed(format!(
                 "it is configured as `{}`, and its manifest calls it `{}`. Please configure it by that name",
@@ -279,6 +292,31 @@ impl Loader {
         let limits = &self.runtime.limits.compile;
         let code = compile(&self.tokio, compiler, folder, self.layout, limits, component)?;
         Ok((code.map(engine)?, code))
+    }
+
+    /// The component of a digest, wherever it still is: loaded, in the program, or kept.
+    pub(super) fn component(&self, table: &Table, digest: &str) -> Result<Component> {
+        let loaded = table.values().find_map(|entry| match entry {
+            Entry::Loaded(plugin) if plugin.info.digest == digest => Some(plugin.pre.component().clone()),
+            _ => None,
+        });
+        if let Some(component) = loaded {
+            return Ok(component);
+        }
+        let builtin = BUILTIN.iter().find(|builtin| builtin.sha256 == digest);
+        let bytes =
+            builtin.map(|builtin| builtin.bytes.into()).or_else(|| self.kept.read(digest).map(Cow::Owned));
+        let Some(bytes) = bytes else {
+            return Err(Error::conflict(format!(
+                "the component with sha256 {} that was called is gone: it is neither loaded nor kept. Please configure \
+                 it again to replay its calls",
+                text::line(digest, 64)
+            )));
+        };
+        if let Some((component, _)) = self.cached(digest, &format!("{digest}-{}", self.compatibility)) {
+            return Ok(component);
+        }
+        self.compile(&bytes).map(|(component, _)| component).map_err(Error::failed)
     }
 
     /// A usable entry of the cache. One that is not is removed and said so.

@@ -29,6 +29,8 @@ pub struct Settings {
     pub compiler: Option<PathBuf>,
     /// What is remembered of plugins from before.
     pub records: Vec<PluginRecord>,
+    /// Whether calls are recorded.
+    pub record: bool,
 }
 
 impl Settings {
@@ -42,6 +44,7 @@ impl Settings {
             watch: None,
             compiler: None,
             records: Vec::new(),
+            record: true,
         }
     }
 
@@ -63,6 +66,7 @@ impl Settings {
         settings.limits.cpu_per_minute = Duration::from_secs(limits.cpu_seconds_per_minute);
         settings.limits.wall_per_minute = Duration::from_secs(limits.wall_seconds_per_minute);
         settings.limits.team_factor = limits.team_factor;
+        settings.record = config.recorder.keep_days > 0;
         settings
     }
 }

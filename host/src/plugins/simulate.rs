@@ -9,6 +9,7 @@ use super::Plugins;
 use super::bindings::strategy::StrategyPre;
 use super::bindings::strategy::exports::windlass::deployment_strategy::strategy as wit;
 use super::call::{Callee, Runtime};
+use super::recorder::Occasion;
 use crate::domain::plugin::PluginKind;
 use crate::error::{Error, Result};
 
@@ -31,18 +32,19 @@ struct Guest {
 impl Subject for Guest {
     fn validate(&self, params: &str, stack: &kit::Stack) -> Result<Vec<windlass_sdk::Problem>, String> {
         let stack = stack_to(stack);
-        let problems = self.runtime.call_blocking(&self.callee, "validate", |store, pre| {
-            let strategy = StrategyPre::new(pre.clone())?.instantiate(&mut *store)?;
-            let guest = strategy.windlass_deployment_strategy_strategy();
-            Ok(guest.call_validate(store, params, &stack)?)
-        });
+        let problems =
+            self.runtime.call_blocking(&self.callee, "validate", Occasion::Unrecorded, |store, pre| {
+                let strategy = StrategyPre::new(pre.clone())?.instantiate(&mut *store)?;
+                let guest = strategy.windlass_deployment_strategy_strategy();
+                Ok(guest.call_validate(store, params, &stack)?)
+            });
         let problems = problems.map_err(|error| error.to_string())?.into_iter();
         Ok(problems.map(|problem| windlass_sdk::Problem::at(problem.path, problem.message)).collect())
     }
 
     fn decide(&self, memory: &[u8], situation: &kit::Situation) -> Result<kit::Step, String> {
         let situation = situation_to(situation);
-        let step = self.runtime.call_blocking(&self.callee, "decide", |store, pre| {
+        let step = self.runtime.call_blocking(&self.callee, "decide", Occasion::Unrecorded, |store, pre| {
             let strategy = StrategyPre::new(pre.clone())?.instantiate(&mut *store)?;
             let guest = strategy.windlass_deployment_strategy_strategy();
             Ok(guest.call_decide(store, memory, &situation)??)

@@ -1,10 +1,11 @@
 //! The adapter for deployment strategies.
 
 use super::Plugins;
-use super::bindings::strategy::StrategyPre;
+use super::bindings::base::windlass::types::types::Failure;
 use super::bindings::strategy::exports::windlass::deployment_strategy::strategy as wit;
 use super::call::{CallError, nonsense};
 use super::planner::problems_from;
+use super::tape::Function;
 use super::text::{self, MESSAGE_BYTES};
 use crate::domain::plugin::{PluginKind, Problem};
 use crate::domain::rollout::{
@@ -17,6 +18,10 @@ const MEMORY_BYTES: usize = 64 << 10;
 const ACTIONS: usize = 64;
 const WEIGHTS: usize = 64;
 
+const VALIDATE: Function =
+    Function { interface: "windlass:deployment-strategy/strategy@0.1.0", name: "validate" };
+const DECIDE: Function = Function { name: "decide", ..VALIDATE };
+
 impl Plugins {
     /// What is wrong with a strategy's parameters, for this stack.
     pub async fn strategy_validate(
@@ -25,17 +30,10 @@ impl Plugins {
         params_json: &str,
         stack: &StackFacts,
     ) -> Result<Vec<Problem>> {
-        let call = "validate";
-        let plugin = self.find(name, PluginKind::DeploymentStrategy, call)?;
-        let (params, stack) = (params_json.to_owned(), stack_to(stack));
-        let problems = self
-            .runtime()
-            .call(plugin.callee().with_input(&(&params, &stack)), call, move |store, pre| {
-                let strategy = StrategyPre::new(pre.clone())?.instantiate(&mut *store)?;
-                let guest = strategy.windlass_deployment_strategy_strategy();
-                Ok(problems_from(guest.call_validate(store, &params, &stack)?))
-            })
-            .await?;
+        let plugin = self.find(name, PluginKind::DeploymentStrategy, VALIDATE.name)?;
+        let params = (params_json.to_owned(), stack_to(stack));
+        let read = |found| Ok(problems_from(found));
+        let problems = self.runtime().invoke(plugin.callee(), VALIDATE, params, read).await?;
         // The plugin's own words are better; its schema is the net below.
         match serde_json::from_str(params_json) {
             Ok(params) if problems.is_empty() => Ok(plugin.schema.problems(&params)),
@@ -45,16 +43,10 @@ impl Plugins {
 
     /// The strategy's next step.
     pub async fn strategy_decide(&self, name: &str, memory: Vec<u8>, situation: &Situation) -> Result<Step> {
-        let call = "decide";
-        let plugin = self.find(name, PluginKind::DeploymentStrategy, call)?;
-        let situation = situation_to(situation);
-        self.runtime()
-            .call(plugin.callee().with_input(&(&memory, &situation)), call, move |store, pre| {
-                let strategy = StrategyPre::new(pre.clone())?.instantiate(&mut *store)?;
-                let guest = strategy.windlass_deployment_strategy_strategy();
-                step_from(guest.call_decide(store, &memory, &situation)??)
-            })
-            .await
+        let plugin = self.find(name, PluginKind::DeploymentStrategy, DECIDE.name)?;
+        let params = (memory, situation_to(situation));
+        let read = |answer: Result<wit::Step, Failure>| step_from(answer?);
+        self.runtime().invoke(plugin.callee(), DECIDE, params, read).await
     }
 }
 

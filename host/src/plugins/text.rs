@@ -1,14 +1,9 @@
 //! Text that a guest wrote is bounded and scrubbed before anyone stores, prints or logs it.
 
+use crate::domain::text::is_deceptive;
+
 /// Most bytes kept of a message, label or reason.
 pub(super) const MESSAGE_BYTES: usize = 4096;
-
-/// Characters that change how their neighbours look, or that nobody sees: a guest could make a terminal or a page lie.
-fn is_deceptive(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
-        || matches!(c, '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
-}
 
 /// One line: line ends and tabs become blanks, other control characters vanish, what is longer than `max` bytes is cut.
 pub(super) fn line(text: &str, max: usize) -> String {

@@ -12,9 +12,14 @@ struct Migration {
     text: &'static str,
 }
 
-const MIGRATIONS: [Migration; 2] = [
+const MIGRATIONS: [Migration; 3] = [
     Migration { version: 1, name: "init", text: include_str!("../../../migrations/0001_init.sql") },
     Migration { version: 4, name: "plugins", text: include_str!("../../../migrations/0004_plugins.sql") },
+    Migration {
+        version: 5,
+        name: "plugin_calls",
+        text: include_str!("../../../migrations/0005_plugin_calls.sql"),
+    },
 ];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (

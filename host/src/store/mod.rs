@@ -22,6 +22,7 @@ pub mod builds;
 pub mod counters;
 pub mod deployments;
 pub mod events;
+pub mod plugin_calls;
 pub mod plugins;
 pub mod projects;
 pub mod releases;

@@ -2,6 +2,7 @@
 
 mod admin;
 mod assets;
+mod calls;
 mod deployment;
 mod form;
 mod history;
@@ -54,6 +55,9 @@ pub fn router() -> Router<App> {
         .route("/webhooks", get(webhooks::list))
         .route("/webhooks/{event}", get(webhooks::show))
         .route("/plugins", get(plugins::list))
+        .route("/plugins/calls", get(calls::list))
+        .route("/plugins/calls/{call}", get(calls::show))
+        .route("/plugins/calls/{call}/replay", post(calls::replay))
         .route("/plugins/{plugin}", get(plugins::show))
         .route("/plugins/{plugin}/enable", post(plugins::enable))
         .route("/plugins/{plugin}/disable", post(plugins::disable))

@@ -136,6 +136,15 @@ pub fn duration(ms: i64) -> String {
     }
 }
 
+/// A span of time that may be much shorter: `85 µs`, `1.2 ms`.
+pub fn micros(us: i64) -> String {
+    match us {
+        i64::MIN..1000 => format!("{} µs", us.max(0)),
+        1000..10_000 => format!("{}.{} ms", us / 1000, us % 1000 / 100),
+        _ => duration(us / 1000),
+    }
+}
+
 /// Branch and commit of something, short, with the message beside it.
 #[derive(Template, Clone)]
 #[template(path = "parts/commit.html")]
@@ -195,6 +204,8 @@ mod tests {
     fn durations_keep_two_digits_that_matter() {
         assert_eq!(duration(420), "420 ms");
         assert_eq!(duration(4_250), "4.2 s");
+        assert_eq!(micros(85), "85 µs");
+        assert_eq!(micros(1_250), "1.2 ms");
         assert_eq!(duration(65_000), "1 min 5 s");
         assert_eq!(duration(7_380_000), "2 h 3 min");
     }

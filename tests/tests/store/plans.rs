@@ -3,10 +3,14 @@
 
 use sqlx::{AssertSqlSafe, Row as _};
 use windlass::{
-    domain::{page::PageRequest, webhook::ReasonCode},
+    domain::{
+        page::PageRequest,
+        recording::{CallFilter, Outcome, Retention},
+        webhook::ReasonCode,
+    },
     store::{
-        Conn, Db, build_args, build_configs, builds, deployments, events, new_id, projects, releases,
-        repositories, rollout_steps, routes, stacks, task_stats, tasks, tokens, webhook_events,
+        Conn, Db, build_args, build_configs, builds, deployments, events, new_id, plugin_calls, projects,
+        releases, repositories, rollout_steps, routes, stacks, task_stats, tasks, tokens, webhook_events,
     },
 };
 use windlass_tests::{database::TestDb, sample};
@@ -57,6 +61,18 @@ async fn read_everything(conn: &mut Conn) {
     tasks::list_by_subject(conn, &id).await.unwrap();
     tasks::list_to_cancel(conn, "node").await.unwrap();
     tasks::next_run_at(conn, 0).await.unwrap();
+    plugin_calls::find_opt(conn, "1").await.unwrap();
+    plugin_calls::find_opt(conn, "x").await.unwrap();
+    let filters = [
+        CallFilter::default(),
+        CallFilter { plugin: Some("x".into()), ..CallFilter::default() },
+        CallFilter { outcome: Some(Outcome::Trap), ..CallFilter::default() },
+        CallFilter { subject: Some(id.clone()), ..CallFilter::default() },
+    ];
+    for filter in &filters {
+        plugin_calls::list(conn, page, filter).await.unwrap();
+    }
+    plugin_calls::digests(conn).await.unwrap();
     task_stats::depth(conn).await.unwrap();
     task_stats::oldest_due(conn, 0).await.unwrap();
 }
@@ -74,6 +90,8 @@ async fn collect(db: &Db) -> Vec<(String, i64)> {
             tasks::prune(tx, 0, 1).await?;
             tasks::request_cancel_by_subject(tx, &new_id(), 0).await?;
             events::prune(tx, 0, 1).await?;
+            plugin_calls::repeat(tx, &new_id(), 1, 0).await?;
+            plugin_calls::prune(tx, &Retention { before: 0, rows: 1, bytes: 1 }).await?;
             webhook_events::prune(tx, 0, 1).await?;
             let rows = sqlx::query(
                 "SELECT statement, CAST(COALESCE(array_length(parameter_types, 1), 0) AS BIGINT) AS n \

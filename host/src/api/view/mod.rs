@@ -1,6 +1,7 @@
 //! What `/api/v1` shows. Field names are seed 2's where it has one; times are RFC 3339 in UTC.
 
 mod admin;
+mod call;
 mod run;
 
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -9,6 +10,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 pub use admin::{EventView, PluginView, TokenView, WebhookEventView};
+pub use call::{CallView, RecordingView, ReplayView};
 pub use run::{BuildView, DeploymentView, StepView, TaskView};
 
 use crate::app::stack::StackView as AppStackView;

@@ -23,10 +23,12 @@ use super::{App, Ended};
 use crate::domain::deployment::{Deployment, DeploymentStatus};
 use crate::domain::event::{EventKind, NewEvent};
 use crate::domain::health::REQUIRED_SUCCESSES;
+use crate::domain::recording::Subject;
 use crate::domain::release::Release;
 use crate::domain::rollout::{Action, Outcome, ReleaseFacts, Situation, StackFacts, Step, fallback, rails};
 use crate::domain::{Id, UnixMs};
 use crate::error::{Error, PluginError, PluginErrorKind, Result};
+use crate::plugins::with_subject;
 use crate::queue::{CancelReason, TaskContext};
 use crate::store::{self, deployments, events, releases};
 use observe::Observer;
@@ -86,7 +88,7 @@ pub async fn rollout_run(app: &App, task: &TaskContext, deployment_id: &Id) -> R
         paused_at: None,
     };
     let started = std::time::Instant::now();
-    let result = rollout.drive().await;
+    let result = with_subject(Subject::deployment(deployment_id), rollout.drive()).await;
     match &result {
         Ok(Ended::Finished) => {
             app.metrics.rollout_finished(rollout.deployment.status.as_str(), started.elapsed())

@@ -1,0 +1,98 @@
+//! Calling a function of the contract with a tape running: the same for every kind of plugin.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use rustix::time::{ClockId, clock_gettime};
+use serde::Serialize;
+use wasmtime::Store;
+use wasmtime::component::{ComponentNamedList, InstancePre, Lift, Lower};
+
+use super::guest::GuestState;
+use super::recorder::Limited;
+
+/// Bytes kept of a call's input and of its output each. A larger value is kept in part, and marked.
+const RECORDED_BYTES: usize = 512 << 10;
+
+/// A function of the contract.
+#[derive(Clone, Copy)]
+pub(super) struct Function {
+    /// With its version: `windlass:deployment-strategy/strategy@0.1.0`.
+    pub(super) interface: &'static str,
+    pub(super) name: &'static str,
+}
+
+/// What is kept of a call while it runs.
+pub(super) struct Tape {
+    pub(super) interface: &'static str,
+    pub(super) input: String,
+    pub(super) output: Option<String>,
+    pub(super) cut: bool,
+}
+
+impl Function {
+    /// The input is noted before anything can go wrong.
+    pub(super) fn tape(self, params: &impl Serialize) -> Tape {
+        let (input, cut) = written(params);
+        Tape { interface: self.interface, input, output: None, cut }
+    }
+
+    /// Instantiates and calls, and notes the answer where there is a tape.
+    pub(super) fn run<P, R>(
+        self,
+        store: &mut Store<GuestState>,
+        pre: &InstancePre<GuestState>,
+        params: P,
+    ) -> wasmtime::Result<R>
+    where
+        P: ComponentNamedList + Lower + Serialize + Send + Sync + 'static,
+        R: Lift + Serialize + Send + Sync + 'static,
+    {
+        let component = pre.component();
+        let index = component
+            .get_export_index(None, self.interface)
+            .and_then(|interface| component.get_export_index(Some(&interface), self.name))
+            .ok_or_else(|| {
+                wasmtime::Error::msg(format!("it does not export `{}` of `{}`", self.name, self.interface))
+            })?;
+        let instance = pre.instantiate(&mut *store)?;
+        let function = instance.get_typed_func::<P, (R,)>(&mut *store, &index)?;
+        let (answer,) = function.call(&mut *store, params)?;
+        if let Some(tape) = &mut store.data_mut().tape {
+            let (output, cut) = written(&answer);
+            tape.output = Some(output);
+            tape.cut |= cut;
+        }
+        Ok(answer)
+    }
+}
+
+fn written(value: &impl Serialize) -> (String, bool) {
+    let mut json = Limited::new(RECORDED_BYTES);
+    json.write(value);
+    json.finish()
+}
+
+/// When a call began, on each of the clocks.
+pub(super) struct Clock {
+    pub(super) started: Instant,
+    pub(super) unix_ms: i64,
+    cpu: rustix::time::Timespec,
+}
+
+impl Clock {
+    pub(super) fn start() -> Self {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self {
+            started: Instant::now(),
+            unix_ms: i64::try_from(since.as_millis()).unwrap_or(i64::MAX),
+            cpu: clock_gettime(ClockId::ThreadCPUTime),
+        }
+    }
+
+    /// A call never leaves its thread, so the thread's time is the call's.
+    pub(super) fn cpu(&self) -> Duration {
+        let now = clock_gettime(ClockId::ThreadCPUTime);
+        let nanoseconds = (now.tv_sec - self.cpu.tv_sec) * 1_000_000_000 + (now.tv_nsec - self.cpu.tv_nsec);
+        Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or_default())
+    }
+}
