@@ -18,8 +18,9 @@ use windlass::domain::ci::{CiJobSpec, CiTrigger};
 use windlass::domain::forge::{CommitState, CommitStatus};
 use windlass::domain::notification::{Notification, Severity};
 use windlass::domain::plugin::PluginKind;
-use windlass::plugins::{Connection, MemoryWatch, PluginSource, Plugins, Secret, Settings, Source, Target};
+use windlass::plugins::{Connection, MemoryWatch, Plugins, Secret, Settings, Target};
 use windlass_tests::components;
+use windlass_tests::guests::trusted;
 use windlass_tests::peer::{Peer, Seen, text};
 use windlass_tests::sender::{Sending, Told, send, sender};
 

@@ -10,8 +10,8 @@ use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
 use windlass::error::PluginErrorKind;
 use windlass::plugins::broker::Network;
-use windlass::plugins::{Connection, PluginSource, Plugins, Secret, Settings, Source};
-use windlass_tests::guests::Guest;
+use windlass::plugins::{Connection, Plugins, Secret, Settings};
+use windlass_tests::guests::{Guest, trusted};
 use windlass_tests::peer::{Net, Peer, redirect, text};
 use windlass_tests::sender::{Sending, Told, send, send_or_end, sender};
 
@@ -386,7 +386,7 @@ async fn requests_are_counted_by_plugin_and_outcome() {
     let connection = connection(&peer.url());
     send(&bench.plugins, &connection, &get("/a")).await.ok();
     send(&bench.plugins, &connection, &get("/b")).await.denied();
-    let mut registry = prometheus_client::registry::Registry::default();
+    let mut registry = prometheus_client::registry::Registry::with_prefix("windlass");
     bench.plugins.register_metrics(&mut registry);
     let mut shown = String::new();
     prometheus_client::encoding::text::encode(&mut shown, &registry).expect("metrics");

@@ -442,7 +442,7 @@ async fn plugins_are_installed_switched_off_and_on_and_approved() {
     plugin(&["approve", "guest", "--digest", "00"]).expect(1);
     let approved = plugin(&["approve", "guest", "-o", "json"]).expect(0).json();
     assert_eq!((&approved["state"], &approved["missing"]), (&json!("enabled"), &json!([])));
-    assert!(plugin(&["reload"]).expect(0).out.contains("5 plugins are loaded"));
+    assert!(plugin(&["reload"]).expect(0).out.contains("6 plugins are loaded"));
     plugin(&["install", "/does/not/exist.wasm"]).expect(2);
     plugin(&["approve", "nothing"]).expect(1);
 }

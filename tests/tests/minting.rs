@@ -12,8 +12,8 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::TlsAcceptor;
 use windlass::plugins::broker::Network;
-use windlass::plugins::{Connection, PluginSource, Plugins, Secret, Settings, Source};
-use windlass_tests::guests::Guest;
+use windlass::plugins::{Connection, Plugins, Secret, Settings};
+use windlass_tests::guests::{Guest, trusted};
 use windlass_tests::peer::{Net, Peer, text};
 use windlass_tests::sender::{Sending, Told, send, sender};
 

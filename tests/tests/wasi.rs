@@ -6,8 +6,8 @@ use tempfile::TempDir;
 use windlass::domain::Id;
 use windlass::domain::rollout::{ReleaseFacts, Situation, StackFacts};
 use windlass::domain::stack::RunSpec;
-use windlass::plugins::{PluginSource, Plugins, Settings, Source};
-use windlass_tests::guests::{ANSWER, Guest};
+use windlass::plugins::{Plugins, Settings};
+use windlass_tests::guests::{ANSWER, Guest, trusted};
 
 async fn start(name: &str, guest: &Guest) -> (Plugins, TempDir) {
     let folder = TempDir::new().expect("a temporary folder");

@@ -9,11 +9,9 @@ use crate::domain::page::PageRequest;
 use crate::domain::stack::Stack;
 use crate::domain::{Id, UnixMs, retention};
 use crate::error::{Error, Result};
-use crate::store::{self, builds, deployments, events, releases, stacks, webhook_events};
+use crate::store::{self, Conn, builds, deployments, events, releases, stacks, webhook_events};
 
 const DAY_MS: UnixMs = 24 * 3600 * 1000;
-/// An image that was just built may not be named by a row yet.
-const FRESH_MS: UnixMs = 3600 * 1000;
 /// Rows that one transaction removes; others wait meanwhile.
 const CHUNK: i64 = 500;
 
@@ -24,7 +22,7 @@ pub async fn tidy(app: &App) {
     report("webhook deliveries", prune_webhooks(app, before(retention.webhook_days)).await);
     report("events", prune_events(app, before(retention.event_days)).await);
     report("logs", app.logs.prune(Duration::from_secs(u64::from(retention.log_days) * 24 * 3600)).await);
-    report("images", collect_images(app, store::now() - FRESH_MS).await);
+    report("images", collect_images(app).await);
 }
 
 fn report(what: &str, removed: Result<u64>) {
@@ -62,54 +60,71 @@ async fn prune_events(app: &App, before: UnixMs) -> Result<u64> {
     }
 }
 
-/// Removes images that this server built before `before` and that nothing may want again; answers how many.
+/// Removes images that this server built and that nothing may want again; answers how many.
 ///
 /// An image that a container uses, or that somebody gave a name of their own, stays as well.
-pub async fn collect_images(app: &App, before: UnixMs) -> Result<u64> {
+pub async fn collect_images(app: &App) -> Result<u64> {
+    // What is built from now on is not among them.
     let images = app.docker.own_images().await?;
-    let (mut pinned, mut removed) = (HashSet::new(), 0);
+    let (mut wanted, mut removed) = (HashSet::new(), 0);
     let names: HashSet<&str> = images.iter().map(|image| image.stack.as_str()).collect();
     for name in names {
         let mut conn = app.db.read().await?;
-        let stack = stacks::find_opt(&mut conn, name).await?;
+        let Some(stack) = stacks::find_opt(&mut conn, name).await? else { continue };
+        let building = builds::list_nonterminal(&mut conn).await?;
         drop(conn);
-        if let Some(stack) = stack {
-            pinned.extend(wanted(app, &stack).await?);
+        if building.iter().any(|build| build.stack_id == stack.id) {
+            // An image may be there already that its build does not name yet. The next time will do.
+            wanted
+                .extend(images.iter().filter(|image| image.stack == name).map(|image| image.digest.clone()));
+        } else {
+            wanted.extend(digests_of(app, &stack).await?);
         }
     }
-    for image in images.iter().filter(|image| image.created < before && !pinned.contains(&image.digest)) {
+    for image in images.iter().filter(|image| !wanted.contains(&image.digest)) {
         removed += u64::from(remove(app, image).await?);
     }
     app.metrics.images_removed(removed);
     Ok(removed)
 }
 
-/// Digests of a stack that have to stay.
-async fn wanted(app: &App, stack: &Stack) -> Result<HashSet<String>> {
+/// Digests of a stack that have to stay: what serves or is being rolled out, what can be rolled back to, and what was
+/// built last, since it may still be deployed.
+async fn digests_of(app: &App, stack: &Stack) -> Result<HashSet<String>> {
     let keep = app.config.retention.releases;
     let routed = app.route_weights(&stack.id).await?;
     let mut conn = app.db.read().await?;
     let rolling = deployments::list_nonterminal(&mut conn).await?;
+    let of_stack = rolling.iter().filter(|row| row.stack_id == stack.id);
     let mut used: HashSet<Id> = stack.active_release_id.iter().cloned().collect();
     used.extend(routed.into_iter().map(|weight| weight.release));
-    let of_stack = rolling.iter().filter(|row| row.stack_id == stack.id);
     used.extend(of_stack.flat_map(|row| row.release_id.iter().chain(&row.stable_release_id).cloned()));
-    let (mut all, mut before) = (Vec::new(), None);
-    // Many bad releases may lie between the good ones.
-    loop {
-        let page = releases::list_by_stack(&mut conn, &stack.id, PageRequest::new(before, Some(200))).await?;
-        all.extend(page.items);
-        before = page.next;
-        if before.is_none() {
-            break;
-        }
+    let mut digests = HashSet::new();
+    for id in used {
+        digests.insert(releases::find(&mut conn, id.as_str()).await?.image_digest);
     }
-    let mut digests = retention::pinned(&all, &used, keep);
-    // What was only built may still be deployed.
+    digests.extend(rollback_digests(&mut conn, stack, keep).await?);
     let newest = PageRequest::new(None, Some(i64::try_from(keep).unwrap_or(i64::MAX)));
     let built = builds::list_by_stack(&mut conn, &stack.id, newest).await?;
     digests.extend(built.items.into_iter().map(|build| build.image_digest));
     Ok(digests)
+}
+
+async fn rollback_digests(conn: &mut Conn, stack: &Stack, keep: usize) -> Result<HashSet<String>> {
+    let (mut deployed, mut before) = (Vec::new(), None);
+    loop {
+        let page = PageRequest::new(before, Some(200));
+        let page = deployments::list_by_stack(conn, &stack.id, page).await?;
+        for id in page.items.iter().filter_map(|row| row.release_id.as_ref()) {
+            deployed.extend(releases::find_opt(conn, id.as_str()).await?);
+        }
+        let digests = retention::pinned(&deployed, keep);
+        before = page.next;
+        // Many bad releases may lie between the good ones.
+        if digests.len() >= keep || before.is_none() {
+            return Ok(digests);
+        }
+    }
 }
 
 /// True if the image is gone. Its own names go first; the image goes with its last one.

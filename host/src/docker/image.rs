@@ -41,7 +41,6 @@ pub struct OwnImage {
     /// The stack it was built for.
     pub stack: String,
     pub tags: Vec<String>,
-    pub created: UnixMs,
 }
 
 impl Docker {
@@ -61,7 +60,7 @@ impl Docker {
                 let stack = image.labels.get(label::STACK)?.clone();
                 // An engine calls a missing tag so.
                 let tags = image.repo_tags.into_iter().filter(|tag| tag != "<none>:<none>").collect();
-                Some(OwnImage { digest: image.id, stack, tags, created: image.created * 1000 })
+                Some(OwnImage { digest: image.id, stack, tags })
             })
             .collect())
     }

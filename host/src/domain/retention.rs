@@ -5,12 +5,18 @@ use std::collections::HashSet;
 use super::Id;
 use super::release::{Release, ReleaseState};
 
-/// Picks the images that no clean-up may touch, from a stack's releases, newest first: those of the newest `keep` good
-/// releases, and those of the releases in `used`, which serve or are being rolled out.
-pub fn pinned(releases: &[Release], used: &HashSet<Id>, keep: usize) -> HashSet<String> {
-    let good = releases.iter().filter(|release| release.state == ReleaseState::Good).take(keep);
-    let used = releases.iter().filter(|release| used.contains(&release.id));
-    good.chain(used).map(|release| release.image_digest.clone()).collect()
+/// Picks the images of the last `keep` different good releases from those a stack deployed, the latest deployment's first.
+///
+/// What counts is when a release was deployed, not when it was made: after a rollback an old one is the latest.
+pub fn pinned<'r>(deployed: impl IntoIterator<Item = &'r Release>, keep: usize) -> HashSet<String> {
+    let mut seen: HashSet<&Id> = HashSet::new();
+    deployed
+        .into_iter()
+        .filter(|release| release.state == ReleaseState::Good)
+        .filter(|release| seen.insert(&release.id))
+        .take(keep)
+        .map(|release| release.image_digest.clone())
+        .collect()
 }
 
 #[cfg(test)]
@@ -43,20 +49,14 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_good_releases_and_whatever_is_in_use_stay() {
-        use ReleaseState::{Bad, Candidate, Good};
-        let releases = [
-            release("g", Candidate),
-            release("f", Good),
-            release("e", Bad),
-            release("d", Good),
-            release("c", Good),
-            release("b", Bad),
-            release("a", Good),
-        ];
-        let used = HashSet::from([Id::from_text("g"), Id::from_text("a")]);
-        let mut pinned: Vec<String> = pinned(&releases, &used, 2).into_iter().collect();
+    fn the_last_good_releases_to_be_deployed_stay() {
+        use ReleaseState::{Bad, Good};
+        let (one, two, three) = (release("1", Good), release("2", Good), release("3", Good));
+        let broken = release("4", Bad);
+        // Three was deployed, then one again by a rollback, then the broken one, which was taken back.
+        let deployed = [&broken, &one, &three, &one, &two];
+        let mut pinned: Vec<String> = pinned(deployed, 2).into_iter().collect();
         pinned.sort();
-        assert_eq!(pinned, ["sha256:a", "sha256:d", "sha256:f", "sha256:g"]);
+        assert_eq!(pinned, ["sha256:1", "sha256:3"]);
     }
 }

@@ -5,7 +5,6 @@ mod generators;
 mod notifiers;
 mod providers;
 
-use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -14,9 +13,10 @@ use windlass::domain::plugin::Ability;
 use windlass::domain::rollout::StackFacts;
 use windlass::domain::stack::RunSpec;
 use windlass::error::{Error, PluginErrorKind};
-use windlass::plugins::{Connection, PluginSource, Plugins, Secret, Settings, Source, Target};
+use windlass::plugins::{Connection, Plugins, Secret, Settings, Target};
 use windlass_tests::anvil::TOKEN;
 use windlass_tests::components;
+use windlass_tests::guests::trusted;
 
 /// Plugins from bytes, by name.
 async fn plugins(guests: &[(&str, &[u8])]) -> (TempDir, Plugins) {
@@ -26,8 +26,7 @@ async fn plugins(guests: &[(&str, &[u8])]) -> (TempDir, Plugins) {
     for (name, bytes) in guests {
         let path = folder.path().join(format!("{name}.wasm"));
         std::fs::write(&path, bytes).expect("a file");
-        let source = Source::Path(Path::new(&path).to_owned());
-        settings.sources.push(PluginSource::new(*name, source));
+        settings.sources.push(trusted(name, path));
     }
     let plugins = Plugins::start(settings).await.expect("the engine starts");
     for status in plugins.list() {
