@@ -228,7 +228,7 @@ fn asking(bench: &Bench) -> CassetteCall {
         )
         .build();
     let digest = hex::encode(Sha256::digest(&component));
-    let kept = bench.folder.path().join("plugins/components");
+    let kept = bench.folder.path().join("plugins/called");
     std::fs::write(kept.join(format!("{digest}.wasm")), component).unwrap();
     let import = "windlass:host/oracle@0.9.0#ask".to_owned();
     CassetteCall {

@@ -1,4 +1,5 @@
-//! Components by their digest, in `<data>/plugins/components`: what came over the network, and what may have to return.
+//! Components by their digest: in `<data>/plugins/components` what came over the network and what may have to return, in
+//! `<data>/plugins/called` what recorded calls were made to. The two are apart because each forgets for reasons of its own.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -18,6 +19,11 @@ pub(super) struct Components {
 impl Components {
     pub(super) fn new(plugins: &Path) -> Self {
         Self { folder: plugins.join("components") }
+    }
+
+    /// Those that a replay may need.
+    pub(super) fn called(plugins: &Path) -> Self {
+        Self { folder: plugins.join("called") }
     }
 
     fn path(&self, digest: &str) -> Result<PathBuf, String> {
@@ -94,5 +100,26 @@ impl Components {
                 let _ = fs::remove_file(&path);
             }
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_component_is_found_by_its_digest_until_nobody_wants_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let components = Components::called(folder.path());
+        let digest = components.keep(b"component").unwrap();
+        assert_eq!(components.read(&digest).unwrap(), b"component");
+        components.prune(&BTreeSet::from([digest.clone()]));
+        assert!(components.read(&digest).is_ok());
+        fs::write(components.path(&digest).unwrap(), b"another").unwrap();
+        assert!(components.read(&digest).is_err(), "a changed component is not believed");
+        components.prune(&BTreeSet::new());
+        assert!(!components.path(&digest).unwrap().exists());
+        assert!(components.read("../../etc/passwd").is_err());
     }
 }

@@ -23,7 +23,6 @@ mod forge_api;
 mod generator;
 mod guest;
 mod health;
-mod kept;
 mod manifest;
 pub mod measure;
 mod metrics;
@@ -47,7 +46,7 @@ mod ticker;
 mod wasi;
 mod watch;
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -240,9 +239,9 @@ impl Plugins {
     }
 
     /// Forgets components that were kept for replays, except those that are loaded or have calls on record.
-    pub fn retain_components(&self, mut recorded: HashSet<String>) {
+    pub fn retain_components(&self, mut recorded: BTreeSet<String>) {
         recorded.extend(self.list().into_iter().filter_map(|plugin| plugin.digest));
-        self.inner.loader.kept.retain(&recorded);
+        self.inner.loader.called.prune(&recorded);
     }
 
     /// What the flight recorder takes down from now on, for the first who asks.

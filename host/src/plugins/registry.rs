@@ -21,7 +21,6 @@ use super::components::Components;
 use super::contract;
 use super::engine::{Layout, compatibility};
 use super::guest::GuestState;
-use super::kept::Kept;
 use super::manifest;
 use super::schema::Schema;
 use super::settings::{PluginSource, Settings, Source};
@@ -100,7 +99,7 @@ pub(super) type Table = BTreeMap<String, Entry>;
 /// Loads components. Lives as long as the server, so that a reload finds the cache open.
 pub(super) struct Loader {
     pub(super) linker: Linker<GuestState>,
-    pub(super) kept: Kept,
+    pub(super) called: Components,
     cache: Option<Cache>,
     components: Components,
     compiler: Option<std::path::PathBuf>,
@@ -139,7 +138,7 @@ impl Loader {
         bindings::CONTRACT.iter().for_each(|text| contract.update(text));
         Ok(Self {
             linker,
-            kept: Kept::new(&settings.folder),
+            called: Components::called(&settings.folder),
             cache,
             components: Components::new(&settings.folder),
             // The compiling process knows two layouts; a watched server only exists in tests.
@@ -214,7 +213,7 @@ impl Loader {
         }
         let plugin = self.load_origin(&source.name, &origin).map_err(failed)?;
         if !matches!(source.source, Source::Builtin)
-            && let Err(error) = self.kept.keep(&origin.digest, &origin.bytes)
+            && let Err(error) = self.called.keep_as(&origin.digest, &origin.bytes)
         {
             tracing::warn!(
                 "[@plugins:registry] Plugin `{}` cannot be kept for replays: {error}",
@@ -305,7 +304,7 @@ impl Loader {
         }
         let builtin = BUILTIN.iter().find(|builtin| builtin.sha256 == digest);
         let bytes =
-            builtin.map(|builtin| builtin.bytes.into()).or_else(|| self.kept.read(digest).map(Cow::Owned));
+            builtin.map(|builtin| builtin.bytes.into()).or_else(|| self.called.read(digest).ok().map(Cow::Owned));
         let Some(bytes) = bytes else {
             return Err(Error::conflict(format!(
                 "the component with sha256 {} that was called is gone: it is neither loaded nor kept. Please configure \

@@ -1,6 +1,6 @@
 //! Table `plugin_calls`: the flight recorder's.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use super::{
     Conn, counters,
@@ -176,7 +176,7 @@ pub async fn list(conn: &mut Conn, page: PageRequest, filter: &CallFilter) -> Re
 }
 
 /// sha256 of every component that has calls on record.
-pub async fn digests(conn: &mut Conn) -> Result<HashSet<String>> {
+pub async fn digests(conn: &mut Conn) -> Result<BTreeSet<String>> {
     let rows =
         query("SELECT digest FROM plugin_calls GROUP BY digest").fetch_all(conn).await.map_err(fault)?;
     rows.iter().map(|row| Row(row).text("digest")).collect()
