@@ -14,11 +14,11 @@ struct Migration {
 
 const MIGRATIONS: [Migration; 3] = [
     Migration { version: 1, name: "init", text: include_str!("../../../migrations/0001_init.sql") },
-    Migration { version: 4, name: "plugins", text: include_str!("../../../migrations/0004_plugins.sql") },
+    Migration { version: 2, name: "plugins", text: include_str!("../../../migrations/0002_plugins.sql") },
     Migration {
-        version: 5,
+        version: 3,
         name: "plugin_calls",
-        text: include_str!("../../../migrations/0005_plugin_calls.sql"),
+        text: include_str!("../../../migrations/0003_plugin_calls.sql"),
     },
 ];
 
