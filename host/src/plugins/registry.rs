@@ -303,8 +303,9 @@ impl Loader {
             return Ok(component);
         }
         let builtin = BUILTIN.iter().find(|builtin| builtin.sha256 == digest);
-        let bytes =
-            builtin.map(|builtin| builtin.bytes.into()).or_else(|| self.called.read(digest).ok().map(Cow::Owned));
+        let bytes = builtin
+            .map(|builtin| builtin.bytes.into())
+            .or_else(|| self.called.read(digest).ok().map(Cow::Owned));
         let Some(bytes) = bytes else {
             return Err(Error::conflict(format!(
                 "the component with sha256 {} that was called is gone: it is neither loaded nor kept. Please configure \
