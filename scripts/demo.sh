@@ -163,7 +163,7 @@ for _ in $(seq 100); do
 done
 
 say "push 1, the first version"
-commit=$(push "Hello from the first push" | tee /dev/stderr | tail -n 1)
+commit=$(push "Hello from the first push" | tee -a /dev/stderr | tail -n 1)
 follow 0
 curl --silent --fail --max-time 5 "$url/" | grep -q "$commit" || { echo "the page does not show $commit" >&2; exit 1; }
 say "$url shows commit ${commit:0:7}"
