@@ -9,7 +9,7 @@ use crate::domain::page::PageRequest;
 use crate::domain::stack::Stack;
 use crate::domain::{Id, UnixMs, retention};
 use crate::error::{Error, Result};
-use crate::store::{self, Conn, builds, deployments, events, releases, stacks, webhook_events};
+use crate::store::{self, BoxFuture, Conn, Tx, builds, deployments, events, releases, stacks, webhook_events};
 
 const DAY_MS: UnixMs = 24 * 3600 * 1000;
 /// Rows that one transaction removes; others wait meanwhile.
@@ -19,8 +19,11 @@ const CHUNK: i64 = 500;
 pub async fn tidy(app: &App) {
     let retention = &app.config.retention;
     let before = |days: u32| store::now() - i64::from(days) * DAY_MS;
-    report("webhook deliveries", prune_webhooks(app, before(retention.webhook_days)).await);
-    report("events", prune_events(app, before(retention.event_days)).await);
+    let (webhooks, outdated) = (before(retention.webhook_days), before(retention.event_days));
+    let prune = in_chunks(app, move |tx| Box::pin(webhook_events::prune(tx, webhooks, CHUNK)));
+    report("webhook deliveries", prune.await);
+    let prune = in_chunks(app, move |tx| Box::pin(events::prune(tx, outdated, CHUNK)));
+    report("events", prune.await);
     report("logs", app.logs.prune(Duration::from_secs(u64::from(retention.log_days) * 24 * 3600)).await);
     report("images", collect_images(app).await);
 }
@@ -35,24 +38,14 @@ fn report(what: &str, removed: Result<u64>) {
     }
 }
 
-async fn prune_webhooks(app: &App, before: UnixMs) -> Result<u64> {
+/// Deletes chunk by chunk until there is nothing left, and answers how much it was.
+async fn in_chunks<F>(app: &App, delete: F) -> Result<u64>
+where
+    F: for<'t> Fn(&'t mut Tx) -> BoxFuture<'t, Result<u64>> + Clone + Send + 'static,
+{
     let mut all = 0;
     loop {
-        let write =
-            app.db.write(move |tx| Box::pin(async move { webhook_events::prune(tx, before, CHUNK).await }));
-        let removed = write.await?;
-        all += removed;
-        if removed < CHUNK.unsigned_abs() {
-            return Ok(all);
-        }
-    }
-}
-
-async fn prune_events(app: &App, before: UnixMs) -> Result<u64> {
-    let mut all = 0;
-    loop {
-        let write = app.db.write(move |tx| Box::pin(async move { events::prune(tx, before, CHUNK).await }));
-        let removed = write.await?;
+        let removed = app.db.write(delete.clone()).await?;
         all += removed;
         if removed < CHUNK.unsigned_abs() {
             return Ok(all);

@@ -65,7 +65,7 @@ pub(super) async fn settings(config: &Config, compiler: Option<PathBuf>, db: &Db
 /// on what they began with.
 pub async fn plugin_reload(app: &App) -> Result<Vec<PluginStatus>> {
     let _one_at_a_time = app.plugin_changes.lock().await;
-    reload(app, None).await?;
+    reload(app, Change::None).await?;
     Ok(plugin_list(app))
 }
 
@@ -97,7 +97,7 @@ pub async fn plugin_install(app: &App, what: Install) -> Result<PluginStatus> {
     }
     let digest = app.plugins.keep(component).await?;
     tracing::info!("[@plugins:install] Plugin `{name}` sha256:{digest} is installed from {source}");
-    reload(app, Some(PluginSource::new(&name, Source::Kept { digest, source }))).await?;
+    reload(app, Change::Install(PluginSource::new(&name, Source::Kept { digest, source }))).await?;
     plugin_inspect(app, &name)
 }
 
@@ -167,15 +167,14 @@ async fn change(
     drop(conn);
     let mut record = known.unwrap_or_else(|| fresh(name, admission));
     edit(&mut record)?;
-    save(app, vec![record]).await?;
-    reload(app, None).await?;
+    reload(app, Change::Record(record)).await?;
     plugin_inspect(app, name)
 }
 
 /// After the start: writes down what was decided then.
 pub async fn plugin_started(app: &App) -> Result<()> {
     let _one_at_a_time = app.plugin_changes.lock().await;
-    remember(app, &app.config, None).await
+    remember(app, &app.config, Change::None).await
 }
 
 /// Acts on what the plugins do until `stop`: a component that faults where another one was good is replaced by that one.
@@ -215,8 +214,7 @@ async fn heed(app: &App, notice: Notice) -> Result<()> {
             );
             record.state = PluginState::Quarantined;
             record.reason = Some(reason);
-            save(app, vec![record]).await?;
-            reload(app, None).await
+            reload(app, Change::Record(record)).await
         }
         _ => Ok(()),
     }
@@ -229,35 +227,60 @@ fn current_config(app: &App) -> Result<Config> {
     }
 }
 
-/// `added` is what is being installed.
-async fn reload(app: &App, added: Option<PluginSource>) -> Result<()> {
+/// What a reload brings besides what is in the files.
+enum Change {
+    None,
+    Install(PluginSource),
+    Record(PluginRecord),
+}
+
+/// Changes what runs and then writes it down, so that whoever hears of a change sees it in force.
+async fn reload(app: &App, change: Change) -> Result<()> {
     let config = current_config(app)?;
     let mut settings = settings(&config, app.compiler.clone(), &app.db).await?;
-    let installed = added.as_ref().map(|source| source.name.clone());
-    if let Some(added) = added {
-        settings.sources.retain(|source| source.name != added.name);
-        settings.sources.push(added);
+    match &change {
+        Change::None => {}
+        Change::Install(added) => {
+            settings.sources.retain(|source| source.name != added.name);
+            settings.sources.push(added.clone());
+        }
+        Change::Record(edited) => {
+            settings.records.retain(|record| record.name != edited.name);
+            settings.records.push(edited.clone());
+        }
     }
     app.plugins.reload(settings).await?;
-    remember(app, &config, installed.as_deref()).await
+    remember(app, &config, change).await
 }
 
 /// Writes down what was decided, where that is news, and the lock file.
-async fn remember(app: &App, config: &Config, installed: Option<&str>) -> Result<()> {
+async fn remember(app: &App, config: &Config, change: Change) -> Result<()> {
     let admitted = app.plugins.admitted();
     let mut conn = app.db.read().await?;
     let known = plugins::list(&mut conn).await?;
     drop(conn);
+    let (installed, edited) = match change {
+        Change::None => (None, None),
+        Change::Install(added) => (Some(added.name), None),
+        Change::Record(record) => (None, Some(record)),
+    };
     let mut lock = LockFile::read(config);
     let mut changed = Vec::new();
-    for (name, admission) in admitted.iter().filter(|(_, admission)| admission.is_settled) {
+    for (name, admission) in admitted.iter() {
         let old = known.iter().find(|record| record.name == *name);
-        let base = old.cloned().unwrap_or_else(|| PluginRecord {
+        let edited = edited.as_ref().filter(|record| record.name == *name);
+        if !admission.is_settled {
+            // What could not be read decides nothing, but somebody did.
+            changed.extend(edited.cloned());
+            continue;
+        }
+        let base = edited.or(old).cloned().unwrap_or_else(|| PluginRecord {
             granted: if config.plugins.contains_key(name) { lock.granted(name) } else { Vec::new() },
             ..fresh(name, admission)
         });
         let record = PluginRecord {
-            installed: (base.installed && !config.plugins.contains_key(name)) || installed == Some(name),
+            installed: (base.installed && !config.plugins.contains_key(name))
+                || installed.as_ref() == Some(name),
             granted: base.granted.clone(),
             created_at: base.created_at,
             updated_at: base.updated_at,

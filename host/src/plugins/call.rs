@@ -144,7 +144,7 @@ impl Runtime {
     /// in and what comes out is recorded here, for all kinds alike.
     pub(super) async fn invoke<P, R, T>(
         self: &Arc<Self>,
-        mut callee: Callee,
+        callee: Callee,
         function: Function,
         params: P,
         read: impl FnOnce(R) -> Result<T, CallError> + Send + 'static,
@@ -155,12 +155,16 @@ impl Runtime {
         T: Send + 'static,
     {
         let is_recorded = self.recorder.is_on && !matches!(occasion(), Occasion::Unrecorded);
-        let tape = (is_recorded || callee.imports_wasi).then(|| function.tape(&params));
-        if let Some(tape) = &tape {
-            callee.input = Sha256::digest(&tape.input).into();
-        }
+        let imports_wasi = callee.imports_wasi;
         self.call(callee, function.name, move |store, pre| {
-            store.data_mut().tape = tape.filter(|_| is_recorded);
+            let state = store.data_mut();
+            if is_recorded || imports_wasi {
+                let tape = function.tape(&params);
+                if imports_wasi {
+                    state.input = Sha256::digest(&tape.input).into();
+                }
+                state.tape = is_recorded.then_some(tape);
+            }
             read(function.run(store, pre, params)?)
         })
         .await

@@ -36,7 +36,8 @@ pub(super) struct GuestState {
     deadline: Instant,
     metrics: Metrics,
     digest: Arc<str>,
-    input: [u8; 32],
+    /// sha256 of the call's arguments, for WASI.
+    pub(super) input: [u8; 32],
     /// Made when a guest first asks for it; most never do.
     wasi: Option<Box<Wasi>>,
     /// What guest and host tell each other.
