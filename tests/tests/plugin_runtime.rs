@@ -71,6 +71,7 @@ async fn decide(plugins: &Plugins) -> Result<Step, PluginErrorKind> {
         step_started: 1,
         fleet: Vec::new(),
         traffic: Vec::new(),
+        approval: None,
         abort_requested: false,
     };
     plugins.strategy_decide("guest", Vec::new(), &situation).await.map_err(|error| match error {

@@ -87,6 +87,7 @@ fn situation() -> Situation {
         step_started: 1,
         fleet: Vec::new(),
         traffic: Vec::new(),
+        approval: None,
         abort_requested: false,
     }
 }

@@ -40,6 +40,7 @@ async fn progress(plugins: &Plugins, name: &str, memory: &[u8]) -> u8 {
         step_started: 1,
         fleet: Vec::new(),
         traffic: Vec::new(),
+        approval: None,
         abort_requested: false,
     };
     plugins.strategy_decide(name, memory.to_vec(), &situation).await.expect("a step").progress

@@ -6,6 +6,7 @@ mod cicd;
 mod error;
 mod extract;
 mod plugins;
+mod rollouts;
 mod runs;
 mod stacks;
 mod stream;
@@ -52,6 +53,7 @@ fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .merge(stacks::router())
         .merge(runs::router())
+        .merge(rollouts::router())
         .merge(stream::router())
         .merge(webhooks::router())
         .merge(admin::router())

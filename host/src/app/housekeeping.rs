@@ -5,11 +5,14 @@ use std::time::Duration;
 
 use super::App;
 use crate::docker::OwnImage;
+use crate::domain::deployment::Deployment;
 use crate::domain::page::PageRequest;
 use crate::domain::stack::Stack;
 use crate::domain::{Id, UnixMs, retention};
 use crate::error::{Error, Result};
-use crate::store::{self, BoxFuture, Conn, Tx, builds, deployments, events, releases, stacks, webhook_events};
+use crate::store::{
+    self, BoxFuture, Conn, Tx, builds, deployments, events, releases, stacks, webhook_events,
+};
 
 const DAY_MS: UnixMs = 24 * 3600 * 1000;
 /// Rows that one transaction removes; others wait meanwhile.
@@ -60,18 +63,21 @@ pub async fn collect_images(app: &App) -> Result<u64> {
     // What is built from now on is not among them.
     let images = app.docker.own_images().await?;
     let (mut wanted, mut removed) = (HashSet::new(), 0);
+    let mut conn = app.db.read().await?;
+    let building = builds::list_nonterminal(&mut conn).await?;
+    let rolling = deployments::list_nonterminal(&mut conn).await?;
+    drop(conn);
     let names: HashSet<&str> = images.iter().map(|image| image.stack.as_str()).collect();
     for name in names {
         let mut conn = app.db.read().await?;
         let Some(stack) = stacks::find_opt(&mut conn, name).await? else { continue };
-        let building = builds::list_nonterminal(&mut conn).await?;
         drop(conn);
         if building.iter().any(|build| build.stack_id == stack.id) {
             // An image may be there already that its build does not name yet. The next time will do.
             wanted
                 .extend(images.iter().filter(|image| image.stack == name).map(|image| image.digest.clone()));
         } else {
-            wanted.extend(digests_of(app, &stack).await?);
+            wanted.extend(digests_of(app, &stack, &rolling).await?);
         }
     }
     for image in images.iter().filter(|image| !wanted.contains(&image.digest)) {
@@ -83,11 +89,10 @@ pub async fn collect_images(app: &App) -> Result<u64> {
 
 /// Digests of a stack that have to stay: what serves or is being rolled out, what can be rolled back to, and what was
 /// built last, since it may still be deployed.
-async fn digests_of(app: &App, stack: &Stack) -> Result<HashSet<String>> {
+async fn digests_of(app: &App, stack: &Stack, rolling: &[Deployment]) -> Result<HashSet<String>> {
     let keep = app.config.retention.releases;
     let routed = app.route_weights(&stack.id).await?;
     let mut conn = app.db.read().await?;
-    let rolling = deployments::list_nonterminal(&mut conn).await?;
     let of_stack = rolling.iter().filter(|row| row.stack_id == stack.id);
     let mut used: HashSet<Id> = stack.active_release_id.iter().cloned().collect();
     used.extend(routed.into_iter().map(|weight| weight.release));
@@ -104,12 +109,15 @@ async fn digests_of(app: &App, stack: &Stack) -> Result<HashSet<String>> {
 }
 
 async fn rollback_digests(conn: &mut Conn, stack: &Stack, keep: usize) -> Result<HashSet<String>> {
-    let (mut deployed, mut before) = (Vec::new(), None);
+    let (mut deployed, mut seen, mut before) = (Vec::new(), HashSet::new(), None);
     loop {
         let page = PageRequest::new(before, Some(200));
         let page = deployments::list_by_stack(conn, &stack.id, page).await?;
-        for id in page.items.iter().filter_map(|row| row.release_id.as_ref()) {
-            deployed.extend(releases::find_opt(conn, id.as_str()).await?);
+        for id in page.items.into_iter().filter_map(|row| row.release_id) {
+            // Only a release's newest deployment says where it stands among those to return to.
+            if seen.insert(id.clone()) {
+                deployed.extend(releases::find_opt(conn, id.as_str()).await?);
+            }
         }
         let digests = retention::pinned(&deployed, keep);
         before = page.next;

@@ -1,5 +1,6 @@
 //! Use cases: a file per noun, the same verb on every floor. This is where transactions begin and end.
 
+pub mod approval;
 pub mod build;
 pub mod crash;
 pub mod deployment;

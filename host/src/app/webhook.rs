@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::App;
-use super::deployment::{self, NewDeployment};
+use super::deployment::{self, Caller, NewDeployment};
 use super::stack::webhook_context;
 use crate::domain::Id;
 use crate::domain::build_config::BuildSettings;
@@ -283,7 +283,7 @@ async fn act_on_push(app: &App, event: &WebhookEvent, push: &Push) -> Result<()>
                     app,
                     &stack,
                     new_deployment(row, &settings, change, push),
-                )?),
+                )),
                 Some(reason) => reasons.push(reason),
             }
         }
@@ -327,15 +327,17 @@ fn new_deployment(
 ) -> NewDeployment {
     let head = change.head.as_ref();
     NewDeployment {
-        repository: Some(row.clone()),
+        repository: row.clone(),
         settings: settings.clone(),
         git_ref: change.name.clone(),
         branch: change.name.clone(),
         commit_sha: change.after.clone().unwrap_or_default(),
         commit_message: head.map(|commit| commit.message.clone()),
         commit_author: head.map(|commit| commit.author.clone()),
-        triggered_by: TriggerType::Webhook,
-        triggered_by_user: Some(push.sender.clone()).filter(|sender| !sender.is_empty()),
+        caller: Caller {
+            trigger: TriggerType::Webhook,
+            user: Some(push.sender.clone()).filter(|sender| !sender.is_empty()),
+        },
         reason: None,
     }
 }

@@ -4,6 +4,7 @@
 
 mod address;
 mod admin;
+mod approve;
 mod calls;
 mod client;
 mod compile;
@@ -119,7 +120,17 @@ pub enum Command {
     /// Bring an earlier release back.
     Rollback(deploy::RollbackArgs),
     /// Stop a running deployment; what served before goes on serving.
+    #[command(visible_alias = "abort")]
     Cancel(deploy::CancelArgs),
+    /// Say yes to what a rollout waits for.
+    #[command(visible_alias = "promote")]
+    Approve(approve::AnswerArgs),
+    /// Say no to what a rollout waits for.
+    Reject(approve::AnswerArgs),
+    /// Hold a rollout where it is.
+    Pause(approve::HoldArgs),
+    /// Let a paused rollout go on.
+    Resume(approve::HoldArgs),
     /// Webhook deliveries that were received.
     #[command(subcommand)]
     Webhook(webhook::WebhookCommand),
@@ -197,6 +208,10 @@ async fn remote(session: &Session, command: Command) -> Outcome<u8> {
         Command::Logs(args) => logs::logs(session, &args).await,
         Command::Rollback(args) => deploy::rollback(session, &args).await,
         Command::Cancel(args) => deploy::cancel(session, &args).await,
+        Command::Approve(args) => approve::answer(session, &args, "approve").await,
+        Command::Reject(args) => approve::answer(session, &args, "reject").await,
+        Command::Pause(args) => approve::hold(session, &args, "pause").await,
+        Command::Resume(args) => approve::hold(session, &args, "resume").await,
         Command::Webhook(command) => webhook::webhook(session, &command).await,
         Command::Token(command) => admin::token(session, &command).await,
         Command::Plugin(command) => admin::plugin(session, &command).await,

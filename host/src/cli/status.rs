@@ -11,7 +11,7 @@ use super::follow::{self, WaitArgs};
 use super::output::Tone;
 use super::table::{Cell, Table, cells, details};
 use super::text::{self, ago, status_tone, status_word};
-use super::view::{Deployment, Items, Stack, Step};
+use super::view::{Approval, Deployment, Items, Stack, Step};
 
 /// Stacks that are asked for at the same time.
 const AT_ONCE: usize = 8;
@@ -194,7 +194,23 @@ async fn show_deployment(session: &Session, value: &Value) -> Outcome<()> {
     let deployment: Deployment = read(value)?;
     let stack: Stack = read(&session.client.get(&["stacks", &deployment.stack_id]).await?)?;
     deployment_details(session, &deployment, Some(&stack.name));
+    if !deployment.status.is_terminal() {
+        question(session, deployment.seq).await?;
+    }
     steps(session, deployment.seq).await
+}
+
+/// What it waits for, and how to answer.
+async fn question(session: &Session, deployment: i64) -> Outcome<()> {
+    let asked = session.client.get(&["deployments", &deployment.to_string(), "approvals"]).await?;
+    let asked: Vec<Approval> = read(&asked)?;
+    if let Some(question) = asked.last().filter(|last| last.state == "open") {
+        let out = &session.out;
+        out.line("");
+        out.line(&format!("It asks: {}", text::clean(&question.prompt)));
+        out.line(&format!("Answer with: windlass approve {deployment}, or: windlass reject {deployment}"));
+    }
+    Ok(())
 }
 
 fn deployment_details(session: &Session, row: &Deployment, stack: Option<&str>) {
@@ -209,7 +225,8 @@ fn deployment_details(session: &Session, row: &Deployment, stack: Option<&str>) 
     let now = if row.status.is_terminal() {
         row.label.clone()
     } else {
-        format!("{} ({} %)", row.label, row.progress)
+        let paused = if row.paused_at.is_some() { "paused: " } else { "" };
+        format!("{paused}{} ({} %)", row.label, row.progress)
     };
     details(
         &session.out,

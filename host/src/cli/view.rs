@@ -28,6 +28,8 @@ pub struct Deployment {
     pub error: Option<String>,
     pub triggered_by: String,
     pub triggered_by_user: Option<String>,
+    #[serde(default)]
+    pub paused_at: Option<String>,
     pub pause_ms: Option<i64>,
     pub started_at: String,
     pub completed_at: Option<String>,
@@ -47,6 +49,14 @@ impl Deployment {
         let words: Vec<&str> = parts.iter().map(String::as_str).filter(|part| !part.is_empty()).collect();
         if words.is_empty() { self.image_tag.clone() } else { words.join(" ") }
     }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Approval {
+    pub prompt: String,
+    pub plan_hash: String,
+    pub state: String,
 }
 
 #[derive(Debug, Deserialize)]

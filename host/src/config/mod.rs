@@ -34,6 +34,7 @@ pub struct Config {
     pub docker: DockerConfig,
     pub build: Build,
     pub jobs: Jobs,
+    pub rollouts: Rollouts,
     pub retention: Retention,
     pub webhooks: Webhooks,
     pub log: Log,
@@ -80,6 +81,12 @@ pub struct Build {
 #[derive(Debug, Clone, Deserialize)]
 pub struct Jobs {
     pub workers: usize,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Rollouts {
+    /// Unanswered for so long, a question counts as rejected.
+    pub approval_hours: u32,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -183,6 +190,12 @@ impl Config {
             return Err(Error::invalid(
                 "jobs.workers",
                 "jobs.workers (JOB_WORKERS) has to be between 1 and 64",
+            ));
+        }
+        if !(1..=720).contains(&self.rollouts.approval_hours) {
+            return Err(Error::invalid(
+                "rollouts.approval_hours",
+                "rollouts.approval_hours has to be between 1 and 720",
             ));
         }
         let retention = &self.retention;

@@ -52,6 +52,8 @@ pub struct RolloutState {
     pub step_started_at: Option<UnixMs>,
     pub deadline_at: Option<UnixMs>,
     pub abort_requested: bool,
+    /// Since when a person holds it where it is.
+    pub paused_at: Option<UnixMs>,
     /// Set when the host took over from a strategy that failed; the reason.
     pub fallback_reason: Option<String>,
     /// Milliseconds in which nothing served while the traffic moved; known once it has.

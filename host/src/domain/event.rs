@@ -35,6 +35,9 @@ pub enum EventKind {
     DeploymentStatus,
     #[serde(rename = "deployment.step")]
     DeploymentStep,
+    /// A rollout asked people something, or was answered.
+    #[serde(rename = "deployment.approval")]
+    DeploymentApproval,
     #[serde(rename = "webhook.processed")]
     WebhookProcessed,
     #[serde(rename = "plugin.changed")]
@@ -42,11 +45,12 @@ pub enum EventKind {
 }
 
 impl EventKind {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::StackChanged,
         Self::BuildStatus,
         Self::DeploymentStatus,
         Self::DeploymentStep,
+        Self::DeploymentApproval,
         Self::WebhookProcessed,
         Self::PluginChanged,
     ];
@@ -57,6 +61,7 @@ impl EventKind {
             Self::BuildStatus => "build.status",
             Self::DeploymentStatus => "deployment.status",
             Self::DeploymentStep => "deployment.step",
+            Self::DeploymentApproval => "deployment.approval",
             Self::WebhookProcessed => "webhook.processed",
             Self::PluginChanged => "plugin.changed",
         }

@@ -1,6 +1,7 @@
 //! Nouns, their state machines and the deciding parts. Pure: no I/O, no async, no clock, no randomness.
 
 pub mod admission;
+pub mod approval;
 pub mod breaker;
 pub mod budget;
 pub mod build;

@@ -42,7 +42,9 @@ impl Task {
     pub fn timeout_secs(&self) -> i64 {
         match self {
             Self::Webhook { .. } => 60,
-            Self::Build { .. } | Self::Deploy { .. } => 90_000,
+            Self::Build { .. } => 90_000,
+            // It may wait for people, over weekends and holidays.
+            Self::Deploy { .. } => 30 * 86_400,
         }
     }
 

@@ -83,6 +83,7 @@ fn small_situation() -> Situation {
         step_started: 1_000,
         fleet: vec![instance("old", InstanceState::Healthy), instance("new", InstanceState::Starting)],
         traffic: vec![Weight { release: Id::from_text("old"), percent: 100 }],
+        approval: None,
         abort_requested: false,
     }
 }

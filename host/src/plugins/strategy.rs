@@ -109,9 +109,13 @@ fn situation_to(situation: &Situation) -> wit::Situation {
                 percent: weight.percent,
             })
             .collect(),
-        // The router's figures and people's answers get here with the strategies that use them.
+        // The router's figures get here with the router.
         samples: Vec::new(),
-        approval: None,
+        approval: situation.approval.as_ref().map(|decision| wit::Decision {
+            approved: decision.approved,
+            by: decision.by.clone(),
+            at: ms(decision.at),
+        }),
         abort_requested: situation.abort_requested,
     }
 }

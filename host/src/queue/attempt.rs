@@ -4,13 +4,16 @@ use std::{
     panic::AssertUnwindSafe,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicI64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use futures_util::FutureExt as _;
-use tokio::time::{sleep, timeout};
+use tokio::{
+    sync::Notify,
+    time::{sleep, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::Handler;
@@ -90,6 +93,33 @@ impl Cancel {
     }
 }
 
+/// Attempts that only wait for something, and so have given their place to others.
+#[derive(Default)]
+pub(super) struct Aside {
+    count: AtomicUsize,
+    changed: Notify,
+}
+
+impl Aside {
+    pub fn count(&self) -> usize {
+        self.count.load(Ordering::Acquire)
+    }
+
+    pub async fn changed(&self) {
+        self.changed.notified().await;
+    }
+}
+
+/// While this is kept, the attempt holds no place. Afterwards it goes on at once, though there may be more than
+/// `workers` then.
+pub struct SteppedAside(Arc<Aside>);
+
+impl Drop for SteppedAside {
+    fn drop(&mut self) {
+        self.0.count.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
 /// What a handler gets.
 pub struct TaskContext {
     /// The row as it was claimed.
@@ -102,6 +132,7 @@ pub struct TaskContext {
     pub(super) why: Cancel,
     pub(super) db: Db,
     pub(super) shown: AtomicI64,
+    pub(super) aside: Arc<Aside>,
 }
 
 impl TaskContext {
@@ -112,6 +143,13 @@ impl TaskContext {
 
     pub fn cancel_reason(&self) -> Option<CancelReason> {
         self.why.reason()
+    }
+
+    /// Gives the place to another task while this one only waits, for hours perhaps.
+    pub fn step_aside(&self) -> SteppedAside {
+        self.aside.count.fetch_add(1, Ordering::AcqRel);
+        self.aside.changed.notify_one();
+        SteppedAside(self.aside.clone())
     }
 
     /// Shows progress, 0 to 100. Fails with `Cancelled` if the task belongs to another node by now.

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Done, Handler, QueueConfig, TaskContext, TaskError,
-    attempt::{self, Cancel, CancelReason},
+    attempt::{self, Aside, Cancel, CancelReason},
     outcome::{Outcome, Write, judge, millis, write_down},
     stats::Stats,
 };
@@ -61,6 +61,7 @@ pub(super) struct Dispatcher {
     /// Everything this node holds a lease of, until its end is written.
     pub(super) running: HashMap<Id, Running>,
     attempts: JoinSet<Ended>,
+    aside: Arc<Aside>,
     /// Claimed ahead: ours, and not started.
     ready: VecDeque<TaskRow>,
     pub(super) ready_since: Instant,
@@ -93,6 +94,7 @@ impl Dispatcher {
             stopping: CancellationToken::new(),
             running: HashMap::new(),
             attempts: JoinSet::new(),
+            aside: Arc::default(),
             ready: VecDeque::new(),
             ready_since: Instant::now(),
             ended: Vec::new(),
@@ -105,6 +107,7 @@ impl Dispatcher {
 
     pub async fn run(mut self) {
         let (mut queue, mut cancel) = (self.db.subscribe_queue(), self.db.subscribe_cancel());
+        let aside = self.aside.clone();
         let mut heartbeat = interval(self.config.heartbeat);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut prune = interval(PRUNE_PAUSE);
@@ -122,6 +125,7 @@ impl Dispatcher {
             tokio::select! {
                 Some(ended) = self.attempts.join_next() => self.collect(ended),
                 Ok(()) = queue.changed() => self.hungry = true,
+                () = aside.changed() => self.hungry = true,
                 Ok(()) = cancel.changed() => self.deliver_cancellations().await,
                 () = sleep_until(self.next_look) => {
                     self.hungry = true;
@@ -192,7 +196,8 @@ impl Dispatcher {
     }
 
     fn free(&self) -> usize {
-        self.config.workers.saturating_sub(self.attempts.len())
+        let holding = self.attempts.len().saturating_sub(self.aside.count());
+        self.config.workers.saturating_sub(holding)
     }
 
     /// How many tasks to ask for: as many as there are places and, if the last ones were quick, some ahead.
@@ -262,6 +267,7 @@ impl Dispatcher {
             why: cancel.clone(),
             db: self.db.clone(),
             shown: AtomicI64::new(row.progress),
+            aside: self.aside.clone(),
         };
         let (handler, grace) = (self.handler.clone(), self.config.grace);
         let attempt = self.attempts.spawn(async move {

@@ -20,7 +20,7 @@ use crate::{
     error::{Error, Result},
     store::{BoxFuture, Db, Tx, new_id, now, task_stats, tasks},
 };
-pub use attempt::{CancelReason, Done, TaskContext, TaskError};
+pub use attempt::{CancelReason, Done, SteppedAside, TaskContext, TaskError};
 use dispatcher::Dispatcher;
 pub use stats::{BOUNDS_MS, KindStats, QueueStats};
 

@@ -22,8 +22,8 @@ macro_rules! columns {
         "id, seq, project_id, stack_id, build_config_id, repository_id, build_id, release_id, stable_release_id, \
          commit_sha, commit_message, commit_author, branch, tag, image_tag, reason, status, error, triggered_by, \
          triggered_by_user, previous_deployment_id, strategy, strategy_digest, strategy_params, memory, label, \
-         progress, rollout_started_at, step_started_at, deadline_at, abort_requested, fallback_reason, pause_ms, \
-         started_at, completed_at"
+         progress, rollout_started_at, step_started_at, deadline_at, abort_requested, paused_at, fallback_reason, \
+         pause_ms, started_at, completed_at"
     };
 }
 
@@ -78,6 +78,7 @@ fn rollout(row: &Row<'_>) -> Result<RolloutState> {
         step_started_at: row.int_opt("step_started_at")?,
         deadline_at: row.int_opt("deadline_at")?,
         abort_requested: row.flag("abort_requested")?,
+        paused_at: row.int_opt("paused_at")?,
         fallback_reason: row.text_opt("fallback_reason")?,
         pause_ms: row.int_opt("pause_ms")?,
     })
@@ -285,7 +286,7 @@ pub async fn save_rollout(conn: &mut Conn, deployment: &Deployment, fence: i64) 
 /// Asks the rollout to stop. Answers whether this was the first time; `Conflict` if there is nothing left to stop.
 pub async fn request_abort(conn: &mut Conn, id: &Id) -> Result<bool> {
     let statement = query(
-        "UPDATE deployments SET abort_requested = 1 WHERE id = $1 AND abort_requested = 0 \
+        "UPDATE deployments SET abort_requested = 1, paused_at = NULL WHERE id = $1 AND abort_requested = 0 \
          AND status IN ('pending', 'building', 'deploying')",
     )
     .bind(id.as_str());
@@ -298,6 +299,28 @@ pub async fn request_abort(conn: &mut Conn, id: &Id) -> Result<bool> {
         return Err(Error::conflict(format!("the deployment is {status}; there is nothing to abort")));
     }
     Ok(false)
+}
+
+/// Holds the rollout where it is; false if it is held already.
+pub async fn pause(conn: &mut Conn, id: &Id, now: UnixMs) -> Result<bool> {
+    let statement = query(
+        "UPDATE deployments SET paused_at = $1 WHERE id = $2 AND paused_at IS NULL AND abort_requested = 0 \
+         AND status IN ('pending', 'building', 'deploying')",
+    )
+    .bind(now)
+    .bind(id.as_str());
+    Ok(execute(conn, statement).await? > 0)
+}
+
+/// Lets it go on; false if it was not held. The time in between does not count against its deadline.
+pub async fn resume(conn: &mut Conn, id: &Id, now: UnixMs) -> Result<bool> {
+    let statement = query(
+        "UPDATE deployments SET deadline_at = deadline_at + ($1 - paused_at), paused_at = NULL \
+         WHERE id = $2 AND paused_at IS NOT NULL",
+    )
+    .bind(now)
+    .bind(id.as_str());
+    Ok(execute(conn, statement).await? > 0)
 }
 
 /// Remembers the files that hold its logs; `None` leaves one as it is.

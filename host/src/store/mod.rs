@@ -16,6 +16,7 @@ mod sqlite;
 mod tx;
 mod writer;
 
+pub mod approvals;
 pub mod build_args;
 pub mod build_configs;
 pub mod builds;

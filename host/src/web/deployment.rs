@@ -1,8 +1,9 @@
 //! One deployment, live: status, log, where the time went, and what its strategy did.
 
 use askama::Template;
-use axum::extract::{Path, State};
+use axum::extract::{Form, Path, State};
 use axum::http::StatusCode;
+use serde::Deserialize;
 
 use super::log::{LogTail, tail};
 use super::page::{Frame, PageResult, render, render_with};
@@ -14,7 +15,8 @@ use super::ui::{Badge, Commit, When, duration, now, short};
 use crate::api;
 use crate::app::rollout::words;
 use crate::app::stack::{StackView, stack_view, strategy_name};
-use crate::app::{App, build, deployment};
+use crate::app::{App, approval, build, deployment};
+use crate::domain::approval::{Approval, ApprovalState, Verdict};
 use crate::domain::build::Build;
 use crate::domain::deployment::{Deployment, DeploymentStatus};
 use crate::domain::rollout::JournalEntry;
@@ -29,6 +31,10 @@ struct Live {
     stack_link: String,
     badge: Badge,
     is_running: bool,
+    is_rolling: bool,
+    is_paused: bool,
+    question: Option<Question>,
+    answers: Vec<Answer>,
     label: String,
     progress: i64,
     error: String,
@@ -45,6 +51,23 @@ struct Live {
 }
 
 impl askama::filters::HtmlSafe for Live {}
+
+/// What the rollout waits for a person to say.
+struct Question {
+    prompt: String,
+    plan_hash: String,
+    asked: When,
+    expires: When,
+}
+
+/// What somebody said to an earlier question.
+struct Answer {
+    word: &'static str,
+    by: String,
+    prompt: String,
+    comment: String,
+    at: When,
+}
 
 /// Effects that the strategy ordered under one label.
 struct StepGroup {
@@ -114,6 +137,7 @@ async fn load(app: &App, id: &str) -> Result<(Deployment, StackView, Option<Buil
 
 async fn live(app: &App, row: &Deployment, view: &StackView, built: Option<&Build>) -> Result<Live> {
     let journal = deployment::deployment_steps(app, &row.id).await?;
+    let asked = approval::approval_list(app, &row.id).await?;
     let now = now();
     let serves = view.stack.active_release_id.is_some() && view.stack.active_release_id == row.release_id;
     // One that was rolled back by the rollout itself has an error, and a release that never served.
@@ -128,6 +152,10 @@ async fn live(app: &App, row: &Deployment, view: &StackView, built: Option<&Buil
         stack_link: stack_link(view),
         badge: row.status.into(),
         is_running: !row.status.is_terminal(),
+        is_rolling: row.status == DeploymentStatus::Deploying && !row.rollout.abort_requested,
+        is_paused: row.rollout.paused_at.is_some(),
+        question: asked.last().filter(|last| last.is_open() && !row.status.is_terminal()).map(question),
+        answers: asked.iter().filter_map(answered).collect(),
         label: label(row, serves),
         progress: overall(row, built),
         error: row.error.clone().unwrap_or_default(),
@@ -144,6 +172,31 @@ async fn live(app: &App, row: &Deployment, view: &StackView, built: Option<&Buil
     })
 }
 
+fn question(open: &Approval) -> Question {
+    Question {
+        prompt: open.prompt.clone(),
+        plan_hash: open.plan_hash.clone(),
+        asked: When::new(open.asked_at),
+        expires: When::new(open.expires_at),
+    }
+}
+
+fn answered(row: &Approval) -> Option<Answer> {
+    let word = match row.state {
+        ApprovalState::Approved => "Approved",
+        ApprovalState::Rejected => "Rejected",
+        ApprovalState::Expired => "Not answered in time",
+        ApprovalState::Open | ApprovalState::Withdrawn => return None,
+    };
+    Some(Answer {
+        word,
+        by: row.decided_by.clone().unwrap_or_default(),
+        prompt: row.prompt.clone(),
+        comment: row.comment.clone().unwrap_or_default(),
+        at: When::new(row.decided_at?),
+    })
+}
+
 /// What it is doing, or what has become of it.
 fn label(row: &Deployment, serves: bool) -> String {
     match row.status {
@@ -152,6 +205,7 @@ fn label(row: &Deployment, serves: bool) -> String {
         DeploymentStatus::Successful => "It served, and was followed by another one".into(),
         DeploymentStatus::RolledBack if row.error.is_none() => "It served until somebody rolled back".into(),
         _ if row.status.is_terminal() => String::new(),
+        _ if row.rollout.paused_at.is_some() => format!("Paused: {}", row.rollout.label),
         _ if row.rollout.abort_requested => "Cancelling; what served before goes on serving".into(),
         _ => row.rollout.label.clone(),
     }
@@ -219,11 +273,45 @@ fn with_digest(name: &str, digest: &str) -> String {
 }
 
 pub async fn cancel(State(app): State<App>, session: Session, Path(id): Path<String>) -> PageResult {
-    match deployment::deployment_cancel(&app, &id).await {
+    let result = deployment::deployment_cancel(&app, &id).await;
+    back(&app, &session, &id, result).await
+}
+
+/// Shows the deployment again, with what went wrong if something did.
+async fn back(app: &App, session: &Session, id: &str, result: Result<Deployment>) -> PageResult {
+    match result {
         Ok(row) => Ok(to(&format!("/deployments/{}", row.seq))),
         Err(error @ Error::NotFound { .. }) => Err(error.into()),
-        Err(error) => page(&app, &session, &id, Some(error)).await,
+        Err(error) => page(app, session, id, Some(error)).await,
     }
+}
+
+pub async fn pause(State(app): State<App>, session: Session, Path(id): Path<String>) -> PageResult {
+    let result = approval::deployment_pause(&app, &id, &session.0.token.name).await;
+    back(&app, &session, &id, result).await
+}
+
+pub async fn resume(State(app): State<App>, session: Session, Path(id): Path<String>) -> PageResult {
+    let result = approval::deployment_resume(&app, &id, &session.0.token.name).await;
+    back(&app, &session, &id, result).await
+}
+
+#[derive(Deserialize)]
+pub struct AnswerForm {
+    verdict: Verdict,
+    plan: String,
+}
+
+/// Answers the question that was on the page.
+pub async fn answer(
+    State(app): State<App>,
+    session: Session,
+    Path(id): Path<String>,
+    Form(form): Form<AnswerForm>,
+) -> PageResult {
+    let by = &session.0.token.name;
+    let result = approval::approval_decide(&app, &id, form.verdict, Some(&form.plan), None, by).await;
+    back(&app, &session, &id, result).await
 }
 
 /// Brings the release of this deployment back.

@@ -9,8 +9,9 @@ use windlass::{
         webhook::ReasonCode,
     },
     store::{
-        Conn, Db, build_args, build_configs, builds, deployments, events, new_id, plugin_calls, projects,
-        releases, repositories, rollout_steps, routes, stacks, task_stats, tasks, tokens, webhook_events,
+        Conn, Db, approvals, build_args, build_configs, builds, deployments, events, new_id, plugin_calls,
+        projects, releases, repositories, rollout_steps, routes, stacks, task_stats, tasks, tokens,
+        webhook_events,
     },
 };
 use windlass_tests::{database::TestDb, sample};
@@ -45,6 +46,7 @@ async fn read_everything(conn: &mut Conn) {
     releases::find_opt(conn, "1").await.unwrap();
     releases::list_by_stack(conn, &id, page).await.unwrap();
     rollout_steps::list(conn, &id).await.unwrap();
+    approvals::list(conn, &id).await.unwrap();
     rollout_steps::list_open(conn, &id).await.unwrap();
     rollout_steps::next_n(conn, &id).await.unwrap();
     routes::get(conn, &id).await.unwrap();

@@ -38,6 +38,7 @@ on_both_databases!(
     progress_and_statistics_are_shown,
     stopping_puts_unfinished_work_back,
     what_was_claimed_ahead_does_not_wait_for_slow_work,
+    who_steps_aside_leaves_the_place_to_others,
 );
 
 fn handler<F, R>(work: F) -> Handler
@@ -395,4 +396,29 @@ async fn what_was_claimed_ahead_does_not_wait_for_slow_work(test: TestDb) {
     }
     first.stop(Duration::ZERO).await.unwrap();
     second.stop(Duration::from_secs(5)).await.unwrap();
+}
+
+async fn who_steps_aside_leaves_the_place_to_others(test: TestDb) {
+    let (waiter, other) = (sample::task("waits"), sample::task("works"));
+    let (wanted, go_on) = (waiter.id.clone(), Arc::new(tokio::sync::Notify::new()));
+    let (wanted_too, woken) = (wanted.clone(), go_on.clone());
+    let work = handler(move |context| {
+        let (waits, go_on) = (context.row.id == wanted_too, go_on.clone());
+        async move {
+            if waits {
+                let _aside = context.step_aside();
+                go_on.notified().await;
+            }
+            Ok(Done::Finished)
+        }
+    });
+    let queue = Queue::start(test.db.clone(), 1, "n", work).await.unwrap();
+    enqueue(&test.db, waiter).await;
+    becomes(&test.db, &wanted, TaskStatus::Running).await;
+    let other = enqueue(&test.db, other).await;
+    becomes(&test.db, &other, TaskStatus::Success).await;
+    assert_eq!(find_task(&test.db, &wanted).await.status, TaskStatus::Running);
+    woken.notify_one();
+    becomes(&test.db, &wanted, TaskStatus::Success).await;
+    queue.stop(Duration::from_secs(5)).await.unwrap();
 }

@@ -2,12 +2,14 @@
 
 use windlass::{
     domain::{
+        Id,
+        approval::{Approval, ApprovalState},
         build::BuildStatus,
         deployment::DeploymentStatus,
         rollout::{Effect, JournalEntry, JournalState},
     },
     error::Error,
-    store::{builds, deployments, new_id, now, releases, rollout_steps},
+    store::{approvals, builds, deployments, new_id, now, releases, rollout_steps},
 };
 use windlass_tests::{database::TestDb, on_both_databases, sample};
 
@@ -18,6 +20,8 @@ on_both_databases!(
     an_abort_is_asked_for_once_and_survives_saving,
     a_rollback_finds_the_last_good_deployment_of_another_release,
     the_journal_of_a_rollout_keeps_its_order,
+    a_question_is_answered_once_and_ends_with_the_next_one,
+    a_paused_rollout_gets_its_time_back,
 );
 
 fn conflict<T>(outcome: &Result<T, Error>) -> bool {
@@ -234,4 +238,82 @@ async fn the_journal_of_a_rollout_keeps_its_order(test: TestDb) {
     assert_eq!(rollout_steps::list_open(&mut conn, &deployment.id).await.unwrap(), entries[2..]);
     assert_eq!(rollout_steps::next_n(&mut conn, &deployment.id).await.unwrap(), 21);
     assert_eq!(rollout_steps::next_n(&mut conn, &new_id()).await.unwrap(), 1);
+}
+
+fn question(deployment: &Id, prompt: &str, asked_at: i64) -> Approval {
+    Approval {
+        id: new_id(),
+        deployment_id: deployment.clone(),
+        prompt: prompt.into(),
+        plan_hash: "abc".into(),
+        state: ApprovalState::Open,
+        asked_at,
+        expires_at: asked_at + 1000,
+        decided_at: None,
+        decided_by: None,
+        comment: None,
+    }
+}
+
+async fn a_question_is_answered_once_and_ends_with_the_next_one(test: TestDb) {
+    let sample = sample::store(&test.db, "web").await;
+    let id = sample::store_deployments(&test.db, &sample.stack, 1).await.remove(0).id;
+    let (first, second) = (question(&id, "May it go on?", 10), question(&id, "And now?", 20));
+    let (one, two) = (first.clone(), second.clone());
+    let answers = test
+        .db
+        .write(move |tx| {
+            Box::pin(async move {
+                approvals::insert(tx, &one).await?;
+                approvals::insert(tx, &two).await?;
+                let (yes, no) = (ApprovalState::Approved, ApprovalState::Rejected);
+                let late = approvals::decide(tx, &one.id, yes, "ada", None, 30).await?;
+                let first = approvals::decide(tx, &two.id, no, "ada", Some("not \"now\""), 31).await?;
+                let again = approvals::decide(tx, &two.id, yes, "bob", None, 32).await?;
+                let closed =
+                    approvals::close_open(tx, &two.deployment_id, ApprovalState::Expired, 33).await?;
+                Ok([late, first, again, closed])
+            })
+        })
+        .await
+        .unwrap();
+    assert_eq!(answers, [false, true, false, false]);
+    let known = approvals::list(&mut test.db.read().await.unwrap(), &id).await.unwrap();
+    let withdrawn = Approval { state: ApprovalState::Withdrawn, decided_at: Some(20), ..first };
+    let rejected = Approval {
+        state: ApprovalState::Rejected,
+        decided_at: Some(31),
+        decided_by: Some("ada".into()),
+        comment: Some("not \"now\"".into()),
+        ..second
+    };
+    assert_eq!(known, [withdrawn, rejected]);
+}
+
+async fn a_paused_rollout_gets_its_time_back(test: TestDb) {
+    let sample = sample::store(&test.db, "web").await;
+    let mut deployment = sample::store_deployments(&test.db, &sample.stack, 1).await.remove(0);
+    deployment.rollout.deadline_at = Some(1000);
+    let id = deployment.id.clone();
+    let changes = test
+        .db
+        .write(move |tx| {
+            Box::pin(async move {
+                deployments::save_rollout(tx, &deployment, 1).await?;
+                let mut changes = vec![deployments::pause(tx, &deployment.id, 100).await?];
+                changes.push(deployments::pause(tx, &deployment.id, 150).await?);
+                changes.push(deployments::resume(tx, &deployment.id, 400).await?);
+                changes.push(deployments::resume(tx, &deployment.id, 500).await?);
+                // Who wants it to end does not want it to wait.
+                deployments::pause(tx, &deployment.id, 600).await?;
+                deployments::request_abort(tx, &deployment.id).await?;
+                changes.push(deployments::pause(tx, &deployment.id, 700).await?);
+                Ok(changes)
+            })
+        })
+        .await
+        .unwrap();
+    assert_eq!(changes, [true, false, true, false, false]);
+    let row = deployments::find(&mut test.db.read().await.unwrap(), id.as_str()).await.unwrap().rollout;
+    assert_eq!((row.deadline_at, row.paused_at, row.abort_requested), (Some(1300), None, true));
 }

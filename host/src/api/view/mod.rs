@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 pub use admin::{EventView, PluginView, TokenView, WebhookEventView};
 pub use call::{CallView, RecordingView, ReplayView};
-pub use run::{BuildView, DeploymentView, StepView, TaskView};
+pub use run::{ApprovalView, BuildView, DeploymentView, StepView, TaskView};
 
 use crate::app::stack::StackView as AppStackView;
 use crate::domain::UnixMs;

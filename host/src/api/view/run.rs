@@ -5,6 +5,7 @@ use utoipa::ToSchema;
 
 use super::{time, times};
 use crate::app::rollout::words;
+use crate::domain::approval::Approval;
 use crate::domain::build::Build;
 use crate::domain::deployment::Deployment;
 use crate::domain::repository::redact_url;
@@ -41,6 +42,8 @@ pub struct DeploymentView {
     pub triggered_by: String,
     pub triggered_by_user: Option<String>,
     pub previous_deployment_id: Option<String>,
+    /// Since when a person holds it where it is.
+    pub paused_at: Option<String>,
     /// Milliseconds in which nothing served while the port was handed over.
     pub pause_ms: Option<i64>,
     pub started_at: String,
@@ -75,10 +78,45 @@ impl From<Deployment> for DeploymentView {
             triggered_by: row.triggered_by.as_str().into(),
             triggered_by_user: row.triggered_by_user,
             previous_deployment_id: row.previous_deployment_id.map(|id| id.to_string()),
+            paused_at: times(row.rollout.paused_at),
             pause_ms: row.rollout.pause_ms,
             started_at: time(row.started_at),
             duration: row.completed_at.map(|at| (at - row.started_at) / 1000),
             completed_at: times(row.completed_at),
+        }
+    }
+}
+
+/// What a rollout asked people.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ApprovalView {
+    pub id: String,
+    pub prompt: String,
+    /// What the answer is about; it changes with releases, strategy, parameters and traffic.
+    pub plan_hash: String,
+    /// open, approved, rejected, expired or withdrawn.
+    pub state: String,
+    pub asked_at: String,
+    /// Unanswered until then, it counts as rejected.
+    pub expires_at: String,
+    pub decided_at: Option<String>,
+    pub decided_by: Option<String>,
+    pub comment: Option<String>,
+}
+
+impl From<Approval> for ApprovalView {
+    fn from(row: Approval) -> Self {
+        Self {
+            id: row.id.to_string(),
+            prompt: row.prompt,
+            plan_hash: row.plan_hash,
+            state: row.state.as_str().into(),
+            asked_at: time(row.asked_at),
+            expires_at: time(row.expires_at),
+            decided_at: times(row.decided_at),
+            decided_by: row.decided_by,
+            comment: row.comment,
         }
     }
 }

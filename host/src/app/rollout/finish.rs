@@ -1,5 +1,6 @@
 //! The end of a rollout: recorded in one transaction, then cleaned up after.
 
+use super::people::withdraw;
 use super::{Rollout, status_of, sweep};
 use crate::app::App;
 use crate::app::crash;
@@ -46,6 +47,7 @@ impl Rollout<'_> {
             .write(move |tx| {
                 Box::pin(async move {
                     deployments::save_rollout(tx, &row, fence).await?;
+                    withdraw(tx, &row.id, now).await?;
                     deployments::transition(tx, &row.id, row.status, status, error.as_deref(), now).await?;
                     if status == DeploymentStatus::Successful {
                         releases::set_state(tx, &target, ReleaseState::Good).await?;

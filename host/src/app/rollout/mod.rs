@@ -7,6 +7,7 @@
 mod act;
 mod finish;
 mod observe;
+mod people;
 mod sweep;
 
 use std::time::Duration;
@@ -15,26 +16,32 @@ pub use act::words;
 pub use finish::end_before_start;
 pub use sweep::{sweep_all, sweep_stack};
 
+use super::approval::question_event;
 use super::crash;
 use super::deployment::{deployment_view, status_event};
 use super::logs::{LogKind, LogWriter};
 use super::stack::{StackView, stack_facts, stack_view};
 use super::{App, Ended};
+use crate::domain::Id;
+use crate::domain::approval::Approval;
 use crate::domain::deployment::{Deployment, DeploymentStatus};
 use crate::domain::event::{EventKind, NewEvent};
 use crate::domain::health::REQUIRED_SUCCESSES;
 use crate::domain::recording::Subject;
 use crate::domain::release::Release;
 use crate::domain::rollout::{Action, Outcome, ReleaseFacts, Situation, StackFacts, Step, fallback, rails};
-use crate::domain::{Id, UnixMs};
 use crate::error::{Error, PluginError, PluginErrorKind, Result};
 use crate::plugins::with_subject;
-use crate::queue::{CancelReason, TaskContext};
-use crate::store::{self, deployments, events, releases};
+use crate::queue::{CancelReason, SteppedAside, TaskContext};
+use crate::store::{self, approvals, deployments, events, releases};
 use observe::Observer;
 
 /// The reconciler looks again after this long while something is on its way.
 const BUSY: Duration = Duration::from_millis(100);
+/// A strategy that wants to sleep so long waits for time or people to pass, and its place in the queue is free meanwhile.
+const LONG: Duration = Duration::from_secs(2);
+/// Health and people's wishes are looked at this often even then.
+const IDLE: Duration = Duration::from_secs(1);
 /// Looks after which a resumed rollout believes its gates.
 const SETTLED_AFTER: u32 = REQUIRED_SUCCESSES + 1;
 /// On top of the time that the instances may take, for everything else.
@@ -55,6 +62,10 @@ struct Rollout<'a> {
     resumed: bool,
     /// Containers of the target that failed, by name: their last output is worth showing.
     unwell: Vec<String>,
+    /// What it asked people, the latest last.
+    approvals: Vec<Approval>,
+    /// While it only waits, others may have its place in the queue.
+    aside: Option<SteppedAside>,
     /// When serving was interrupted to hand a port over, and has not been resumed yet.
     paused_at: Option<std::time::Instant>,
 }
@@ -85,6 +96,8 @@ pub async fn rollout_run(app: &App, task: &TaskContext, deployment_id: &Id) -> R
         log,
         resumed,
         unwell: Vec::new(),
+        approvals: Vec::new(),
+        aside: None,
         paused_at: None,
     };
     let started = std::time::Instant::now();
@@ -167,6 +180,11 @@ impl Rollout<'_> {
             if self.is_interrupted().await? {
                 return Ok(Ended::Interrupted);
             }
+            if self.is_held() {
+                self.rest().await;
+                continue;
+            }
+            self.hear().await?;
             let fleet = match observer.look(&self.target, self.stable.as_ref()).await {
                 Ok(fleet) => fleet,
                 Err(error) => {
@@ -189,7 +207,8 @@ impl Rollout<'_> {
                 Action::Finish { outcome } => Some(outcome.clone()),
                 _ => None,
             });
-            self.remember(&step).await?;
+            let question = self.question(&step, &situation);
+            self.remember(&step, question).await?;
             let acted = self.act(&step, &situation, &fleet.containers).await;
             let acted = match acted {
                 Ok(acted) => acted,
@@ -207,7 +226,9 @@ impl Rollout<'_> {
                 self.finish(outcome).await?;
                 return Ok(Ended::Finished);
             }
-            if !acted {
+            if acted {
+                self.aside = None;
+            } else {
                 self.sleep(&step, &observer).await;
             }
         }
@@ -229,8 +250,9 @@ impl Rollout<'_> {
             return Ok(true);
         }
         if !self.deployment.rollout.abort_requested {
-            let row = deployment_view(self.app, self.deployment.id.as_str()).await?;
-            if row.rollout.abort_requested {
+            let row = deployment_view(self.app, self.deployment.id.as_str()).await?.rollout;
+            self.heed_hold(&row);
+            if row.abort_requested {
                 self.log.line("Cancelled on request; restoring what served before.");
                 self.deployment.rollout.abort_requested = true;
             }
@@ -244,9 +266,7 @@ impl Rollout<'_> {
             self.log.line(&format!("{error}; waiting for the engine to come back"));
             std::time::Instant::now()
         });
-        if since.elapsed() < ENGINE_PATIENCE
-            && self.deployment.rollout.deadline_at.is_none_or(|at| store::now() < at)
-        {
+        if since.elapsed() < ENGINE_PATIENCE && store::now() < self.deadline(store::now()) {
             tokio::time::sleep(BUSY * 5).await;
             return Ok(());
         }
@@ -269,13 +289,14 @@ impl Rollout<'_> {
             step_started: rollout.step_started_at.unwrap_or(now),
             fleet: fleet.instances.clone(),
             traffic: self.app.route_weights(&self.view.stack.id).await?,
+            approval: self.decision(),
             abort_requested: rollout.abort_requested,
         })
     }
 
     /// The strategy's step, or the host's own once the strategy has disqualified itself.
     async fn decide(&mut self, situation: &Situation) -> Result<Step> {
-        let deadline = self.deployment.rollout.deadline_at.unwrap_or(UnixMs::MAX);
+        let deadline = self.deadline(situation.now);
         if self.deployment.rollout.fallback_reason.is_none() && situation.now > deadline {
             self.take_over("the rollout passed its total deadline").await?;
         }
@@ -321,11 +342,11 @@ impl Rollout<'_> {
         self.log.line(&format!("The server takes over: {reason}"));
         tracing::warn!(deployment = self.deployment.seq, reason, "the host takes over from the strategy");
         self.deployment.rollout.fallback_reason = Some(reason.to_string());
-        self.save(None).await
+        self.save(Vec::new(), None).await
     }
 
     /// Writes down what the strategy decided, before anything is done about it.
-    async fn remember(&mut self, step: &Step) -> Result<()> {
+    async fn remember(&mut self, step: &Step, question: Option<Approval>) -> Result<()> {
         let rollout = &mut self.deployment.rollout;
         let progress = i64::from(step.progress).max(rollout.progress);
         let relabelled = rollout.label != step.label;
@@ -337,12 +358,12 @@ impl Rollout<'_> {
             rollout.memory.clone_from(&step.memory);
         }
         rollout.progress = progress;
-        let mut event = None;
+        let mut events = Vec::new();
         if relabelled {
             rollout.label.clone_from(&step.label);
             rollout.step_started_at = Some(store::now());
             self.log.line(&step.label);
-            event = Some(NewEvent {
+            events.push(NewEvent {
                 kind: EventKind::DeploymentStep,
                 stack_id: Some(self.deployment.stack_id.clone()),
                 subject_id: Some(self.deployment.id.clone()),
@@ -350,10 +371,15 @@ impl Rollout<'_> {
             });
         }
         self.task.progress(u8::try_from(progress).unwrap_or(100)).await?;
-        self.save(event).await
+        let Some(question) = question else { return self.save(events, None).await };
+        self.log.line(&format!("Waiting for an answer: {}", question.prompt));
+        events.push(question_event(&self.deployment, &question, question.state, None));
+        self.save(events, Some(question.clone())).await?;
+        self.approvals.push(question);
+        Ok(())
     }
 
-    async fn save(&self, event: Option<NewEvent>) -> Result<()> {
+    async fn save(&self, news: Vec<NewEvent>, question: Option<Approval>) -> Result<()> {
         let (row, fence) = (self.deployment.clone(), self.task.fence());
         crash::point("rollout: before a step is remembered");
         self.app
@@ -361,7 +387,10 @@ impl Rollout<'_> {
             .write(move |tx| {
                 Box::pin(async move {
                     deployments::save_rollout(tx, &row, fence).await?;
-                    if let Some(event) = event {
+                    if let Some(question) = question {
+                        approvals::insert(tx, &question).await?;
+                    }
+                    for event in news {
                         events::append(tx, event).await?;
                     }
                     Ok(())
@@ -372,9 +401,14 @@ impl Rollout<'_> {
         Ok(())
     }
 
-    async fn sleep(&self, step: &Step, observer: &Observer<'_>) {
+    /// Until the strategy wants to be asked again, or something happens that it should know of.
+    async fn sleep(&mut self, step: &Step, observer: &Observer<'_>) {
         let wanted = step.wake_after.map_or(BUSY, Duration::from_millis);
-        let nap = wanted.clamp(Duration::from_millis(20), BUSY);
+        let waits = self.waits_for_people() || wanted >= LONG;
+        if waits && self.aside.is_none() {
+            self.aside = Some(self.task.step_aside());
+        }
+        let nap = wanted.clamp(Duration::from_millis(20), if waits { IDLE } else { BUSY });
         tokio::select! {
             () = tokio::time::sleep(nap) => {}
             () = observer.changed() => {}

@@ -118,6 +118,7 @@ mod tests {
                 step_started: 0,
                 fleet: fleet.collect(),
                 traffic: self.traffic.clone(),
+                approval: None,
                 abort_requested: false,
             }
         }

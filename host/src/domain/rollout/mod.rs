@@ -55,6 +55,14 @@ pub struct Weight {
     pub percent: u32,
 }
 
+/// What people said to a strategy's question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    pub approved: bool,
+    pub by: String,
+    pub at: UnixMs,
+}
+
 /// Everything a strategy may know.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Situation {
@@ -68,6 +76,8 @@ pub struct Situation {
     pub step_started: UnixMs,
     pub fleet: Vec<Instance>,
     pub traffic: Vec<Weight>,
+    /// The answer to what was asked last, once there is one.
+    pub approval: Option<Decision>,
     pub abort_requested: bool,
 }
 

@@ -41,7 +41,6 @@ pub fn check(action: &Action, situation: &Situation, is_good: impl Fn(&Id) -> bo
                 })
             })
         }
-        Action::Ask { .. } => Some("it asked for an approval, and nobody can be asked on this server".into()),
         Action::Other { name } => {
             Some(format!("it ordered `{}`, which this server does not know", name.escape_debug()))
         }

@@ -105,6 +105,7 @@ fn situation() -> Situation {
         step_started: NOW,
         fleet: vec![instance("old", InstanceState::Healthy), instance("new", InstanceState::Starting)],
         traffic: vec![Weight { release: Id::from_text("old"), percent: 100 }],
+        approval: None,
         abort_requested: false,
     }
 }

@@ -1,136 +1,31 @@
-//! Builds: fetch, plan, check out, build, and hand the release over to the rollout.
+//! One build: fetch, plan, check out, build, and hand the release over to the rollout.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
 
-use super::crash;
-use super::deployment::{self, Caller, enqueue_build, enqueue_rollout, new_release, status_event};
-use super::logs::{LogKind, LogWriter};
-use super::stack::{StackView, credentials_context, stack_view};
-use super::{App, Ended};
+use super::source::{access, mirror_id, secrets_of};
+use super::{DEFAULT_DOCKERFILE, build_event, build_view, end};
+use crate::app::crash;
+use crate::app::deployment::{deployment_view, enqueue_rollout, new_release, status_event};
+use crate::app::logs::{LogKind, LogWriter};
+use crate::app::stack::{StackView, stack_view};
+use crate::app::{App, Ended};
 use crate::docker::{BuildRequest, label};
 use crate::domain::build::{Build, BuildStatus};
 use crate::domain::build_config::{BuildArg, BuildSettings};
-use crate::domain::deployment::{Deployment, DeploymentStatus};
-use crate::domain::event::{EventKind, NewEvent};
-use crate::domain::page::{Page, PageRequest};
-use crate::domain::path;
+use crate::domain::deployment::DeploymentStatus;
 use crate::domain::plan::{BuildStep, PlanContext};
-use crate::domain::repository::{GitAuthType, GitCredentials, GitRepository};
-use crate::domain::{Id, recording::Subject, reference};
+use crate::domain::{Id, path, recording::Subject};
 use crate::error::{Error, Result};
-use crate::git::{Commit, GitAuth, Log, RepoAccess};
-use crate::plugins::{planner_name, with_subject};
+use crate::git::{Commit, Log};
+use crate::plugins::with_subject;
 use crate::queue::{CancelReason, TaskContext};
 use crate::store::{self, builds, deployments, events, releases, repositories};
 
 /// A commit with more files is planned with the first so many.
 const MAX_FILES: usize = 10_000;
-
-/// What a build row says when nothing is configured (seed 4's migration).
-pub const DEFAULT_DOCKERFILE: &str = "Dockerfile";
-
-/// What seed 4's build request may say; everything else comes from the stack.
-#[derive(Debug, Clone, Default)]
-pub struct BuildOverrides {
-    pub git_url: Option<String>,
-    pub git_ref: Option<String>,
-    pub context_path: Option<String>,
-    pub dockerfile: Option<String>,
-}
-
-/// Starts a build that no deployment waits for (seed 4). Returns it with the id of its task.
-pub async fn build_create(
-    app: &App,
-    stack: &str,
-    overrides: BuildOverrides,
-    caller: Caller,
-) -> Result<(Build, Id)> {
-    let view = stack_view(app, stack).await?;
-    let repository = view.repository.clone();
-    let git_url =
-        overrides.git_url.or_else(|| repository.as_ref().map(|row| row.url.clone())).ok_or_else(|| {
-            Error::invalid("git_url", "the stack has no repository, so the request has to name a git_url")
-        })?;
-    crate::domain::repository::check_url(&git_url)?;
-    let git_ref = overrides
-        .git_ref
-        .or_else(|| repository.as_ref().map(|row| row.branch.clone()))
-        .unwrap_or_else(|| "main".into());
-    reference::check_name(&git_ref)?;
-    let settings = &view.build.settings;
-    let context_path =
-        overrides.context_path.or_else(|| settings.context_path.clone()).unwrap_or_else(|| ".".into());
-    let dockerfile = overrides
-        .dockerfile
-        .or_else(|| settings.dockerfile_path.clone())
-        .unwrap_or_else(|| DEFAULT_DOCKERFILE.into());
-    path::check_relative("context_path", &context_path)?;
-    path::check_relative("dockerfile", &dockerfile)?;
-    let planner = planner_name(&settings.build_type);
-    let build = Build {
-        id: store::new_id(),
-        seq: 0,
-        project_id: view.stack.project_id.clone(),
-        stack_id: view.stack.id.clone(),
-        deployment_id: None,
-        git_url,
-        git_ref,
-        commit_sha: String::new(),
-        context_path,
-        dockerfile,
-        image_tag: String::new(),
-        image_digest: String::new(),
-        status: BuildStatus::Queued,
-        error: None,
-        log_path: None,
-        log_size: 0,
-        planner_digest: app.plugins.digest(&planner).unwrap_or_default(),
-        planner,
-        started_at: None,
-        finished_at: None,
-        created_at: store::now(),
-    };
-    tracing::info!(stack = %view.stack.name, user = caller.user.as_deref().unwrap_or("-"), "a build was asked for");
-    let id = build.id.clone();
-    let task_id = app
-        .db
-        .write(move |tx| {
-            Box::pin(async move {
-                let build = builds::insert(tx, build).await?;
-                events::append(tx, build_event(&build, BuildStatus::Queued)).await?;
-                enqueue_build(tx, &build).await
-            })
-        })
-        .await?;
-    Ok((build_view(app, id.as_str()).await?, task_id))
-}
-
-pub async fn build_view(app: &App, reference: &str) -> Result<Build> {
-    let mut conn = app.db.read().await?;
-    builds::find(&mut conn, reference).await
-}
-
-pub async fn build_list(app: &App, stack: &Id, page: PageRequest) -> Result<Page<Build>> {
-    let mut conn = app.db.read().await?;
-    builds::list_by_stack(&mut conn, stack, page).await
-}
-
-/// Stops a build, and with it the deployment that waits for it.
-pub async fn build_cancel(app: &App, reference: &str) -> Result<Build> {
-    let build = build_view(app, reference).await?;
-    if build.status.is_terminal() {
-        return Err(Error::conflict(format!("build {} is {} already", build.seq, build.status.as_str())));
-    }
-    if let Some(deployment_id) = &build.deployment_id {
-        deployment::deployment_cancel(app, deployment_id.as_str()).await?;
-    } else if app.cancel_task(&build.id).await? {
-        end(app, &build, BuildStatus::Cancelled, "cancelled on request").await?;
-    }
-    build_view(app, reference).await
-}
 
 /// Runs one build. Done twice, it builds twice and records once.
 pub async fn build_run(app: &App, task: &TaskContext, build_id: &Id) -> Result<Ended> {
@@ -343,7 +238,7 @@ async fn succeed(
     done.log_path = Some(app.logs.path(LogKind::Build, &build.id).display().to_string());
     let waiting = match &build.deployment_id {
         Some(id) => {
-            let mut deployment = deployment::deployment_view(app, id.as_str()).await?;
+            let mut deployment = deployment_view(app, id.as_str()).await?;
             deployment.commit_sha = commit.sha.clone();
             deployment.commit_message = Some(commit.message.clone());
             deployment.commit_author = Some(commit.author.clone());
@@ -380,121 +275,4 @@ async fn succeed(
             })
         })
         .await
-}
-
-async fn end(app: &App, build: &Build, status: BuildStatus, text: &str) -> Result<()> {
-    let (now, text, id) = (store::now(), text.to_string(), build.id.clone());
-    app.db
-        .write(move |tx| {
-            Box::pin(async move {
-                let ended = builds::find(tx, id.as_str()).await?;
-                if !ended.status.is_terminal() {
-                    builds::set_status(tx, &id, ended.status, status, Some(&text), now).await?;
-                    events::append(tx, build_event(&ended, status)).await?;
-                }
-                let Some(id) = &ended.deployment_id else { return Ok(()) };
-                let deployment = deployments::find(tx, id.as_str()).await?;
-                if deployment.status.is_terminal() {
-                    return Ok(());
-                }
-                let next = match status {
-                    BuildStatus::Cancelled => DeploymentStatus::Cancelled,
-                    _ => DeploymentStatus::Failed,
-                };
-                deployments::transition(tx, id, deployment.status, next, Some(&text), now).await?;
-                events::append(tx, status_event(&deployment, next)).await?;
-                Ok(())
-            })
-        })
-        .await
-}
-
-/// After a cancel: what was only queued will never run, so its rows are ended here.
-pub async fn settle_cancelled(app: &App, deployment_id: &Id) -> Result<()> {
-    let deployment: Deployment = deployment::deployment_view(app, deployment_id.as_str()).await?;
-    if deployment.status != DeploymentStatus::Pending {
-        return Ok(());
-    }
-    match &deployment.build_id {
-        Some(id) => {
-            let build = build_view(app, id.as_str()).await?;
-            if build.status == BuildStatus::Queued {
-                end(app, &build, BuildStatus::Cancelled, "cancelled on request").await?;
-            }
-            Ok(())
-        }
-        None => super::rollout::end_before_start(app, &deployment).await,
-    }
-}
-
-/// Builds of the stack's own repository share its mirror; a build of another URL has one of its own.
-fn mirror_id(view: &StackView, build: &Build) -> Id {
-    match own_repository(view, build) {
-        Some(row) => row.id.clone(),
-        None => build.id.clone(),
-    }
-}
-
-fn own_repository<'a>(view: &'a StackView, build: &Build) -> Option<&'a GitRepository> {
-    view.repository.as_ref().filter(|row| row.url == build.git_url)
-}
-
-/// Credentials are sent only to the URL they were stored for.
-fn access(app: &App, view: &StackView, build: &Build) -> Result<RepoAccess> {
-    let auth = match own_repository(view, build) {
-        Some(row) => auth(app, row)?,
-        None => GitAuth::None,
-    };
-    Ok(RepoAccess { id: mirror_id(view, build), url: build.git_url.clone(), auth })
-}
-
-pub fn auth(app: &App, row: &GitRepository) -> Result<GitAuth> {
-    let credentials = credentials(app, row)?;
-    let missing = |what: &str| {
-        Error::conflict(format!("the repository's authType needs `{what}`, and none is stored; set it"))
-    };
-    Ok(match row.auth_type {
-        GitAuthType::None => GitAuth::None,
-        GitAuthType::HttpToken => GitAuth::HttpToken {
-            username: credentials.username,
-            token: credentials.token.ok_or_else(|| missing("token"))?,
-        },
-        GitAuthType::SshKey => GitAuth::SshKey {
-            username: credentials.username,
-            private_key: credentials.private_key.ok_or_else(|| missing("privateKey"))?,
-            passphrase: credentials.passphrase,
-        },
-    })
-}
-
-fn credentials(app: &App, row: &GitRepository) -> Result<GitCredentials> {
-    let Some(sealed) = &row.credentials else { return Ok(GitCredentials::default()) };
-    let plain = app.vault.open_sealed(&credentials_context(&row.id), sealed)?;
-    serde_json::from_slice(&plain).map_err(Error::internal)
-}
-
-/// What must not appear in a log of this stack.
-pub fn secrets_of(app: &App, view: &StackView) -> Result<Vec<String>> {
-    let settings = &view.build.settings;
-    let mut secrets: Vec<String> = settings
-        .environment_variables
-        .iter()
-        .filter(|variable| variable.secret)
-        .map(|variable| variable.value.clone())
-        .collect();
-    if let Some(row) = &view.repository {
-        let credentials = credentials(app, row)?;
-        secrets.extend(credentials.token);
-        secrets.extend(credentials.passphrase);
-    }
-    Ok(secrets)
-}
-
-fn build_event(build: &Build, status: BuildStatus) -> NewEvent {
-    NewEvent {
-        kind: EventKind::BuildStatus,
-        stack_id: Some(build.stack_id.clone()),
-        subject_id: Some(build.id.clone()),
-        data: json!({ "build": build.seq, "status": status.as_str(), "deployment_id": build.deployment_id }),
-    }
 }

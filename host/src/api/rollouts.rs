@@ -1,0 +1,106 @@
+//! What people say to a rollout that runs: `/api/v1/deployments/{deployment}/approve` and its neighbours.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use serde::Deserialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::error::ApiResult;
+use super::extract::{Auth, Body, Success, ok};
+use super::view::{ApprovalView, DeploymentView};
+use crate::app::{App, approval, deployment};
+use crate::domain::approval::Verdict;
+
+pub fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(approval_list))
+        .routes(routes!(deployment_approve))
+        .routes(routes!(deployment_reject))
+        .routes(routes!(deployment_pause))
+        .routes(routes!(deployment_resume))
+}
+
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct AnswerInput {
+    /// `planHash` of the question that is answered; if the rollout asks about something else by now, nothing is answered.
+    #[serde(default)]
+    plan_hash: Option<String>,
+    /// Why, for the record; at most 1,000 characters.
+    #[serde(default)]
+    comment: Option<String>,
+}
+
+/// Everything a rollout asked people, the latest last.
+#[utoipa::path(get, path = "/api/v1/deployments/{deployment}/approvals", tag = "deployments",
+    responses((status = 200, body = Success<Vec<ApprovalView>>)))]
+async fn approval_list(
+    State(app): State<App>,
+    _: Auth,
+    Path(id): Path<String>,
+) -> ApiResult<Json<Success<Vec<ApprovalView>>>> {
+    let row = deployment::deployment_view(&app, &id).await?;
+    let asked = approval::approval_list(&app, &row.id).await?;
+    Ok(ok(asked.into_iter().map(ApprovalView::from).collect()))
+}
+
+/// Says yes to what a rollout waits for.
+#[utoipa::path(post, path = "/api/v1/deployments/{deployment}/approve", tag = "deployments", request_body = AnswerInput,
+    responses((status = 200, body = Success<DeploymentView>), (status = 409)))]
+async fn deployment_approve(
+    State(app): State<App>,
+    auth: Auth,
+    Path(id): Path<String>,
+    Body(input): Body<AnswerInput>,
+) -> ApiResult<Json<Success<DeploymentView>>> {
+    answer(&app, &auth, &id, Verdict::Approve, input).await
+}
+
+/// Says no to what a rollout waits for; its strategy then restores what served before.
+#[utoipa::path(post, path = "/api/v1/deployments/{deployment}/reject", tag = "deployments", request_body = AnswerInput,
+    responses((status = 200, body = Success<DeploymentView>), (status = 409)))]
+async fn deployment_reject(
+    State(app): State<App>,
+    auth: Auth,
+    Path(id): Path<String>,
+    Body(input): Body<AnswerInput>,
+) -> ApiResult<Json<Success<DeploymentView>>> {
+    answer(&app, &auth, &id, Verdict::Reject, input).await
+}
+
+async fn answer(
+    app: &App,
+    auth: &Auth,
+    id: &str,
+    verdict: Verdict,
+    input: AnswerInput,
+) -> ApiResult<Json<Success<DeploymentView>>> {
+    let by = &auth.token.name;
+    let row =
+        approval::approval_decide(app, id, verdict, input.plan_hash.as_deref(), input.comment, by).await?;
+    Ok(ok(row.into()))
+}
+
+/// Holds a rollout where it is; what serves goes on serving. The time does not count against its deadline.
+#[utoipa::path(post, path = "/api/v1/deployments/{deployment}/pause", tag = "deployments",
+    responses((status = 200, body = Success<DeploymentView>), (status = 409)))]
+async fn deployment_pause(
+    State(app): State<App>,
+    auth: Auth,
+    Path(id): Path<String>,
+) -> ApiResult<Json<Success<DeploymentView>>> {
+    Ok(ok(approval::deployment_pause(&app, &id, &auth.token.name).await?.into()))
+}
+
+/// Lets a paused rollout go on.
+#[utoipa::path(post, path = "/api/v1/deployments/{deployment}/resume", tag = "deployments",
+    responses((status = 200, body = Success<DeploymentView>), (status = 409)))]
+async fn deployment_resume(
+    State(app): State<App>,
+    auth: Auth,
+    Path(id): Path<String>,
+) -> ApiResult<Json<Success<DeploymentView>>> {
+    Ok(ok(approval::deployment_resume(&app, &id, &auth.token.name).await?.into()))
+}

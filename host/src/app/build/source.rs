@@ -1,0 +1,72 @@
+//! Where a build's files come from, and with which credentials.
+
+use crate::app::App;
+use crate::app::stack::{StackView, credentials_context};
+use crate::domain::Id;
+use crate::domain::build::Build;
+use crate::domain::repository::{GitAuthType, GitCredentials, GitRepository};
+use crate::error::{Error, Result};
+use crate::git::{GitAuth, RepoAccess};
+
+/// Builds of the stack's own repository share its mirror; a build of another URL has one of its own.
+pub(super) fn mirror_id(view: &StackView, build: &Build) -> Id {
+    match own_repository(view, build) {
+        Some(row) => row.id.clone(),
+        None => build.id.clone(),
+    }
+}
+
+fn own_repository<'a>(view: &'a StackView, build: &Build) -> Option<&'a GitRepository> {
+    view.repository.as_ref().filter(|row| row.url == build.git_url)
+}
+
+/// Credentials are sent only to the URL they were stored for.
+pub(super) fn access(app: &App, view: &StackView, build: &Build) -> Result<RepoAccess> {
+    let auth = match own_repository(view, build) {
+        Some(row) => auth(app, row)?,
+        None => GitAuth::None,
+    };
+    Ok(RepoAccess { id: mirror_id(view, build), url: build.git_url.clone(), auth })
+}
+
+fn auth(app: &App, row: &GitRepository) -> Result<GitAuth> {
+    let credentials = credentials(app, row)?;
+    let missing = |what: &str| {
+        Error::conflict(format!("the repository's authType needs `{what}`, and none is stored; set it"))
+    };
+    Ok(match row.auth_type {
+        GitAuthType::None => GitAuth::None,
+        GitAuthType::HttpToken => GitAuth::HttpToken {
+            username: credentials.username,
+            token: credentials.token.ok_or_else(|| missing("token"))?,
+        },
+        GitAuthType::SshKey => GitAuth::SshKey {
+            username: credentials.username,
+            private_key: credentials.private_key.ok_or_else(|| missing("privateKey"))?,
+            passphrase: credentials.passphrase,
+        },
+    })
+}
+
+fn credentials(app: &App, row: &GitRepository) -> Result<GitCredentials> {
+    let Some(sealed) = &row.credentials else { return Ok(GitCredentials::default()) };
+    let plain = app.vault.open_sealed(&credentials_context(&row.id), sealed)?;
+    serde_json::from_slice(&plain).map_err(Error::internal)
+}
+
+/// What must not appear in a log of this stack.
+pub fn secrets_of(app: &App, view: &StackView) -> Result<Vec<String>> {
+    let settings = &view.build.settings;
+    let mut secrets: Vec<String> = settings
+        .environment_variables
+        .iter()
+        .filter(|variable| variable.secret)
+        .map(|variable| variable.value.clone())
+        .collect();
+    if let Some(row) = &view.repository {
+        let credentials = credentials(app, row)?;
+        secrets.extend(credentials.token);
+        secrets.extend(credentials.passphrase);
+    }
+    Ok(secrets)
+}

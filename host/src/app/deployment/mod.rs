@@ -1,0 +1,131 @@
+//! Deployments: asked for, cancelled, rolled back, shown.
+
+mod rollback;
+mod rows;
+
+use serde_json::json;
+
+pub use rollback::{deployment_rollback, deployment_serving, rollback_readiness};
+pub use rows::{
+    NewDeployment, Prepared, enqueue_build, enqueue_rollout, insert, new_release, prepare, release_context,
+    status_event,
+};
+
+use super::App;
+use super::stack::stack_view;
+use crate::domain::deployment::{Deployment, TriggerType};
+use crate::domain::page::{Page, PageRequest};
+use crate::domain::rollout::JournalEntry;
+use crate::domain::{Id, reference};
+use crate::error::{Error, Result};
+use crate::store::{deployments, rollout_steps};
+use rows::without_build;
+
+/// Who asks, for the record.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    pub trigger: TriggerType,
+    pub user: Option<String>,
+}
+
+/// Deploys a branch, tag or commit of the stack's repository; without one, its default branch.
+pub async fn deployment_create(
+    app: &App,
+    stack: &str,
+    git_ref: Option<&str>,
+    reason: Option<String>,
+    caller: Caller,
+) -> Result<Deployment> {
+    let view = stack_view(app, stack).await?;
+    let repository = view.repository.clone().ok_or_else(|| {
+        Error::conflict(format!(
+            "stack `{}` has no repository to build from; add one, or deploy an image by its tag",
+            view.stack.name
+        ))
+    })?;
+    let git_ref = git_ref.filter(|text| !text.is_empty()).unwrap_or(&repository.branch).to_string();
+    reference::check_name(&git_ref)?;
+    let commit_sha = if reference::check_commit(&git_ref).is_ok() { git_ref.clone() } else { String::new() };
+    let new = NewDeployment {
+        repository,
+        settings: view.build.settings.clone(),
+        branch: git_ref.clone(),
+        git_ref,
+        commit_sha,
+        commit_message: None,
+        commit_author: None,
+        caller,
+        reason,
+    };
+    deployment_store(app, prepare(app, &view.stack, new)).await
+}
+
+/// Deploys an image that the engine has, by its tag (seed 4).
+pub async fn deployment_create_from_image(
+    app: &App,
+    stack: &str,
+    image_tag: &str,
+    reason: Option<String>,
+    caller: Caller,
+) -> Result<Deployment> {
+    let view = stack_view(app, stack).await?;
+    if image_tag.is_empty()
+        || image_tag.len() > 255
+        || image_tag.chars().any(|c| c.is_whitespace() || c.is_control())
+    {
+        return Err(Error::invalid("image_tag", "image_tag has to name an image, like `myapp:main-abc1234`"));
+    }
+    let image = app.docker.image_inspect(image_tag).await?;
+    let mut prepared = without_build(&view, caller, reason);
+    prepared.deployment.image_tag = image_tag.to_string();
+    let release = new_release(app, &view, &prepared.deployment, image_tag, &image.digest, json!({}))?;
+    prepared.deployment.release_id = Some(release.id.clone());
+    prepared.release = Some(release);
+    deployment_store(app, prepared).await
+}
+
+/// Asks a running deployment to stop. What served before goes on serving.
+pub async fn deployment_cancel(app: &App, reference: &str) -> Result<Deployment> {
+    let deployment = deployment_view(app, reference).await?;
+    if deployment.status.is_terminal() {
+        return Err(Error::conflict(format!(
+            "deployment {} is {} already; there is nothing to cancel",
+            deployment.seq,
+            deployment.status.as_str()
+        )));
+    }
+    let (id, build_id) = (deployment.id.clone(), deployment.build_id.clone());
+    app.db.write(move |tx| Box::pin(async move { deployments::request_abort(tx, &id).await })).await?;
+    // A rollout that runs is not stopped, it is told: it first restores what served before.
+    let rolling = deployment.rollout.rollout_started_at.is_some();
+    for subject in [(!rolling).then_some(&deployment.id), build_id.as_ref()].into_iter().flatten() {
+        app.cancel_task(subject).await?;
+    }
+    // A task that was still queued ends without having run, so nobody else would end what it was for.
+    super::build::settle_cancelled(app, &deployment.id).await?;
+    deployment_view(app, reference).await
+}
+
+pub async fn deployment_view(app: &App, reference: &str) -> Result<Deployment> {
+    let mut conn = app.db.read().await?;
+    deployments::find(&mut conn, reference).await
+}
+
+pub async fn deployment_list(app: &App, stack: Option<&Id>, page: PageRequest) -> Result<Page<Deployment>> {
+    let mut conn = app.db.read().await?;
+    match stack {
+        Some(id) => deployments::list_by_stack(&mut conn, id, page).await,
+        None => deployments::list(&mut conn, page).await,
+    }
+}
+
+pub async fn deployment_steps(app: &App, id: &Id) -> Result<Vec<JournalEntry>> {
+    let mut conn = app.db.read().await?;
+    rollout_steps::list(&mut conn, id).await
+}
+
+async fn deployment_store(app: &App, prepared: Prepared) -> Result<Deployment> {
+    let id = prepared.deployment.id.clone();
+    app.db.write(move |tx| Box::pin(async move { insert(tx, &prepared).await })).await?;
+    deployment_view(app, id.as_str()).await
+}

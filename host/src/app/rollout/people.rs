@@ -1,0 +1,162 @@
+//! What people have to do with a rollout: it asks them, hears their answer, and waits while they hold it.
+
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use super::{BUSY, Rollout};
+use crate::app::approval::question_event;
+use crate::domain::approval::{Approval, ApprovalState};
+use crate::domain::deployment::RolloutState;
+use crate::domain::rollout::{Action, Decision, Situation, Step};
+use crate::domain::{Id, UnixMs};
+use crate::error::Result;
+use crate::store::{self, approvals, events};
+
+const HOUR_MS: i64 = 3_600_000;
+
+impl Rollout<'_> {
+    /// Reads what was answered. A question that nobody answered in time is refused.
+    pub(super) async fn hear(&mut self) -> Result<()> {
+        let mut conn = self.app.db.read().await?;
+        let known = approvals::list(&mut conn, &self.deployment.id).await?;
+        drop(conn);
+        let was_open = self.approvals.last().is_some_and(Approval::is_open);
+        self.approvals = known;
+        let Some(last) = self.approvals.last().cloned() else { return Ok(()) };
+        if last.is_open() {
+            return if store::now() >= last.expires_at { self.expire(last).await } else { Ok(()) };
+        }
+        if was_open {
+            self.log.line(&told(&last));
+        }
+        Ok(())
+    }
+
+    async fn expire(&mut self, question: Approval) -> Result<()> {
+        let (row, deployment) = (question.clone(), self.deployment.clone());
+        self.app
+            .db
+            .write(move |tx| {
+                Box::pin(async move {
+                    let now = store::now();
+                    if approvals::close_open(tx, &row.deployment_id, ApprovalState::Expired, now).await? {
+                        events::append(tx, question_event(&deployment, &row, ApprovalState::Expired, None))
+                            .await?;
+                    }
+                    Ok(())
+                })
+            })
+            .await?;
+        self.log.line(&format!("Nobody answered in time: {}", question.prompt));
+        Ok(())
+    }
+
+    /// The question in a step, unless it is the one that was asked last.
+    pub(super) fn question(&self, step: &Step, situation: &Situation) -> Option<Approval> {
+        let prompt = step.actions.iter().find_map(|action| match action {
+            Action::Ask { prompt } => Some(prompt),
+            _ => None,
+        })?;
+        let last = self.approvals.last();
+        if last.is_some_and(|last| last.prompt == *prompt && last.state != ApprovalState::Withdrawn) {
+            return None;
+        }
+        let now = store::now();
+        Some(Approval {
+            id: store::new_id(),
+            deployment_id: self.deployment.id.clone(),
+            prompt: prompt.clone(),
+            plan_hash: self.plan_hash(prompt, situation),
+            state: ApprovalState::Open,
+            asked_at: now,
+            expires_at: now + i64::from(self.app.config.rollouts.approval_hours) * HOUR_MS,
+            decided_at: None,
+            decided_by: None,
+            comment: None,
+        })
+    }
+
+    /// Changes with everything that a person has to know for an answer, so that nobody approves something else.
+    fn plan_hash(&self, prompt: &str, situation: &Situation) -> String {
+        let rollout = &self.deployment.rollout;
+        let stable = self.stable.as_ref().map(|release| release.id.as_str());
+        let plan = json!([
+            prompt,
+            self.target.id.as_str(),
+            self.target.config_hash,
+            stable,
+            rollout.strategy,
+            rollout.strategy_digest,
+            rollout.strategy_params,
+            situation.traffic,
+        ]);
+        hex::encode(Sha256::digest(plan.to_string()))
+    }
+
+    pub(super) fn decision(&self) -> Option<Decision> {
+        let last = self.approvals.last()?;
+        let at = last.decided_at?;
+        let by = last.decided_by.clone().unwrap_or_else(|| "windlass".into());
+        Some(Decision { approved: last.state == ApprovalState::Approved, by, at })
+    }
+
+    pub(super) fn waits_for_people(&self) -> bool {
+        self.approvals.last().is_some_and(Approval::is_open)
+    }
+
+    /// When the rollout has to be over. What people take for their answers is not the strategy's fault.
+    pub(super) fn deadline(&self, now: UnixMs) -> UnixMs {
+        let waited: i64 = self.approvals.iter().map(|approval| approval.waited_ms(now)).sum();
+        self.deployment.rollout.deadline_at.map_or(UnixMs::MAX, |at| at.saturating_add(waited))
+    }
+
+    pub(super) fn is_held(&self) -> bool {
+        let rollout = &self.deployment.rollout;
+        // What went wrong is set right whoever holds it.
+        rollout.paused_at.is_some() && rollout.fallback_reason.is_none() && !rollout.abort_requested
+    }
+
+    /// `row` is the rollout as it was just read.
+    pub(super) fn heed_hold(&mut self, row: &RolloutState) {
+        let rollout = &mut self.deployment.rollout;
+        if rollout.paused_at == row.paused_at {
+            return;
+        }
+        self.log.line(if row.paused_at.is_some() {
+            "Paused by a person; nothing changes until it is resumed."
+        } else {
+            "Going on."
+        });
+        // The time that it was held was added to it.
+        rollout.deadline_at = row.deadline_at;
+        rollout.paused_at = row.paused_at;
+    }
+
+    /// While a person holds the rollout: does nothing. What serves goes on serving.
+    pub(super) async fn rest(&mut self) {
+        if self.aside.is_none() {
+            self.aside = Some(self.task.step_aside());
+        }
+        tokio::select! {
+            () = tokio::time::sleep(BUSY * 5) => {}
+            () = self.task.stopping.cancelled() => {}
+            () = self.task.cancel.cancelled() => {}
+        }
+    }
+}
+
+fn told(approval: &Approval) -> String {
+    let by = approval.decided_by.as_deref().unwrap_or("windlass");
+    let comment = approval.comment.as_ref().map_or(String::new(), |text| format!(" ({text})"));
+    format!("{} by {by}{comment}: {}", capital(approval.state.as_str()), approval.prompt)
+}
+
+fn capital(word: &str) -> String {
+    let mut letters = word.chars();
+    letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
+}
+
+/// Nobody has to answer what a rollout that has ended once asked.
+pub(super) async fn withdraw(tx: &mut store::Tx, deployment: &Id, now: UnixMs) -> Result<()> {
+    approvals::close_open(tx, deployment, ApprovalState::Withdrawn, now).await.map(|_| ())
+}
