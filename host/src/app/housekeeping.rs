@@ -9,7 +9,9 @@ use crate::domain::page::PageRequest;
 use crate::domain::stack::Stack;
 use crate::domain::{Id, UnixMs, retention};
 use crate::error::{Error, Result};
-use crate::store::{self, BoxFuture, Conn, Tx, builds, deployments, events, releases, stacks, webhook_events};
+use crate::store::{
+    self, BoxFuture, Conn, Tx, builds, deployments, events, releases, stacks, webhook_events,
+};
 
 const DAY_MS: UnixMs = 24 * 3600 * 1000;
 /// Rows that one transaction removes; others wait meanwhile.
