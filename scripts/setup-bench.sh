@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Brings what `make bench` needs in addition: the load generator, and the webhook server it compares Windlass with.
+# Brings what `make bench` needs in addition: the load generator, and the programs it compares Windlass with.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -14,3 +14,18 @@ if ! have webhook; then
     apt_install "as the peer that the benchmarks compare the webhook inbox with" webhook
 fi
 say "peer: $(command -v webhook)"
+
+# The proxies that the router is compared with. Each package would start a service on port 80.
+missing=()
+for proxy in nginx haproxy caddy; do
+    have "$proxy" || missing+=("$proxy")
+done
+if [ "${#missing[@]}" -gt 0 ]; then
+    need_root_or_explain "${missing[*]}" "as the peers that the benchmarks compare the router with" \
+        "have an administrator run: apt-get install ${missing[*]}"
+    start_no_services
+    apt_install "as the peers that the benchmarks compare the router with" "${missing[@]}"
+fi
+for proxy in nginx haproxy caddy; do
+    say "peer: $(command -v "$proxy")"
+done

@@ -13,6 +13,7 @@ pub mod git;
 pub mod jobs;
 pub mod plugins;
 pub mod queue;
+pub mod router;
 pub mod serve;
 pub mod store;
 pub mod web;

@@ -43,6 +43,16 @@ fn main() -> ExitCode {
                     }
                 }
             }
+            Command::Router(ref arguments) if arguments.command.is_none() => {
+                let (file, data) = (arguments.config.as_deref(), arguments.data_dir.as_deref());
+                match windlass::serve::router_process(file, data).await {
+                    Ok(()) => ExitCode::SUCCESS,
+                    Err(error) => {
+                        eprintln!("windlass: {}", error.for_log());
+                        ExitCode::FAILURE
+                    }
+                }
+            }
             _ => windlass::cli::run(cli).await,
         }
     })

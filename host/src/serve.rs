@@ -14,16 +14,28 @@ use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::{App, housekeeping, plugin, recorder, recover, rollout, token};
 use crate::config::{Config, LogFormat};
 use crate::error::{Error, Result};
 use crate::queue::{Handler, Queue, TaskContext};
+use crate::router::{self, watch::Keeper};
 use crate::{api, jobs, web};
 
 /// How long work in progress gets to reach a point where it can be resumed.
 const STOP_PATIENCE: Duration = Duration::from_secs(20);
+
+/// Runs the router until SIGTERM or SIGINT, or until another router takes over.
+pub async fn router_process(file: Option<&Path>, data: Option<&Path>) -> Result<()> {
+    let mut config = Config::load(file, |name| std::env::var(name).ok())?;
+    if let Some(data) = data {
+        config.server.data_dir = data.to_path_buf();
+    }
+    start_log(&config)?;
+    router::run(&config).await
+}
 
 /// Runs the server until SIGTERM or SIGINT.
 pub async fn serve(file: Option<&Path>) -> Result<()> {
@@ -51,8 +63,10 @@ pub async fn serve(file: Option<&Path>) -> Result<()> {
     let recorder = tokio::spawn(recorder::keep_recordings(app.clone(), stop.clone()));
     let tender = tokio::spawn(tend(app.clone(), stop.clone()));
     let plugin_tender = tokio::spawn(plugin::plugin_tend(app.clone(), stop.clone()));
+    // The router is left running: the next server adopts it.
+    let keeper = start_router(&app, &stop);
     let server =
-        axum::serve(listener, router(app.clone()).into_make_service_with_connect_info::<SocketAddr>())
+        axum::serve(listener, paths(app.clone()).into_make_service_with_connect_info::<SocketAddr>())
             .with_graceful_shutdown(stop.clone().cancelled_owned());
     let server = tokio::spawn(server.into_future());
     wait_for_signal(&app).await?;
@@ -61,6 +75,9 @@ pub async fn serve(file: Option<&Path>) -> Result<()> {
     queue.stop(STOP_PATIENCE).await?;
     // Open event streams never end by themselves, so the listener's own patience is short.
     let _ = tokio::time::timeout(Duration::from_secs(1), server).await;
+    if let Some(keeper) = keeper {
+        let _ = tokio::time::timeout(Duration::from_secs(1), keeper).await;
+    }
     tender.abort();
     plugin_tender.abort();
     // What was recorded up to now is stored before the database closes.
@@ -69,7 +86,13 @@ pub async fn serve(file: Option<&Path>) -> Result<()> {
     Ok(())
 }
 
-fn router(app: App) -> Router {
+fn start_router(app: &App, stop: &CancellationToken) -> Option<JoinHandle<()>> {
+    let program = app.config.router.enabled.then(own_program).flatten()?;
+    let (keeper, stop) = (Keeper::new(&app.config, &program), stop.clone());
+    Some(tokio::spawn(async move { keeper.keep(stop).await }))
+}
+
+fn paths(app: App) -> Router {
     api::router().merge(web::router()).layer(axum::middleware::map_response(no_sniff)).with_state(app)
 }
 

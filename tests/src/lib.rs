@@ -15,6 +15,7 @@ pub mod ordering;
 pub mod peer;
 pub mod postgres;
 pub mod registry;
+pub mod router;
 pub mod sample;
 pub mod script;
 pub mod sender;

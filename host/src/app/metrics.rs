@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -15,6 +15,9 @@ use crate::domain::webhook::ReasonCode;
 use crate::error::{Error, Result};
 use crate::plugins::Plugins;
 use crate::store::{self, task_stats};
+
+/// What the router's latencies are about.
+const ROUTER_WINDOW_SECS: usize = 60;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Received {
@@ -145,6 +148,13 @@ pub async fn metrics_text(app: &App) -> Result<String> {
     metrics.oldest_task_seconds.set(oldest.map_or(0, |at| (store::now() - at) / 1000));
     metrics.uptime.set((store::now() - app.started_at) / 1000);
     let mut text = String::new();
-    encode(&mut text, &metrics.registry).map_err(Error::internal)?;
+    encode_registry(&mut text, &metrics.registry).map_err(Error::internal)?;
+    if app.config.router.enabled {
+        // A router that does not answer now is told by its absence; the rest is worth having.
+        if let Ok(stats) = app.router.stats(ROUTER_WINDOW_SECS).await {
+            encode_registry(&mut text, &super::router::registry(&stats)).map_err(Error::internal)?;
+        }
+    }
+    encode_eof(&mut text).map_err(Error::internal)?;
     Ok(text)
 }

@@ -17,6 +17,7 @@ pub mod plugin_tool;
 pub mod recorder;
 pub mod recover;
 pub mod rollout;
+pub mod router;
 pub mod stack;
 pub mod task;
 pub mod token;
@@ -33,6 +34,7 @@ use crate::domain::rollout::Weight;
 use crate::error::{Error, Result};
 use crate::git::Git;
 use crate::plugins::Plugins;
+use crate::router::client::RouterClient;
 use crate::store::{self, Db, DbConfig, routes};
 use logs::Logs;
 use metrics::Metrics;
@@ -53,6 +55,8 @@ pub struct Parts {
     compiler: Option<PathBuf>,
     pub git: Git,
     pub docker: Docker,
+    /// The router of this data folder, whether it runs or not.
+    pub router: RouterClient,
     pub vault: Vault,
     pub logs: Logs,
     pub metrics: Metrics,
@@ -95,6 +99,7 @@ impl App {
         let instance = instance_id(&data)?;
         let docker = Docker::connect(host, &instance)?;
         let metrics = Metrics::new(&plugins);
+        let router = RouterClient::new(&data);
         Ok(Self(Arc::new(Parts {
             config,
             db,
@@ -103,6 +108,7 @@ impl App {
             compiler,
             git,
             docker,
+            router,
             vault,
             logs,
             metrics,

@@ -17,6 +17,7 @@ mod logs;
 mod output;
 mod plugin;
 mod plugin_manage;
+mod router;
 mod sse;
 mod stack;
 mod stack_input;
@@ -104,6 +105,8 @@ impl std::fmt::Debug for GlobalArgs {
 pub enum Command {
     /// Run the server until SIGTERM or Ctrl-C.
     Serve(ServeArgs),
+    /// Run the router, which carries the requests to the containers, or look at it.
+    Router(router::RouterArgs),
     /// Write a configuration file with every setting and its default.
     Init(init::InitArgs),
     /// Check whether this machine has what a server needs.
@@ -177,6 +180,7 @@ pub async fn run(cli: Cli) -> ExitCode {
     let result = match cli.command {
         Command::Init(args) => ended(init::init(&out, &args), &out),
         Command::Doctor(args) => ended(doctor::doctor(&out, cli.global.token.as_deref(), &args).await, &out),
+        Command::Router(args) => ended(router::router(&out, &args).await, &out),
         Command::Completion { shell } => ended(completion(&out, shell), &out),
         Command::Version => ended(version(&out), &out),
         Command::Plugin(admin::PluginCommand::Tool(command)) => {
@@ -217,9 +221,11 @@ async fn remote(session: &Session, command: Command) -> Outcome<u8> {
         Command::Plugin(command) => admin::plugin(session, &command).await,
         Command::Serve(_) => Err(failure::Failure::usage("`serve` is not run from here.")),
         Command::CompilePlugin(_) => Err(failure::Failure::usage("`compile-plugin` is not run from here.")),
-        Command::Init(_) | Command::Doctor(_) | Command::Completion { .. } | Command::Version => {
-            Ok(exit::SUCCESS)
-        }
+        Command::Router(_)
+        | Command::Init(_)
+        | Command::Doctor(_)
+        | Command::Completion { .. }
+        | Command::Version => Ok(exit::SUCCESS),
     }
 }
 

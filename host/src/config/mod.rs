@@ -15,13 +15,16 @@ use crate::error::{Error, Result};
 pub const DEFAULTS: &str = include_str!("defaults.toml");
 
 /// Environment variables and the settings they override. The last three names are the seeds'.
-const ENVIRONMENT: [(&str, &str, &str); 9] = [
+const ENVIRONMENT: [(&str, &str, &str); 12] = [
     ("WINDLASS_LISTEN", "server", "listen"),
     ("WINDLASS_DATA_DIR", "server", "data_dir"),
     ("WINDLASS_PUBLIC_URL", "server", "public_url"),
     ("WINDLASS_DATABASE_URL", "database", "url"),
     ("WINDLASS_LOG", "log", "level"),
     ("DOCKER_HOST", "docker", "host"),
+    ("WINDLASS_ROUTER", "router", "enabled"),
+    ("WINDLASS_ROUTER_HTTP", "router", "http"),
+    ("WINDLASS_ROUTER_HTTPS", "router", "https"),
     ("WEBHOOK_SECRET", "webhooks", "secret"),
     ("BUILD_LOG_DIR", "build", "log_dir"),
     ("JOB_WORKERS", "jobs", "workers"),
@@ -39,6 +42,7 @@ pub struct Config {
     pub webhooks: Webhooks,
     pub log: Log,
     pub recorder: RecorderConfig,
+    pub router: RouterConfig,
     pub strategies: Strategies,
     pub plugin_limits: PluginLimits,
     #[serde(default)]
@@ -129,6 +133,19 @@ pub struct RecorderConfig {
     pub keep_days: i64,
     pub max_calls: i64,
     pub max_mib: i64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct RouterConfig {
+    /// Whether `windlass serve` starts it.
+    pub enabled: bool,
+    pub http: Vec<SocketAddr>,
+    pub https: Vec<SocketAddr>,
+    /// `off`, `on` or a path.
+    pub access_log: String,
+    pub trust_forwarded: bool,
+    /// Seconds that a router gets to finish after another one has taken over.
+    pub drain_secs: u64,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -229,6 +246,16 @@ impl Config {
                 let message = format!("{key} has to be between {least} and {most}");
                 return Err(Error::invalid(key, message));
             }
+        }
+        let router = &self.router;
+        if router.http.len() + router.https.len() > 64 {
+            return Err(Error::invalid("router.http", "the router can listen on at most 64 addresses"));
+        }
+        if router.access_log.is_empty() {
+            return Err(Error::invalid(
+                "router.access_log",
+                "router.access_log has to be off, on or the path of a file",
+            ));
         }
         let url = &self.server.public_url;
         if !url.is_empty() && !url.starts_with("http://") && !url.starts_with("https://") {
@@ -371,6 +398,20 @@ fn set(table: &mut Table, section: &str, key: &str, variable: &str, text: String
                 format!("{variable} has to be a whole number, not `{}`", text.escape_debug()),
             )
         })?),
+        Value::Boolean(_) => match text.trim() {
+            "true" | "1" => Value::Boolean(true),
+            "false" | "0" => Value::Boolean(false),
+            _ => {
+                return Err(Error::invalid(
+                    variable,
+                    format!("{variable} has to be true or false, not `{}`", text.escape_debug()),
+                ));
+            }
+        },
+        Value::Array(_) => {
+            let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
+            Value::Array(words.map(|word| Value::String(word.to_string())).collect())
+        }
         _ => Value::String(text),
     };
     Ok(())

@@ -27,6 +27,7 @@ pub mod release;
 pub mod repository;
 pub mod retention;
 pub mod rollout;
+pub mod route;
 pub mod stack;
 pub mod task;
 pub mod text;

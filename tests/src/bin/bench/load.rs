@@ -35,7 +35,9 @@ function request()
   count = count + 1
   return before .. string.format("%010d", count) .. after
 end
-
+"#;
+/// How every load tells what came of it.
+const DONE: &str = r#"
 function done(summary, latency, requests)
   io.write(string.format('RESULT {"answers":%d,"microseconds":%d,"refused":%d,"broken":%d,"p50":%.1f,"p99":%.1f}\n',
     summary.requests, summary.duration, summary.errors.status,
@@ -87,7 +89,7 @@ pub fn push_body() -> Vec<u8> {
 pub async fn run(folder: &Path, target: &Target<'_>, connections: u32, round: &str) -> Outcome {
     let (script, body) = (folder.join("push.lua"), folder.join("push.json"));
     let content = push_body();
-    std::fs::write(&script, SCRIPT).unwrap();
+    std::fs::write(&script, format!("{SCRIPT}{DONE}")).unwrap();
     std::fs::write(&body, &content).unwrap();
     let output = tokio::process::Command::new("wrk")
         .args(["--threads", "2", "--latency", "--timeout", "10s"])
@@ -103,7 +105,26 @@ pub async fn run(folder: &Path, target: &Target<'_>, connections: u32, round: &s
         .output()
         .await
         .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
+    outcome(&output.stdout)
+}
+
+/// Asks for one address again and again, for some seconds over so many connections.
+pub async fn get(folder: &Path, url: &str, connections: u32, seconds: u32) -> Outcome {
+    let script = folder.join("get.lua");
+    std::fs::write(&script, DONE).unwrap();
+    let output = tokio::process::Command::new("wrk")
+        .args(["--threads", if connections > 1 { "2" } else { "1" }, "--latency", "--timeout", "10s"])
+        .args(["--connections", &connections.to_string(), "--duration", &format!("{seconds}s"), "--script"])
+        .args([script.as_os_str(), url.as_ref()])
+        .stderr(Stdio::inherit())
+        .output()
+        .await
+        .unwrap();
+    outcome(&output.stdout)
+}
+
+fn outcome(output: &[u8]) -> Outcome {
+    let text = String::from_utf8_lossy(output);
     let result = text.lines().find_map(|line| line.strip_prefix("RESULT "));
     let result: Value =
         serde_json::from_str(result.unwrap_or_else(|| panic!("wrk says nothing: {text}"))).unwrap();

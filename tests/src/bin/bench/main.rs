@@ -1,6 +1,6 @@
 //! `make bench`: what the release program costs and does, measured from outside, with the peers beside it.
 //!
-//! `bench [--json] [start] [memory] [ingest] [deploy] [plugins]`; without a name, everything.
+//! `bench [--json] [start] [memory] [ingest] [deploy] [plugins] [router]`; without a name, everything.
 
 #![allow(clippy::unwrap_used, reason = "a benchmark may end at the first surprise")]
 
@@ -12,11 +12,12 @@ mod peer;
 mod plugins;
 mod process;
 mod report;
+mod router;
 mod start;
 
 use report::Report;
 
-const SECTIONS: [&str; 5] = ["start", "memory", "ingest", "deploy", "plugins"];
+const SECTIONS: [&str; 6] = ["start", "memory", "ingest", "deploy", "plugins", "router"];
 
 #[tokio::main]
 async fn main() {
@@ -47,6 +48,9 @@ async fn main() {
     if wanted("deploy") {
         deploy::overhead(&mut report).await;
         deploy::hand_over(&mut report).await;
+    }
+    if wanted("router") {
+        router::beside_peers(&mut report).await;
     }
     report.finish();
 }

@@ -1,0 +1,195 @@
+//! The server's side of the control socket.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, Response, header};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
+use tokio::net::UnixStream;
+
+use super::control::{self, Refused};
+use super::report::{Health, Stats};
+use crate::domain::route::RouteTable;
+use crate::error::{Error, Result};
+
+/// For one question.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// A router that is being replaced answers again after a moment.
+const ATTEMPTS: u32 = 40;
+const PAUSE: Duration = Duration::from_millis(50);
+/// More than all statistics of the largest table.
+const ANSWER_BYTES: usize = 64 * 1024 * 1024;
+
+/// Speaks with the router of one data folder. Cheap to clone; every question has a connection of its own.
+#[derive(Debug, Clone)]
+pub struct RouterClient {
+    folder: PathBuf,
+}
+
+impl RouterClient {
+    /// `data` is the server's data folder.
+    pub fn new(data: &Path) -> Self {
+        Self { folder: super::folder(data) }
+    }
+
+    /// Puts a table in the place of the one in use. When this returns, every new request is decided by it, and it is on disk.
+    /// While the router is being restarted or replaced, this waits for it.
+    ///
+    /// # Errors
+    /// `Invalid` if it makes no sense, `Conflict` if it is not newer than the one in use, `Unavailable` if no router answers
+    /// within two seconds. The table in use stays.
+    pub async fn apply(&self, table: &RouteTable) -> Result<Health> {
+        let text = Bytes::from(serde_json::to_vec(table).map_err(Error::internal)?);
+        let mut attempt = 0;
+        loop {
+            match self.ask(Method::PUT, "/table", text.clone()).await {
+                Err(Error::Unavailable(why)) if attempt < ATTEMPTS => {
+                    tracing::debug!(why, "[@router:client] the table is sent again");
+                    attempt += 1;
+                    tokio::time::sleep(PAUSE).await;
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    /// The table in use.
+    ///
+    /// # Errors
+    /// `Unavailable` if no router answers.
+    pub async fn table(&self) -> Result<RouteTable> {
+        self.get("/table").await
+    }
+
+    /// # Errors
+    /// `Unavailable` if no router answers.
+    pub async fn health(&self) -> Result<Health> {
+        self.get("/health").await
+    }
+
+    /// Counts, and latencies over the last `seconds` (at most 900).
+    ///
+    /// # Errors
+    /// `Unavailable` if no router answers.
+    pub async fn stats(&self, seconds: usize) -> Result<Stats> {
+        self.get(&format!("/stats?seconds={seconds}")).await
+    }
+
+    /// Whether nothing is in flight any more towards a release of a route, in this router process and in those that it took
+    /// over from. Only a release that gets no new requests stays so.
+    ///
+    /// # Errors
+    /// `Unavailable` if no router answers.
+    pub async fn drained(&self, route: &str, release: &str) -> Result<bool> {
+        Ok(self.in_flight(route, release).await? == 0)
+    }
+
+    /// Requests and WebSockets in flight.
+    ///
+    /// # Errors
+    /// `Unavailable` if no router answers.
+    pub async fn in_flight(&self, route: &str, release: &str) -> Result<u64> {
+        let count = |stats: &Stats| -> u64 {
+            let same =
+                |report: &&super::report::ReleaseReport| report.route == route && report.release == release;
+            stats.releases.iter().filter(same).map(|report| report.in_flight).sum()
+        };
+        let mut sum = count(&self.stats(1).await?);
+        // In this order: a router that is left makes its other socket before the next one answers.
+        for socket in self.leaving()? {
+            match self.ask_at::<Stats>(&socket, Method::GET, "/stats?seconds=1", Bytes::new()).await {
+                Ok(stats) => sum += count(&stats),
+                // Nobody listens: the process was killed and is not in flight any more.
+                Err(_) => {
+                    let _ = std::fs::remove_file(socket);
+                }
+            }
+        }
+        Ok(sum)
+    }
+
+    /// Returns when the router process ends or is replaced.
+    ///
+    /// # Errors
+    /// `Unavailable` if no router answers.
+    pub async fn watch(&self) -> Result<()> {
+        let request = Request::get("/watch").header(header::HOST, "router").body(Full::default());
+        let request = request.map_err(Error::internal)?;
+        let mut answer = self.send(&control::socket(&self.folder), request).await?;
+        while let Some(Ok(_)) = answer.body_mut().frame().await {}
+        Ok(())
+    }
+
+    fn leaving(&self) -> Result<Vec<PathBuf>> {
+        let entries = std::fs::read_dir(&self.folder).map_err(Error::internal)?;
+        let is_leaving = |path: &PathBuf| {
+            path.file_name()
+                .and_then(|name| name.to_str())
+                .is_some_and(|name| name.starts_with("leaving-") && name.ends_with(".sock"))
+        };
+        Ok(entries.filter_map(|entry| Some(entry.ok()?.path())).filter(is_leaving).collect())
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
+        self.ask(Method::GET, path, Bytes::new()).await
+    }
+
+    async fn ask<T: DeserializeOwned>(&self, method: Method, path: &str, body: Bytes) -> Result<T> {
+        self.ask_at(&control::socket(&self.folder), method, path, body).await
+    }
+
+    async fn ask_at<T: DeserializeOwned>(
+        &self,
+        socket: &Path,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<T> {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, "router")
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Full::new(body))
+            .map_err(Error::internal)?;
+        let asking = async {
+            let (parts, body) = self.send(socket, request).await?.into_parts();
+            let text = Limited::new(body, ANSWER_BYTES).collect().await.map_err(unavailable)?.to_bytes();
+            if parts.status.is_success() {
+                return serde_json::from_slice(&text).map_err(Error::internal);
+            }
+            let refused: Refused = serde_json::from_slice(&text).map_err(Error::internal)?;
+            Err(match refused.code.as_str() {
+                "invalid" => Error::invalid(refused.field, refused.message),
+                "conflict" => Error::conflict(refused.message),
+                _ => Error::unavailable(refused.message),
+            })
+        };
+        tokio::time::timeout(PATIENCE, asking)
+            .await
+            .unwrap_or_else(|_| Err(unavailable(format!("no answer within {} s", PATIENCE.as_secs()))))
+    }
+
+    async fn send(&self, socket: &Path, request: Request<Full<Bytes>>) -> Result<Response<Incoming>> {
+        let sending = async {
+            let stream = UnixStream::connect(socket).await.map_err(unavailable)?;
+            let (mut send, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(unavailable)?;
+            tokio::spawn(connection);
+            send.send_request(request).await.map_err(unavailable)
+        };
+        tokio::time::timeout(PATIENCE, sending)
+            .await
+            .unwrap_or_else(|_| Err(unavailable(format!("no answer within {} s", PATIENCE.as_secs()))))
+    }
+}
+
+fn unavailable(error: impl std::fmt::Display) -> Error {
+    Error::unavailable(format!(
+        "the router does not answer: {error}; `windlass serve` starts it if router.enabled is set"
+    ))
+}
