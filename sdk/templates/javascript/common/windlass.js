@@ -55,11 +55,11 @@ export function decode(bytes) {
 
 const DEPTH = 100;
 
-/** JSON from outside; throws a SyntaxError. One that is nested too deeply would end the instance instead of the parser. */
+/** JSON from outside; throws a SyntaxError. A deeper nesting would end the instance instead of the parser. */
 export function parse(text) {
   let depth = 0;
   if (text.split(/[[{]/, DEPTH + 1).length > DEPTH) {
-    for (const [found] of text.matchAll(/"(?:[^"\\]|\\.)*"|[[\]{}]/gs)) {
+    for (const [found] of text.matchAll(/"[^"\\]*(?:\\.[^"\\]*)*"|[[\]{}]/gs)) {
       if (found === '[' || found === '{') depth += 1;
       else if (found === ']' || found === '}') depth -= 1;
       if (depth > DEPTH) throw new SyntaxError(`it is nested more than ${DEPTH} deep`);

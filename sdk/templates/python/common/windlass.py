@@ -1,10 +1,15 @@
 """What plugins in Python share. It is yours: change it as you like."""
 
 import json
+import re
 
 from componentize_py_types import Err
 from wit_world.exports import manifest as wit
-from wit_world.imports.types import Disposition_Permanent, Failure, Problem
+
+try:
+    from wit_world.imports.types import Disposition_Permanent, Failure, Problem
+except ModuleNotFoundError:  # The names are longer where another interface is named `types` as well.
+    from wit_world.imports.windlass_types_types import Disposition_Permanent, Failure, Problem
 
 
 def manifest(kind, name, version, summary, settings=None, credentials=(), permissions=(), webhooks=None):
@@ -20,12 +25,22 @@ def failure(code, message, disposition=Disposition_Permanent(), request_sent=Fal
     return Err(Failure(disposition, code, message, request_sent, []))
 
 
+_DEPTH = 100
+_BRACKETS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[][{}]', re.DOTALL)
+
+
 def parse(text):
-    """JSON from outside, as text or bytes; raises a ValueError."""
-    try:
-        return json.loads(text)
-    except RecursionError as error:
-        raise ValueError("it is nested too deeply") from error
+    """JSON from outside, as text or bytes; raises a ValueError. A deeper nesting would end the instance instead of the
+    parser."""
+    if isinstance(text, bytes):
+        text = text.decode()
+    if text.count("[") + text.count("{") > _DEPTH:
+        depth = 0
+        for found in _BRACKETS.finditer(text):
+            depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(found[0], 0)
+            if depth > _DEPTH:
+                raise ValueError(f"it is nested more than {_DEPTH} deep")
+    return json.loads(text)
 
 
 def read_settings(schema, text):
