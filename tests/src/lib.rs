@@ -11,6 +11,7 @@ pub mod fixture;
 pub mod frozen;
 pub mod git_server;
 pub mod guests;
+pub mod languages;
 pub mod ordering;
 pub mod peer;
 pub mod postgres;

@@ -7,20 +7,21 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use tempfile::TempDir;
+use windlass_tests::languages::toolchain;
 use windlass_tests::server::program;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
 }
 
-/// The lines of all blocks marked `sh run`.
-fn commands(guide: &str) -> Vec<String> {
+/// The lines of all blocks that are marked like this.
+fn commands(guide: &str, mark: &str) -> Vec<String> {
     let mut commands = Vec::new();
     let mut runs = false;
     for line in guide.lines() {
         match line.strip_prefix("```") {
-            Some("sh run") => runs = true,
-            Some(_) => runs = false,
+            Some(found) => runs = found == mark,
             None if runs => commands.push(line.to_owned()),
             None => {}
         }
@@ -28,22 +29,14 @@ fn commands(guide: &str) -> Vec<String> {
     commands
 }
 
-#[test]
-fn every_command_of_the_guide_works() {
-    let guide = fs::read_to_string(root().join("docs/plugin-authors.md")).unwrap();
-    let commands = commands(&guide);
-    assert!(commands.len() >= 20, "the blocks are marked: {commands:?}");
-    for kind in
-        ["deployment-strategy", "git-forge", "build-planner", "pipeline-generator", "notifier", "ci-provider"]
-    {
-        assert!(commands.iter().any(|command| command.contains(kind)), "an example of a {kind}");
-    }
+/// Runs them as they stand, in an empty folder, without a network for cargo; `path` comes first in PATH.
+fn run(commands: &[String], path: &str) -> (TempDir, String) {
     let folder = tempfile::tempdir().unwrap();
     let (bin, work) = (folder.path().join("bin"), folder.path().join("work"));
     fs::create_dir(&bin).unwrap();
     fs::create_dir(&work).unwrap();
     symlink(program(), bin.join("windlass")).unwrap();
-    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let path = format!("{}:{path}{}", bin.display(), std::env::var("PATH").unwrap());
     // The projects share what cargo compiles of the SDK, in a folder that other runs of this test find again.
     let target = root().join("target/tmp/plugin-guide");
     let output = Command::new("bash")
@@ -58,7 +51,34 @@ fn every_command_of_the_guide_works() {
         .output()
         .unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    assert!(output.status.success(), "{}\n{}", text(&output.stdout), text(&output.stderr));
-    assert!(text(&output.stdout).contains("keeps all"), "{}", text(&output.stdout));
-    assert!(work.join("patient.oci/index.json").is_file());
+    let said = text(&output.stdout);
+    assert!(output.status.success(), "{said}\n{}", text(&output.stderr));
+    assert!(said.contains("keeps all"), "{said}");
+    (folder, said)
+}
+
+#[test]
+fn every_command_of_the_guide_works() {
+    let guide = fs::read_to_string(root().join("docs/plugin-authors.md")).unwrap();
+    let commands = commands(&guide, "sh run");
+    assert!(commands.len() >= 20, "the blocks are marked: {commands:?}");
+    for kind in
+        ["deployment-strategy", "git-forge", "build-planner", "pipeline-generator", "notifier", "ci-provider"]
+    {
+        assert!(commands.iter().any(|command| command.contains(kind)), "an example of a {kind}");
+    }
+    let (folder, _) = run(&commands, "");
+    assert!(folder.path().join("work/patient.oci/index.json").is_file());
+}
+
+#[test]
+fn every_command_for_other_languages_works() {
+    let guide = fs::read_to_string(root().join("docs/plugin-authors.md")).unwrap();
+    for language in ["javascript", "python"] {
+        let commands = commands(&guide, &format!("sh run {language}"));
+        assert!(commands.len() >= 4, "the blocks are marked: {commands:?}");
+        if let Some(path) = toolchain(language, "every command of the guide for another language works") {
+            run(&commands, &format!("{path}:"));
+        }
+    }
 }

@@ -1,6 +1,8 @@
 //! Authors' tools that call a component: no server, no store, one component at a time.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use tempfile::TempDir;
 use windlass_sdk::testkit::{Report, Simulation};
@@ -10,12 +12,15 @@ use crate::domain::plugin::PluginInfo;
 use crate::error::{Error, Result};
 use crate::plugins::{PluginSource, Plugins, Settings, Source, conformance};
 
+/// Of compiled code; a component is two files.
+const KEPT_FILES: usize = 32;
+
 /// A component that was loaded to be looked at.
 pub struct Opened {
     plugins: Plugins,
     pub info: PluginInfo,
-    /// Its compiled code.
-    _folder: TempDir,
+    /// Its compiled code, where that is not kept.
+    _folder: Option<TempDir>,
 }
 
 /// A file, or else the name of a built-in plugin.
@@ -26,15 +31,40 @@ fn source(which: &str) -> PluginSource {
     PluginSource::new(which, source)
 }
 
-/// Compiled code is kept no longer than the command runs: nothing that an author makes becomes part of a server's cache.
-fn settings() -> Result<(TempDir, Settings)> {
-    let folder = tempfile::tempdir()
-        .map_err(|error| Error::failed(format!("no temporary folder can be made: {error}")))?;
-    let mut settings = Settings::new(folder.path());
+/// Compiled code is kept for the author's next command in a folder of its own: nothing that an author makes becomes part of
+/// a server's cache. Where there is no such folder, it is kept no longer than the command runs.
+fn settings() -> Result<(Option<TempDir>, Settings)> {
+    let (temporary, folder) = match kept() {
+        Some(folder) => (None, folder),
+        None => {
+            let folder = tempfile::tempdir()
+                .map_err(|error| Error::failed(format!("no temporary folder can be made: {error}")))?;
+            let path = folder.path().to_owned();
+            (Some(folder), path)
+        }
+    };
+    let mut settings = Settings::new(folder);
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let wanted = u32::try_from(processors).unwrap_or(u32::MAX).max(settings.limits.concurrent_calls);
     settings.limits.concurrent_calls = wanted.min(256);
-    Ok((folder, settings))
+    Ok((temporary, settings))
+}
+
+/// `windlass/compiled` in the user's cache, with little enough in it.
+fn kept() -> Option<PathBuf> {
+    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(home)?;
+    let folder = cache.is_absolute().then(|| cache.join("windlass/compiled"))?;
+    fs::create_dir_all(&folder).ok()?;
+    let entries = fs::read_dir(folder.join("cache")).into_iter().flatten().filter_map(|entry| entry.ok());
+    let mut files: Vec<(SystemTime, PathBuf)> =
+        entries.filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path()))).collect();
+    files.sort_unstable_by(|a, b| b.cmp(a));
+    for (_, path) in files.iter().skip(KEPT_FILES) {
+        // Whoever needs it compiles again.
+        let _ = fs::remove_file(path);
+    }
+    Some(folder)
 }
 
 /// Loads a component from a file, or a built-in one by its name.

@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::Plugins;
+use super::{Plugins, Target};
 use crate::domain::Id;
+use crate::domain::notification::Notification;
 use crate::domain::rollout::{Instance, InstanceState, ReleaseFacts, Situation, StackFacts, Weight};
 use crate::domain::stack::RunSpec;
 use crate::error::Result;
@@ -41,6 +42,23 @@ pub async fn forge_parse(
     for _ in 0..rounds {
         let started = Instant::now();
         plugins.forge_parse(name, headers.to_vec(), body.clone()).await?;
+        took.push(started.elapsed());
+    }
+    Ok(percentiles(took))
+}
+
+/// Times `rounds` calls of the notifier's `render` on one event.
+pub async fn notifier_render(
+    plugins: &Plugins,
+    name: &str,
+    target: &Target,
+    event: &Notification,
+    rounds: usize,
+) -> Result<Percentiles> {
+    let mut took = Vec::with_capacity(rounds);
+    for _ in 0..rounds {
+        let started = Instant::now();
+        plugins.notifier_render(name, target, event).await?;
         took.push(started.elapsed());
     }
     Ok(percentiles(took))

@@ -153,8 +153,9 @@ pub struct CompileLimits {
 impl Default for CompileLimits {
     fn default() -> Self {
         Self {
+            // CPython, the largest that the languages' tool chains make, takes 15 s; it is minutes where the machine is busy.
             cpu: Duration::from_secs(60),
-            wall: Duration::from_secs(120),
+            wall: Duration::from_secs(300),
             memory_bytes: 1 << 30,
             file_bytes: 256 << 20,
         }

@@ -61,6 +61,7 @@ pub struct Simulation {
     worlds: u64,
     params: String,
     deadline_ms: u64,
+    within: Duration,
     threads: usize,
     adjust: fn(&mut Scenario),
 }
@@ -80,6 +81,7 @@ impl Simulation {
             worlds: 10_000,
             params: "{}".into(),
             deadline_ms: DEADLINE_MS,
+            within: Duration::MAX,
             threads,
             adjust: |_| {},
         }
@@ -113,6 +115,14 @@ impl Simulation {
         self
     }
 
+    /// How long to look: where that is over before the last world, the report tells of fewer. Without this all worlds are
+    /// gone through, however long it takes.
+    #[must_use]
+    pub fn within(mut self, time: Duration) -> Self {
+        self.within = time;
+        self
+    }
+
     /// Changes each world after chance has made it, for instance to allow downtime everywhere.
     #[must_use]
     pub fn in_worlds(mut self, adjust: fn(&mut Scenario)) -> Self {
@@ -125,7 +135,8 @@ impl Simulation {
         self.run_subject(&Native::<T>::default())
     }
 
-    /// Runs anything that can be asked like a strategy. The same simulation always finds the same broken world.
+    /// Runs anything that can be asked like a strategy. The same simulation always finds the same broken world, unless its
+    /// time is over before.
     pub fn run_subject<S: Subject>(&self, subject: &S) -> Report {
         let started = Instant::now();
         // The lowest world found broken so far; nobody needs to look beyond it.
@@ -171,8 +182,10 @@ impl Simulation {
     /// Every `threads`-th world, until one is broken.
     fn share<S: Subject>(&self, subject: &S, first: u64, threads: usize, broken_at: &AtomicU64) -> Share {
         let mut share = Share::default();
+        let started = Instant::now();
         for n in (first..self.worlds).step_by(threads) {
-            if n >= broken_at.load(Ordering::Relaxed) {
+            let is_late = share.worlds > 0 && started.elapsed() >= self.within;
+            if is_late || n >= broken_at.load(Ordering::Relaxed) {
                 break;
             }
             let seed = self.seed.wrapping_add(n);

@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use super::cargo::Project;
+use super::project::Project;
 use crate::cli::failure::{Failure, Outcome, exit};
 use crate::cli::output::Output;
 use crate::cli::text::bytes;
@@ -17,8 +17,9 @@ use crate::cli::text::bytes;
   windlass plugin build
   windlass plugin build ./my-plugin -o json
 
-Leaves the component beside Cargo.toml, as <name>.wasm. Crates that are neither in cargo's cache nor vendored are
-downloaded by cargo, the first time.")]
+Leaves the component in the project's folder, as <name>.wasm. A project in Rust is compiled by cargo, which downloads
+crates that are neither in its cache nor vendored; in JavaScript by the script `build` of package.json; in Python by
+componentize-py.")]
 pub struct BuildArgs {
     /// The project.
     #[arg(default_value = ".")]
@@ -52,9 +53,12 @@ pub(super) fn compile(project: &Project) -> Outcome<Built> {
             "Is another linker than wasm-component-ld configured for this project?",
         ));
     }
-    let file = project.folder.join(format!("{}.wasm", project.name));
-    fs::write(&file, &content)
-        .map_err(|error| Failure::local(format!("{} cannot be written: {error}.", file.display()), ""))?;
+    let file = project.component();
+    if made != file {
+        fs::write(&file, &content).map_err(|error| {
+            Failure::local(format!("{} cannot be written: {error}.", file.display()), "")
+        })?;
+    }
     Ok(Built { file, size: content.len() as u64, sha256: hex::encode(Sha256::digest(&content)) })
 }
 

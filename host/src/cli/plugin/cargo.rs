@@ -1,22 +1,23 @@
 //! The Rust tool chain of an author: where it can compile components, and running it.
 
 use std::io;
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde::Deserialize;
 
+use super::project::{manifest, tool};
 use crate::cli::failure::{Failure, Outcome};
 
+pub(super) const MANIFEST: &str = "Cargo.toml";
 pub(super) const TARGET: &str = "wasm32-unknown-unknown";
 /// The profile of a new project, made for small components.
 const PROFILE: &str = "plugin";
 
 /// A project as cargo sees it.
 #[derive(Debug)]
-pub(super) struct Project {
-    pub(super) folder: PathBuf,
+pub(super) struct Crate {
+    folder: PathBuf,
     pub(super) name: String,
     /// Name of the library's file, without an end.
     library: String,
@@ -43,14 +44,11 @@ struct Target {
     crate_types: Vec<String>,
 }
 
-impl Project {
+impl Crate {
     /// Reads the project in a folder.
     pub(super) fn open(folder: &Path) -> Outcome<Self> {
-        let advice = "`windlass plugin new --kind KIND DIR` begins a project.";
-        let manifest = folder.join("Cargo.toml");
-        let text = std::fs::read_to_string(&manifest).map_err(|error| {
-            Failure::local(format!("{} cannot be read: {error}.", manifest.display()), advice)
-        })?;
+        let text = manifest(folder, MANIFEST)?;
+        let manifest = folder.join(MANIFEST);
         let output = cargo(folder)
             .args(["metadata", "--no-deps", "--format-version", "1"])
             .stderr(Stdio::inherit())
@@ -63,8 +61,10 @@ impl Project {
             .packages
             .into_iter()
             .find(|package| package.manifest_path.canonicalize().is_ok_and(|path| path == here));
-        let package = package
-            .ok_or_else(|| Failure::local(format!("{} describes no package.", here.display()), advice))?;
+        let package = package.ok_or_else(|| {
+            let advice = "`windlass plugin new --kind KIND DIR` begins a project.";
+            Failure::local(format!("{} describes no package.", here.display()), advice)
+        })?;
         let is_component = |target: &&Target| target.crate_types.iter().any(|kind| kind == "cdylib");
         let library = package.targets.iter().find(is_component).ok_or_else(|| {
             Failure::local(
@@ -101,9 +101,7 @@ impl Project {
 }
 
 fn cargo(folder: &Path) -> Command {
-    let mut command = Command::new("cargo");
-    command.current_dir(folder).stdin(Stdio::null());
-    command
+    tool("cargo", folder)
 }
 
 fn no_cargo(error: &io::Error) -> Failure {
@@ -113,16 +111,11 @@ fn no_cargo(error: &io::Error) -> Failure {
     )
 }
 
-/// Runs it with all it prints on standard error: standard output is for the result.
 fn run(command: &mut Command) -> Outcome<()> {
-    if let Ok(stderr) = io::stderr().as_fd().try_clone_to_owned() {
-        command.stdout(Stdio::from(stderr));
+    match super::project::run(command).map_err(|error| no_cargo(&error))? {
+        Some(0) => Ok(()),
+        _ => Err(Failure::local("cargo failed; what it says is above.", "")),
     }
-    let status = command.status().map_err(|error| no_cargo(&error))?;
-    if status.success() {
-        return Ok(());
-    }
-    Err(Failure::local("cargo failed; what it says is above.", ""))
 }
 
 /// Paths of this machine stay out of the component: they would be in its panic messages, and change its digest.

@@ -6,7 +6,10 @@ mod check;
 mod docs;
 mod inspect;
 mod new;
+mod node;
 mod pack;
+mod project;
+mod python;
 mod simulate;
 mod test;
 

@@ -1,13 +1,13 @@
-//! `plugin new`: a project with the SDK in it, so that it builds wherever cargo has the few crates that the SDK needs.
+//! `plugin new`: a project with the contract in it, and in Rust the SDK, so that it builds wherever cargo has the few
+//! crates that the SDK needs.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use serde_json::json;
 use toml::{Table, Value};
 
-use super::build::unreadable;
 use crate::cli::failure::{Failure, Outcome, exit};
 use crate::cli::output::Output;
 
@@ -32,12 +32,29 @@ pub enum Kind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Language {
     Rust,
+    /// Needs Node.js and jco.
+    #[value(name = "javascript", alias = "js")]
+    JavaScript,
+    /// Needs componentize-py.
+    Python,
+}
+
+impl Language {
+    /// Where its templates are: a folder a kind, and `common`.
+    fn templates(self) -> String {
+        match self {
+            Self::Rust => TEMPLATES.to_owned(),
+            Self::JavaScript => format!("{TEMPLATES}javascript/"),
+            Self::Python => format!("{TEMPLATES}python/"),
+        }
+    }
 }
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   windlass plugin new --kind deployment-strategy my-strategy
-  cd my-strategy && windlass plugin test")]
+  cd my-strategy && windlass plugin test
+  windlass plugin new --kind notifier --lang javascript my-notifier")]
 pub struct NewArgs {
     /// What the plugin is to be.
     #[arg(long)]
@@ -53,9 +70,8 @@ pub struct NewArgs {
 }
 
 pub fn new(out: &Output, args: &NewArgs) -> Outcome<u8> {
-    let Language::Rust = args.lang;
     let name = name(args)?;
-    let files = files(args.kind, &name)?;
+    let files = files(args.kind, args.lang, &name)?;
     let folder = &args.folder;
     if fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some()) {
         return Err(Failure::local(
@@ -91,12 +107,7 @@ fn name(args: &NewArgs) -> Outcome<String> {
         folder.file_name().map(|name| name.to_string_lossy().into_owned())
     };
     let name = args.name.clone().or_else(of_folder).unwrap_or_default();
-    // Narrower than a plugin's name, because it also names a crate.
-    let fits = (1..=63).contains(&name.len())
-        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-        && name.starts_with(|first: char| first.is_ascii_lowercase())
-        && !name.ends_with('-');
-    if fits {
+    if is_name(&name) {
         return Ok(name);
     }
     Err(Failure::usage(format!(
@@ -104,6 +115,14 @@ fn name(args: &NewArgs) -> Outcome<String> {
         name.escape_debug()
     ))
     .advise("Pass another one with --name."))
+}
+
+/// Narrower than a plugin's name, because it also names a crate or a package.
+pub(super) fn is_name(name: &str) -> bool {
+    (1..=63).contains(&name.len())
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        && name.starts_with(|first: char| first.is_ascii_lowercase())
+        && !name.ends_with('-')
 }
 
 fn source(path: &str) -> Outcome<&'static str> {
@@ -114,9 +133,10 @@ fn source(path: &str) -> Outcome<&'static str> {
 }
 
 /// Paths in the project, and what is in them.
-fn files(kind: Kind, name: &str) -> Outcome<Vec<(String, String)>> {
+fn files(kind: Kind, language: Language, name: &str) -> Outcome<Vec<(String, String)>> {
     let kind = kind.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
-    let (common, own) = (format!("{TEMPLATES}common/"), format!("{TEMPLATES}{kind}/"));
+    let templates = language.templates();
+    let (common, own) = (format!("{templates}common/"), format!("{templates}{kind}/"));
     let filled = |text: &str| {
         text.replace("{{name}}", name)
             .replace("{{kind}}", &kind)
@@ -128,13 +148,32 @@ fn files(kind: Kind, name: &str) -> Outcome<Vec<(String, String)>> {
             // Cargo would take a file of its own name for a package of this workspace.
             let path = path.replace("Cargo.toml.template", "Cargo.toml");
             files.push((path, filled(text)));
-        } else if !path.starts_with(TEMPLATES) && !path.starts_with("Cargo.") {
-            files.push((format!("{VENDOR}/{path}"), (*text).to_owned()));
+        } else if let Some(path) = vendored(path, language, &kind) {
+            files.push((path, (*text).to_owned()));
         }
     }
-    files.push((format!("{VENDOR}/Cargo.toml"), vendored_workspace()?));
-    files.push(("Cargo.lock".to_owned(), lock_file()?));
+    if language == Language::Rust {
+        files.push((format!("{VENDOR}/Cargo.toml"), vendored_workspace()?));
+        files.push(("Cargo.lock".to_owned(), lock_file()?));
+    }
     Ok(files)
+}
+
+/// Where a file of the SDK or the contract goes, if the project needs it. Beside Rust, the world of the project's kind
+/// stands alone in `wit`, as tools for components want it, and what it refers to in `wit/deps`.
+fn vendored(path: &str, language: Language, kind: &str) -> Option<String> {
+    if path.starts_with(TEMPLATES) || path.starts_with("Cargo.") {
+        return None;
+    }
+    if language == Language::Rust {
+        return Some(format!("{VENDOR}/{path}"));
+    }
+    let name = path.strip_prefix("wit/")?.strip_suffix(".wit")?;
+    match name {
+        _ if name == kind => Some(path.to_owned()),
+        "types" | "plugin" | "host" => Some(format!("wit/deps/{name}.wit")),
+        _ => None,
+    }
 }
 
 fn table(path: &str) -> Outcome<Table> {
@@ -154,6 +193,7 @@ fn vendored_workspace() -> Outcome<String> {
     let wanted = sdk_dependencies()?;
     let mut workspace = whole.get("workspace").and_then(Value::as_table).cloned().unwrap_or_default();
     workspace.remove("default-members");
+    workspace.remove("exclude");
     workspace.insert("members".into(), Value::Array(vec!["sdk".into()]));
     if let Some(Value::Table(dependencies)) = workspace.get_mut("dependencies") {
         dependencies.retain(|name, _| wanted.iter().any(|known| known == name));
@@ -188,22 +228,4 @@ fn lock_file() -> Outcome<String> {
 
 fn is_named(package: &Value, name: &str) -> bool {
     package.get("name").and_then(Value::as_str) == Some(name)
-}
-
-/// A project made by `new` brings its SDK; anything else may be a component's file.
-pub(super) fn is_project(path: &Path) -> bool {
-    path.join("Cargo.toml").is_file()
-}
-
-/// The bytes of a component that a command was pointed at: a file, or the one that a project left.
-pub(super) fn component_of(path: &Path) -> Outcome<(PathBuf, Vec<u8>)> {
-    let file = if is_project(path) {
-        let name = super::cargo::Project::open(path)?.name;
-        path.join(format!("{name}.wasm"))
-    } else {
-        path.to_owned()
-    };
-    let bytes = fs::read(&file)
-        .map_err(|error| unreadable(&file, &error).advise("`windlass plugin build` makes it."))?;
-    Ok((file, bytes))
 }

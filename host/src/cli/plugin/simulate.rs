@@ -1,5 +1,7 @@
 //! `plugin simulate`.
 
+use std::time::Duration;
+
 use clap::Args;
 use windlass_sdk::testkit::Simulation;
 
@@ -28,6 +30,9 @@ pub struct SimulateArgs {
     /// The first world's seed; the next ones count on from there.
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
+    /// Stop after so many seconds, although there are more worlds: for strategies in slow languages.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    within: Option<u64>,
     /// Seconds that a rollout may take; waiting for people does not count. Without it, what a server grants a stack whose
     /// health timeout is 10 s.
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
@@ -44,6 +49,9 @@ pub async fn simulate(out: &Output, args: &SimulateArgs) -> Outcome<u8> {
     let mut simulation = Simulation::new().worlds(args.worlds).seed(args.seed).params(args.params.as_str());
     if let Some(seconds) = args.deadline {
         simulation = simulation.deadline_ms(seconds * 1_000);
+    }
+    if let Some(seconds) = args.within {
+        simulation = simulation.within(Duration::from_secs(seconds));
     }
     if args.allow_downtime {
         simulation = simulation.in_worlds(|world| world.allow_downtime = true);

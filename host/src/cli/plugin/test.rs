@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use super::cargo::Project;
+use super::project::Project;
 use super::{build, check, failed};
 use crate::app::plugin_tool::plugin_check;
 use crate::cli::failure::{Outcome, exit};
@@ -15,7 +15,8 @@ use crate::cli::output::Output;
 #[command(after_help = "Example:
   windlass plugin test
 
-Runs `cargo test`, compiles the component, and runs the conformance suite on it. Exit code 1 if anything fails.")]
+Runs `cargo test`, `npm test` or `python3 -m unittest`, compiles the component, and runs the conformance suite on it.
+Exit code 1 if anything fails.")]
 pub struct TestArgs {
     /// The project.
     #[arg(default_value = ".")]

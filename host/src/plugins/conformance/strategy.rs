@@ -1,5 +1,7 @@
 //! Rules for deployment strategies.
 
+use std::time::Duration;
+
 use windlass_sdk::testkit::Simulation;
 
 use super::{all, crash, same};
@@ -11,6 +13,8 @@ use crate::plugins::Plugins;
 
 /// Enough to meet each kind of trouble many times, and done in about a second.
 const WORLDS: u64 = 2_000;
+/// A strategy in Python goes through a few worlds a second; for those it is as many as fit into this.
+const PATIENCE: Duration = Duration::from_secs(20);
 const NOW: UnixMs = 1_000_000;
 
 pub(super) async fn check(plugins: &Plugins, name: &str) -> Vec<Finding> {
@@ -61,7 +65,7 @@ async fn is_pure(plugins: &Plugins, name: &str) -> Result<String, String> {
 
 async fn simulated(plugins: &Plugins, name: &str) -> Result<String, String> {
     let report = plugins
-        .strategy_simulate(name, Simulation::new().worlds(WORLDS))
+        .strategy_simulate(name, Simulation::new().worlds(WORLDS).within(PATIENCE))
         .await
         .map_err(|error| error.to_string())?;
     match &report.broken {
