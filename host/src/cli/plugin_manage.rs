@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::Session;
 use super::client::read;
-use super::failure::{Failure, Outcome};
+use super::failure::{Failure, Outcome, exit};
 use super::output::Tone;
 use super::table::Cell;
 use super::text::clean;
@@ -38,7 +38,8 @@ pub enum ManageCommand {
     Reload,
 }
 
-pub async fn manage(session: &Session, command: &ManageCommand) -> Outcome<()> {
+/// The exit code is that of a failure if what was to run does not.
+pub async fn manage(session: &Session, command: &ManageCommand) -> Outcome<u8> {
     let client = &session.client;
     let hint = |failure: Failure| {
         if failure.is_not_found() {
@@ -59,9 +60,11 @@ pub async fn manage(session: &Session, command: &ManageCommand) -> Outcome<()> {
         ManageCommand::Approve { name, digest } => {
             post(session, name, "approve", json!({ "digest": digest })).await.map_err(hint)?
         }
-        ManageCommand::Reload => return reload(session).await,
+        ManageCommand::Reload => return reload(session).await.map(|()| exit::SUCCESS),
     };
-    tell(session, &value)
+    tell(session, &value)?;
+    let is_held_back = read::<Plugin>(&value)?.state == "quarantined";
+    Ok(if is_held_back { exit::FAILED } else { exit::SUCCESS })
 }
 
 async fn post(session: &Session, name: &str, verb: &str, body: Value) -> Outcome<Value> {
@@ -115,7 +118,19 @@ pub fn state(plugin: &Plugin) -> Cell {
         ("quarantined", _) => Cell::toned(format!("quarantined: {reason}"), Tone::Bad),
         (_, Some(error)) => Cell::toned(format!("not loaded: {error}"), Tone::Bad),
         _ if plugin.health.suspended => Cell::toned("suspended after faults", Tone::Warning),
+        _ if plugin.conformity == "skipped" => Cell::toned("loaded, conformance skipped", Tone::Warning),
         _ => Cell::toned("loaded", Tone::Good),
+    }
+}
+
+/// What the conformance suite says, for people.
+pub fn conformity(plugin: &Plugin) -> Cell {
+    match plugin.conformity.as_str() {
+        "passed" => Cell::toned("passed", Tone::Good),
+        "failed" => Cell::toned("failed", Tone::Bad),
+        "skipped" => Cell::toned("skipped, as the configuration says", Tone::Warning),
+        _ if plugin.source == "builtin" => "not asked: it is built in".into(),
+        _ => "not asked".into(),
     }
 }
 

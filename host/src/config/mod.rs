@@ -141,10 +141,13 @@ pub struct Plugin {
     pub grant: Vec<String>,
     #[serde(default)]
     pub cosign_key: Option<PathBuf>,
+    /// Take it in without the conformance suite.
+    #[serde(default)]
+    pub skip_conformance: bool,
 }
 
 /// Keys of a plugin's section.
-const PLUGIN_KEYS: [&str; 4] = ["source", "sha256", "grant", "cosign_key"];
+const PLUGIN_KEYS: [&str; 5] = ["source", "sha256", "grant", "cosign_key", "skip_conformance"];
 
 impl Config {
     /// Reads the file, if one is named, and lays `environment` over it.

@@ -113,6 +113,13 @@ impl Simulation {
         self
     }
 
+    /// Uses no more threads than this. Without it there is one a processor.
+    #[must_use]
+    pub fn at_most_threads(mut self, threads: usize) -> Self {
+        self.threads = self.threads.min(threads);
+        self
+    }
+
     /// Changes each world after chance has made it, for instance to allow downtime everywhere.
     #[must_use]
     pub fn in_worlds(mut self, adjust: fn(&mut Scenario)) -> Self {
