@@ -78,8 +78,7 @@ impl Guest {
     /// A notifier whose `render` runs `body`, which has to leave the address of an answer.
     pub fn notifier(name: &str, body: &str) -> Self {
         let interface = "windlass:notifier/renderer@0.1.0";
-        let functions =
-            format!("(func (export \"{interface}#render\") (param i32) (result i32) {body})");
+        let functions = format!("(func (export \"{interface}#render\") (param i32) (result i32) {body})");
         Self::new(name, "notifier", interface, functions)
     }
 

@@ -12,7 +12,7 @@ use crate::plugins::{PluginSource, Plugins, Settings, Source, conformance};
 
 /// A component that was loaded to be looked at.
 pub struct Opened {
-    plugins: Plugins,
+    pub(super) plugins: Plugins,
     pub info: PluginInfo,
     /// Its compiled code.
     _folder: TempDir,

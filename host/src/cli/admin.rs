@@ -9,6 +9,7 @@ use super::calls::{self, CallsArgs, RecordArgs, ReplayArgs};
 use super::client::read;
 use super::failure::{Outcome, exit};
 use super::output::Tone;
+use super::plugin::dev::{DevArgs, dev};
 use super::plugin_manage::{ManageCommand, calls, conformity, manage, state};
 use super::stack::joined;
 use super::table::{Cell, Table, cells, details};
@@ -47,6 +48,8 @@ pub enum PluginCommand {
     },
     #[command(flatten)]
     Tool(super::plugin::ToolCommand),
+    /// Build, check and install a project each time its author changes it, until Ctrl-C.
+    Dev(DevArgs),
     #[command(flatten)]
     Manage(ManageCommand),
     /// List recorded calls into plugins, newest first.
@@ -130,6 +133,7 @@ pub async fn plugin(session: &Session, command: &PluginCommand) -> Outcome<u8> {
         PluginCommand::List => plugin_list(session).await?,
         PluginCommand::Inspect { name } => plugin_inspect(session, name).await?,
         PluginCommand::Tool(command) => return super::plugin::tool(&session.out, command).await,
+        PluginCommand::Dev(args) => return dev(session, args).await,
         PluginCommand::Manage(command) => return manage(session, command).await,
         PluginCommand::Calls(args) => calls::list(session, args).await?,
         PluginCommand::Call { call } => calls::show(session, call).await?,

@@ -1,4 +1,4 @@
-//! `plugin install | enable | disable | approve | reload`: what changes the plugins of a server.
+//! `plugin install | enable | disable | approve | remove | reload`: what changes the plugins of a server.
 
 use std::path::{Path, PathBuf};
 
@@ -34,6 +34,8 @@ pub enum ManageCommand {
         #[arg(long, value_name = "SHA256")]
         digest: Option<String>,
     },
+    /// Take out a plugin that was installed. A built-in one of the same name runs again.
+    Remove { name: String },
     /// Load the plugins of the configuration file anew; SIGHUP does the same.
     Reload,
 }
@@ -59,6 +61,15 @@ pub async fn manage(session: &Session, command: &ManageCommand) -> Outcome<u8> {
         ManageCommand::Disable { name } => post(session, name, "disable", Value::Null).await.map_err(hint)?,
         ManageCommand::Approve { name, digest } => {
             post(session, name, "approve", json!({ "digest": digest })).await.map_err(hint)?
+        }
+        ManageCommand::Remove { name } => {
+            session.client.delete(&["plugins", name]).await.map_err(hint)?;
+            if session.out.is_json() {
+                session.out.json(&Value::Null);
+            } else {
+                session.out.line(&format!("Plugin {} is removed.", clean(name)));
+            }
+            return Ok(exit::SUCCESS);
         }
         ManageCommand::Reload => return reload(session).await.map(|()| exit::SUCCESS),
     };

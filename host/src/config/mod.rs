@@ -2,6 +2,8 @@
 //!
 //! The embedded defaults are the manual (`windlass init` writes them); a key they do not list is an error.
 
+mod registry_login;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -9,6 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use toml::{Table, Value};
 
+pub use self::registry_login::RegistryLogin;
 use crate::error::{Error, Result};
 
 /// The commented file that `windlass init` writes.

@@ -213,6 +213,8 @@ pub struct PluginAdmission {
     pub state: PluginState,
     /// Of the component that was found under this name, whether it runs or is held back.
     pub conformity: Conformity,
+    /// It was installed over the API, so it can be removed.
+    pub installed: bool,
     /// sha256 of the component that is held back, in hex, where another one runs or none.
     pub held_digest: Option<String>,
     pub last_good_digest: Option<String>,

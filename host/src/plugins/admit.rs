@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::builtin::BUILTIN;
 use super::registry::{Entry, Found, Loader, Table};
-use super::suite::Checked;
 use super::settings::{PluginSource, Settings, Source};
 use super::source::source_name;
+use super::suite::Checked;
 use crate::domain::admission::{Candidate, Conformity, PluginState, Runs, Verdict, asks, is_granted, judge};
 use crate::domain::plugin::PluginAdmission;
 
@@ -20,6 +21,8 @@ pub struct Admission {
     pub source: String,
     pub verdict: Verdict,
     pub conformity: Conformity,
+    /// It was installed over the API.
+    pub installed: bool,
     /// Worth remembering. What could not be read may be there again at the next start, or on another node.
     pub is_settled: bool,
 }
@@ -34,6 +37,7 @@ impl Admission {
         PluginAdmission {
             state: verdict.state,
             conformity: self.conformity,
+            installed: self.installed,
             held_digest: held.map(str::to_owned),
             last_good_digest: verdict.last_good_digest.clone(),
             reason: verdict.reason.clone(),
@@ -81,7 +85,8 @@ pub(super) fn admit(
             );
         }
         let conformity = checked.conformity;
-        let admission = Admission { digest, source: shown, verdict, conformity, is_settled };
+        let installed = matches!(source.source, Source::Kept { .. });
+        let admission = Admission { digest, source: shown, verdict, conformity, installed, is_settled };
         admitted.insert(source.name.clone(), admission);
         table.insert(source.name, entry);
     }
@@ -92,7 +97,11 @@ pub(super) fn admit(
         .records
         .iter()
         .flat_map(|record| [record.digest.clone(), record.last_good_digest.clone()].into_iter().flatten());
-    loader.components().prune(&digests.chain(remembered).collect::<BTreeSet<String>>());
+    let wanted: BTreeSet<String> = digests.chain(remembered).collect();
+    loader.components().prune(&wanted);
+    if let Some(cache) = &loader.cache {
+        cache.retain(|digest| wanted.contains(digest) || BUILTIN.iter().any(|builtin| builtin.sha256 == digest));
+    }
     (table, admitted)
 }
 

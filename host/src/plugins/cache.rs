@@ -136,6 +136,18 @@ impl Cache {
         }
     }
 
+    /// Removes the code of components that nobody would run.
+    pub(super) fn retain(&self, is_wanted: impl Fn(&str) -> bool) {
+        let Ok(entries) = fs::read_dir(&self.folder) else { return };
+        for path in entries.filter_map(|entry| entry.ok()).map(|entry| entry.path()) {
+            let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+            if stem.split_once('-').is_some_and(|(digest, _)| digest.len() == 64 && !is_wanted(digest)) {
+                // What cannot be removed now will be next time.
+                let _ = fs::remove_file(&path);
+            }
+        }
+    }
+
     pub(super) fn record(&self, stem: &str) -> Result<Option<Record>, String> {
         let Some(file) = self.file(&self.path(stem, "json"))? else {
             return Ok(None);

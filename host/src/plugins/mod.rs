@@ -180,6 +180,11 @@ impl Plugins {
         self.inner.admitted.load_full()
     }
 
+    /// Whether the program itself brings a plugin of that name.
+    pub fn is_builtin(name: &str) -> bool {
+        builtin::BUILTIN.iter().any(|builtin| builtin.name == name)
+    }
+
     /// All configured plugins, those that failed to load as well.
     pub fn list(&self) -> Vec<PluginStatus> {
         self.inner.table.load().iter().map(|(name, entry)| self.status(name, entry)).collect()

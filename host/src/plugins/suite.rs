@@ -7,16 +7,16 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Plugins, text};
 use super::registry::{Found, Loaded, Loader};
 use super::schema::Schema;
 use super::settings::{Limits, PluginSource, Settings, Source};
+use super::{Plugins, text};
 use crate::domain::admission::{Conformity, is_suite_due};
 use crate::domain::breaker::BreakerRules;
 
-/// Processor time of all of a component's calls in the suite. The longest one, a strategy's, takes a tenth of this.
+/// Processor time of all of a component's calls in the suite: many times what the longest one takes, a strategy's.
 const CPU: Duration = Duration::from_secs(30);
-const WALL: Duration = Duration::from_secs(60);
+const WALL: Duration = Duration::from_secs(150);
 /// Of the reason that is stored and shown.
 const REASON_BYTES: usize = 1024;
 
@@ -36,7 +36,12 @@ impl Checked {
 
 impl Loader {
     /// Asks the suite about what was found, if it has to be asked and has not answered before. Blocks.
-    pub(super) fn checked(self: &Arc<Self>, settings: &Settings, source: &PluginSource, found: &Found) -> Checked {
+    pub(super) fn checked(
+        self: &Arc<Self>,
+        settings: &Settings,
+        source: &PluginSource,
+        found: &Found,
+    ) -> Checked {
         let Found::Loaded(plugin) = found else { return Checked::default() };
         let record = settings.records.iter().find(|record| record.name == source.name);
         let is_due = settings.conformance && source.source != Source::Builtin;

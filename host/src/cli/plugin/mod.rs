@@ -2,11 +2,14 @@
 
 mod build;
 mod cargo;
+mod changes;
 mod check;
+pub mod dev;
 mod docs;
 mod inspect;
 mod new;
 mod pack;
+mod push;
 mod simulate;
 mod test;
 
@@ -34,6 +37,8 @@ pub enum ToolCommand {
     Docs(docs::DocsArgs),
     /// Write a component as an OCI image layout, ready to be pushed to a registry.
     Pack(pack::PackArgs),
+    /// Upload a component to an OCI registry and print the pinned reference.
+    Push(push::PushArgs),
 }
 
 pub async fn tool(out: &Output, command: &ToolCommand) -> Outcome<u8> {
@@ -45,6 +50,7 @@ pub async fn tool(out: &Output, command: &ToolCommand) -> Outcome<u8> {
         ToolCommand::Simulate(args) => simulate::simulate(out, args).await,
         ToolCommand::Docs(args) => docs::docs(out, args).await,
         ToolCommand::Pack(args) => pack::pack(out, args).await,
+        ToolCommand::Push(args) => push::push(out, args).await,
     }
 }
 
