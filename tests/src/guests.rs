@@ -18,13 +18,14 @@ pub const ANSWER: usize = 4096;
 /// Where the manifest's credentials and permissions lie.
 const LISTS: usize = 32 << 10;
 
-const WIT: [(&str, &str); 6] = [
+const WIT: [(&str, &str); 7] = [
     ("types.wit", include_str!("../../wit/types.wit")),
     ("host.wit", include_str!("../../wit/host.wit")),
     ("plugin.wit", include_str!("../../wit/plugin.wit")),
     ("git-forge.wit", include_str!("../../wit/git-forge.wit")),
     ("build-planner.wit", include_str!("../../wit/build-planner.wit")),
     ("deployment-strategy.wit", include_str!("../../wit/deployment-strategy.wit")),
+    ("notifier.wit", include_str!("../../wit/notifier.wit")),
 ];
 
 /// Names and values.
@@ -72,6 +73,18 @@ impl Guest {
             "(func (export \"{interface}#parse-webhook\") (param i32 i32 i32 i32) (result i32) (local $i i32) {body})"
         );
         Self::new(name, "git-forge", interface, functions)
+    }
+
+    /// A notifier whose `render` runs `body`, which has to leave the address of an answer.
+    pub fn notifier(name: &str, body: &str) -> Self {
+        let interface = "windlass:notifier/renderer@0.1.0";
+        let functions = format!("(func (export \"{interface}#render\") (param i32) (result i32) {body})");
+        Self::new(name, "notifier", interface, functions)
+    }
+
+    /// A notifier that finds nothing worth telling: the smallest plugin that the conformance suite lets pass.
+    pub fn good(name: &str) -> Self {
+        Self::notifier(name, &format!("i32.const {ANSWER}"))
     }
 
     fn new(name: &str, kind: &'static str, interface: &'static str, functions: String) -> Self {

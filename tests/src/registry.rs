@@ -4,6 +4,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(20);
+pub const USER: &str = "ada";
+pub const PASSWORD: &str = "secret of ada";
+/// bcrypt of the password.
+const HASH: &str = "$2y$05$abcdefghijklmnopqrstuuaa.gy2lqlKN28VVAP6NW1sL3oLzg3GS";
 
 pub struct Registry {
     /// Host and port.
@@ -15,6 +19,15 @@ pub struct Registry {
 impl Registry {
     /// `None` where there is no such program; says which test is skipped and how to get it.
     pub async fn start(test: &str) -> Option<Self> {
+        Self::start_with(test, false).await
+    }
+
+    /// Only for [`USER`] with [`PASSWORD`].
+    pub async fn start_private(test: &str) -> Option<Self> {
+        Self::start_with(test, true).await
+    }
+
+    async fn start_with(test: &str, is_private: bool) -> Option<Self> {
         let found = Command::new("docker-registry")
             .arg("--version")
             .stdout(Stdio::null())
@@ -34,7 +47,14 @@ impl Registry {
             "version: 0.1\nlog:\n  level: error\nstorage:\n  filesystem:\n    rootdirectory: {}\nhttp:\n  addr: {address}\n",
             folder.path().join("data").display()
         );
-        std::fs::write(&config, text).unwrap();
+        let auth = if is_private {
+            let file = folder.path().join("htpasswd");
+            std::fs::write(&file, format!("{USER}:{HASH}\n")).unwrap();
+            format!("auth:\n  htpasswd:\n    realm: test\n    path: {}\n", file.display())
+        } else {
+            String::new()
+        };
+        std::fs::write(&config, text + &auth).unwrap();
         let mut command = Command::new("docker-registry");
         let command = command.arg("serve").arg(&config).env("OTEL_TRACES_EXPORTER", "none");
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();

@@ -143,6 +143,12 @@ impl TestServer {
         self.send(reqwest::Method::POST, path, Some(body)).await
     }
 
+    /// A component's bytes instead of JSON.
+    pub async fn post_component(&self, path: &str, component: Vec<u8>) -> Answer {
+        let request = self.stranger(reqwest::Method::POST, path).bearer_auth(ADMIN_TOKEN);
+        Answer::of(path, request.header("content-type", "application/wasm").body(component)).await
+    }
+
     pub async fn put(&self, path: &str, body: Value) -> Answer {
         self.send(reqwest::Method::PUT, path, Some(body)).await
     }
@@ -156,10 +162,7 @@ impl TestServer {
         if let Some(body) = body {
             request = request.json(&body);
         }
-        let response = request.send().await.unwrap_or_else(|error| panic!("{path}: {error}"));
-        let status = response.status().as_u16();
-        let text = response.text().await.unwrap_or_default();
-        Answer { status, json: serde_json::from_str(&text).unwrap_or(Value::Null), text }
+        Answer::of(path, request).await
     }
 
     /// A request without our token, for webhooks and for the uninvited.
@@ -349,6 +352,13 @@ pub struct Answer {
 }
 
 impl Answer {
+    async fn of(path: &str, request: reqwest::RequestBuilder) -> Self {
+        let response = request.send().await.unwrap_or_else(|error| panic!("{path}: {error}"));
+        let status = response.status().as_u16();
+        let text = response.text().await.unwrap_or_default();
+        Self { status, json: serde_json::from_str(&text).unwrap_or(Value::Null), text }
+    }
+
     /// The body, if the status is as expected.
     #[track_caller]
     pub fn expect(self, status: u16) -> Value {

@@ -5,7 +5,7 @@
 use serde_json::json;
 use windlass_tests::browser::Browser;
 use windlass_tests::fixture::Fixture;
-use windlass_tests::guests::{ANSWER, Guest};
+use windlass_tests::guests::Guest;
 use windlass_tests::server::TestServer;
 
 #[tokio::test]
@@ -277,16 +277,22 @@ async fn what_a_plugin_asks_for_is_shown_and_granted_on_its_page() {
     let test = "what a plugin asks for is shown and granted on its page";
     let Some(browser) = Browser::start(test).await else { return };
     let server = TestServer::start().await;
-    let guest = Guest::strategy("guest", &format!("i32.const {ANSWER}")).asking("token").build();
-    let request = server.stranger(reqwest::Method::POST, "/api/v1/plugins/install");
-    let request = request.bearer_auth(windlass_tests::server::ADMIN_TOKEN).body(guest);
-    let answer = request.header("content-type", "application/wasm").send().await.unwrap();
-    assert_eq!(answer.status(), 200);
+    let guest = Guest::good("guest").asking("token").build();
+    server.post_component("/api/v1/plugins/install", guest).await.expect(200);
     browser.log_in(&server).await;
     browser.open(&format!("{}/plugins/guest", server.url)).await;
     browser.wait_text("#plugin .badge", "waits for approval").await;
     browser.wait_text("#h-missing + p + ul", "credential:token").await;
     browser.press("form[action$='/approve'] button").await;
     browser.wait_text("#plugin .badge", "loaded").await;
+    browser.wait_text("#plugin dl", "passed the suite").await;
+    // What was installed can be removed, and only that.
+    browser.press("a[data-dialog='remove']").await;
+    browser.press("#remove form button").await;
+    browser.wait_text("h1", "Plugins").await;
+    assert_eq!(server.get("/api/v1/plugins/guest").await.status, 404);
+    browser.open(&format!("{}/plugins/github", server.url)).await;
+    browser.wait_text("#plugin dl", "commit-status").await;
+    assert_eq!(browser.run("return document.querySelectorAll('#remove').length").await, 0);
     assert_eq!(browser.complaints().await, Vec::<String>::new());
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
-use windlass_tests::guests::{ANSWER, Guest};
+use windlass_tests::guests::Guest;
 use windlass_tests::script::{Script, http, stream};
 use windlass_tests::server::{ADMIN_TOKEN, TestServer, program};
 
@@ -420,7 +420,7 @@ async fn plugins_are_installed_switched_off_and_on_and_approved() {
     let server = TestServer::start().await;
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("guest.wasm");
-    let guest = Guest::strategy("guest", &format!("i32.const {ANSWER}"));
+    let guest = Guest::good("guest");
     guest.write(&file);
     let path = file.display().to_string();
     let plugin = |words: &[&str]| run(command(&server.url, ADMIN_TOKEN, &[&["plugin"], words].concat()));
@@ -443,6 +443,11 @@ async fn plugins_are_installed_switched_off_and_on_and_approved() {
     let approved = plugin(&["approve", "guest", "-o", "json"]).expect(0).json();
     assert_eq!((&approved["state"], &approved["missing"]), (&json!("enabled"), &json!([])));
     assert!(plugin(&["reload"]).expect(0).out.contains("6 plugins are loaded"));
+    // A component that breaks a rule is held back with the rule's name, and the good one runs on.
+    Guest::notifier("guest", "unreachable").write(&file);
+    let shown = plugin(&["install", &path]).expect(1).out;
+    assert!(shown.contains("quarantined: it fails the conformance suite"), "{shown}");
+    assert!(plugin(&["inspect", "guest"]).expect(0).out.contains("failed"));
     plugin(&["install", "/does/not/exist.wasm"]).expect(2);
     plugin(&["approve", "nothing"]).expect(1);
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
 
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use base64::Engine as _;
 use p256::ecdsa::signature::Signer as _;
@@ -11,20 +12,24 @@ use p256::pkcs8::{EncodePublicKey as _, LineEnding};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
+use windlass::app::plugin_pack::{artefact, plugin_push};
+use windlass::app::plugin_tool::plugin_open;
 use windlass::plugins::{PluginSource, Plugins, Settings, Source, oci};
-use windlass_tests::guests::{ANSWER, Guest};
-use windlass_tests::registry::Registry;
-use windlass_tests::server::TestServer;
+use windlass_tests::guests::Guest;
+use windlass_tests::registry::{PASSWORD, Registry, USER};
+use windlass_tests::server::{ADMIN_TOKEN, TestServer, program};
 
 fn component() -> Vec<u8> {
-    Guest::strategy("guest", &format!("i32.const {ANSWER}")).build()
+    Guest::good("guest").build()
 }
 
 /// Pushed under a tag; the reference with the manifest's digest.
 async fn pushed(registry: &Registry, component: Vec<u8>) -> String {
-    let reference = format!("{}/team/guest:1.0.0", registry.address);
-    let exports = ["windlass:deployment-strategy/strategy@0.1.0".to_owned()];
-    oci::push(&reference, component, &[], &exports, None).await.unwrap()
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("guest.wasm");
+    std::fs::write(&path, &component).unwrap();
+    let info = plugin_open(&path.display().to_string()).await.unwrap().info;
+    plugin_push(artefact(component, &info), &format!("{}/team/guest", registry.address)).await.unwrap()
 }
 
 async fn load(folder: &Path, reference: &str, cosign_key: Option<&Path>) -> Result<String, String> {
@@ -164,4 +169,62 @@ async fn a_plugin_is_installed_from_a_registry_and_pinned() {
     assert_eq!(answer.status, 422);
     let lock = std::fs::read_to_string(server.data().join("windlass.lock")).unwrap();
     assert!(lock.contains(&reference), "{lock}");
+}
+
+/// The program, run in a folder with the log-ins that are kept there.
+fn windlass(folder: &Path, server: &str, words: &[&str]) -> (i32, String, String) {
+    let output = Command::new(program())
+        .args(words)
+        .current_dir(folder)
+        .env("DOCKER_CONFIG", folder)
+        .env("WINDLASS_SERVER", server)
+        .env("WINDLASS_TOKEN", ADMIN_TOKEN)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_packed_is_pushed_with_a_log_in_and_installed_pinned() {
+    let test = "what is packed is pushed with a log-in and installed pinned";
+    let Some(registry) = Registry::start_private(test).await else { return };
+    let folder = TempDir::new().unwrap();
+    std::fs::write(folder.path().join("guest.wasm"), component()).unwrap();
+    let docker_config = folder.path().display().to_string();
+    let server = TestServer::start_with(&[("DOCKER_CONFIG", &docker_config)]).await;
+    let run = |words: &[&str]| windlass(folder.path(), &server.url, words);
+    let (code, packed, _) = run(&["plugin", "pack", "guest.wasm", "-o", "json"]);
+    let packed: Value = serde_json::from_str(&packed).unwrap();
+    assert_eq!(code, 0);
+    let target = format!("{}/team/guest", registry.address);
+    // Without a log-in the registry refuses, and says so with what to do.
+    let (code, _, said) = run(&["plugin", "push", "guest.oci", &target]);
+    assert!(code == 1 && said.contains(&format!("docker login {}", registry.address)), "{code} {said}");
+    let log_in = |password: &str| {
+        let auth = base64::engine::general_purpose::STANDARD.encode(format!("{USER}:{password}"));
+        let config = json!({ "auths": { &registry.address: { "auth": auth } } });
+        std::fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
+    };
+    log_in("guess");
+    let (code, _, said) = run(&["plugin", "push", "guest.oci", &target]);
+    assert!(code == 1 && !said.contains("guess"), "{code} {said}");
+    log_in(PASSWORD);
+    let (code, pushed, said) = run(&["plugin", "push", "guest.oci", &target]);
+    assert_eq!(code, 0, "{said}");
+    assert_eq!(pushed, format!("{target}@{}", packed["digest"].as_str().unwrap()), "as it was packed");
+    // A component's file gives the same artefact, whatever its tag.
+    let (_, again, _) = run(&["plugin", "push", "guest.wasm", &format!("{target}:other"), "-o", "json"]);
+    assert_eq!(serde_json::from_str::<Value>(&again).unwrap()["reference"], pushed);
+    let (code, shown, said) = run(&["plugin", "install", &format!("oci:{pushed}")]);
+    assert!(code == 0 && shown.contains("Plugin guest 1.0.0: loaded"), "{shown} {said}");
+    let plugin = server.get("/api/v1/plugins/guest").await.expect(200);
+    assert_eq!(plugin["data"]["source"], format!("oci:{pushed}"));
+    assert_eq!(plugin["data"]["digest"], hex::encode(Sha256::digest(component())));
+    // What was changed on the way is not pushed.
+    let blob = folder.path().join("guest.oci/blobs/sha256").join(hex::encode(Sha256::digest(component())));
+    std::fs::write(blob, "something else").unwrap();
+    let (code, _, said) = run(&["plugin", "push", "guest.oci", &target]);
+    assert!(code == 1 && said.contains("was changed"), "{said}");
 }

@@ -7,6 +7,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 use windlass::domain::Id;
 use windlass::domain::breaker::BreakerRules;
@@ -15,7 +16,7 @@ use windlass::domain::stack::RunSpec;
 use windlass::error::{Error, PluginErrorKind};
 use windlass::plugins::{CompileLimits, Notice, PluginSource, Plugins, Settings, Source};
 use windlass_tests::guests::{ANSWER, Guest};
-use windlass_tests::server::{ADMIN_TOKEN, TestServer, program};
+use windlass_tests::server::{Answer, TestServer, program};
 
 const GOOD: &str = "i32.const 4096";
 const LOOP: &str = "(loop $l (br $l)) unreachable";
@@ -209,8 +210,13 @@ async fn a_call_in_flight_ends_on_the_component_it_began_with() {
     assert!(matches!(ended, Err(PluginErrorKind::Timeout { .. })), "{ended:?}");
 }
 
+/// A server with one plugin of a file, which need not pass the suite: what happens later is what the tests are about.
+async fn server_with(guest: &Guest) -> (TestServer, TempDir) {
+    server_saying(guest, "skip_conformance = true").await
+}
+
 /// A server with one plugin of a file, with what else its section says.
-async fn server_with(guest: &Guest, more: &str) -> (TestServer, TempDir) {
+async fn server_saying(guest: &Guest, more: &str) -> (TestServer, TempDir) {
     let folder = TempDir::new().unwrap();
     guest.write(&folder.path().join("guest.wasm"));
     let path = folder.path().join("guest.wasm");
@@ -237,7 +243,11 @@ async fn wait_state(server: &TestServer, state: &str) -> Value {
 
 /// A stack that uses the strategy, so that its `validate` is called each time.
 async fn call(server: &TestServer, n: usize) -> u16 {
-    let stack = json!({ "name": format!("stack-{n}"), "strategy": "guest" });
+    call_of(server, "guest", n).await
+}
+
+async fn call_of(server: &TestServer, strategy: &str, n: usize) -> u16 {
+    let stack = json!({ "name": format!("stack-{n}"), "strategy": strategy });
     server.post("/api/v1/stacks", stack).await.status
 }
 
@@ -247,7 +257,7 @@ fn validating(body: &str) -> Guest {
 
 #[tokio::test]
 async fn an_upgrade_that_traps_gives_way_to_the_last_good_component() {
-    let (server, folder) = server_with(&validating(GOOD), "").await;
+    let (server, folder) = server_with(&validating(GOOD)).await;
     let good = shown(&server).await["digest"].clone();
     assert_eq!(call(&server, 0).await, 201);
     validating("unreachable").version("2.0.0").write(&folder.path().join("guest.wasm"));
@@ -272,7 +282,7 @@ async fn an_upgrade_that_traps_gives_way_to_the_last_good_component() {
 
 #[tokio::test]
 async fn what_does_not_load_leaves_the_earlier_component_running_over_a_restart() {
-    let (mut server, folder) = server_with(&validating(GOOD), "").await;
+    let (mut server, folder) = server_with(&validating(GOOD)).await;
     let good = shown(&server).await["digest"].clone();
     std::fs::write(folder.path().join("guest.wasm"), "rubbish").unwrap();
     // SIGHUP is how an operator without a token says it.
@@ -290,7 +300,7 @@ async fn what_does_not_load_leaves_the_earlier_component_running_over_a_restart(
 
 #[tokio::test]
 async fn an_upgrade_that_asks_for_more_waits_for_an_approval() {
-    let (server, folder) = server_with(&validating(GOOD), "").await;
+    let (server, folder) = server_with(&validating(GOOD)).await;
     let old = shown(&server).await["digest"].clone();
     validating(GOOD).asking("token").version("2.0.0").write(&folder.path().join("guest.wasm"));
     server.post("/api/v1/plugins/reload", Value::Null).await.expect(200);
@@ -317,8 +327,11 @@ async fn the_lock_file_carries_an_approval_to_another_machine() {
     let path = folder.path().join("guest.wasm");
     validating(GOOD).asking("token").write(&path);
     let source = format!("path:{}", path.display());
-    std::fs::write(folder.path().join("windlass.toml"), format!("[plugins.guest]\nsource = \"{source}\"\n"))
-        .unwrap();
+    std::fs::write(
+        folder.path().join("windlass.toml"),
+        format!("[plugins.guest]\nsource = \"{source}\"\nskip_conformance = true\n"),
+    )
+    .unwrap();
     let file = folder.path().join("windlass.toml").display().to_string();
     let server = TestServer::start_with(&[("WINDLASS_CONFIG", &file)]).await;
     assert_eq!(shown(&server).await["state"], "awaiting_approval");
@@ -328,41 +341,135 @@ async fn the_lock_file_carries_an_approval_to_another_machine() {
     assert_eq!(shown(&other).await["state"], "enabled");
 }
 
+async fn install(server: &TestServer, component: Vec<u8>) -> Answer {
+    server.post_component("/api/v1/plugins/install", component).await
+}
+
 #[tokio::test]
-async fn a_plugin_is_installed_disabled_and_enabled_from_outside() {
+async fn a_plugin_is_installed_disabled_enabled_and_removed_from_outside() {
     let mut server = TestServer::start().await;
-    let component = validating(GOOD).build();
-    let install = |bytes: Vec<u8>| {
-        let request = server.stranger(reqwest::Method::POST, "/api/v1/plugins/install");
-        request.bearer_auth(ADMIN_TOKEN).header("content-type", "application/wasm").body(bytes).send()
-    };
-    assert_eq!(install(b"rubbish".to_vec()).await.unwrap().status(), 422);
-    let installed: Value = install(component).await.unwrap().json().await.unwrap();
-    assert_eq!(installed["data"]["state"], "enabled", "{installed}");
-    assert_eq!(installed["data"]["source"], "upload");
-    assert_eq!(call(&server, 0).await, 201);
+    assert_eq!(install(&server, b"rubbish".to_vec()).await.status, 422);
+    // A strategy that passes the suite, under the name of a built-in one.
+    let component = include_bytes!("../corpus/0.1.0/standard.wasm").to_vec();
+    let installed = install(&server, component.clone()).await.expect(200)["data"].clone();
+    assert_eq!((&installed["state"], &installed["source"]), (&json!("enabled"), &json!("upload")));
+    assert_eq!(installed["conformity"], "passed", "{installed}");
+    assert_eq!(call_of(&server, "standard", 0).await, 201);
     let disabled =
-        server.post("/api/v1/plugins/guest/disable", Value::Null).await.expect(200)["data"].clone();
+        server.post("/api/v1/plugins/standard/disable", Value::Null).await.expect(200)["data"].clone();
     assert_eq!(disabled["state"], "disabled");
     assert!(disabled["reason"].as_str().unwrap().starts_with("disabled by "), "{disabled}");
-    assert_eq!(call(&server, 1).await, 502);
-    assert_eq!(server.post("/api/v1/plugins/guest/disable", Value::Null).await.status, 409);
+    assert_eq!(call_of(&server, "standard", 1).await, 502);
+    assert_eq!(server.post("/api/v1/plugins/standard/disable", Value::Null).await.status, 409);
     assert_eq!(server.post("/api/v1/plugins/nothing/enable", Value::Null).await.status, 404);
     server.kill();
     server.launch(&[]).await.unwrap();
-    assert_eq!(shown(&server).await["state"], "disabled", "it stays so");
-    server.post("/api/v1/plugins/guest/enable", Value::Null).await.expect(200);
-    assert_eq!(call(&server, 2).await, 201);
+    let state = |plugin: Value| plugin["data"]["state"].clone();
+    assert_eq!(state(server.get("/api/v1/plugins/standard").await.expect(200)), "disabled", "it stays so");
+    server.post("/api/v1/plugins/standard/enable", Value::Null).await.expect(200);
+    assert_eq!(call_of(&server, "standard", 2).await, 201);
+    // A stack uses it, but what is removed leaves the built-in plugin of that name.
+    server.delete("/api/v1/plugins/standard").await.expect(204);
+    let left = server.get("/api/v1/plugins/standard").await.expect(200)["data"].clone();
+    assert_eq!(left["source"], "builtin");
+    assert_eq!(call_of(&server, "standard", 3).await, 201);
+    assert!(!kept(&server, &component), "nobody would return to it");
+    let refused = server.delete("/api/v1/plugins/standard").await;
+    assert_eq!(refused.status, 409);
+    assert!(refused.text.contains("is built in"), "{}", refused.text);
+}
+
+/// Whether the server still has the component.
+fn kept(server: &TestServer, component: &[u8]) -> bool {
+    let digest = hex::encode(Sha256::digest(component));
+    server.data().join(format!("plugins/components/{digest}.wasm")).exists()
+}
+
+/// The built-in strategy of an earlier release, under a name of the same length.
+fn calmness() -> Vec<u8> {
+    let mut component = include_bytes!("../corpus/0.1.0/standard.wasm").to_vec();
+    for at in 0..component.len() - 8 {
+        if &component[at..at + 8] == b"standard" {
+            component[at..at + 8].copy_from_slice(b"calmness");
+        }
+    }
+    component
+}
+
+#[tokio::test]
+async fn a_plugin_is_not_removed_while_a_stack_needs_it_or_the_configuration_names_it() {
+    let server = TestServer::start().await;
+    install(&server, calmness()).await.expect(200);
+    assert_eq!(call_of(&server, "calmness", 0).await, 201);
+    let refused = server.delete("/api/v1/plugins/calmness").await;
+    assert_eq!(refused.status, 409, "{}", refused.text);
+    assert!(refused.text.contains("stack `stack-0` uses it as its deployment strategy"), "{}", refused.text);
+    server.delete("/api/v1/stacks/stack-0").await.expect(204);
+    server.delete("/api/v1/plugins/calmness").await.expect(204);
+    assert_eq!(server.get("/api/v1/plugins/calmness").await.status, 404);
+    assert_eq!(call_of(&server, "calmness", 1).await, 502);
+    assert!(!kept(&server, &calmness()), "nobody would return to it");
+    assert_eq!(server.delete("/api/v1/plugins/calmness").await.status, 404);
+    let (server, _folder) = server_with(&validating(GOOD)).await;
+    let refused = server.delete("/api/v1/plugins/guest").await;
+    assert_eq!(refused.status, 409);
+    assert!(refused.text.contains("is in the configuration file"), "{}", refused.text);
+}
+
+#[tokio::test]
+async fn what_breaks_a_rule_of_the_suite_never_runs_and_the_earlier_component_does() {
+    let (mut server, folder) = server_saying(&Guest::good("guest"), "").await;
+    let good = shown(&server).await;
+    assert_eq!((&good["state"], &good["conformity"]), (&json!("enabled"), &json!("passed")));
+    let path = folder.path().join("guest.wasm");
+    let trapping = Guest::notifier("guest", "unreachable").version("2.0.0");
+    trapping.write(&path);
+    server.post("/api/v1/plugins/reload", Value::Null).await.expect(200);
+    let plugin = shown(&server).await;
+    assert_eq!((&plugin["state"], &plugin["conformity"]), (&json!("quarantined"), &json!("failed")));
+    assert_eq!(plugin["digest"], good["digest"], "the earlier one runs on");
+    let reason = plugin["reason"].as_str().unwrap();
+    assert!(reason.contains("`notifier-renders`") && reason.contains("unreachable"), "{reason}");
+    // Another chance is another run of the suite, with the same result.
+    let again = server.post("/api/v1/plugins/guest/enable", Value::Null).await.expect(200)["data"].clone();
+    assert_eq!(again["state"], "quarantined", "{again}");
+    let runs = |server: &TestServer| {
+        let log = std::fs::read_to_string(server.server_log()).unwrap();
+        log.lines().filter(|line| line.contains("[@plugins:suite] Plugin `guest`")).count()
+    };
+    assert_eq!(runs(&server), 3);
+    // A start repeats neither what passed nor what failed.
+    server.kill();
+    server.launch(&[]).await.unwrap();
+    assert_eq!((&shown(&server).await["state"], runs(&server)), (&json!("quarantined"), 3));
+    // The operator knows better.
+    let config = folder.path().join("windlass.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, text + "skip_conformance = true\n").unwrap();
+    let plugin = server.post("/api/v1/plugins/guest/enable", Value::Null).await.expect(200)["data"].clone();
+    assert_eq!((&plugin["state"], &plugin["conformity"]), (&json!("enabled"), &json!("skipped")));
+    assert_ne!(plugin["digest"], good["digest"]);
+}
+
+#[tokio::test]
+async fn a_first_component_that_breaks_a_rule_is_quarantined_and_the_server_serves() {
+    let (server, folder) = server_saying(&Guest::notifier("guest", LOOP), "").await;
+    let plugin = shown(&server).await;
+    assert_eq!((&plugin["state"], &plugin["digest"]), (&json!("quarantined"), &plugin["heldDigest"]));
+    assert!(plugin["error"].as_str().unwrap().contains("`notifier-renders`"), "{plugin}");
+    assert_eq!(server.get("/api/v1/plugins/standard").await.expect(200)["data"]["state"], "enabled");
+    // Its budget in the suite was one of its own.
+    assert_eq!(plugin["health"]["cpuUsLastMinute"], 0, "{plugin}");
+    Guest::good("guest").write(&folder.path().join("guest.wasm"));
+    server.post("/api/v1/plugins/reload", Value::Null).await.expect(200);
+    assert_eq!(shown(&server).await["state"], "enabled");
 }
 
 #[tokio::test]
 async fn the_server_maps_what_another_process_compiled_and_stays_small() {
     let server = TestServer::start().await;
     // Whatever was borrowed from earlier servers, this one has to be compiled.
-    let bytes = guest(GOOD).version("9.9.9").build();
-    let request = server.stranger(reqwest::Method::POST, "/api/v1/plugins/install");
-    let request = request.bearer_auth(ADMIN_TOKEN).header("content-type", "application/wasm").body(bytes);
-    assert_eq!(request.send().await.unwrap().status(), 200);
+    install(&server, Guest::good("guest").version("9.9.9").build()).await.expect(200);
     let maps = std::fs::read_to_string(format!("/proc/{}/maps", server.pid())).unwrap();
     assert!(maps.contains(".cwasm"), "its code is mapped from the cache");
     let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();

@@ -389,7 +389,8 @@ async fn a_trap_during_a_deployment_is_found_by_its_outcome() {
     let folder = tempfile::tempdir().unwrap();
     let component = folder.path().join("broken.wasm");
     Guest::strategy("broken", "unreachable").write(&component);
-    let text = format!("[plugins.broken]\nsource = \"path:{}\"\n", component.display());
+    let text =
+        format!("[plugins.broken]\nsource = \"path:{}\"\nskip_conformance = true\n", component.display());
     let config = config(folder.path(), &text);
     let fixture =
         Fixture::start_with(true, &[("WINDLASS_CONFIG", &config)], json!({ "strategy": "broken" })).await;

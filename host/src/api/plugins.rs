@@ -28,6 +28,7 @@ pub fn router() -> OpenApiRouter<App> {
         .routes(routes!(plugin_enable))
         .routes(routes!(plugin_disable))
         .routes(routes!(plugin_approve))
+        .routes(routes!(plugin_remove))
         .merge(upload)
 }
 
@@ -97,6 +98,13 @@ async fn plugin_disable(
     Path(name): Path<String>,
 ) -> ApiResult<Json<Success<PluginView>>> {
     Ok(ok(plugin::plugin_disable(&app, &name, &auth.token.name).await?.into()))
+}
+
+/// Removes a plugin that was installed; the components that nobody needs any more go with it.
+#[utoipa::path(delete, path = "/api/v1/plugins/{plugin}", tag = "plugins", responses((status = 204), (status = 409)))]
+async fn plugin_remove(State(app): State<App>, _: Auth, Path(name): Path<String>) -> ApiResult<StatusCode> {
+    plugin::plugin_remove(&app, &name).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Grants a plugin what it asks for (`missing` of the plugin).

@@ -13,6 +13,7 @@ pub mod metrics;
 pub mod plugin;
 mod plugin_lock;
 pub mod plugin_pack;
+pub mod plugin_rehearsal;
 pub mod plugin_tool;
 pub mod recorder;
 pub mod recover;

@@ -11,10 +11,10 @@ use super::plugin_lock::LockFile;
 use crate::config::Config;
 use crate::domain::admission::{PluginRecord, PluginState, check_grant};
 use crate::domain::event::{EventKind, NewEvent};
-use crate::domain::plugin::PluginStatus;
+use crate::domain::plugin::{PluginKind, PluginStatus};
 use crate::error::{Error, Result};
-use crate::plugins::{Admission, Notice, PluginSource, Settings, Source, oci};
-use crate::store::{self, Db, events, plugins};
+use crate::plugins::{Admission, Notice, PluginSource, Plugins, Settings, Source, oci};
+use crate::store::{self, Db, events, plugins, stacks};
 
 /// What to install.
 pub enum Install {
@@ -30,6 +30,11 @@ pub fn plugin_list(app: &App) -> Vec<PluginStatus> {
 
 pub fn plugin_inspect(app: &App, name: &str) -> Result<PluginStatus> {
     app.plugins.inspect(name)
+}
+
+/// Whether the program itself brings a plugin of that name.
+pub fn plugin_is_builtin(name: &str) -> bool {
+    Plugins::is_builtin(name)
 }
 
 /// What to load: the configuration, what was installed beside it, and what is remembered of both.
@@ -154,6 +159,53 @@ pub async fn plugin_approve(app: &App, name: &str, digest: Option<&str>) -> Resu
     .await
 }
 
+/// Takes out what was installed over the API. A built-in plugin of that name runs again.
+///
+/// # Errors
+/// `Conflict` if it was not installed, or if a stack could not be deployed without it.
+pub async fn plugin_remove(app: &App, name: &str) -> Result<()> {
+    let _one_at_a_time = app.plugin_changes.lock().await;
+    let status = app.plugins.inspect(name)?;
+    let config = current_config(app)?;
+    if config.plugins.contains_key(name) {
+        return Err(Error::conflict(format!(
+            "plugin `{name}` is in the configuration file; remove it there, then `windlass plugin reload`"
+        )));
+    }
+    if !status.admission.installed {
+        return Err(Error::conflict(format!(
+            "plugin `{name}` is built in and cannot be removed; `windlass plugin disable {name}` stops it"
+        )));
+    }
+    if !plugin_is_builtin(name) {
+        refuse_if_needed(app, &config, name).await?;
+    }
+    tracing::info!("[@plugins:remove] Plugin `{name}` is removed");
+    reload(app, Change::Remove(name.to_owned())).await
+}
+
+async fn refuse_if_needed(app: &App, config: &Config, name: &str) -> Result<()> {
+    if config.strategies.default == name {
+        return Err(Error::conflict(format!(
+            "plugin `{name}` is the default strategy; set another one under [strategies] first"
+        )));
+    }
+    let mut conn = app.db.read().await?;
+    for (kind, role) in [
+        (PluginKind::DeploymentStrategy, "deployment strategy"),
+        (PluginKind::BuildPlanner, "build planner"),
+        (PluginKind::GitForge, "forge"),
+    ] {
+        if let Some(stack) = stacks::using(&mut conn, name, kind).await? {
+            return Err(Error::conflict(format!(
+                "stack `{}` uses it as its {role}, so plugin `{name}` is not removed; change or delete the stack first",
+                stack.name
+            )));
+        }
+    }
+    Ok(())
+}
+
 async fn change(
     app: &App,
     name: &str,
@@ -231,6 +283,7 @@ fn current_config(app: &App) -> Result<Config> {
 enum Change {
     None,
     Install(PluginSource),
+    Remove(String),
     Record(PluginRecord),
 }
 
@@ -243,6 +296,10 @@ async fn reload(app: &App, change: Change) -> Result<()> {
         Change::Install(added) => {
             settings.sources.retain(|source| source.name != added.name);
             settings.sources.push(added.clone());
+        }
+        Change::Remove(name) => {
+            settings.sources.retain(|source| source.name != *name);
+            settings.records.retain(|record| record.name != *name);
         }
         Change::Record(edited) => {
             settings.records.retain(|record| record.name != edited.name);
@@ -257,13 +314,15 @@ async fn reload(app: &App, change: Change) -> Result<()> {
 async fn remember(app: &App, config: &Config, change: Change) -> Result<()> {
     let admitted = app.plugins.admitted();
     let mut conn = app.db.read().await?;
-    let known = plugins::list(&mut conn).await?;
+    let mut known = plugins::list(&mut conn).await?;
     drop(conn);
-    let (installed, edited) = match change {
-        Change::None => (None, None),
-        Change::Install(added) => (Some(added.name), None),
-        Change::Record(record) => (None, Some(record)),
+    let (installed, edited, removed) = match change {
+        Change::None => (None, None, None),
+        Change::Install(added) => (Some(added.name), None, None),
+        Change::Remove(name) => (None, None, Some(name)),
+        Change::Record(record) => (None, Some(record), None),
     };
+    known.retain(|record| removed.as_ref() != Some(&record.name));
     let mut lock = LockFile::read(config);
     let mut changed = Vec::new();
     for (name, admission) in admitted.iter() {
@@ -291,6 +350,9 @@ async fn remember(app: &App, config: &Config, change: Change) -> Result<()> {
         }
     }
     lock.write(config, &admitted);
+    if let Some(name) = removed {
+        forget(app, name).await?;
+    }
     if changed.is_empty() { Ok(()) } else { save(app, changed).await }
 }
 
@@ -308,6 +370,20 @@ fn fresh(name: &str, admission: &Admission) -> PluginRecord {
         created_at: now,
         updated_at: now,
     }
+}
+
+async fn forget(app: &App, name: String) -> Result<()> {
+    app.db
+        .write(move |tx| {
+            Box::pin(async move {
+                plugins::delete(tx, &name).await?;
+                let data = json!({ "name": name, "state": "removed", "digest": null });
+                let kind = EventKind::PluginChanged;
+                events::append(tx, NewEvent { kind, stack_id: None, subject_id: None, data }).await?;
+                Ok(())
+            })
+        })
+        .await
 }
 
 async fn save(app: &App, records: Vec<PluginRecord>) -> Result<()> {

@@ -17,7 +17,7 @@ const KEPT_FILES: usize = 32;
 
 /// A component that was loaded to be looked at.
 pub struct Opened {
-    plugins: Plugins,
+    pub(super) plugins: Plugins,
     pub info: PluginInfo,
     /// Its compiled code, where that is not kept.
     _folder: Option<TempDir>,

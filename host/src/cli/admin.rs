@@ -9,7 +9,8 @@ use super::calls::{self, CallsArgs, RecordArgs, ReplayArgs};
 use super::client::read;
 use super::failure::{Outcome, exit};
 use super::output::Tone;
-use super::plugin_manage::{ManageCommand, calls, manage, state};
+use super::plugin::dev::{DevArgs, dev};
+use super::plugin_manage::{ManageCommand, calls, conformity, manage, state};
 use super::stack::joined;
 use super::table::{Cell, Table, cells, details};
 use super::text::{ago, bytes, clean};
@@ -47,6 +48,8 @@ pub enum PluginCommand {
     },
     #[command(flatten)]
     Tool(super::plugin::ToolCommand),
+    /// Build, check and install a project each time its author changes it, until Ctrl-C.
+    Dev(DevArgs),
     #[command(flatten)]
     Manage(ManageCommand),
     /// List recorded calls into plugins, newest first.
@@ -130,7 +133,8 @@ pub async fn plugin(session: &Session, command: &PluginCommand) -> Outcome<u8> {
         PluginCommand::List => plugin_list(session).await?,
         PluginCommand::Inspect { name } => plugin_inspect(session, name).await?,
         PluginCommand::Tool(command) => return super::plugin::tool(&session.out, command).await,
-        PluginCommand::Manage(command) => manage(session, command).await?,
+        PluginCommand::Dev(args) => return dev(session, args).await,
+        PluginCommand::Manage(command) => return manage(session, command).await,
         PluginCommand::Calls(args) => calls::list(session, args).await?,
         PluginCommand::Call { call } => calls::show(session, call).await?,
         PluginCommand::Replay(args) => return calls::replay(session, args).await,
@@ -178,6 +182,7 @@ async fn plugin_inspect(session: &Session, name: &str) -> Outcome<()> {
             ("Version", plugin.version.as_str().into()),
             ("Summary", plugin.summary.as_str().into()),
             ("State", state(&plugin)),
+            ("Conformance", conformity(&plugin)),
             ("Held back", plugin.held_digest.as_deref().unwrap_or("").into()),
             ("Asks in vain", joined(&plugin.missing)),
             ("Granted", joined(&plugin.granted)),

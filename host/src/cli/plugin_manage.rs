@@ -1,4 +1,4 @@
-//! `plugin install | enable | disable | approve | reload`: what changes the plugins of a server.
+//! `plugin install | enable | disable | approve | remove | reload`: what changes the plugins of a server.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::Session;
 use super::client::read;
-use super::failure::{Failure, Outcome};
+use super::failure::{Failure, Outcome, exit};
 use super::output::Tone;
 use super::table::Cell;
 use super::text::clean;
@@ -34,11 +34,14 @@ pub enum ManageCommand {
         #[arg(long, value_name = "SHA256")]
         digest: Option<String>,
     },
+    /// Take out a plugin that was installed. A built-in one of the same name runs again.
+    Remove { name: String },
     /// Load the plugins of the configuration file anew; SIGHUP does the same.
     Reload,
 }
 
-pub async fn manage(session: &Session, command: &ManageCommand) -> Outcome<()> {
+/// The exit code is that of a failure if what was to run does not.
+pub async fn manage(session: &Session, command: &ManageCommand) -> Outcome<u8> {
     let client = &session.client;
     let hint = |failure: Failure| {
         if failure.is_not_found() {
@@ -59,9 +62,20 @@ pub async fn manage(session: &Session, command: &ManageCommand) -> Outcome<()> {
         ManageCommand::Approve { name, digest } => {
             post(session, name, "approve", json!({ "digest": digest })).await.map_err(hint)?
         }
-        ManageCommand::Reload => return reload(session).await,
+        ManageCommand::Remove { name } => {
+            session.client.delete(&["plugins", name]).await.map_err(hint)?;
+            if session.out.is_json() {
+                session.out.json(&Value::Null);
+            } else {
+                session.out.line(&format!("Plugin {} is removed.", clean(name)));
+            }
+            return Ok(exit::SUCCESS);
+        }
+        ManageCommand::Reload => return reload(session).await.map(|()| exit::SUCCESS),
     };
-    tell(session, &value)
+    tell(session, &value)?;
+    let is_held_back = read::<Plugin>(&value)?.state == "quarantined";
+    Ok(if is_held_back { exit::FAILED } else { exit::SUCCESS })
 }
 
 async fn post(session: &Session, name: &str, verb: &str, body: Value) -> Outcome<Value> {
@@ -115,7 +129,19 @@ pub fn state(plugin: &Plugin) -> Cell {
         ("quarantined", _) => Cell::toned(format!("quarantined: {reason}"), Tone::Bad),
         (_, Some(error)) => Cell::toned(format!("not loaded: {error}"), Tone::Bad),
         _ if plugin.health.suspended => Cell::toned("suspended after faults", Tone::Warning),
+        _ if plugin.conformity == "skipped" => Cell::toned("loaded, conformance skipped", Tone::Warning),
         _ => Cell::toned("loaded", Tone::Good),
+    }
+}
+
+/// What the conformance suite says, for people.
+pub fn conformity(plugin: &Plugin) -> Cell {
+    match plugin.conformity.as_str() {
+        "passed" => Cell::toned("passed", Tone::Good),
+        "failed" => Cell::toned("failed", Tone::Bad),
+        "skipped" => Cell::toned("skipped, as the configuration says", Tone::Warning),
+        _ if plugin.source == "builtin" => "not asked: it is built in".into(),
+        _ => "not asked".into(),
     }
 }
 

@@ -187,6 +187,8 @@ pub struct Plugin {
     pub kinds: Vec<String>,
     #[serde(default)]
     pub abilities: Vec<String>,
+    #[serde(default)]
+    pub conformity: String,
     pub digest: String,
     pub source: String,
     pub size_bytes: u64,

@@ -2,6 +2,8 @@
 //!
 //! The embedded defaults are the manual (`windlass init` writes them); a key they do not list is an error.
 
+mod registry_login;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -9,6 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use toml::{Table, Value};
 
+pub use self::registry_login::RegistryLogin;
 use crate::error::{Error, Result};
 
 /// The commented file that `windlass init` writes.
@@ -165,10 +168,13 @@ pub struct Plugin {
     pub grant: Vec<String>,
     #[serde(default)]
     pub cosign_key: Option<PathBuf>,
+    /// Take it in without the conformance suite.
+    #[serde(default)]
+    pub skip_conformance: bool,
 }
 
 /// Keys of a plugin's section.
-const PLUGIN_KEYS: [&str; 4] = ["source", "sha256", "grant", "cosign_key"];
+const PLUGIN_KEYS: [&str; 5] = ["source", "sha256", "grant", "cosign_key", "skip_conformance"];
 
 impl Config {
     /// Reads the file, if one is named, and lays `environment` over it.

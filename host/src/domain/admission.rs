@@ -38,6 +38,30 @@ impl PluginState {
     }
 }
 
+/// What the conformance suite says about a component.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Conformity {
+    /// It was not asked: the component is built in, does not load, or may not run anyway.
+    #[default]
+    Unchecked,
+    Passed,
+    Failed,
+    /// The operator wants it to run without.
+    Skipped,
+}
+
+impl Conformity {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unchecked => "unchecked",
+            Self::Passed => "passed",
+            Self::Failed => "failed",
+            Self::Skipped => "skipped",
+        }
+    }
+}
+
 /// What is remembered of a plugin from one start to the next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PluginRecord {
@@ -67,6 +91,8 @@ pub struct Candidate<'a> {
     pub asks: Vec<String>,
     /// Why it could not be loaded.
     pub error: Option<&'a str>,
+    /// The first rule of the conformance suite that it breaks.
+    pub breach: Option<&'a str>,
     /// What the configuration grants it.
     pub configured: &'a [String],
     /// It came with the program, and so with the operator's trust.
@@ -146,6 +172,16 @@ pub fn check_grant(grant: &str) -> Result<(), String> {
     ))
 }
 
+/// Whether the conformance suite has to be asked about a component before [`judge`] can decide: not if it would not run
+/// anyway.
+pub fn is_suite_due(record: Option<&PluginRecord>, digest: &str) -> bool {
+    record.is_none_or(|record| match record.state {
+        PluginState::Disabled => false,
+        PluginState::Quarantined => record.digest.as_deref() != Some(digest),
+        PluginState::Enabled | PluginState::AwaitingApproval => true,
+    })
+}
+
 /// Decides what runs. The earlier component is what ran until now.
 pub fn judge(record: Option<&PluginRecord>, candidate: &Candidate<'_>) -> Verdict {
     let granted = granted(record, candidate);
@@ -173,6 +209,9 @@ pub fn judge(record: Option<&PluginRecord>, candidate: &Candidate<'_>) -> Verdic
     }
     if let Some(record) = same.filter(|record| record.state == PluginState::Quarantined) {
         return held(PluginState::Quarantined, record.reason.clone(), vec![]);
+    }
+    if let Some(breach) = candidate.breach {
+        return held(PluginState::Quarantined, Some(breach.to_owned()), vec![]);
     }
     let missing: Vec<String> =
         candidate.asks.iter().filter(|ask| !is_granted(&granted, ask)).cloned().collect();
@@ -254,6 +293,25 @@ mod tests {
         let broken = Candidate { error: Some("damaged"), ..found("b") };
         let verdict = judge(Some(&record(PluginState::Enabled, "b", Some("a"))), &broken);
         assert_eq!(verdict.runs, Runs::Earlier("a".into()));
+    }
+
+    #[test]
+    fn what_breaks_a_rule_is_quarantined_even_if_nothing_else_could_run() {
+        let broken = Candidate { breach: Some("it loops"), ..found("b") };
+        let verdict = judge(Some(&record(PluginState::Enabled, "a", Some("a"))), &broken);
+        assert_eq!((verdict.state, verdict.runs), (PluginState::Quarantined, Runs::Earlier("a".into())));
+        let verdict = judge(None, &broken);
+        assert_eq!((verdict.state, verdict.runs), (PluginState::Quarantined, Runs::Nothing));
+        assert_eq!((verdict.last_good_digest, verdict.reason), (None, Some("it loops".into())));
+    }
+
+    #[test]
+    fn nobody_waits_for_the_suite_if_the_component_would_not_run_anyway() {
+        assert!(is_suite_due(None, "a"));
+        assert!(is_suite_due(Some(&record(PluginState::Enabled, "a", None)), "a"));
+        assert!(is_suite_due(Some(&record(PluginState::Quarantined, "a", None)), "b"));
+        assert!(!is_suite_due(Some(&record(PluginState::Quarantined, "a", None)), "a"));
+        assert!(!is_suite_due(Some(&record(PluginState::Disabled, "a", None)), "b"));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::UnixMs;
-use super::admission::PluginState;
+use super::admission::{Conformity, PluginState};
 use super::breaker::BreakerStatus;
 
 /// The kinds of plugin this host can load.
@@ -211,6 +211,10 @@ pub struct PluginStatus {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PluginAdmission {
     pub state: PluginState,
+    /// Of the component that was found under this name, whether it runs or is held back.
+    pub conformity: Conformity,
+    /// It was installed over the API, so it can be removed.
+    pub installed: bool,
     /// sha256 of the component that is held back, in hex, where another one runs or none.
     pub held_digest: Option<String>,
     pub last_good_digest: Option<String>,

@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::builtin::BUILTIN;
 use super::registry::{Entry, Found, Loader, Table};
 use super::settings::{PluginSource, Settings, Source};
 use super::source::source_name;
-use crate::domain::admission::{Candidate, PluginState, Runs, Verdict, asks, is_granted, judge};
+use super::suite::Checked;
+use crate::domain::admission::{Candidate, Conformity, PluginState, Runs, Verdict, asks, is_granted, judge};
 use crate::domain::plugin::PluginAdmission;
 
 /// By the plugin's name.
@@ -18,6 +20,9 @@ pub struct Admission {
     pub digest: Option<String>,
     pub source: String,
     pub verdict: Verdict,
+    pub conformity: Conformity,
+    /// It was installed over the API.
+    pub installed: bool,
     /// Worth remembering. What could not be read may be there again at the next start, or on another node.
     pub is_settled: bool,
 }
@@ -31,6 +36,8 @@ impl Admission {
         });
         PluginAdmission {
             state: verdict.state,
+            conformity: self.conformity,
+            installed: self.installed,
             held_digest: held.map(str::to_owned),
             last_good_digest: verdict.last_good_digest.clone(),
             reason: verdict.reason.clone(),
@@ -44,10 +51,10 @@ impl Admission {
 pub(super) fn admit(
     loader: &Loader,
     settings: &Settings,
-    found: Vec<(PluginSource, Found)>,
+    found: Vec<(PluginSource, Found, Checked)>,
 ) -> (Table, Admitted) {
     let (mut table, mut admitted) = (Table::new(), Admitted::new());
-    for (source, found) in found {
+    for (source, found, checked) in found {
         let record = settings.records.iter().find(|record| record.name == source.name);
         let (digest, asked, error) = match &found {
             Found::Loaded(plugin) => (Some(plugin.info.digest.clone()), asks(&plugin.info.manifest), None),
@@ -57,6 +64,7 @@ pub(super) fn admit(
             digest: digest.as_deref(),
             asks: asked,
             error,
+            breach: checked.breach.as_deref(),
             configured: &source.grant,
             is_builtin: source.source == Source::Builtin,
         };
@@ -76,7 +84,10 @@ pub(super) fn admit(
                 verdict.state.as_str()
             );
         }
-        admitted.insert(source.name.clone(), Admission { digest, source: shown, verdict, is_settled });
+        let conformity = checked.conformity;
+        let installed = matches!(source.source, Source::Kept { .. });
+        let admission = Admission { digest, source: shown, verdict, conformity, installed, is_settled };
+        admitted.insert(source.name.clone(), admission);
         table.insert(source.name, entry);
     }
     let digests = admitted.values().flat_map(|admission| {
@@ -86,7 +97,11 @@ pub(super) fn admit(
         .records
         .iter()
         .flat_map(|record| [record.digest.clone(), record.last_good_digest.clone()].into_iter().flatten());
-    loader.components().prune(&digests.chain(remembered).collect::<BTreeSet<String>>());
+    let wanted: BTreeSet<String> = digests.chain(remembered).collect();
+    loader.components().prune(&wanted);
+    if let Some(cache) = &loader.cache {
+        cache.retain(|digest| wanted.contains(digest) || BUILTIN.iter().any(|builtin| builtin.sha256 == digest));
+    }
     (table, admitted)
 }
 

@@ -37,6 +37,9 @@ pub(super) struct Record {
     /// HMAC of the native code, in hex.
     pub(super) code: String,
     pub(super) manifest: Manifest,
+    /// It has passed the conformance suite.
+    #[serde(default)]
+    pub(super) conforms: bool,
 }
 
 impl Cache {
@@ -98,11 +101,16 @@ impl Cache {
     /// Makes an entry of a file in the cache's folder, the record last: an entry without a record does not exist.
     pub(super) fn store(&self, stem: &str, code: NamedTempFile, mut record: Record) -> io::Result<()> {
         record.code = hex::encode(self.mac_of_file(stem, &code.reopen()?)?);
-        let text = serde_json::to_vec(&record)?;
+        seal(code, &self.path(stem, "cwasm"))?;
+        self.write(stem, &record)
+    }
+
+    /// Puts another record in the place of an entry's.
+    pub(super) fn write(&self, stem: &str, record: &Record) -> io::Result<()> {
+        let text = serde_json::to_vec(record)?;
         let mut signed = hex::encode(self.mac(&["record", stem], &text)).into_bytes();
         signed.push(b'\n');
         signed.extend_from_slice(&text);
-        seal(code, &self.path(stem, "cwasm"))?;
         let mut file = NamedTempFile::new_in(&self.folder)?;
         file.write_all(&signed)?;
         seal(file, &self.path(stem, "json"))
@@ -128,7 +136,19 @@ impl Cache {
         }
     }
 
-    fn record(&self, stem: &str) -> Result<Option<Record>, String> {
+    /// Removes the code of components that nobody would run.
+    pub(super) fn retain(&self, is_wanted: impl Fn(&str) -> bool) {
+        let Ok(entries) = fs::read_dir(&self.folder) else { return };
+        for path in entries.filter_map(|entry| entry.ok()).map(|entry| entry.path()) {
+            let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+            if stem.split_once('-').is_some_and(|(digest, _)| digest.len() == 64 && !is_wanted(digest)) {
+                // What cannot be removed now will be next time.
+                let _ = fs::remove_file(&path);
+            }
+        }
+    }
+
+    pub(super) fn record(&self, stem: &str) -> Result<Option<Record>, String> {
         let Some(file) = self.file(&self.path(stem, "json"))? else {
             return Ok(None);
         };

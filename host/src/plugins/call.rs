@@ -33,7 +33,7 @@ pub(super) struct Runtime {
     pub(super) supervisor: Supervisor,
     pub(super) recorder: Recorder,
     slots: Arc<Semaphore>,
-    ticker: Ticker,
+    ticker: Arc<Ticker>,
 }
 
 /// A guest that can be called.
@@ -131,8 +131,23 @@ impl Runtime {
             recorder: Recorder::new(settings.record),
             slots: Arc::new(Semaphore::new(limits.concurrent_calls as usize)),
             limits,
-            ticker,
+            ticker: Arc::new(ticker),
         })
+    }
+
+    /// Another one on the same engine, with budgets, breakers, measures and slots of its own: what is called there is not
+    /// held against the plugin, and keeps no call of the server's waiting.
+    pub(super) fn apart(&self, limits: Limits) -> Self {
+        Self {
+            engine: self.engine.clone(),
+            metrics: Metrics::new(),
+            broker: self.broker.clone(),
+            supervisor: Supervisor::new(&limits),
+            recorder: Recorder::new(false),
+            slots: Arc::new(Semaphore::new(limits.concurrent_calls as usize)),
+            limits,
+            ticker: self.ticker.clone(),
+        }
     }
 
     /// A way out for what the host sends on a plugin's behalf, with the time that a call has.

@@ -64,7 +64,8 @@ pub(super) fn compiler(layout: Layout) -> wasmtime::Result<Engine> {
 }
 
 fn pooled(limits: &Limits) -> Config {
-    let slots = limits.concurrent_calls;
+    // What is being loaded and checked is called beside the server's calls.
+    let slots = limits.concurrent_calls + loading_threads();
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(slots)
         .total_core_instances(slots * CORE_INSTANCES)
@@ -82,6 +83,11 @@ fn pooled(limits: &Limits) -> Config {
     let mut config = common();
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     config
+}
+
+/// Components that are loaded at the same time, each with at most one call.
+pub(super) fn loading_threads() -> u32 {
+    std::thread::available_parallelism().map_or(1, |threads| u32::try_from(threads.get()).unwrap_or(1))
 }
 
 /// Made for where address space is scarce.

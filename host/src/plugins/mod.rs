@@ -38,6 +38,7 @@ pub mod signature;
 mod simulate;
 mod source;
 mod strategy;
+mod suite;
 mod supervisor;
 mod tape;
 mod target;
@@ -76,7 +77,7 @@ pub struct Plugins {
 
 struct Inner {
     runtime: Arc<Runtime>,
-    loader: Loader,
+    loader: Arc<Loader>,
     table: ArcSwap<Table>,
     admitted: ArcSwap<Admitted>,
 }
@@ -89,7 +90,7 @@ impl Plugins {
         tokio::task::spawn_blocking(move || {
             let (engine, layout) = engine::build(&settings)?;
             let runtime = Arc::new(Runtime::new(engine, &settings)?);
-            let loader = Loader::new(runtime.clone(), &settings, layout, tokio)?;
+            let loader = Arc::new(Loader::new(runtime.clone(), &settings, layout, tokio)?);
             let (table, admitted) = loader.load_all(&settings);
             let (table, admitted) = (ArcSwap::from_pointee(table), ArcSwap::from_pointee(admitted));
             Ok(Self { inner: Arc::new(Inner { runtime, loader, table, admitted }) })
@@ -108,21 +109,23 @@ impl Plugins {
         let opened = tokio::task::spawn_blocking(move || {
             let (engine, layout) = engine::build(&settings)?;
             let runtime = Arc::new(Runtime::new(engine, &settings)?);
-            let loader = Loader::new(runtime.clone(), &settings, layout, tokio)?;
+            let loader = Arc::new(Loader::new(runtime.clone(), &settings, layout, tokio)?);
             let plugin = loader.load_alone(&source).map_err(|error| PluginError {
                 plugin: text::line(&source.name, 128),
                 call: "load",
                 kind: PluginErrorKind::Load(error),
             })?;
             let info = plugin.info.clone();
-            let name = info.manifest.name.clone();
-            let table = Table::from([(name, Entry::Loaded(Arc::new(plugin)))]);
-            let (table, admitted) =
-                (ArcSwap::from_pointee(table), ArcSwap::from_pointee(Admitted::default()));
-            let inner = Inner { runtime, loader, table, admitted };
-            Ok::<_, Error>((Self { inner: Arc::new(inner) }, info))
+            Ok::<_, Error>((Self::alone(runtime, loader, plugin), info))
         });
         opened.await.map_err(|error| Error::internal(format!("loading the plugin broke off: {error}")))?
+    }
+
+    /// With one plugin, under the name in its manifest.
+    fn alone(runtime: Arc<Runtime>, loader: Arc<Loader>, plugin: Loaded) -> Self {
+        let table = Table::from([(plugin.info.manifest.name.clone(), Entry::Loaded(Arc::new(plugin)))]);
+        let (table, admitted) = (ArcSwap::from_pointee(table), ArcSwap::from_pointee(Admitted::default()));
+        Self { inner: Arc::new(Inner { runtime, loader, table, admitted }) }
     }
 
     /// Whether a plugin says the same about itself as when it was loaded.
@@ -175,6 +178,11 @@ impl Plugins {
     /// What was decided about each plugin when it was loaded, and about which component.
     pub fn admitted(&self) -> Arc<Admitted> {
         self.inner.admitted.load_full()
+    }
+
+    /// Whether the program itself brings a plugin of that name.
+    pub fn is_builtin(name: &str) -> bool {
+        builtin::BUILTIN.iter().any(|builtin| builtin.name == name)
     }
 
     /// All configured plugins, those that failed to load as well.

@@ -2,19 +2,20 @@
 //! type `application/vnd.wasm.config.v0+json` and one layer of type `application/wasm`, the component's bytes.
 //!
 //! A reference that is run names the manifest's digest; the manifest names the layer's, and both are checked here and
-//! kept, so that a start needs no network. Registries are asked anonymously, by HTTPS unless they are on this machine.
+//! kept, so that a start needs no network. Registries are asked by HTTPS unless they are on this machine, with the log-in
+//! that `docker login` left for them, or anonymously if there is none.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
-use oci_client::client::{ClientConfig, ClientProtocol, Config, ImageLayer};
+use http::HeaderValue;
+use oci_client::client::{ClientConfig, ClientProtocol};
 use oci_client::errors::OciDistributionError;
 use oci_client::manifest::{OCI_IMAGE_MEDIA_TYPE, OciDescriptor, OciImageManifest};
 use oci_client::secrets::RegistryAuth;
 use oci_client::{Client, Reference};
-use serde_json::json;
 use sha2::{Digest, Sha256};
 use tokio::io::AsyncWrite;
 
@@ -22,11 +23,12 @@ use super::components::Components;
 use super::cosign::{self, Signed};
 use super::source::COMPONENT_BYTES;
 use super::text;
+use crate::config::RegistryLogin;
 
-const CONFIG_TYPE: &str = "application/vnd.wasm.config.v0+json";
 const LAYER_TYPE: &str = "application/wasm";
 const MANIFEST_BYTES: usize = 1 << 20;
 const PATIENCE: Duration = Duration::from_secs(120);
+const HELPER_PATIENCE: Duration = Duration::from_secs(20);
 
 /// What is in a registry, checked against its digests.
 #[derive(Debug, Clone)]
@@ -91,36 +93,25 @@ pub async fn pull(reference: &str) -> Result<Pulled, String> {
     Ok(Pulled { reference, component })
 }
 
-/// Uploads a component under a tag and returns the reference with the manifest's digest. `imports` and `exports` are the
-/// names of its interfaces.
+/// Uploads blobs and then the manifest that names them, under the reference's tag. Returns the reference with the
+/// manifest's digest.
 ///
 /// # Errors
 /// Says what the registry refused.
-pub async fn push(
-    reference: &str,
-    component: Vec<u8>,
-    imports: &[String],
-    exports: &[String],
-    auth: Option<(String, String)>,
-) -> Result<String, String> {
+pub async fn push(reference: &str, blobs: Vec<Vec<u8>>, manifest: Vec<u8>) -> Result<String, String> {
     let parsed = parse(reference)?;
+    if parsed.digest().is_some() {
+        return Err(format!("`{}` is pinned; push to a tag", reference.escape_debug()));
+    }
     let registry = Registry::new(&parsed)?;
-    let layer_digest = format!("sha256:{}", hex::encode(Sha256::digest(&component)));
-    let config = json!({
-        "created": chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
-        "architecture": "wasm",
-        "os": "wasip2",
-        "layerDigests": [layer_digest],
-        "component": { "exports": exports, "imports": imports, "target": null },
-    });
-    let layers = [ImageLayer::new(component, LAYER_TYPE.into(), None)];
-    let config = Config::new(config.to_string().into_bytes(), CONFIG_TYPE.into(), None);
-    let mut manifest = OciImageManifest::build(&layers, &config, None);
-    manifest.media_type = Some(OCI_IMAGE_MEDIA_TYPE.into());
-    let auth = auth.map_or(RegistryAuth::Anonymous, |(name, password)| RegistryAuth::Basic(name, password));
-    let pushed = registry.client.push(&parsed, &layers, config, &auth, Some(manifest));
-    registry.within(pushed).await?;
-    let (_, digest) = registry.manifest_as(&auth).await?;
+    registry.log_in().await?;
+    for blob in blobs {
+        let digest = format!("sha256:{}", hex::encode(Sha256::digest(&blob)));
+        registry.within(registry.client.push_blob(&parsed, blob, &digest)).await?;
+    }
+    let digest = format!("sha256:{}", hex::encode(Sha256::digest(&manifest)));
+    let kind = HeaderValue::from_static(OCI_IMAGE_MEDIA_TYPE);
+    registry.within(registry.client.push_manifest_raw(&parsed, manifest, kind)).await?;
     Ok(format!("{}/{}@{digest}", parsed.registry(), parsed.repository()))
 }
 
@@ -178,20 +169,43 @@ impl Registry {
         let seconds = PATIENCE.as_secs();
         match tokio::time::timeout(PATIENCE, work).await {
             Ok(result) => result.map_err(|error| {
-                let error = text::line(&error.to_string(), 512);
-                format!("{} cannot be had from its registry: {error}", self.reference)
+                let said = text::line(&error.to_string(), 512);
+                let advice = match error {
+                    OciDistributionError::UnauthorizedError { .. }
+                    | OciDistributionError::ServerError { code: 401, .. }
+                    | OciDistributionError::AuthenticationFailure(_) => {
+                        format!(". `docker login {}` logs in there", self.reference.registry())
+                    }
+                    _ => String::new(),
+                };
+                format!("asking its registry about {} failed: {said}{advice}", self.reference)
             }),
             Err(_) => Err(format!("the registry of {} did not answer within {seconds} s", self.reference)),
         }
     }
 
-    /// The manifest's bytes and digest; the digest was computed from the bytes.
-    async fn manifest(&self) -> Result<(Vec<u8>, String), String> {
-        self.manifest_as(&RegistryAuth::Anonymous).await
+    /// From now on the client proves who asks, if anybody has logged in there.
+    async fn log_in(&self) -> Result<RegistryAuth, String> {
+        let address = self.reference.registry().to_owned();
+        let found = tokio::task::spawn_blocking(move || RegistryLogin::find(&address));
+        let login = match tokio::time::timeout(HELPER_PATIENCE, found).await {
+            Ok(Ok(login)) => login?,
+            Ok(Err(error)) => return Err(format!("looking for a log-in broke off: {error}")),
+            Err(_) => {
+                let seconds = HELPER_PATIENCE.as_secs();
+                return Err(format!("the credential helper did not answer within {seconds} s"));
+            }
+        };
+        let auth = login
+            .map_or(RegistryAuth::Anonymous, |login| RegistryAuth::Basic(login.username, login.password));
+        self.client.store_auth_if_needed(self.reference.resolve_registry(), &auth).await;
+        Ok(auth)
     }
 
-    async fn manifest_as(&self, auth: &RegistryAuth) -> Result<(Vec<u8>, String), String> {
-        let pull = self.client.pull_manifest_raw(&self.reference, auth, &[OCI_IMAGE_MEDIA_TYPE]);
+    /// The manifest's bytes and digest; the digest was computed from the bytes.
+    async fn manifest(&self) -> Result<(Vec<u8>, String), String> {
+        let auth = self.log_in().await?;
+        let pull = self.client.pull_manifest_raw(&self.reference, &auth, &[OCI_IMAGE_MEDIA_TYPE]);
         let (bytes, _) = self.within(pull).await?;
         if bytes.len() > MANIFEST_BYTES {
             return Err(format!("the manifest of {} is larger than {MANIFEST_BYTES} bytes", self.reference));
@@ -204,6 +218,7 @@ impl Registry {
     }
 
     async fn blob(&self, layer: &OciDescriptor, limit: u64) -> Result<Vec<u8>, String> {
+        self.log_in().await?;
         let mut bytes = Bounded { bytes: Vec::new(), limit };
         self.within(self.client.pull_blob(&self.reference, layer, &mut bytes)).await?;
         let found = format!("sha256:{}", hex::encode(Sha256::digest(&bytes.bytes)));

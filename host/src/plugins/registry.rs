@@ -19,7 +19,7 @@ use super::call::{Callee, Runtime};
 use super::compile::{Compiled, compile};
 use super::components::Components;
 use super::contract;
-use super::engine::{Layout, compatibility};
+use super::engine::{Layout, compatibility, loading_threads};
 use super::guest::GuestState;
 use super::manifest;
 use super::schema::Schema;
@@ -35,10 +35,10 @@ use crate::error::{Error, Result};
 pub(super) struct Loaded {
     pub(super) info: PluginInfo,
     pub(super) schema: Schema,
-    name: Arc<str>,
-    pre: InstancePre<GuestState>,
+    pub(super) name: Arc<str>,
+    pub(super) pre: InstancePre<GuestState>,
     /// None for tools that call it thousands of times on purpose.
-    watch: Option<Arc<Watch>>,
+    pub(super) watch: Option<Arc<Watch>>,
 }
 
 impl Loaded {
@@ -100,14 +100,14 @@ pub(super) type Table = BTreeMap<String, Entry>;
 pub(super) struct Loader {
     pub(super) linker: Linker<GuestState>,
     pub(super) called: Components,
-    cache: Option<Cache>,
+    pub(super) cache: Option<Cache>,
     components: Components,
     compiler: Option<std::path::PathBuf>,
     layout: Layout,
-    tokio: Handle,
-    runtime: Arc<Runtime>,
+    pub(super) tokio: Handle,
+    pub(super) runtime: Arc<Runtime>,
     compatibility: String,
-    contract: String,
+    pub(super) contract: String,
 }
 
 impl Loader {
@@ -151,11 +151,11 @@ impl Loader {
         })
     }
 
-    /// Loads everything there is, with as many threads as there are processors: each may wait for a compiling process.
-    /// Blocks.
-    pub(super) fn load_all(&self, settings: &Settings) -> (Table, Admitted) {
+    /// Loads everything there is and checks what is new, with as many threads as there are processors: each may wait for
+    /// a compiling process. Blocks.
+    pub(super) fn load_all(self: &Arc<Self>, settings: &Settings) -> (Table, Admitted) {
         let sources = sources(settings);
-        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(sources.len());
+        let threads = sources.len().min(loading_threads() as usize);
         let next = AtomicUsize::new(0);
         let found = Mutex::new(BTreeMap::new());
         std::thread::scope(|scope| {
@@ -163,15 +163,16 @@ impl Loader {
                 scope.spawn(|| {
                     while let Some(source) = sources.get(next.fetch_add(1, Ordering::Relaxed)) {
                         let loaded = self.load(source);
-                        lock(&found).insert(source.name.clone(), loaded);
+                        let checked = self.checked(settings, source, &loaded);
+                        lock(&found).insert(source.name.clone(), (loaded, checked));
                     }
                 });
             }
         });
         let mut found = found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
         let found = sources.into_iter().filter_map(|source| {
-            let loaded = found.remove(&source.name)?;
-            Some((source, loaded))
+            let (loaded, checked) = found.remove(&source.name)?;
+            Some((source, loaded, checked))
         });
         let (table, admitted) = admit(self, settings, found.collect());
         self.runtime.supervisor.retain(|plugin, digest| {
@@ -245,7 +246,7 @@ impl Loader {
 
     fn load_origin(&self, name: &str, origin: &Origin) -> Result<Loaded, String> {
         let started = Instant::now();
-        let stem = format!("{}-{}", origin.digest, self.compatibility);
+        let stem = self.stem(&origin.digest);
         if let Some((component, record)) = self.cached(name, &stem) {
             let plugin = self.link(name, origin, &component, Some(record))?.0;
             tracing::debug!(
@@ -275,6 +276,11 @@ impl Loader {
             }
             None => Ok(plugin),
         }
+    }
+
+    /// Name of a component's entry in the cache.
+    pub(super) fn stem(&self, digest: &str) -> String {
+        format!("{digest}-{}", self.compatibility)
     }
 
     /// In a process of its own, or in this one if no program was named for it.
@@ -313,7 +319,7 @@ impl Loader {
                 text::line(digest, 64)
             )));
         };
-        if let Some((component, _)) = self.cached(digest, &format!("{digest}-{}", self.compatibility)) {
+        if let Some((component, _)) = self.cached(digest, &self.stem(digest)) {
             return Ok(component);
         }
         self.compile(&bytes).map(|(component, _)| component).map_err(Error::failed)
@@ -376,7 +382,7 @@ impl Loader {
             Some(record) => record,
             None => {
                 let manifest = manifest::read(&self.runtime, &callee).map_err(|error| error.to_string())?;
-                Record { contract: self.contract.clone(), code: String::new(), manifest }
+                Record { contract: self.contract.clone(), code: String::new(), manifest, conforms: false }
             }
         };
         manifest::check(&record.manifest, &shape.kinds, &shape.abilities)?;

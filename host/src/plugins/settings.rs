@@ -31,6 +31,9 @@ pub struct Settings {
     pub records: Vec<PluginRecord>,
     /// Whether calls are recorded.
     pub record: bool,
+    /// Whether what is not built in has to pass the conformance suite before it runs. A server wants that; tools that
+    /// load a component in order to look at it do not.
+    pub conformance: bool,
 }
 
 impl Settings {
@@ -45,6 +48,7 @@ impl Settings {
             compiler: None,
             records: Vec::new(),
             record: true,
+            conformance: false,
         }
     }
 
@@ -60,6 +64,7 @@ impl Settings {
                 sha256: plugin.sha256.clone(),
                 grant: plugin.grant.clone(),
                 cosign_key: plugin.cosign_key.clone(),
+                skip_conformance: plugin.skip_conformance,
             })
             .collect();
         let limits = &config.plugin_limits;
@@ -67,6 +72,7 @@ impl Settings {
         settings.limits.wall_per_minute = Duration::from_secs(limits.wall_seconds_per_minute);
         settings.limits.team_factor = limits.team_factor;
         settings.record = config.recorder.keep_days > 0;
+        settings.conformance = true;
         settings
     }
 }
@@ -82,11 +88,20 @@ pub struct PluginSource {
     pub grant: Vec<String>,
     /// Public key in PEM by which its signature in the registry has to verify.
     pub cosign_key: Option<PathBuf>,
+    /// Runs without having passed the conformance suite.
+    pub skip_conformance: bool,
 }
 
 impl PluginSource {
     pub fn new(name: impl Into<String>, source: Source) -> Self {
-        Self { name: name.into(), source, sha256: None, grant: Vec::new(), cosign_key: None }
+        Self {
+            name: name.into(),
+            source,
+            sha256: None,
+            grant: Vec::new(),
+            cosign_key: None,
+            skip_conformance: false,
+        }
     }
 }
 

@@ -14,9 +14,10 @@ use crate::domain::plugin::PluginKind;
 use crate::error::{Error, Result};
 
 impl Plugins {
-    /// Runs `decide` in many worlds, on all processors.
+    /// Runs `decide` in many worlds, on all processors, as far as so many calls may run at once.
     pub async fn strategy_simulate(&self, name: &str, simulation: Simulation) -> Result<Report> {
         let plugin = self.find(name, PluginKind::DeploymentStrategy, "simulate")?;
+        let simulation = simulation.at_most_threads(self.runtime().limits.concurrent_calls as usize);
         let guest = Guest { runtime: self.runtime().clone(), callee: plugin.callee() };
         tokio::task::spawn_blocking(move || simulation.run_subject(&guest))
             .await

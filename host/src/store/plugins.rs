@@ -47,6 +47,12 @@ pub async fn find_opt(conn: &mut Conn, name: &str) -> Result<Option<PluginRecord
     fetch_opt(conn, query(select!("WHERE name = $1")).bind(plain(name))).await
 }
 
+/// Forgets everything about it. Nothing to forget is no error.
+pub async fn delete(conn: &mut Conn, name: &str) -> Result<()> {
+    execute(conn, query("DELETE FROM plugins WHERE name = $1").bind(plain(name))).await?;
+    Ok(())
+}
+
 /// Inserts it, or changes everything but its name and when it was first seen.
 pub async fn save(conn: &mut Conn, record: &PluginRecord) -> Result<()> {
     let query = query(

@@ -11,6 +11,7 @@ use crate::{
     domain::{
         Id, UnixMs,
         page::{Page, PageRequest},
+        plugin::PluginKind,
         stack::Stack,
     },
     error::Result,
@@ -103,6 +104,24 @@ pub async fn find_opt(conn: &mut Conn, key: &str) -> Result<Option<Stack>> {
         return Ok(Some(stack));
     }
     fetch_opt(conn, query(select!("WHERE id = $1 OR name = $1")).bind(key)).await
+}
+
+/// The first stack that needs a plugin of that name as one of that kind. A stack that names no strategy needs none: it
+/// takes the configuration's.
+pub async fn using(conn: &mut Conn, plugin: &str, kind: PluginKind) -> Result<Option<Stack>> {
+    let query = match kind {
+        PluginKind::DeploymentStrategy => query(select!("WHERE strategy = $1 ORDER BY seq LIMIT 1")),
+        // A build type is its planner's name, with `_` for `-`.
+        PluginKind::BuildPlanner => query(select!(
+            "WHERE id IN (SELECT stack_id FROM build_configs WHERE REPLACE(build_type, '_', '-') = $1) \
+             ORDER BY seq LIMIT 1"
+        )),
+        PluginKind::GitForge => query(select!(
+            "WHERE id IN (SELECT stack_id FROM git_repositories WHERE provider = $1) ORDER BY seq LIMIT 1"
+        )),
+        PluginKind::CiProvider | PluginKind::PipelineGenerator | PluginKind::Notifier => return Ok(None),
+    };
+    fetch_opt(conn, query.bind(plugin)).await
 }
 
 /// Newest first.

@@ -65,6 +65,7 @@ pub fn router() -> Router<App> {
         .route("/plugins/{plugin}/enable", post(plugins::enable))
         .route("/plugins/{plugin}/disable", post(plugins::disable))
         .route("/plugins/{plugin}/approve", post(plugins::approve))
+        .route("/plugins/{plugin}/remove", post(plugins::remove))
         .route("/tokens", get(admin::tokens).post(admin::token_create))
         .route("/tokens/{token}/revoke", post(admin::token_revoke))
         .route("/status", get(status::show))

@@ -11,8 +11,11 @@ use super::stack::to;
 use super::ui::{Badge, Tone, When, now, short};
 use crate::api;
 use crate::app::App;
-use crate::app::plugin::{plugin_approve, plugin_disable, plugin_enable, plugin_inspect, plugin_list};
-use crate::domain::admission::PluginState;
+use crate::app::plugin::{
+    plugin_approve, plugin_disable, plugin_enable, plugin_inspect, plugin_is_builtin, plugin_list,
+    plugin_remove,
+};
+use crate::domain::admission::{Conformity, PluginState};
 use crate::domain::plugin::{PluginHealth, PluginInfo, PluginStatus};
 use crate::error::{Error, Result};
 
@@ -142,7 +145,12 @@ struct PluginPage {
     short_held: String,
     source: String,
     size: String,
+    /// Optional interfaces.
+    abilities: Vec<&'static str>,
     imports: Vec<String>,
+    conformity: &'static str,
+    is_installed: bool,
+    is_builtin_too: bool,
     granted: Vec<String>,
     missing: Vec<String>,
     cpu: String,
@@ -182,7 +190,11 @@ fn page(app: &App, session: &Session, name: &str, alert: String) -> Result<Plugi
         held,
         source: status.source.clone(),
         size: info.map_or(String::new(), |info| format!("{} KiB", info.size_bytes.div_ceil(1024))),
-        imports: info.map_or(Vec::new(), abilities),
+        abilities: info.map_or(Vec::new(), |info| info.abilities.iter().map(|able| able.as_str()).collect()),
+        imports: info.map_or(Vec::new(), imports),
+        conformity: conformity(&status),
+        is_installed: admission.installed,
+        is_builtin_too: plugin_is_builtin(name),
         granted: admission.granted.clone(),
         missing: admission.missing.clone(),
         cpu: millis(health.cpu_us_last_minute),
@@ -194,8 +206,19 @@ fn page(app: &App, session: &Session, name: &str, alert: String) -> Result<Plugi
     })
 }
 
-/// Types are words, not abilities: a component that imports nothing else can do nothing but compute.
-fn abilities(info: &PluginInfo) -> Vec<String> {
+/// What the conformance suite says, for people.
+fn conformity(status: &PluginStatus) -> &'static str {
+    match status.admission.conformity {
+        Conformity::Passed => "passed the suite",
+        Conformity::Failed => "fails the suite",
+        Conformity::Skipped => "not asked: the configuration says so",
+        Conformity::Unchecked if status.source == "builtin" => "not asked: it is built in",
+        Conformity::Unchecked => "not asked",
+    }
+}
+
+/// Types are words, not requests: a component that imports nothing else can do nothing but compute.
+fn imports(info: &PluginInfo) -> Vec<String> {
     info.imports
         .iter()
         .filter(|name| !name.contains("/types@") && !name.contains(":types/"))
@@ -216,6 +239,14 @@ pub async fn enable(State(app): State<App>, session: Session, Path(name): Path<S
 pub async fn disable(State(app): State<App>, session: Session, Path(name): Path<String>) -> PageResult {
     let result = plugin_disable(&app, &name, &session.0.token.name).await;
     back(&app, &session, &name, result)
+}
+
+/// What is removed has no page to return to, unless a built-in plugin has its name.
+pub async fn remove(State(app): State<App>, session: Session, Path(name): Path<String>) -> PageResult {
+    match plugin_remove(&app, &name).await {
+        Ok(()) => Ok(to("/plugins")),
+        Err(error) => back(&app, &session, &name, Err(error)),
+    }
 }
 
 #[derive(Deserialize)]

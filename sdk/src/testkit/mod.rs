@@ -29,6 +29,7 @@
 //! The worlds let a strategy split the requests and ask people, as the contract does; a server without a router refuses
 //! to split.
 
+mod cassette;
 mod chance;
 mod report;
 mod rules;
@@ -42,6 +43,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+pub use cassette::{Call, Cassette};
 pub use report::{Broken, Report, Told};
 pub use rules::Rule;
 pub use scenario::{Before, Errors, HEALTH_TIMEOUT_MS, Interruption, Life, Moment, Scenario};
@@ -120,6 +122,13 @@ impl Simulation {
     #[must_use]
     pub fn within(mut self, time: Duration) -> Self {
         self.within = time;
+        self
+    }
+
+    /// Uses no more threads than this. Without it there is one a processor.
+    #[must_use]
+    pub fn at_most_threads(mut self, threads: usize) -> Self {
+        self.threads = self.threads.min(threads);
         self
     }
 

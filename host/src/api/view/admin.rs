@@ -118,6 +118,11 @@ pub struct PluginView {
     pub state: String,
     /// Why it is in this state.
     pub reason: Option<String>,
+    /// What the conformance suite says about the component that was found: passed, failed, skipped if the operator wants
+    /// that, or unchecked if it is built in, does not load or may not run anyway.
+    pub conformity: String,
+    /// It was installed over the API, so it can be removed.
+    pub installed: bool,
     /// sha256 of the component that is held back.
     pub held_digest: Option<String>,
     /// sha256 of the component that is returned to when this one fails.
@@ -203,6 +208,8 @@ impl From<PluginStatus> for PluginView {
             error: status.error,
             state: admission.state.as_str().into(),
             reason: admission.reason,
+            conformity: admission.conformity.as_str().into(),
+            installed: admission.installed,
             held_digest: admission.held_digest,
             last_good_digest: admission.last_good_digest,
             granted: admission.granted,

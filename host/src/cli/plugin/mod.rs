@@ -2,7 +2,9 @@
 
 mod build;
 mod cargo;
+mod changes;
 mod check;
+pub mod dev;
 mod docs;
 mod inspect;
 mod new;
@@ -10,6 +12,7 @@ mod node;
 mod pack;
 mod project;
 mod python;
+mod push;
 mod simulate;
 mod test;
 
@@ -37,6 +40,8 @@ pub enum ToolCommand {
     Docs(docs::DocsArgs),
     /// Write a component as an OCI image layout, ready to be pushed to a registry.
     Pack(pack::PackArgs),
+    /// Upload a component to an OCI registry and print the pinned reference.
+    Push(push::PushArgs),
 }
 
 pub async fn tool(out: &Output, command: &ToolCommand) -> Outcome<u8> {
@@ -48,6 +53,7 @@ pub async fn tool(out: &Output, command: &ToolCommand) -> Outcome<u8> {
         ToolCommand::Simulate(args) => simulate::simulate(out, args).await,
         ToolCommand::Docs(args) => docs::docs(out, args).await,
         ToolCommand::Pack(args) => pack::pack(out, args).await,
+        ToolCommand::Push(args) => push::push(out, args).await,
     }
 }
 

@@ -2,8 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{all, crash, same};
-use crate::domain::conformance::Finding;
+use super::{Rule, all, crash, same};
 use crate::domain::webhook::ForgeEvent;
 use crate::error::{Error, PluginError, PluginErrorKind, Result};
 use crate::plugins::Plugins;
@@ -12,27 +11,29 @@ use crate::plugins::Plugins;
 const EVENTS: [Option<&str>; 5] =
     [None, Some("push"), Some("Push Hook"), Some("repo:push"), Some("no-such-event")];
 
-pub(super) async fn check(plugins: &Plugins, name: &str) -> Vec<Finding> {
+pub(super) fn check<'a>(plugins: &'a Plugins, name: &'a str) -> Vec<Rule<'a>> {
     vec![
-        Finding::new(
+        Rule::new(
             "forge-declares-webhooks",
             "the manifest says how deliveries are signed",
-            plugins
-                .webhook_contract(name)
-                .map(|contract| format!("{} schemes", contract.schemes.len()))
-                .map_err(|error| error.to_string()),
+            declares_webhooks(plugins, name),
         ),
-        Finding::new(
+        Rule::new(
             "forge-refuses-malformed",
             "a body that is not what its headers promise is a permanent failure `malformed-payload`, never a push",
-            refuses_malformed(plugins, name).await,
+            refuses_malformed(plugins, name),
         ),
-        Finding::new(
+        Rule::new(
             "forge-is-pure",
             "parse-webhook answers the same when it is asked the same",
-            is_pure(plugins, name).await,
+            is_pure(plugins, name),
         ),
     ]
+}
+
+async fn declares_webhooks(plugins: &Plugins, name: &str) -> Result<String, String> {
+    let contract = plugins.webhook_contract(name).map_err(|error| error.to_string())?;
+    Ok(format!("{} schemes", contract.schemes.len()))
 }
 
 fn malformed() -> Vec<(&'static str, Bytes)> {

@@ -1,7 +1,6 @@
 //! Rules for pipeline generators.
 
-use super::{all, crash, same, settings_of};
-use crate::domain::conformance::Finding;
+use super::{Rule, all, crash, same, settings_of};
 use crate::domain::pipeline::{
     Environment, Parameter, PipelineHost, PipelineModel, PipelineRepository, Script,
 };
@@ -10,22 +9,22 @@ use crate::plugins::Plugins;
 /// Text that breaks out of every language that does not quote it.
 const HOSTILE: &str = "x'; touch /tmp/x; echo \"$(id)`id`${{ a }}\\\n- run: evil #";
 
-pub(super) async fn check(plugins: &Plugins, name: &str) -> Vec<Finding> {
+pub(super) fn check<'a>(plugins: &'a Plugins, name: &'a str) -> Vec<Rule<'a>> {
     vec![
-        Finding::new(
+        Rule::new(
             "generator-generates",
             "a good model gives files inside of the repository, or a failure that says what is missing",
-            generates(plugins, name).await,
+            generates(plugins, name),
         ),
-        Finding::new(
+        Rule::new(
             "generator-survives-garbage",
             "models that are empty or full of quotes lead to files, problems or a failure, never to a trap",
-            survives_garbage(plugins, name).await,
+            survives_garbage(plugins, name),
         ),
-        Finding::new(
+        Rule::new(
             "generator-is-pure",
             "generate answers the same when it is asked the same",
-            is_pure(plugins, name).await,
+            is_pure(plugins, name),
         ),
     ]
 }

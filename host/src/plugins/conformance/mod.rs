@@ -1,7 +1,7 @@
 //! The conformance suite: what a component has to keep, beyond loading, before it is believed.
 //!
 //! It calls the component through the same adapters as the server does, so an answer that the server would refuse is
-//! refused here. `windlass plugin check` and the installation of a plugin run this very code.
+//! refused here. `windlass plugin check` and the admission of a plugin run this very code.
 
 mod forge;
 mod generator;
@@ -13,6 +13,8 @@ mod strategy;
 use std::fmt::Debug;
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
+use futures_util::future::LocalBoxFuture;
 use serde_json::{Map, Value};
 
 use super::{Connection, PluginSource, Plugins, Settings, Target};
@@ -46,33 +48,73 @@ pub async fn check_component(source: PluginSource, settings: Settings) -> Result
     }
 }
 
-impl Plugins {
-    /// Checks a loaded plugin by the rules of each of its kinds.
-    pub async fn conformance(&self, name: &str) -> Result<Vec<Finding>> {
-        let info = self.inspect(name)?.info.ok_or_else(|| Error::not_found("plugin", name))?;
-        let mut findings = vec![manifest_is_stable(self, name).await];
-        for kind in info.kinds {
-            match kind {
-                PluginKind::GitForge => findings.extend(forge::check(self, name).await),
-                PluginKind::BuildPlanner => findings.extend(planner::check(self, name).await),
-                PluginKind::DeploymentStrategy => findings.extend(strategy::check(self, name).await),
-                PluginKind::CiProvider => findings.extend(provider::check(self, name).await),
-                PluginKind::PipelineGenerator => findings.extend(generator::check(self, name).await),
-                PluginKind::Notifier => findings.extend(notifier::check(self, name).await),
-            }
-        }
-        Ok(findings)
+/// One rule, and the work of finding out whether it is kept; it begins when it is first awaited.
+struct Rule<'a> {
+    name: &'static str,
+    promise: &'static str,
+    test: LocalBoxFuture<'a, Result<String, String>>,
+}
+
+impl<'a> Rule<'a> {
+    fn new(
+        name: &'static str,
+        promise: &'static str,
+        test: impl Future<Output = Result<String, String>> + 'a,
+    ) -> Self {
+        Self { name, promise, test: test.boxed_local() }
+    }
+
+    async fn finding(self) -> Finding {
+        Finding::new(self.name, self.promise, self.test.await)
     }
 }
 
-async fn manifest_is_stable(plugins: &Plugins, name: &str) -> Finding {
-    let promise = "describe answers the same each time";
-    let result = match plugins.describe_again(name).await {
+impl Plugins {
+    /// Checks a loaded plugin by the rules of each of its kinds.
+    pub async fn conformance(&self, name: &str) -> Result<Vec<Finding>> {
+        let mut findings = Vec::new();
+        for rule in self.rules(name)? {
+            findings.push(rule.finding().await);
+        }
+        Ok(findings)
+    }
+
+    /// The first rule that a loaded plugin breaks: whoever only wants to know whether it conforms need not wait for the
+    /// rest.
+    pub(super) async fn first_breach(&self, name: &str) -> Result<Option<Finding>> {
+        for rule in self.rules(name)? {
+            let finding = rule.finding().await;
+            if !finding.passed {
+                return Ok(Some(finding));
+            }
+        }
+        Ok(None)
+    }
+
+    fn rules<'a>(&'a self, name: &'a str) -> Result<Vec<Rule<'a>>> {
+        let info = self.inspect(name)?.info.ok_or_else(|| Error::not_found("plugin", name))?;
+        let promise = "describe answers the same each time";
+        let mut rules = vec![Rule::new("manifest-is-stable", promise, manifest_is_stable(self, name))];
+        for kind in info.kinds {
+            rules.extend(match kind {
+                PluginKind::GitForge => forge::check(self, name),
+                PluginKind::BuildPlanner => planner::check(self, name),
+                PluginKind::DeploymentStrategy => strategy::check(self, name),
+                PluginKind::CiProvider => provider::check(self, name),
+                PluginKind::PipelineGenerator => generator::check(self, name),
+                PluginKind::Notifier => notifier::check(self, name),
+            });
+        }
+        Ok(rules)
+    }
+}
+
+async fn manifest_is_stable(plugins: &Plugins, name: &str) -> Result<String, String> {
+    match plugins.describe_again(name).await {
         Ok(true) => Ok("described twice".to_owned()),
         Ok(false) => Err("it described itself otherwise the second time".to_owned()),
         Err(error) => Err(error.to_string()),
-    };
-    Finding::new("manifest-is-stable", promise, result)
+    }
 }
 
 /// Settings to call the plugin with: none, the schema's defaults, or its first example that fits.

@@ -2,30 +2,29 @@
 
 use serde_json::json;
 
-use super::{all, crash, same, target_of};
-use crate::domain::conformance::Finding;
+use super::{Rule, all, crash, same, target_of};
 use crate::domain::notification::{Notification, NotifyRequest, Severity};
 use crate::plugins::Plugins;
 
 const SEVERITIES: [Severity; 4] = [Severity::Info, Severity::Success, Severity::Warning, Severity::Error];
 const HOSTILE: &str = "a\r\nx-evil: 1\r\n\r\n<script>\"'&\u{202e}\0";
 
-pub(super) async fn check(plugins: &Plugins, name: &str) -> Vec<Finding> {
+pub(super) fn check<'a>(plugins: &'a Plugins, name: &'a str) -> Vec<Rule<'a>> {
     vec![
-        Finding::new(
+        Rule::new(
             "notifier-renders",
             "every event gives requests that the host can send, or none, or a failure",
-            renders(plugins, name).await,
+            renders(plugins, name),
         ),
-        Finding::new(
+        Rule::new(
             "notifier-quotes",
             "an event's text never becomes part of a path's query, a header's name or a line of headers",
-            quotes(plugins, name).await,
+            quotes(plugins, name),
         ),
-        Finding::new(
+        Rule::new(
             "notifier-is-pure",
             "render answers the same when it is asked the same",
-            is_pure(plugins, name).await,
+            is_pure(plugins, name),
         ),
     ]
 }

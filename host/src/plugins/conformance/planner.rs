@@ -1,32 +1,31 @@
 //! Rules for build planners.
 
-use super::{all, crash, same};
+use super::{Rule, all, crash, same};
 use crate::domain::build_config::{BuildArg, BuildSettings};
-use crate::domain::conformance::Finding;
 use crate::domain::plan::PlanContext;
 use crate::plugins::Plugins;
 
-pub(super) async fn check(plugins: &Plugins, name: &str) -> Vec<Finding> {
+pub(super) fn check<'a>(plugins: &'a Plugins, name: &'a str) -> Vec<Rule<'a>> {
     vec![
-        Finding::new(
+        Rule::new(
             "planner-plans",
             "a repository with a Dockerfile and a compose file gets a plan, or a failure that says what is missing",
-            plans(plugins, name).await,
+            plans(plugins, name),
         ),
-        Finding::new(
+        Rule::new(
             "planner-refuses-escapes",
             "a path that leads out of the repository is a problem or a failure, and never part of a plan",
-            refuses_escapes(plugins, name).await,
+            refuses_escapes(plugins, name),
         ),
-        Finding::new(
+        Rule::new(
             "planner-survives-garbage",
             "a configuration that makes no sense leads to problems or a failure, never to a trap or a time-out",
-            survives_garbage(plugins, name).await,
+            survives_garbage(plugins, name),
         ),
-        Finding::new(
+        Rule::new(
             "planner-is-pure",
             "plan answers the same when it is asked the same",
-            is_pure(plugins, name).await,
+            is_pure(plugins, name),
         ),
     ]
 }

@@ -4,28 +4,27 @@ use std::fmt::Debug;
 
 use bytes::Bytes;
 
-use super::{all, crash, target_of};
+use super::{Rule, all, crash, target_of};
 use crate::domain::ci::{CiEvent, CiJobSpec, CiTrigger};
-use crate::domain::conformance::Finding;
 use crate::domain::plugin::Ability;
 use crate::error::{Error, PluginError, PluginErrorKind, Result};
 use crate::plugins::Plugins;
 
-pub(super) async fn check(plugins: &Plugins, name: &str) -> Vec<Finding> {
-    let mut findings = vec![Finding::new(
+pub(super) fn check<'a>(plugins: &'a Plugins, name: &'a str) -> Vec<Rule<'a>> {
+    let mut rules = vec![Rule::new(
         "provider-survives-silence",
         "where no request gets an answer, each function fails with a reason, and claims nothing",
-        survives_silence(plugins, name).await,
+        survives_silence(plugins, name),
     )];
     let abilities = plugins.inspect(name).ok().and_then(|status| status.info).map(|info| info.abilities);
     if abilities.is_some_and(|abilities| abilities.contains(&Ability::Webhooks)) {
-        findings.push(Finding::new(
+        rules.push(Rule::new(
             "provider-refuses-malformed",
             "a body that is not what its headers promise is a permanent failure `malformed-payload`, never a build",
-            refuses_malformed(plugins, name).await,
+            refuses_malformed(plugins, name),
         ));
     }
-    findings
+    rules
 }
 
 async fn survives_silence(plugins: &Plugins, name: &str) -> Result<String, String> {

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use windlass_sdk::testkit::Simulation;
 
-use super::{all, crash, same};
-use crate::domain::conformance::Finding;
+use super::{Rule, all, crash, same};
 use crate::domain::rollout::{Instance, InstanceState, ReleaseFacts, Situation, StackFacts, Weight};
 use crate::domain::stack::RunSpec;
 use crate::domain::{Id, UnixMs};
@@ -17,22 +16,22 @@ const WORLDS: u64 = 2_000;
 const PATIENCE: Duration = Duration::from_secs(20);
 const NOW: UnixMs = 1_000_000;
 
-pub(super) async fn check(plugins: &Plugins, name: &str) -> Vec<Finding> {
+pub(super) fn check<'a>(plugins: &'a Plugins, name: &'a str) -> Vec<Rule<'a>> {
     vec![
-        Finding::new(
+        Rule::new(
             "strategy-survives-garbage",
             "parameters and memory that make no sense lead to problems or a failure, never to a trap or a time-out",
-            survives_garbage(plugins, name).await,
+            survives_garbage(plugins, name),
         ),
-        Finding::new(
+        Rule::new(
             "strategy-is-pure",
             "decide answers the same when it is asked the same",
-            is_pure(plugins, name).await,
+            is_pure(plugins, name),
         ),
-        Finding::new(
+        Rule::new(
             "strategy-keeps-its-promises",
             "in each of many simulated worlds every rule of the simulator holds",
-            simulated(plugins, name).await,
+            simulated(plugins, name),
         ),
     ]
 }
