@@ -17,7 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::app::{App, housekeeping, plugin, recorder, recover, rollout, token};
+use crate::app::{App, housekeeping, plugin, recorder, recover, rollout, token, traffic};
 use crate::config::{Config, LogFormat};
 use crate::error::{Error, Result};
 use crate::queue::{Handler, Queue, TaskContext};
@@ -88,6 +88,7 @@ pub async fn serve(file: Option<&Path>) -> Result<()> {
 
 fn start_router(app: &App, stop: &CancellationToken) -> Option<JoinHandle<()>> {
     let program = app.config.router.enabled.then(own_program).flatten()?;
+    tokio::spawn(traffic::keep(app.clone(), stop.clone()));
     let (keeper, stop) = (Keeper::new(&app.config, &program), stop.clone());
     Some(tokio::spawn(async move { keeper.keep(stop).await }))
 }

@@ -310,6 +310,8 @@ impl TestServer {
 impl Drop for TestServer {
     fn drop(&mut self) {
         self.kill();
+        // The server leaves its router running on purpose.
+        crate::router::kill_router_of(&self.data());
         if !self.instance().is_empty() {
             for name in self.containers() {
                 docker(&["rm", "-f", &name]);

@@ -58,6 +58,7 @@ async fn decide(plugins: &Plugins) -> Result<Step, PluginErrorKind> {
             run: RunSpec::default(),
             health_timeout_ms: 60_000,
             rollback_on_failure: true,
+            can_split: false,
         },
         target: ReleaseFacts {
             id: Id::from_text("r1"),
@@ -72,6 +73,7 @@ async fn decide(plugins: &Plugins) -> Result<Step, PluginErrorKind> {
         step_started: 1,
         fleet: Vec::new(),
         traffic: Vec::new(),
+        samples: Vec::new(),
         approval: None,
         abort_requested: false,
     };

@@ -26,6 +26,7 @@ async fn progress(plugins: &Plugins, name: &str, memory: &[u8]) -> u8 {
             run: RunSpec::default(),
             health_timeout_ms: 60_000,
             rollback_on_failure: true,
+            can_split: false,
         },
         target: ReleaseFacts {
             id: Id::from_text("r1"),
@@ -40,6 +41,7 @@ async fn progress(plugins: &Plugins, name: &str, memory: &[u8]) -> u8 {
         step_started: 1,
         fleet: Vec::new(),
         traffic: Vec::new(),
+        samples: Vec::new(),
         approval: None,
         abort_requested: false,
     };

@@ -22,6 +22,7 @@ pub mod router;
 pub mod stack;
 pub mod task;
 pub mod token;
+pub mod traffic;
 pub mod vault;
 pub mod webhook;
 
@@ -62,6 +63,7 @@ pub struct Parts {
     pub logs: Logs,
     pub metrics: Metrics,
     pub endpoints: Endpoints,
+    published: traffic::Published,
     /// Tells this server, its containers and its tasks from those of another one. Lives as long as the data folder.
     pub instance: String,
     /// When this process began.
@@ -114,6 +116,7 @@ impl App {
             logs,
             metrics,
             endpoints: Endpoints::default(),
+            published: traffic::Published::default(),
             instance,
             started_at: store::now(),
         })))

@@ -18,6 +18,7 @@ use crate::domain::release::Release;
 use crate::domain::repository::{self, GitAuthType, GitCredentials, GitRepository};
 use crate::domain::rollout::StackFacts;
 use crate::domain::stack::{RunSpec, Stack, check_name};
+use crate::domain::traffic::Traffic;
 use crate::domain::{Id, reference};
 use crate::error::{Error, Result};
 use crate::plugins::planner_name;
@@ -38,6 +39,8 @@ pub struct StackInput {
     pub build: BuildSettings,
     #[serde(default)]
     pub run: RunSpec,
+    #[serde(default)]
+    pub traffic: Traffic,
     #[serde(default)]
     pub strategy: String,
     #[serde(default = "empty_object")]
@@ -120,6 +123,7 @@ pub async fn stack_create(app: &App, input: StackInput) -> Result<(StackView, Op
         name: input.name.clone(),
         description: input.description.clone(),
         run: input.run.clone(),
+        traffic: input.traffic.clone(),
         strategy: input.strategy.clone(),
         strategy_params: input.strategy_params.clone(),
         active_release_id: None,
@@ -188,6 +192,7 @@ pub async fn stack_update(app: &App, reference: &str, input: StackInput) -> Resu
     let stack = Stack {
         description: input.description.clone(),
         run: input.run.clone(),
+        traffic: input.traffic.clone(),
         strategy: input.strategy.clone(),
         strategy_params: input.strategy_params.clone(),
         updated_at: now,
@@ -223,6 +228,7 @@ pub async fn stack_update(app: &App, reference: &str, input: StackInput) -> Resu
         })
         .await?;
     app.endpoints.forget();
+    super::traffic::refresh(app).await;
     stack_view(app, id.as_str()).await
 }
 
@@ -321,6 +327,7 @@ pub async fn stack_delete(app: &App, reference: &str) -> Result<()> {
         })
         .await?;
     app.endpoints.forget();
+    super::traffic::refresh(app).await;
     Ok(())
 }
 
@@ -338,12 +345,14 @@ pub fn strategy_name<'a>(app: &'a App, stack: &'a Stack) -> &'a str {
     if stack.strategy.is_empty() { &app.config.strategies.default } else { &stack.strategy }
 }
 
-pub fn stack_facts(name: &str, run: &RunSpec, settings: &BuildSettings) -> StackFacts {
+/// `routed`: the router carries its requests.
+pub fn stack_facts(name: &str, run: &RunSpec, settings: &BuildSettings, routed: bool) -> StackFacts {
     StackFacts {
         name: name.to_string(),
         run: run.clone(),
         health_timeout_ms: i64::from(settings.health_timeout_secs()) * 1000,
         rollback_on_failure: settings.rollback_on_failure,
+        can_split: routed && !run.has_fixed_port(),
     }
 }
 
@@ -352,6 +361,7 @@ async fn check(app: &App, input: &StackInput) -> Result<()> {
     check_name("name", &input.name)?;
     check_name("project", &input.project)?;
     input.run.check()?;
+    check_traffic(app, input).await?;
     input.build.check()?;
     if let Some(given) = &input.repository {
         repository::check_url(&given.url)?;
@@ -367,7 +377,8 @@ async fn check(app: &App, input: &StackInput) -> Result<()> {
         ));
     }
     let name = if input.strategy.is_empty() { &app.config.strategies.default } else { &input.strategy };
-    let facts = stack_facts(&input.name, &input.run, &input.build);
+    let routed = app.config.router.enabled && input.traffic.is_routed();
+    let facts = stack_facts(&input.name, &input.run, &input.build, routed);
     let problems = app.plugins.strategy_validate(name, &input.strategy_params.to_string(), &facts).await?;
     match problems.first() {
         Some(problem) => Err(Error::invalid(
@@ -376,6 +387,25 @@ async fn check(app: &App, input: &StackInput) -> Result<()> {
         )),
         None => Ok(()),
     }
+}
+
+/// A host leads to one stack.
+async fn check_traffic(app: &App, input: &StackInput) -> Result<()> {
+    input.traffic.check()?;
+    if !input.traffic.is_routed() {
+        return Ok(());
+    }
+    let mut conn = app.db.read().await?;
+    for other in stacks::list_routed(&mut conn).await? {
+        let shared = (other.name != input.name).then(|| input.traffic.shared_host(&other.traffic)).flatten();
+        if let Some(host) = shared {
+            return Err(Error::conflict(format!(
+                "{host} below {} leads to stack `{}` already; take another host or path",
+                input.traffic.path, other.name
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn check_credentials(given: &RepositoryInput) -> Result<()> {

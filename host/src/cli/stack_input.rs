@@ -58,6 +58,12 @@ pub struct StackFlags {
     /// Named volume; may be repeated.
     #[arg(long, value_name = "NAME:PATH[:ro]", value_parser = volume)]
     volume: Vec<Value>,
+    /// Host that the router leads to it; may be repeated.
+    #[arg(long, value_name = "NAME")]
+    host: Vec<String>,
+    /// Path below which the router leads to it.
+    #[arg(long, value_name = "PATH", requires = "host")]
+    path: Option<String>,
     /// Containers that run at the same time.
     #[arg(long)]
     replicas: Option<u32>,
@@ -97,6 +103,11 @@ impl StackFlags {
             if let Some(replicas) = self.replicas {
                 run.insert("replicas".into(), replicas.into());
             }
+        }
+        if !self.host.is_empty() {
+            let traffic = section(input, "traffic")?;
+            append(traffic, "hosts", self.host.iter().map(|host| host.as_str().into()).collect())?;
+            text(traffic, "path", self.path.as_deref());
         }
         if !self.param.is_empty() {
             let params = section(input, "strategyParams")?;

@@ -33,6 +33,7 @@ pub mod task;
 pub mod text;
 pub mod time;
 pub mod token;
+pub mod traffic;
 pub mod webhook;
 
 pub use id::Id;

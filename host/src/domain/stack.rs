@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::traffic::Traffic;
 use super::{Id, UnixMs};
 use crate::error::{Error, Result};
 
@@ -16,6 +17,8 @@ pub struct Stack {
     pub description: String,
     /// How the containers run.
     pub run: RunSpec,
+    /// How it is reached through the router.
+    pub traffic: Traffic,
     /// Name of the deployment strategy plugin; empty means the configured default.
     pub strategy: String,
     /// The strategy's parameters, checked by the strategy.

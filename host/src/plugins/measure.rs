@@ -92,6 +92,7 @@ fn small_situation() -> Situation {
             run: RunSpec::default(),
             health_timeout_ms: 60_000,
             rollback_on_failure: true,
+            can_split: false,
         },
         target: release("new"),
         stable: Some(release("old")),
@@ -101,6 +102,7 @@ fn small_situation() -> Situation {
         step_started: 1_000,
         fleet: vec![instance("old", InstanceState::Healthy), instance("new", InstanceState::Starting)],
         traffic: vec![Weight { release: Id::from_text("old"), percent: 100 }],
+        samples: Vec::new(),
         approval: None,
         abort_requested: false,
     }

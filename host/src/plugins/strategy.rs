@@ -9,7 +9,7 @@ use super::tape::Function;
 use super::text::{self, MESSAGE_BYTES};
 use crate::domain::plugin::{PluginKind, Problem};
 use crate::domain::rollout::{
-    Action, Instance, InstanceState, Outcome, ReleaseFacts, Situation, StackFacts, Step, Weight,
+    Action, Instance, InstanceState, Outcome, ReleaseFacts, Sample, Situation, StackFacts, Step, Weight,
 };
 use crate::domain::{Id, UnixMs};
 use crate::error::Result;
@@ -109,14 +109,24 @@ fn situation_to(situation: &Situation) -> wit::Situation {
                 percent: weight.percent,
             })
             .collect(),
-        // The router's figures get here with the router.
-        samples: Vec::new(),
+        samples: situation.samples.iter().map(sample_to).collect(),
         approval: situation.approval.as_ref().map(|decision| wit::Decision {
             approved: decision.approved,
             by: decision.by.clone(),
             at: ms(decision.at),
         }),
         abort_requested: situation.abort_requested,
+    }
+}
+
+fn sample_to(sample: &Sample) -> wit::Sample {
+    wit::Sample {
+        release: sample.release.as_str().to_owned(),
+        requests: sample.requests,
+        errors_5xx: sample.errors_5xx,
+        p50_ms: sample.p50_ms,
+        p95_ms: sample.p95_ms,
+        p99_ms: sample.p99_ms,
     }
 }
 

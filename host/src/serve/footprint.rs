@@ -48,9 +48,12 @@ mod tests {
     #[test]
     fn only_the_programs_code_is_given_back() {
         let program = "/usr/bin/windlass";
-        let line = |permissions: &str, path: &str| format!("1000-3000 {permissions} 00f4f000 fe:00 17    {path}");
+        let line =
+            |permissions: &str, path: &str| format!("1000-3000 {permissions} 00f4f000 fe:00 17    {path}");
         assert_eq!(code(&line("r-xp", program), program), Some((0x1000, 0x2000)));
-        for (permissions, path) in [("r--p", program), ("rw-p", program), ("rwxp", program), ("r-xp", "/lib/libc.so")] {
+        for (permissions, path) in
+            [("r--p", program), ("rw-p", program), ("rwxp", program), ("r-xp", "/lib/libc.so")]
+        {
             assert_eq!(code(&line(permissions, path), program), None, "{permissions} {path}");
         }
     }

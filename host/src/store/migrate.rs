@@ -12,7 +12,7 @@ struct Migration {
     text: &'static str,
 }
 
-const MIGRATIONS: [Migration; 4] = [
+const MIGRATIONS: [Migration; 5] = [
     Migration { version: 1, name: "init", text: include_str!("../../../migrations/0001_init.sql") },
     Migration { version: 2, name: "plugins", text: include_str!("../../../migrations/0002_plugins.sql") },
     Migration {
@@ -21,6 +21,7 @@ const MIGRATIONS: [Migration; 4] = [
         text: include_str!("../../../migrations/0003_plugin_calls.sql"),
     },
     Migration { version: 4, name: "approvals", text: include_str!("../../../migrations/0004_approvals.sql") },
+    Migration { version: 5, name: "traffic", text: include_str!("../../../migrations/0005_traffic.sql") },
 ];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (

@@ -4,7 +4,8 @@ use super::{
     Conn, counters,
     faults::on_unique,
     rows::{
-        Entity, Row, as_seq, below, execute, fetch_opt, fetch_page, found, hit, id_text, json, over, query,
+        Entity, Row, as_seq, below, execute, fetch_all, fetch_opt, fetch_page, found, hit, id_text, json,
+        over, query,
     },
 };
 use crate::{
@@ -20,7 +21,7 @@ use crate::{
 macro_rules! select {
     ($tail:literal) => {
         concat!(
-            "SELECT id, seq, project_id, name, description, run, strategy, strategy_params, active_release_id, \
+            "SELECT id, seq, project_id, name, description, run, traffic, strategy, strategy_params, active_release_id, \
              created_at, updated_at FROM stacks ",
             $tail
         )
@@ -38,6 +39,7 @@ impl Entity for Stack {
             name: row.text("name")?,
             description: row.text("description")?,
             run: row.json("run")?,
+            traffic: row.json("traffic")?,
             strategy: row.text("strategy")?,
             strategy_params: row.json("strategy_params")?,
             active_release_id: row.id_opt("active_release_id")?,
@@ -52,7 +54,8 @@ pub async fn insert(conn: &mut Conn, mut stack: Stack) -> Result<Stack> {
     stack.seq = counters::take(conn, "stacks", 1).await?;
     let done = query(
         "INSERT INTO stacks (id, seq, project_id, name, description, run, strategy, strategy_params, \
-         active_release_id, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+         active_release_id, created_at, updated_at, traffic, routed) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
     )
     .bind(stack.id.as_str())
     .bind(stack.seq)
@@ -65,6 +68,8 @@ pub async fn insert(conn: &mut Conn, mut stack: Stack) -> Result<Stack> {
     .bind(id_text(stack.active_release_id.as_ref()))
     .bind(stack.created_at)
     .bind(stack.updated_at)
+    .bind(json(&stack.traffic)?)
+    .bind(i64::from(stack.traffic.is_routed()))
     .execute(conn)
     .await;
     on_unique(done, || format!("a stack named `{}` already exists", stack.name))?;
@@ -75,7 +80,7 @@ pub async fn insert(conn: &mut Conn, mut stack: Stack) -> Result<Stack> {
 pub async fn update(conn: &mut Conn, stack: &Stack) -> Result<()> {
     let done = query(
         "UPDATE stacks SET project_id = $1, name = $2, description = $3, run = $4, strategy = $5, \
-         strategy_params = $6, updated_at = $7 WHERE id = $8",
+         strategy_params = $6, updated_at = $7, traffic = $8, routed = $9 WHERE id = $10",
     )
     .bind(stack.project_id.as_str())
     .bind(stack.name.as_str())
@@ -84,6 +89,8 @@ pub async fn update(conn: &mut Conn, stack: &Stack) -> Result<()> {
     .bind(stack.strategy.as_str())
     .bind(json(&stack.strategy_params)?)
     .bind(stack.updated_at)
+    .bind(json(&stack.traffic)?)
+    .bind(i64::from(stack.traffic.is_routed()))
     .bind(stack.id.as_str())
     .execute(conn)
     .await;
@@ -138,6 +145,11 @@ pub async fn list_by_project(conn: &mut Conn, project: &Id, page: PageRequest) -
         .bind(below(page))
         .bind(over(page));
     fetch_page(conn, page, query, |stack: &Stack| stack.seq).await
+}
+
+/// Those that the router knows.
+pub async fn list_routed(conn: &mut Conn) -> Result<Vec<Stack>> {
+    fetch_all(conn, query(select!("WHERE routed = 1 ORDER BY seq"))).await
 }
 
 pub async fn set_active_release(conn: &mut Conn, id: &Id, release: Option<&Id>, now: UnixMs) -> Result<()> {

@@ -183,6 +183,11 @@ fn facts(app: &App, view: &StackView) -> Vec<(&'static str, String)> {
     facts.push(("Automatic deployment", auto));
     facts.push(("Strategy", strategy_name(app, &view.stack).to_string()));
     facts.push(("Replicas", run.replicas.to_string()));
+    if view.stack.traffic.is_routed() {
+        let path = view.stack.traffic.path.trim_end_matches('/');
+        let places = view.stack.traffic.hosts.iter().map(|host| format!("{host}{path}"));
+        facts.push(("Hosts", places.collect::<Vec<_>>().join(", ")));
+    }
     let ports: Vec<String> = run
         .ports
         .iter()

@@ -30,6 +30,7 @@ struct FormPage {
     planners: Vec<String>,
     strategies: Vec<String>,
     default_strategy: String,
+    has_router: bool,
 }
 
 #[derive(Template)]
@@ -62,6 +63,7 @@ fn form_page(app: &App, session: &Session, form: StackForm, link: Option<&str>) 
         planners: of_kind(PluginKind::BuildPlanner).into_iter().map(|name| name.replace('-', "_")).collect(),
         strategies: of_kind(PluginKind::DeploymentStrategy),
         default_strategy: app.config.strategies.default.clone(),
+        has_router: app.config.router.enabled,
         form,
     }
 }

@@ -9,6 +9,7 @@ use crate::app::stack::{RepositoryInput, StackInput, StackView};
 use crate::domain::build_config::{BuildArg, BuildSettings, EnvVar};
 use crate::domain::repository::{GitAuthType, GitCredentials};
 use crate::domain::stack::{RunSpec, Volume};
+use crate::domain::traffic::Traffic;
 use crate::error::{Error, Result};
 
 impl StackForm {
@@ -26,6 +27,7 @@ impl StackForm {
             repository: self.repository(old)?,
             build: self.settings(old)?,
             run: self.run()?,
+            traffic: self.traffic(old),
             strategy: self.strategy.clone(),
             strategy_params: params,
         })
@@ -104,6 +106,16 @@ impl StackForm {
             rollback_on_failure: self.rollback_on_failure,
             ..base
         })
+    }
+
+    fn traffic(&self, old: Option<&StackView>) -> Traffic {
+        let base = old.map(|view| view.stack.traffic.clone()).unwrap_or_default();
+        Traffic {
+            hosts: lines(&self.hosts),
+            path: if self.path.is_empty() { "/".into() } else { self.path.clone() },
+            redirect_https: self.redirect_https,
+            ..base
+        }
     }
 
     fn run(&self) -> Result<RunSpec> {

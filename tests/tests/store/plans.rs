@@ -25,6 +25,7 @@ async fn read_everything(conn: &mut Conn) {
     stacks::find_opt(conn, "1").await.unwrap();
     stacks::list(conn, page).await.unwrap();
     stacks::list_by_project(conn, &id, page).await.unwrap();
+    stacks::list_routed(conn).await.unwrap();
     repositories::find_opt(conn, &id).await.unwrap();
     repositories::by_stack(conn, &id).await.unwrap();
     repositories::list_by_provider(conn, "x").await.unwrap();

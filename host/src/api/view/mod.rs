@@ -20,6 +20,7 @@ use crate::domain::page::Page;
 use crate::domain::release::Release;
 use crate::domain::repository::{GitRepository, redact_url};
 use crate::domain::stack::{RunSpec, Stack};
+use crate::domain::traffic::Traffic;
 
 pub fn time(at: UnixMs) -> String {
     DateTime::<Utc>::from_timestamp_millis(at)
@@ -53,6 +54,7 @@ pub struct StackView {
     pub name: String,
     pub description: String,
     pub run: RunSpec,
+    pub traffic: Traffic,
     /// Empty: the configured default.
     pub strategy: String,
     pub strategy_params: Value,
@@ -77,6 +79,7 @@ impl From<Stack> for StackView {
             name: stack.name,
             description: stack.description,
             run: stack.run,
+            traffic: stack.traffic,
             strategy: stack.strategy,
             strategy_params: stack.strategy_params,
             created_at: time(stack.created_at),

@@ -7,8 +7,8 @@ use serde_json::json;
 
 use super::Rollout;
 use super::observe::Fleet;
-use crate::app::crash;
 use crate::app::deployment::release_context;
+use crate::app::{crash, traffic};
 use crate::docker::{LaunchSpec, LogOptions};
 use crate::domain::Id;
 use crate::domain::build_config::EnvVar;
@@ -163,12 +163,16 @@ impl Rollout<'_> {
                 docker.launch(&self.launch_spec(release, name, *published)?).await.map(|_| ())
             }
             Effect::Stop { release, name } => {
+                self.drain(release).await?;
                 let grace = self.release(release)?.spec.run.stop_timeout();
                 self.paused_at.get_or_insert_with(std::time::Instant::now);
                 docker.stop(name, grace).await
             }
             Effect::Start { name, .. } => docker.start(name).await,
             Effect::Remove { release, name, gently } => {
+                if *gently {
+                    self.drain(release).await?;
+                }
                 self.show_last_output(name).await;
                 let grace = self.release(release)?.spec.run.stop_timeout();
                 docker.remove(name, gently.then_some(grace)).await
@@ -182,7 +186,11 @@ impl Rollout<'_> {
                             routes::set(tx, &stack_id, &weights, store::now()).await.map(|_| ())
                         })
                     })
-                    .await
+                    .await?;
+                if traffic::is_routed(self.app, &self.view.stack) {
+                    traffic::publish(self.app).await?;
+                }
+                Ok(())
             }
         }
     }
@@ -213,7 +221,7 @@ impl Rollout<'_> {
         }
     }
 
-    fn release(&self, id: &Id) -> Result<&Release> {
+    pub(super) fn release(&self, id: &Id) -> Result<&Release> {
         [Some(&self.target), self.stable.as_ref()]
             .into_iter()
             .flatten()

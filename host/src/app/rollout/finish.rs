@@ -3,8 +3,8 @@
 use super::people::withdraw;
 use super::{Rollout, status_of, sweep};
 use crate::app::App;
-use crate::app::crash;
 use crate::app::deployment::status_event;
+use crate::app::{crash, traffic};
 use crate::domain::deployment::{Deployment, DeploymentStatus};
 use crate::domain::release::ReleaseState;
 use crate::domain::rollout::Outcome;
@@ -27,7 +27,8 @@ impl Rollout<'_> {
             status = status.as_str(),
             "[@deploy:rollout] the rollout ended"
         );
-        sweep::sweep_stack(self.app, &self.view.stack.id).await
+        sweep::sweep_stack(self.app, &self.view.stack.id).await?;
+        traffic::prove(self.app, &self.view.stack, None).await
     }
 
     /// The engine is away, so nothing can be cleaned up now; the sweep at the next start does it.

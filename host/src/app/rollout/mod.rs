@@ -5,6 +5,7 @@
 //! killed at any instruction and entered again from its start.
 
 mod act;
+mod carry;
 mod finish;
 mod observe;
 mod people;
@@ -21,7 +22,7 @@ use super::crash;
 use super::deployment::{deployment_view, status_event};
 use super::logs::{LogKind, LogWriter};
 use super::stack::{StackView, stack_facts, stack_view};
-use super::{App, Ended};
+use super::{App, Ended, traffic};
 use crate::domain::Id;
 use crate::domain::approval::Approval;
 use crate::domain::deployment::{Deployment, DeploymentStatus};
@@ -33,7 +34,7 @@ use crate::domain::rollout::{Action, Outcome, ReleaseFacts, Situation, StackFact
 use crate::error::{Error, PluginError, PluginErrorKind, Result};
 use crate::plugins::with_subject;
 use crate::queue::{CancelReason, SteppedAside, TaskContext};
-use crate::store::{self, approvals, deployments, events, releases};
+use crate::store::{self, approvals, deployments, events, releases, routes};
 use observe::Observer;
 
 /// The reconciler looks again after this long while something is on its way.
@@ -84,7 +85,8 @@ pub async fn rollout_run(app: &App, task: &TaskContext, deployment_id: &Id) -> R
     let deployment = begin(app, task, &view, deployment, &log).await?;
     let (target, stable) = releases_of(app, &deployment).await?;
     // As the release was made, not as the stack is configured by now: that is how its containers run.
-    let facts = stack_facts(&view.stack.name, &target.spec.run, &view.build.settings);
+    let routed = traffic::is_routed(app, &view.stack);
+    let facts = stack_facts(&view.stack.name, &target.spec.run, &view.build.settings, routed);
     let mut rollout = Rollout {
         app,
         task,
@@ -201,6 +203,7 @@ impl Rollout<'_> {
             }
             self.remember_unwell(&fleet);
             self.measure_pause(&fleet.instances);
+            self.prove(&fleet).await?;
             let situation = self.situation(&fleet).await?;
             let step = self.decide(&situation).await?;
             let outcome = step.actions.iter().find_map(|action| match action {
@@ -279,6 +282,7 @@ impl Rollout<'_> {
     async fn situation(&self, fleet: &observe::Fleet) -> Result<Situation> {
         let rollout = &self.deployment.rollout;
         let now = store::now();
+        let route = routes::get(&mut *self.app.db.read().await?, &self.view.stack.id).await?;
         Ok(Situation {
             stack: self.facts.clone(),
             target: facts(&self.target),
@@ -288,7 +292,8 @@ impl Rollout<'_> {
             started: rollout.rollout_started_at.unwrap_or(now),
             step_started: rollout.step_started_at.unwrap_or(now),
             fleet: fleet.instances.clone(),
-            traffic: self.app.route_weights(&self.view.stack.id).await?,
+            traffic: route.as_ref().map(|route| route.weights.clone()).unwrap_or_default(),
+            samples: self.samples(route.as_ref()).await,
             approval: self.decision(),
             abort_requested: rollout.abort_requested,
         })

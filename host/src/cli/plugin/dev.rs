@@ -7,9 +7,9 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::build::{Built, compile};
-use super::cargo::Project;
 use super::changes::Changes;
 use super::failed;
+use super::project::Project;
 use crate::app::plugin_tool::plugin_check;
 use crate::cli::Session;
 use crate::cli::client::read;

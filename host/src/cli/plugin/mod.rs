@@ -11,8 +11,8 @@ mod new;
 mod node;
 mod pack;
 mod project;
-mod python;
 mod push;
+mod python;
 mod simulate;
 mod test;
 

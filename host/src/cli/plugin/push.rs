@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::failed;
-use super::new::component_of;
+use super::project::component_of;
 use crate::app::plugin_pack::{Artefact, artefact, digest, plugin_push};
 use crate::app::plugin_tool::plugin_open;
 use crate::cli::failure::{Failure, Outcome, exit};

@@ -109,6 +109,7 @@ mod tests {
                     run: self.run.clone(),
                     health_timeout_ms: 1000,
                     rollback_on_failure: true,
+                    can_split: false,
                 },
                 target: facts("new"),
                 stable: Some(facts("old")),
@@ -118,6 +119,7 @@ mod tests {
                 step_started: 0,
                 fleet: fleet.collect(),
                 traffic: self.traffic.clone(),
+                samples: Vec::new(),
                 approval: None,
                 abort_requested: false,
             }

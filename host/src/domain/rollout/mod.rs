@@ -27,6 +27,20 @@ pub struct StackFacts {
     pub run: RunSpec,
     pub health_timeout_ms: i64,
     pub rollback_on_failure: bool,
+    /// Its requests can be split between releases.
+    pub can_split: bool,
+}
+
+/// What the traffic said of a release since the shares last changed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sample {
+    pub release: Id,
+    pub requests: u64,
+    /// Answers with a status of 500 or more, and requests that got none.
+    pub errors_5xx: u64,
+    pub p50_ms: f64,
+    pub p95_ms: f64,
+    pub p99_ms: f64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,6 +90,7 @@ pub struct Situation {
     pub step_started: UnixMs,
     pub fleet: Vec<Instance>,
     pub traffic: Vec<Weight>,
+    pub samples: Vec<Sample>,
     /// The answer to what was asked last, once there is one.
     pub approval: Option<Decision>,
     pub abort_requested: bool,

@@ -26,10 +26,13 @@ pub fn check(action: &Action, situation: &Situation, is_good: impl Fn(&Id) -> bo
                     weight.release
                 ));
             }
-            if weights.iter().filter(|weight| weight.percent > 0).count() != 1
-                || weights.iter().map(|weight| u64::from(weight.percent)).sum::<u64>() != 100
-            {
-                return Some("it split the traffic, and a plain engine without a router cannot".into());
+            let sum = weights.iter().map(|weight| u64::from(weight.percent)).sum::<u64>();
+            if sum != 100 {
+                return Some(format!("the shares that it routed add up to {sum} of 100"));
+            }
+            let serving = weights.iter().filter(|weight| weight.percent > 0).count();
+            if serving > 1 && !situation.stack.can_split {
+                return Some("it split the traffic, and without the router that is not possible".into());
             }
             weights.iter().filter(|weight| weight.percent > 0).find_map(|weight| {
                 let swaps_back = situation.stack.run.has_fixed_port() && is_good(&weight.release);

@@ -99,6 +99,7 @@ fn situation() -> Situation {
             run: RunSpec::default(),
             health_timeout_ms: 60_000,
             rollback_on_failure: true,
+            can_split: false,
         },
         target: release("new"),
         stable: Some(release("old")),
@@ -108,6 +109,7 @@ fn situation() -> Situation {
         step_started: NOW,
         fleet: vec![instance("old", InstanceState::Healthy), instance("new", InstanceState::Starting)],
         traffic: vec![Weight { release: Id::from_text("old"), percent: 100 }],
+        samples: Vec::new(),
         approval: None,
         abort_requested: false,
     }

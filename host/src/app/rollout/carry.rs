@@ -1,0 +1,68 @@
+//! What a rollout has to do with the router: which instances may get requests, what the traffic says, and that nothing is cut
+//! off while it is answered.
+
+use std::collections::HashSet;
+
+use super::Rollout;
+use super::observe::Fleet;
+use crate::app::traffic;
+use crate::domain::Id;
+use crate::domain::rollout::{InstanceState, Route, Sample};
+use crate::error::Result;
+use crate::store;
+
+/// The router remembers so many seconds.
+const REMEMBERED_SECS: i64 = 900;
+
+impl Rollout<'_> {
+    /// Only what passed its gate gets requests.
+    pub(super) async fn prove(&self, fleet: &Fleet) -> Result<()> {
+        let healthy = fleet.instances.iter().filter(|instance| instance.state == InstanceState::Healthy);
+        let proven: HashSet<String> = healthy.map(|instance| instance.id.clone()).collect();
+        traffic::prove(self.app, &self.view.stack, Some(proven)).await
+    }
+
+    /// What the router counted since the shares last changed. Nothing without a router: then a strategy knows as much as
+    /// one whose stack nobody visits.
+    pub(super) async fn samples(&self, route: Option<&Route>) -> Vec<Sample> {
+        let Some(route) = route.filter(|_| self.facts.can_split) else { return Vec::new() };
+        let seconds = ((store::now() - route.updated_at) / 1000).clamp(1, REMEMBERED_SECS);
+        let stats = match self.app.router.stats(usize::try_from(seconds).unwrap_or(1)).await {
+            Ok(stats) => stats,
+            Err(error) => {
+                tracing::debug!(error = error.for_log(), "[@deploy:rollout] the router tells nothing");
+                return Vec::new();
+            }
+        };
+        let is_own = |release: &str| route.weights.iter().any(|weight| weight.release.as_str() == release);
+        stats
+            .releases
+            .into_iter()
+            .filter(|report| report.route == self.view.stack.name && is_own(&report.release))
+            .map(|report| Sample {
+                release: Id::from_text(report.release),
+                requests: report.window.requests,
+                errors_5xx: report.window.errors_5xx + report.window.broken,
+                p50_ms: report.window.p50_ms,
+                p95_ms: report.window.p95_ms,
+                p99_ms: report.window.p99_ms,
+            })
+            .collect()
+    }
+
+    /// Lets a release answer what it has begun before its container goes, for as long as it may take to stop.
+    pub(super) async fn drain(&mut self, release: &Id) -> Result<()> {
+        if !traffic::is_routed(self.app, &self.view.stack) {
+            return Ok(());
+        }
+        let patience = self.release(release)?.spec.run.stop_timeout();
+        if !traffic::drain(self.app, &self.view.stack, release, patience).await {
+            self.log.line(&format!(
+                "Release {} still answers requests after {} s; it is stopped all the same.",
+                release.short(),
+                patience.as_secs()
+            ));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,148 @@
+//! The router carries a stack's requests: rollouts drop none, and neither does the server's death.
+
+#![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use windlass_tests::fixture::Fixture;
+use windlass_tests::server::free_port;
+
+const HOST: &str = "app.windlass.test";
+
+struct Routed {
+    fixture: Fixture,
+    address: SocketAddr,
+    variables: Vec<(&'static str, String)>,
+}
+
+impl Routed {
+    async fn start(extra: Value) -> Self {
+        let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        let variables =
+            vec![("WINDLASS_ROUTER", "true".to_string()), ("WINDLASS_ROUTER_HTTP", address.to_string())];
+        let given: Vec<(&str, &str)> =
+            variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let mut stack = json!({
+            "traffic": { "hosts": [HOST] },
+            "run": { "ports": [{ "container": 8080 }], "stopTimeoutSecs": 2 },
+        });
+        stack.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        let fixture = Fixture::start_with(false, &given, stack).await;
+        Self { fixture, address, variables }
+    }
+
+    fn client(&self) -> reqwest::Client {
+        reqwest::Client::builder()
+            .resolve(HOST, self.address)
+            .timeout(Duration::from_secs(5))
+            .build()
+            .unwrap()
+    }
+
+    fn url(&self) -> String {
+        format!("http://{HOST}:{}/", self.address.port())
+    }
+
+    async fn page(&self) -> String {
+        match self.client().get(self.url()).send().await {
+            Ok(answer) => answer.text().await.unwrap_or_default(),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    /// Asks without a pause, over kept connections, until told to stop.
+    fn visitors(&self) -> Visitors {
+        let stop = Arc::new(AtomicBool::new(false));
+        let counts = Arc::new([AtomicU64::new(0), AtomicU64::new(0)]);
+        let tasks = (0..4)
+            .map(|_| {
+                let (client, url) = (self.client(), self.url());
+                let (stop, counts) = (stop.clone(), counts.clone());
+                tokio::spawn(async move {
+                    while !stop.load(Ordering::Relaxed) {
+                        let is_good = match client.get(&url).send().await {
+                            Ok(answer) => answer.status().is_success() && answer.bytes().await.is_ok(),
+                            Err(_) => false,
+                        };
+                        counts[usize::from(!is_good)].fetch_add(1, Ordering::Relaxed);
+                        tokio::time::sleep(Duration::from_millis(5)).await;
+                    }
+                })
+            })
+            .collect();
+        Visitors { stop, counts, tasks }
+    }
+}
+
+struct Visitors {
+    stop: Arc<AtomicBool>,
+    /// Good answers, and everything else.
+    counts: Arc<[AtomicU64; 2]>,
+    tasks: Vec<tokio::task::JoinHandle<()>>,
+}
+
+impl Visitors {
+    async fn leave(self) -> (u64, u64) {
+        self.stop.store(true, Ordering::Relaxed);
+        for task in self.tasks {
+            task.await.unwrap();
+        }
+        (self.counts[0].load(Ordering::Relaxed), self.counts[1].load(Ordering::Relaxed))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn releases_follow_each_other_and_no_request_is_lost() {
+    let routed = Routed::start(json!({})).await;
+    let (first, deployment) = routed.fixture.deploy("one").await;
+    assert_eq!(deployment["status"], "successful", "{}", routed.fixture.explain(&deployment).await);
+    assert!(routed.page().await.contains(&first), "{}", routed.page().await);
+    let visitors = routed.visitors();
+    let mut newest = first;
+    for version in ["two", "three"] {
+        let (sha, deployment) = routed.fixture.deploy(version).await;
+        assert_eq!(deployment["status"], "successful", "{}", routed.fixture.explain(&deployment).await);
+        newest = sha;
+    }
+    let (_, broken) = routed.fixture.deploy("broken").await;
+    assert_eq!(broken["status"], "rolled_back", "{}", routed.fixture.explain(&broken).await);
+    let (good, bad) = visitors.leave().await;
+    assert_eq!(bad, 0, "of {} requests", good + bad);
+    assert!(good > 100, "only {good} requests were made");
+    assert!(routed.page().await.contains(&newest));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_servers_death_costs_no_request() {
+    let mut routed = Routed::start(json!({})).await;
+    let (first, _) = routed.fixture.deploy("one").await;
+    let visitors = routed.visitors();
+    routed.fixture.server.kill();
+    let variables = routed.variables.clone();
+    let given: Vec<(&str, &str)> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    assert!(routed.page().await.contains(&first), "nobody is there but the router");
+    routed.fixture.server.launch(&given).await.unwrap();
+    let (second, deployment) = routed.fixture.deploy("two").await;
+    assert_eq!(deployment["status"], "successful", "{}", routed.fixture.explain(&deployment).await);
+    let (good, bad) = visitors.leave().await;
+    assert_eq!(bad, 0, "of {} requests", good + bad);
+    assert!(routed.page().await.contains(&second));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_leads_to_one_stack() {
+    let routed = Routed::start(json!({})).await;
+    let other = |traffic: Value| json!({ "name": "other", "traffic": traffic });
+    let answer = routed.fixture.server.post("/api/v1/stacks", other(json!({ "hosts": [HOST] }))).await;
+    assert!(answer.status == 409 && answer.json["error"].to_string().contains("`web`"), "{:?}", answer.json);
+    let answer = routed.fixture.server.post("/api/v1/stacks", other(json!({ "hosts": ["no host"] }))).await;
+    assert!(answer.status == 400 && answer.json["field"] == "traffic.hosts", "{:?}", answer.json);
+    let below = other(json!({ "hosts": [HOST], "path": "/api" }));
+    routed.fixture.server.post("/api/v1/stacks", below).await.expect(201);
+    let stack = routed.fixture.server.get("/api/v1/stacks/other").await.expect(200);
+    assert_eq!(stack["data"]["traffic"]["path"], "/api");
+}
