@@ -257,12 +257,12 @@ fn expect_variety(report: &Report) {
 }
 
 pub fn simulation(params: &str) -> Simulation {
-    Simulation::new().worlds(2_000).params(params).shares_rise().judges_errors().judges_latency()
+    Simulation::new().worlds(1_000).params(params).shares_rise().judges_errors().judges_latency()
 }
 
 #[test]
 fn in_every_world_a_rollout_ends_and_keeps_its_promises() {
-    expect_variety(&simulation("{}").worlds(6_000).keeps_the_old_copy_for(300_000).run_timed::<Canary>());
+    expect_variety(&simulation("{}").worlds(3_000).keeps_the_old_copy_for(300_000).run_timed::<Canary>());
 }
 
 #[test]

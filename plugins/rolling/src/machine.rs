@@ -71,7 +71,7 @@ impl Options {
             return walk.give_up(reason, Phase::Restoring);
         }
         // The old release only shrinks once the requests are seen to go elsewhere.
-        if let Some(old) = fleet.old().filter(|_| kept > 0 && kept < running && is_routed) {
+        if let Some(old) = fleet.old().filter(|_| kept < running && is_routed) {
             walk.order(Action::scale(old, kept));
         }
         // Less than 100, since the last batch ends the rollout.
@@ -108,10 +108,10 @@ impl Options {
         room.max(walk.fleet.live(walk.fleet.target())).min(replicas)
     }
 
-    /// As many as are needed beside the new ones that are up. The last one waits until the new release is complete.
+    /// As many as are needed beside the new ones that are up; the last one waits for the first of those.
     fn wanted_of_old(self, settled: u32, replicas: u32) -> u32 {
         let needed = replicas.saturating_sub(self.max_unavailable).saturating_sub(settled);
-        if settled >= replicas { 0 } else { needed.max(1) }
+        if settled == 0 { needed.max(1) } else { needed }
     }
 
     /// Sends each release as many requests as it has of the instances; true if that is how they go already. A host that
