@@ -174,6 +174,23 @@ pub mod strategy {
             "windlass:deployment-strategy/strategy@0.1.0": generate,
         },
     });
+
+    pub mod timing {
+        pub use exports::windlass::deployment_strategy::timing::Guest as Wanted;
+
+        wit_bindgen::generate!({
+            path: ["../wit/types.wit", "../wit/plugin.wit", "../wit/deployment-strategy.wit"],
+            inline: "
+                package windlass:sdk-timing;
+                world timing { export windlass:deployment-strategy/timing@0.1.0; }
+            ",
+            pub_export_macro: true,
+            export_macro_name: "export_interface",
+            default_bindings_module: "windlass_sdk::__private::strategy::timing",
+            additional_derives: [PartialEq],
+            with: { "windlass:deployment-strategy/timing@0.1.0": generate },
+        });
+    }
 }
 
 pub mod provider {

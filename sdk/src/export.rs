@@ -30,7 +30,7 @@
 /// ```
 ///
 /// The manifest is what the first kind's trait describes. Words: `forge` (`repository`, `webhook_admin`,
-/// `commit_status`, `pull_requests`), `provider` (`webhooks`, `artifacts`), `generator`, `planner`, `strategy`,
+/// `commit_status`, `pull_requests`), `provider` (`webhooks`, `artifacts`), `generator`, `planner`, `strategy` (`timing`),
 /// `notifier`.
 #[macro_export]
 macro_rules! export_plugin {
@@ -128,11 +128,12 @@ macro_rules! export_planner {
     };
 }
 
-/// Exports a [`Strategy`](crate::strategy::Strategy) as the component's only plugin.
+/// Exports a [`Strategy`](crate::strategy::Strategy) as the component's only plugin, and the optional interface named
+/// after it: `timing`.
 #[macro_export]
 macro_rules! export_strategy {
-    ($plugin:ty) => {
-        $crate::export_plugin!($plugin: strategy);
+    ($plugin:ty $(, $optional:ident)* $(,)?) => {
+        $crate::export_plugin!($plugin: strategy($($optional),*));
     };
 }
 

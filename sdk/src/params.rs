@@ -20,7 +20,7 @@ use std::ops::RangeInclusive;
 
 use serde_json::{Map, Value, json};
 
-use crate::Problem;
+use crate::{Failure, Problem};
 
 /// One parameter that a plugin takes.
 #[derive(Clone, Debug)]
@@ -35,6 +35,7 @@ enum Shape {
     Flag { default: bool },
     Integer { default: u64, min: u64, max: u64 },
     Choice { default: &'static str, choices: &'static [&'static str] },
+    List { default: &'static str, item: &'static [Param], most: usize },
 }
 
 impl Param {
@@ -63,6 +64,17 @@ impl Param {
         Self { name, summary, shape: Shape::Choice { default, choices } }
     }
 
+    /// A list of at least one object with these parameters; the default is JSON.
+    pub const fn list(
+        name: &'static str,
+        default: &'static str,
+        item: &'static [Param],
+        most: usize,
+        summary: &'static str,
+    ) -> Self {
+        Self { name, summary, shape: Shape::List { default, item, most } }
+    }
+
     fn schema(&self) -> Value {
         let mut schema = match &self.shape {
             Shape::Flag { default } => json!({ "type": "boolean", "default": default }),
@@ -72,6 +84,9 @@ impl Param {
             Shape::Choice { default, choices } => {
                 json!({ "type": "string", "enum": choices, "default": default })
             }
+            Shape::List { item, most, .. } => json!({
+                "type": "array", "minItems": 1, "maxItems": most, "default": self.default(), "items": object_of(item),
+            }),
         };
         schema["description"] = json!(self.summary);
         schema
@@ -82,13 +97,30 @@ impl Param {
             Shape::Flag { default } => json!(default),
             Shape::Integer { default, .. } => json!(default),
             Shape::Choice { default, .. } => json!(default),
+            // A default that is no JSON is one that its own check complains about.
+            Shape::List { default, .. } => serde_json::from_str(default).unwrap_or_default(),
         }
     }
 
-    /// What is wrong with a value, if something is.
+    /// Everything that is wrong with a value.
+    fn complaints(&self, path: &str, value: &Value) -> Vec<Problem> {
+        match (&self.shape, value) {
+            (Shape::List { item, most, .. }, Value::Array(items)) if (1..=*most).contains(&items.len()) => {
+                let each = |(at, value): (usize, &Value)| complaints(item, &format!("{path}/{at}"), value);
+                items.iter().enumerate().flat_map(each).collect()
+            }
+            _ => self.complaint(value).map(|text| Problem::at(path, text)).into_iter().collect(),
+        }
+    }
+
+    /// What is wrong with a value as a whole, if something is.
     fn complaint(&self, value: &Value) -> Option<String> {
         let found = brief(value);
         match &self.shape {
+            Shape::List { most, .. } => {
+                let found = value.as_array().map_or(found, |items| format!("a list of {}", items.len()));
+                Some(format!("`{}` has to be a list of 1 to {most} objects, but is {found}.", self.name))
+            }
             Shape::Flag { .. } if value.is_boolean() => None,
             Shape::Flag { .. } => Some(format!("`{}` has to be true or false, but is {found}.", self.name)),
             Shape::Integer { min, max, .. } => match value.as_u64() {
@@ -121,6 +153,12 @@ impl Values {
         self.0.get(name).and_then(Value::as_u64).unwrap_or_default()
     }
 
+    /// A parameter declared with [`Param::list`]; empty if there is none of that name.
+    pub fn list(&self, name: &str) -> Vec<Values> {
+        let items = self.0.get(name).and_then(Value::as_array).into_iter().flatten();
+        items.filter_map(Value::as_object).cloned().map(Values).collect()
+    }
+
     /// A parameter declared with [`Param::choice`]; empty if there is none of that name.
     pub fn choice(&self, name: &str) -> &str {
         self.0.get(name).and_then(Value::as_str).unwrap_or_default()
@@ -129,15 +167,17 @@ impl Values {
 
 /// The JSON Schema of an object with these parameters and no others.
 pub fn schema(params: &[Param]) -> String {
+    let mut schema = json!({ "$schema": "https://json-schema.org/draft/2020-12/schema" });
+    if let (Some(schema), Value::Object(object)) = (schema.as_object_mut(), object_of(params)) {
+        schema.extend(object);
+    }
+    schema.to_string()
+}
+
+fn object_of(params: &[Param]) -> Value {
     let properties: Map<String, Value> =
         params.iter().map(|param| (param.name.to_owned(), param.schema())).collect();
-    json!({
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "type": "object",
-        "additionalProperties": false,
-        "properties": properties,
-    })
-    .to_string()
+    json!({ "type": "object", "additionalProperties": false, "properties": properties })
 }
 
 /// Checks and reads parameters. Empty text and `null` mean no parameters.
@@ -145,20 +185,50 @@ pub fn schema(params: &[Param]) -> String {
 /// # Errors
 /// All findings: unknown names with the nearest known one, wrong types, numbers out of bounds.
 pub fn read(params: &[Param], json: &str) -> Result<Values, Vec<Problem>> {
-    let given = object(json).map_err(|problem| vec![problem])?;
+    let given = Value::Object(object(json).map_err(|problem| vec![problem])?);
+    let problems = complaints(params, "", &given);
+    if problems.is_empty() { Ok(completed(params, &given)) } else { Err(problems) }
+}
+
+/// Like [`read`], for where problems can only be told as a failure.
+///
+/// # Errors
+/// `permanent` with the code `invalid-parameters`.
+pub fn required(params: &[Param], json: &str) -> Result<Values, Failure> {
+    read(params, json).map_err(|problems| {
+        let messages: Vec<String> = problems.into_iter().map(|problem| problem.message).collect();
+        Failure::permanent("invalid-parameters", messages.join(" "))
+    })
+}
+
+/// The findings about one object, which is at `path`.
+fn complaints(params: &[Param], path: &str, given: &Value) -> Vec<Problem> {
+    let Some(given) = given.as_object() else {
+        return vec![Problem::at(path, format!("It has to be an object, but is {}.", brief(given)))];
+    };
     let mut problems = Vec::new();
-    for (name, value) in &given {
-        let path = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
+    for (name, value) in given {
+        let path = format!("{path}/{}", name.replace('~', "~0").replace('/', "~1"));
         match params.iter().find(|param| param.name == name) {
             None => problems.push(Problem::at(path, unknown(name, params))),
-            Some(param) => problems.extend(param.complaint(value).map(|text| Problem::at(path, text))),
+            Some(param) => problems.extend(param.complaints(&path, value)),
         }
     }
-    if !problems.is_empty() {
-        return Err(problems);
-    }
-    let value = |param: &Param| given.get(param.name).cloned().unwrap_or_else(|| param.default());
-    Ok(Values(params.iter().map(|param| (param.name.to_owned(), value(param))).collect()))
+    problems
+}
+
+/// What was given, and the defaults of what was not.
+fn completed(params: &[Param], given: &Value) -> Values {
+    let value = |param: &Param| {
+        let value = given.get(param.name).cloned().unwrap_or_else(|| param.default());
+        match (&param.shape, value) {
+            (Shape::List { item, .. }, Value::Array(items)) => {
+                items.iter().map(|each| Value::Object(completed(item, each).0)).collect()
+            }
+            (_, value) => value,
+        }
+    };
+    Values(params.iter().map(|param| (param.name.to_owned(), value(param))).collect())
 }
 
 fn object(json: &str) -> Result<Map<String, Value>, Problem> {

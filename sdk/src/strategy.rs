@@ -51,6 +51,13 @@
 //! windlass_sdk::export_strategy!(Bold);
 //! ```
 
+pub mod analysis;
+mod bake;
+mod fleet;
+mod overlap;
+mod walk;
+pub mod words;
+
 use std::marker::PhantomData;
 
 use serde::Serialize;
@@ -58,8 +65,12 @@ use serde::de::DeserializeOwned;
 
 use crate::bindings::base::exports::windlass::plugin::manifest::Guest as ManifestGuest;
 use crate::bindings::strategy::exports::windlass::deployment_strategy::strategy as wit;
+use crate::bindings::strategy::timing::exports::windlass::deployment_strategy::timing;
 use crate::{Failure, Manifest, Problem};
 
+pub use bake::{Bake, Baseline};
+pub use fleet::Fleet;
+pub use walk::{Ending, Turn, Walk};
 pub use wit::{
     Action, Decision, Instance, InstanceState, Outcome, Port, Release, ReleaseId, Sample, Scale, Situation,
     Stack, Step, Volume, Weight,
@@ -79,6 +90,14 @@ pub trait Strategy {
     /// # Errors
     /// A failure returns the stack to the stable release.
     fn decide(memory: &[u8], situation: Situation) -> Result<Step, Failure>;
+}
+
+/// A strategy that waits on purpose. Export it with `export_strategy!(Mine, timing)`.
+pub trait Timing: Strategy {
+    /// How long a rollout with these parameters may take at most beyond what every rollout is granted, in milliseconds: the
+    /// sum of its pauses and watches at their longest. The time that people take to answer is not counted. 0 for
+    /// parameters that are no good.
+    fn longest_wait(params: &str, replicas: u32, health_timeout_ms: u64) -> u64;
 }
 
 /// What an earlier step remembered, or the default at the first call.
@@ -119,6 +138,14 @@ impl Situation {
     }
 }
 
+impl Stack {
+    /// Whether the host says that it can do something, by an extra with this name; see the contract. A host that does
+    /// not say so is taken to be able to: it refuses by itself what it is not.
+    pub fn host_can(&self, ability: &str) -> bool {
+        self.extras.iter().all(|(name, value)| name != ability || value == "true")
+    }
+}
+
 impl Action {
     /// Have so many running instances of a release.
     pub fn scale(release: &str, count: u32) -> Self {
@@ -128,6 +155,11 @@ impl Action {
     /// Send a release all requests.
     pub fn route_all(release: &str) -> Self {
         Self::Route(vec![Weight { release: release.to_owned(), percent: 100 }])
+    }
+
+    /// Let people look at a release that gets no requests; see the contract.
+    pub fn preview(release: &str) -> Self {
+        Self::Other(format!("preview {release}"))
     }
 
     /// Split the requests.
@@ -157,5 +189,11 @@ impl<T: Strategy> wit::Guest for Component<T> {
 
     fn decide(memory: Vec<u8>, situation: Situation) -> Result<Step, Failure> {
         T::decide(&memory, situation)
+    }
+}
+
+impl<T: Timing> timing::Guest for Component<T> {
+    fn longest_wait(params: String, replicas: u32, health_timeout_ms: u64) -> u64 {
+        T::longest_wait(&params, replicas, health_timeout_ms)
     }
 }

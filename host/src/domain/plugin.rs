@@ -70,16 +70,18 @@ pub enum Ability {
     WebhookAdmin,
     CommitStatus,
     PullRequests,
+    Timing,
 }
 
 impl Ability {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Webhooks,
         Self::Artifacts,
         Self::Repository,
         Self::WebhookAdmin,
         Self::CommitStatus,
         Self::PullRequests,
+        Self::Timing,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -90,6 +92,7 @@ impl Ability {
             Self::WebhookAdmin => "webhook-admin",
             Self::CommitStatus => "commit-status",
             Self::PullRequests => "pull-requests",
+            Self::Timing => "timing",
         }
     }
 
@@ -100,6 +103,7 @@ impl Ability {
             Self::Repository | Self::WebhookAdmin | Self::CommitStatus | Self::PullRequests => {
                 PluginKind::GitForge
             }
+            Self::Timing => PluginKind::DeploymentStrategy,
         }
     }
 

@@ -65,6 +65,9 @@ pub(super) fn check(interface: &str, export: &Export, found: &mut Vec<String>) {
             export.check::<(String, strategy::Stack), (Vec<Problem>,)>("validate", found);
             export.check::<(Vec<u8>, strategy::Situation), Answer<strategy::Step>>("decide", found);
         }
+        "windlass:deployment-strategy/timing" => {
+            export.check::<(String, u32, u64), (u64,)>("longest-wait", found);
+        }
         "windlass:notifier/renderer" => {
             export.check::<(Connection, renderer::Event), Answer<Vec<renderer::Request>>>("render", found);
         }

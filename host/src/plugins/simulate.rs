@@ -10,7 +10,8 @@ use super::bindings::strategy::StrategyPre;
 use super::bindings::strategy::exports::windlass::deployment_strategy::strategy as wit;
 use super::call::{Callee, Runtime};
 use super::recorder::Occasion;
-use crate::domain::plugin::PluginKind;
+use super::strategy::LONGEST_WAIT;
+use crate::domain::plugin::{Ability, PluginKind};
 use crate::error::{Error, Result};
 
 impl Plugins {
@@ -18,7 +19,11 @@ impl Plugins {
     pub async fn strategy_simulate(&self, name: &str, simulation: Simulation) -> Result<Report> {
         let plugin = self.find(name, PluginKind::DeploymentStrategy, "simulate")?;
         let simulation = simulation.at_most_threads(self.runtime().limits.concurrent_calls as usize);
-        let guest = Guest { runtime: self.runtime().clone(), callee: plugin.callee() };
+        let guest = Guest {
+            runtime: self.runtime().clone(),
+            callee: plugin.callee(),
+            is_timed: plugin.info.abilities.contains(&Ability::Timing),
+        };
         tokio::task::spawn_blocking(move || simulation.run_subject(&guest))
             .await
             .map_err(|error| Error::internal(format!("the simulation broke off: {error}")))
@@ -28,6 +33,8 @@ impl Plugins {
 struct Guest {
     runtime: Arc<Runtime>,
     callee: Callee,
+    /// It says how long it waits.
+    is_timed: bool,
 }
 
 impl Subject for Guest {
@@ -51,6 +58,18 @@ impl Subject for Guest {
             Ok(guest.call_decide(store, memory, &situation)??)
         });
         step.map(step_from).map_err(|error| error.to_string())
+    }
+
+    fn longest_wait(&self, params: &str, stack: &kit::Stack) -> Result<u64, String> {
+        if !self.is_timed {
+            return Ok(0);
+        }
+        let params = (params.to_owned(), stack.replicas, stack.health_timeout_ms);
+        self.runtime
+            .call_blocking(&self.callee, LONGEST_WAIT.name, Occasion::Unrecorded, |store, pre| {
+                Ok(LONGEST_WAIT.run(store, pre, params)?)
+            })
+            .map_err(|error| error.to_string())
     }
 }
 

@@ -7,7 +7,7 @@ use super::call::{CallError, nonsense};
 use super::planner::problems_from;
 use super::tape::Function;
 use super::text::{self, MESSAGE_BYTES};
-use crate::domain::plugin::{PluginKind, Problem};
+use crate::domain::plugin::{Ability, PluginKind, Problem};
 use crate::domain::rollout::{
     Action, Instance, InstanceState, Outcome, ReleaseFacts, Sample, Situation, StackFacts, Step, Weight,
 };
@@ -21,6 +21,10 @@ const WEIGHTS: usize = 64;
 const VALIDATE: Function =
     Function { interface: "windlass:deployment-strategy/strategy@0.1.0", name: "validate" };
 const DECIDE: Function = Function { name: "decide", ..VALIDATE };
+pub(super) const LONGEST_WAIT: Function =
+    Function { interface: "windlass:deployment-strategy/timing@0.1.0", name: "longest-wait" };
+/// A month. A rollout that waits longer is none.
+const LONGEST_MS: u64 = 31 * 86_400_000;
 
 impl Plugins {
     /// What is wrong with a strategy's parameters, for this stack.
@@ -39,6 +43,23 @@ impl Plugins {
             Ok(params) if problems.is_empty() => Ok(plugin.schema.problems(&params)),
             _ => Ok(problems),
         }
+    }
+
+    /// How long a rollout with these parameters may take beyond what every rollout is granted, in milliseconds and at most
+    /// a month; 0 for a strategy that does not say.
+    pub async fn strategy_longest_wait(
+        &self,
+        name: &str,
+        params_json: &str,
+        stack: &StackFacts,
+    ) -> Result<UnixMs> {
+        let plugin = self.find(name, PluginKind::DeploymentStrategy, LONGEST_WAIT.name)?;
+        if !plugin.info.abilities.contains(&Ability::Timing) {
+            return Ok(0);
+        }
+        let params = (params_json.to_owned(), stack.run.replicas, ms(stack.health_timeout_ms));
+        let read = |wait: u64| Ok(wait.min(LONGEST_MS).cast_signed());
+        self.runtime().invoke(plugin.callee(), LONGEST_WAIT, params, read).await
     }
 
     /// The strategy's next step.
@@ -67,7 +88,6 @@ fn release_to(release: &ReleaseFacts) -> wit::Release {
 
 fn stack_to(stack: &StackFacts) -> wit::Stack {
     let run = &stack.run;
-    let flag = |value: bool| value.to_string();
     wit::Stack {
         name: stack.name.clone(),
         replicas: run.replicas,
@@ -87,7 +107,15 @@ fn stack_to(stack: &StackFacts) -> wit::Stack {
             .collect(),
         health_timeout_ms: ms(stack.health_timeout_ms),
         rollback_on_failure: stack.rollback_on_failure,
-        extras: vec![("allow-downtime".to_owned(), flag(run.allows_downtime()))],
+        // Nothing shows previews yet, and without the router nothing splits requests.
+        extras: [
+            ("allow-downtime", run.allows_downtime()),
+            ("split", stack.can_split),
+            ("ask", true),
+            ("preview", false),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_string()))
+        .to_vec(),
     }
 }
 

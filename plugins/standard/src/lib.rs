@@ -3,15 +3,13 @@
 //! release fails or somebody aborts, the old one serves again.
 
 mod machine;
-mod memory;
 #[cfg(test)]
 mod mutants;
 #[cfg(test)]
 mod tests;
-mod view;
 
 use windlass_sdk::params::{self, Param, Values};
-use windlass_sdk::strategy::{self, Situation, Stack, Step, Strategy};
+use windlass_sdk::strategy::{Situation, Stack, Step, Strategy, Timing};
 use windlass_sdk::{Failure, Manifest, Problem};
 
 const PARAMS: &[Param] = &[
@@ -48,7 +46,7 @@ impl Strategy for Standard {
     fn validate(params: &str, stack: &Stack) -> Vec<Problem> {
         match params::read(PARAMS, params) {
             Err(problems) => problems,
-            Ok(values) if values.flag("recreate") && !allows_downtime(stack) => vec![Problem::at(
+            Ok(values) if values.flag("recreate") && !stack.host_can("allow-downtime") => vec![Problem::at(
                 "/recreate",
                 "`recreate` stops what serves before its replacement is there; set `allowDowntime` on the stack to \
                  permit that, or leave it out.",
@@ -58,17 +56,16 @@ impl Strategy for Standard {
     }
 
     fn decide(memory: &[u8], situation: Situation) -> Result<Step, Failure> {
-        let options = params::read(PARAMS, &situation.params).map_err(|problems| {
-            let messages: Vec<String> = problems.into_iter().map(|problem| problem.message).collect();
-            Failure::permanent("invalid-parameters", messages.join(" "))
-        })?;
-        machine::step(&situation, options.into(), strategy::recall(memory)?)
+        let options = params::required(PARAMS, &situation.params)?;
+        machine::step(&situation, options.into(), memory)
     }
 }
 
-/// A host that does not say so is taken to allow it: it refuses by itself what it does not.
-fn allows_downtime(stack: &Stack) -> bool {
-    stack.extras.iter().all(|(name, value)| name != "allow-downtime" || value == "true")
+impl Timing for Standard {
+    fn longest_wait(params: &str, _replicas: u32, _health_timeout_ms: u64) -> u64 {
+        // It may settle before the switch and after it.
+        params::read(PARAMS, params).map_or(0, |values| 2 * Options::from(values).settle_ms)
+    }
 }
 
-windlass_sdk::export_strategy!(Standard);
+windlass_sdk::export_strategy!(Standard, timing);

@@ -2,33 +2,10 @@
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use windlass_sdk::strategy::{Action, InstanceState, Outcome, Situation, Stack, Step, Strategy};
-use windlass_sdk::testkit::{Before, Rule, Simulation};
-use windlass_sdk::{Failure, Manifest, Problem};
+use windlass_sdk::strategy::{Action, InstanceState, Outcome, Step, Strategy};
+use windlass_sdk::testkit::{Before, Rule, Simulation, mutant};
 
 use crate::Standard;
-
-/// A strategy that decides as the function says.
-macro_rules! mutant {
-    ($name:ident, $decide:expr) => {
-        struct $name;
-
-        impl Strategy for $name {
-            fn describe() -> Manifest {
-                Standard::describe()
-            }
-
-            fn validate(params: &str, stack: &Stack) -> Vec<Problem> {
-                Standard::validate(params, stack)
-            }
-
-            fn decide(memory: &[u8], situation: Situation) -> Result<Step, Failure> {
-                let decide: fn(&[u8], Situation) -> Result<Step, Failure> = $decide;
-                decide(memory, situation)
-            }
-        }
-    };
-}
 
 #[track_caller]
 fn expect<T: Strategy>(rule: Rule) {
@@ -44,7 +21,7 @@ fn expect_in<T: Strategy>(simulation: &Simulation, rule: Rule) {
     assert!(told.contains(rule.as_str()) && told.contains("What happened"), "{told}");
 }
 
-mutant!(Hasty, |memory, mut situation| {
+mutant!(Hasty of Standard, |memory, mut situation| {
     for instance in &mut situation.fleet {
         instance.state = InstanceState::Healthy;
     }
@@ -56,7 +33,7 @@ fn who_takes_every_instance_for_healthy_routes_too_early() {
     expect::<Hasty>(Rule::RoutesToHealthy);
 }
 
-mutant!(Deaf, |memory, mut situation| {
+mutant!(Deaf of Standard, |memory, mut situation| {
     situation.abort_requested = false;
     Standard::decide(memory, situation)
 });
@@ -66,7 +43,7 @@ fn who_does_not_hear_an_abort_is_noticed() {
     expect::<Deaf>(Rule::HearsPeople);
 }
 
-mutant!(Forgetful, |_, situation| {
+mutant!(Forgetful of Standard, |_, situation| {
     let mut step = Standard::decide(&[], situation)?;
     step.memory.clear();
     Ok(step)
@@ -79,7 +56,7 @@ fn who_loses_its_memory_is_noticed() {
     assert!(matches!(rule, Rule::ProgressNeverFalls | Rule::Ends | Rule::TellsTheTruth), "{rule}");
 }
 
-mutant!(Moody, |memory, situation| {
+mutant!(Moody of Standard, |memory, situation| {
     static CALLS: AtomicU8 = AtomicU8::new(0);
     let mut step = Standard::decide(memory, situation)?;
     step.label = format!("{} ({})", step.label, CALLS.fetch_add(1, Ordering::Relaxed));
@@ -91,7 +68,7 @@ fn who_answers_otherwise_when_asked_again_is_noticed() {
     expect::<Moody>(Rule::IsPure);
 }
 
-mutant!(Liar, |memory, situation| {
+mutant!(Liar of Standard, |memory, situation| {
     let mut step = Standard::decide(memory, situation)?;
     for action in &mut step.actions {
         if let Action::Finish(Outcome::Failed(reason)) = action {
@@ -106,7 +83,7 @@ fn who_calls_a_failure_a_rollback_is_noticed() {
     expect::<Liar>(Rule::RollbackRestores);
 }
 
-mutant!(Timid, |memory, mut situation| {
+mutant!(Timid of Standard, |memory, mut situation| {
     situation.stack.rollback_on_failure = false;
     Standard::decide(memory, situation)
 });
@@ -120,7 +97,7 @@ fn who_gives_up_without_the_rollback_it_owes_is_noticed() {
     expect_in::<Timid>(&simulation, Rule::RollbackRestores);
 }
 
-mutant!(Careless, |memory, mut situation| {
+mutant!(Careless of Standard, |memory, mut situation| {
     situation.stack.volumes.clear();
     Standard::decide(memory, situation)
 });
@@ -130,7 +107,7 @@ fn who_overlooks_a_shared_volume_is_noticed() {
     expect::<Careless>(Rule::RunsOneAtATime);
 }
 
-mutant!(Eager, |memory, situation| {
+mutant!(Eager of Standard, |memory, situation| {
     let old = situation.stable.as_ref().map(|stable| stable.id.clone());
     let mut step = Standard::decide(memory, situation)?;
     if let Some(old) = old.filter(|_| step.actions.iter().any(|action| matches!(action, Action::Route(_)))) {
@@ -144,7 +121,7 @@ fn who_stops_the_old_release_before_the_route_is_seen_is_noticed() {
     expect::<Eager>(Rule::KeepsServing);
 }
 
-mutant!(Panicking, |memory, situation| {
+mutant!(Panicking of Standard, |memory, situation| {
     assert!(situation.fleet.len() < 3, "too many instances for me");
     Standard::decide(memory, situation)
 });
@@ -154,7 +131,7 @@ fn who_panics_in_some_world_is_noticed() {
     expect::<Panicking>(Rule::Answers);
 }
 
-mutant!(Endless, |memory, situation| {
+mutant!(Endless of Standard, |memory, situation| {
     let mut step = Standard::decide(memory, situation)?;
     step.actions.retain(|action| !matches!(action, Action::Finish(_)));
     Ok(Step { wake_after: Some(1_000), ..step })

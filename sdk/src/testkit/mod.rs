@@ -26,17 +26,20 @@
 //! abort, a host that dies at any step, fixed ports, volumes. What has to hold is in [`Rule`]. `windlass plugin simulate`
 //! and `windlass plugin check` run the same worlds against the compiled component.
 //!
-//! The worlds let a strategy split the requests and ask people, as the contract does; a server without a router refuses
-//! to split.
+//! Most worlds let a strategy split the requests, show previews and ask people; in the others the host says that it cannot, by
+//! the extras of the stack. What traffic there is differs too, from none to plenty.
 
 mod cassette;
 mod chance;
+mod promises;
 mod report;
 mod rules;
 mod run;
 mod scenario;
 mod shrink;
+mod story;
 mod subject;
+mod traffic;
 mod world;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -47,8 +50,12 @@ pub use cassette::{Call, Cassette};
 pub use report::{Broken, Report, Told};
 pub use rules::Rule;
 pub use scenario::{Before, Errors, HEALTH_TIMEOUT_MS, Interruption, Life, Moment, Scenario};
+pub use story::{STORY_TIMEOUT_MS, Story};
 pub use subject::{Native, Subject};
 
+pub use crate::mutant;
+
+use promises::Promises;
 use run::{Ending, Run};
 
 /// What the host grants a rollout: three times the health timeout, and two minutes for everything else.
@@ -62,8 +69,9 @@ pub struct Simulation {
     seed: u64,
     worlds: u64,
     params: String,
-    deadline_ms: u64,
+    deadline_ms: Option<u64>,
     within: Duration,
+    promises: Promises,
     threads: usize,
     adjust: fn(&mut Scenario),
 }
@@ -82,8 +90,9 @@ impl Simulation {
             seed: 1,
             worlds: 10_000,
             params: "{}".into(),
-            deadline_ms: DEADLINE_MS,
+            deadline_ms: None,
             within: Duration::MAX,
+            promises: Promises::default(),
             threads,
             adjust: |_| {},
         }
@@ -110,10 +119,46 @@ impl Simulation {
     }
 
     /// How long a rollout may take, in milliseconds; waiting for people does not count. Without this it is what the host
-    /// grants: three times the health timeout of 10 s and 120 s more.
+    /// grants: three times the health timeout of 10 s, 120 s more, and what the strategy itself says that it may take.
     #[must_use]
     pub fn deadline_ms(mut self, deadline: u64) -> Self {
-        self.deadline_ms = deadline;
+        self.deadline_ms = Some(deadline);
+        self
+    }
+
+    /// The strategy promises that the old copy stays complete until the new release has had all requests for so many
+    /// milliseconds.
+    #[must_use]
+    pub fn keeps_the_old_copy_for(mut self, ms: u64) -> Self {
+        self.promises.old_copy_for_ms = Some(ms);
+        self
+    }
+
+    /// The strategy promises that the new release's share only rises, and once it fell to nothing stays there.
+    #[must_use]
+    pub fn shares_rise(mut self) -> Self {
+        self.promises.shares_rise = true;
+        self
+    }
+
+    /// The strategy promises that at most so many of the replicas are missing by its doing, unless it goes back.
+    #[must_use]
+    pub fn misses_at_most(mut self, instances: u32) -> Self {
+        self.promises.may_miss = Some(instances);
+        self
+    }
+
+    /// The strategy promises to see when the new release's answers fail much more often than the old one's.
+    #[must_use]
+    pub fn judges_errors(mut self) -> Self {
+        self.promises.judges_errors = true;
+        self
+    }
+
+    /// The strategy promises to see when the new release's answers take much longer than the old one's.
+    #[must_use]
+    pub fn judges_latency(mut self) -> Self {
+        self.promises.judges_latency = true;
         self
     }
 
@@ -142,6 +187,11 @@ impl Simulation {
     /// Runs a strategy that is compiled into this program.
     pub fn run<T: crate::strategy::Strategy>(&self) -> Report {
         self.run_subject(&Native::<T>::default())
+    }
+
+    /// Like [`Self::run`], for a strategy that says how long it waits.
+    pub fn run_timed<T: crate::strategy::Timing>(&self) -> Report {
+        self.run_subject(&Native::<T>::timed())
     }
 
     /// Runs anything that can be asked like a strategy. The same simulation always finds the same broken world, unless its
@@ -182,6 +232,10 @@ impl Simulation {
         report
     }
 
+    fn terms(&self) -> Terms<'_> {
+        Terms { deadline_ms: self.deadline_ms, promises: &self.promises }
+    }
+
     fn scenario(&self, seed: u64) -> Scenario {
         let mut scenario = Scenario::of_seed(seed, &self.params);
         (self.adjust)(&mut scenario);
@@ -199,7 +253,7 @@ impl Simulation {
             }
             let seed = self.seed.wrapping_add(n);
             let scenario = self.scenario(seed);
-            let mut run = Run::new(subject, &scenario, self.deadline_ms, seed, false);
+            let mut run = Run::new(subject, &scenario, self.terms(), seed, false);
             let ending = run.finish();
             share.worlds += 1;
             share.steps += u64::from(run.steps);
@@ -218,7 +272,7 @@ impl Simulation {
     /// The simplest world found that breaks the same rule, with its story.
     fn simplest<S: Subject>(&self, subject: &S, seed: u64) -> Option<Broken> {
         let attempt = |scenario: &Scenario, telling| {
-            Run::new(subject, scenario, self.deadline_ms, seed, telling).finish().err()
+            Run::new(subject, scenario, self.terms(), seed, telling).finish().err()
         };
         let started = Instant::now();
         let mut scenario = self.scenario(seed);
@@ -245,6 +299,13 @@ impl Simulation {
     }
 }
 
+/// What holds besides the rules for all.
+#[derive(Clone, Copy)]
+struct Terms<'a> {
+    deadline_ms: Option<u64>,
+    promises: &'a Promises,
+}
+
 /// What one thread counted.
 #[derive(Default)]
 struct Share {
@@ -265,4 +326,47 @@ impl Report {
         self.rolled_back += share.endings[Ending::RolledBack as usize];
         self.failed += share.endings[Ending::Failed as usize];
     }
+}
+
+/// A strategy with one thing broken, for tests of the tests: the simulation has to notice. It decides as the function says,
+/// and everything else is the original's.
+///
+/// ```ignore
+/// mutant!(Deaf of Standard, |memory, mut situation| {
+///     situation.abort_requested = false;
+///     Standard::decide(memory, situation)
+/// });
+/// assert_eq!(Simulation::new().run::<Deaf>().broken.expect("it is noticed").rule, Rule::HearsPeople);
+/// ```
+#[macro_export]
+macro_rules! mutant {
+    ($name:ident of $original:ty, $decide:expr) => {
+        struct $name;
+
+        impl $crate::strategy::Strategy for $name {
+            fn describe() -> $crate::Manifest {
+                <$original as $crate::strategy::Strategy>::describe()
+            }
+
+            fn validate(params: &str, stack: &$crate::strategy::Stack) -> Vec<$crate::Problem> {
+                <$original as $crate::strategy::Strategy>::validate(params, stack)
+            }
+
+            fn decide(
+                memory: &[u8],
+                situation: $crate::strategy::Situation,
+            ) -> Result<$crate::strategy::Step, $crate::Failure> {
+                type Decide =
+                    fn(&[u8], $crate::strategy::Situation) -> Result<$crate::strategy::Step, $crate::Failure>;
+                let decide: Decide = $decide;
+                decide(memory, situation)
+            }
+        }
+
+        impl $crate::strategy::Timing for $name {
+            fn longest_wait(params: &str, replicas: u32, health_timeout_ms: u64) -> u64 {
+                <$original as $crate::strategy::Timing>::longest_wait(params, replicas, health_timeout_ms)
+            }
+        }
+    };
 }

@@ -160,14 +160,24 @@ fn facts(world: &Scenario) -> Vec<String> {
         say(true, format!("somebody aborts after {after} ms"));
     }
     let answer = if world.approved { "yes" } else { "no" };
-    say(
-        world.answer_after > 0 || !world.approved,
-        format!("people answer `{answer}` after {} ms", world.answer_after),
-    );
-    if let Some(errors) = &world.errors {
-        let (from, share) = (errors.from_percent, errors.per_mille);
-        say(true, format!("from {from} % of the requests on, {share} of 1000 answers of `new` fail"));
+    match world.answer_after {
+        Some(after) => {
+            say(after > 0 || !world.approved, format!("people answer `{answer}` after {after} ms"))
+        }
+        None => say(true, "people never answer".to_owned()),
     }
+    if let Some(errors) = &world.errors {
+        let (from, share, slower) = (errors.from_percent, errors.per_mille, errors.slower_percent);
+        say(
+            true,
+            format!(
+                "from {from} % of the requests on, {share} of 1000 answers of `new` fail, and they take {slower} % \
+                 longer"
+            ),
+        );
+    }
+    say(true, format!("{} requests come in a minute", world.requests_a_minute));
+    say(world.plain_host, "the host can neither split requests nor ask people nor show previews".to_owned());
     say(world.routes_late, "a route takes effect at the host's next look".to_owned());
     say(world.stop_takes > 0, format!("stopping takes {} ms", world.stop_takes));
     if let Some(every) = world.looks_every {

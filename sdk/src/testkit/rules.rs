@@ -4,7 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
-/// A promise that every strategy gives.
+/// A promise. The first twelve are what every strategy gives; the others are for those that say so to the
+/// [`Simulation`](super::Simulation).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Rule {
@@ -20,10 +21,14 @@ pub enum Rule {
     TellsTheTruth,
     RollbackRestores,
     Succeeds,
+    KeepsTheOldCopy,
+    SharesRise,
+    KeepsCapacity,
+    JudgesAnswers,
 }
 
 impl Rule {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 16] = [
         Self::Answers,
         Self::MakesSense,
         Self::IsPure,
@@ -36,6 +41,10 @@ impl Rule {
         Self::TellsTheTruth,
         Self::RollbackRestores,
         Self::Succeeds,
+        Self::KeepsTheOldCopy,
+        Self::SharesRise,
+        Self::KeepsCapacity,
+        Self::JudgesAnswers,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -52,6 +61,10 @@ impl Rule {
             Self::TellsTheTruth => "tells-the-truth",
             Self::RollbackRestores => "rollback-restores",
             Self::Succeeds => "succeeds",
+            Self::KeepsTheOldCopy => "keeps-the-old-copy",
+            Self::SharesRise => "shares-rise",
+            Self::KeepsCapacity => "keeps-capacity",
+            Self::JudgesAnswers => "judges-answers",
         }
     }
 
@@ -74,6 +87,14 @@ impl Rule {
                 "after a rollback, or a failure that asked for one, the stable release serves"
             }
             Self::Succeeds => "where nothing goes wrong, the rollout succeeds",
+            Self::KeepsTheOldCopy => {
+                "the old copy stays complete until the new release has served for the promised time"
+            }
+            Self::SharesRise => {
+                "the new release's share of the requests never falls, unless to nothing for good"
+            }
+            Self::KeepsCapacity => "a rollout that goes on never takes more instances away than it promises",
+            Self::JudgesAnswers => "a release whose answers are plainly worse never succeeds",
         }
     }
 }

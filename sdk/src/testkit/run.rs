@@ -1,15 +1,17 @@
 //! One rollout in one world, and what has to hold in it.
 
+use super::promises::{Kept, check_capacity};
 use super::rules::{Breach, Rule, hold};
 use super::scenario::{Interruption, Moment, Scenario};
 use super::subject::Subject;
-use super::world::{TARGET, World, known};
+use super::world::{STABLE, TARGET, World, known};
+use super::{DEADLINE_MS, Terms};
 use crate::strategy::{Action, Instance, InstanceState, Outcome, Situation, Step, Weight};
 
 /// Steps after which a rollout is taken to be endless.
-const MOST_STEPS: u32 = 2_000;
+const MOST_STEPS: u32 = 10_000;
 /// Steps in which the host also looks when nothing happened; later it only wakes as it was told.
-const CURIOUS_STEPS: u32 = 200;
+const CURIOUS_STEPS: u32 = 40;
 /// The host asks no more often than this, in milliseconds.
 const SHORTEST_NAP_MS: u64 = 20;
 const MEMORY_BYTES: usize = 64 << 10;
@@ -34,6 +36,8 @@ pub(super) struct Told {
 pub(super) struct Run<'a, S: Subject> {
     subject: &'a S,
     world: World<'a>,
+    terms: Terms<'a>,
+    kept: Kept,
     deadline_ms: u64,
     seed: u64,
     pub(super) steps: u32,
@@ -47,7 +51,7 @@ impl<'a, S: Subject> Run<'a, S> {
     pub(super) fn new(
         subject: &'a S,
         scenario: &'a Scenario,
-        deadline_ms: u64,
+        terms: Terms<'a>,
         seed: u64,
         telling: bool,
     ) -> Self {
@@ -56,7 +60,9 @@ impl<'a, S: Subject> Run<'a, S> {
         Self {
             subject,
             world,
-            deadline_ms,
+            terms,
+            kept: Kept::default(),
+            deadline_ms: DEADLINE_MS,
             seed,
             steps: 0,
             memory: Vec::new(),
@@ -77,6 +83,13 @@ impl<'a, S: Subject> Run<'a, S> {
         if !problems.is_empty() {
             return Ok(Ending::Refused);
         }
+        self.deadline_ms = match self.terms.deadline_ms {
+            Some(deadline) => deadline,
+            None => {
+                let waits = self.subject.longest_wait(&self.world.scenario.params, self.world.stack());
+                DEADLINE_MS.saturating_add(waits.map_err(answers)?)
+            }
+        };
         while self.steps < MOST_STEPS {
             self.steps += 1;
             let seen = self.world.situation(self.step_started);
@@ -90,6 +103,7 @@ impl<'a, S: Subject> Run<'a, S> {
                 })?;
             }
             self.check(&step, &seen)?;
+            self.kept.check(self.terms.promises, &step, &seen, &self.world)?;
             if let Some(ending) = self.carry_out(&step, &seen)? {
                 return Ok(ending);
             }
@@ -116,8 +130,11 @@ impl<'a, S: Subject> Run<'a, S> {
             Some(Interruption { at: Moment::WhileActing { done }, .. }) => *done,
             _ => usize::MAX,
         };
+        let before = self.world.print();
         for action in step.actions.iter().take(done) {
+            let healthy = self.world.healthy(TARGET) + self.world.healthy(STABLE);
             self.perform(action, seen)?;
+            check_capacity(self.terms.promises, step, healthy, &self.world)?;
         }
         if let Some(interruption) = interruption.filter(|_| done < step.actions.len()) {
             // An outcome counts once it was written down.
@@ -129,7 +146,9 @@ impl<'a, S: Subject> Run<'a, S> {
         if let Some(outcome) = self.world.ended.take() {
             return self.check_end(&outcome, seen).map(Some);
         }
-        self.sleep(step.wake_after);
+        // Whoever has changed something looks at once what came of it.
+        let acted = self.world.print() != before;
+        self.sleep(if acted { Some(0) } else { step.wake_after });
         Ok(None)
     }
 
@@ -181,7 +200,11 @@ impl<'a, S: Subject> Run<'a, S> {
                 }
                 Action::Ask(prompt) => {
                     sense(!prompt.trim().is_empty(), &|| "it asked nothing".to_owned())?;
+                    sense(!self.world.scenario.plain_host, &|| {
+                        "it asked for an approval on a host that says it cannot ask".to_owned()
+                    })?;
                 }
+                Action::Other(word) if word.starts_with("preview ") => self.check_preview(word, seen)?,
                 Action::Finish(Outcome::Other(name)) | Action::Other(name) => {
                     sense(false, &|| format!("it ordered `{name}`, which no host knows"))?;
                 }
@@ -205,6 +228,9 @@ impl<'a, S: Subject> Run<'a, S> {
         sense(served.len() == 1 || !self.world.scenario.fixed_port, &|| {
             "it split the requests of a fixed port, which only one instance can hold".to_owned()
         })?;
+        sense(served.len() == 1 || !self.world.scenario.plain_host, &|| {
+            "it split the requests on a host that says it cannot".to_owned()
+        })?;
         for weight in served {
             let is_healthy = |instance: &Instance| instance.state == InstanceState::Healthy;
             // The host starts the container again that held the port before.
@@ -217,6 +243,18 @@ impl<'a, S: Subject> Run<'a, S> {
             )?;
         }
         Ok(())
+    }
+
+    fn check_preview(&self, word: &str, seen: &Situation) -> Result<(), Breach> {
+        let release = word.trim_start_matches("preview ");
+        hold(Rule::MakesSense, known(release).is_some(), || unknown(release))?;
+        hold(Rule::MakesSense, !self.world.scenario.plain_host, || {
+            "it ordered a preview on a host that says it has none".to_owned()
+        })?;
+        let mut instances = seen.instances_of(release);
+        hold(Rule::RoutesToHealthy, instances.any(|one| one.state == InstanceState::Healthy), || {
+            format!("it showed `{release}` to people, which has no healthy instance")
+        })
     }
 
     /// Judged by what the strategy saw, as the host's rails do.

@@ -6,6 +6,12 @@ use super::chance::Chance;
 
 /// The stack's `health-timeout-ms` in every world.
 pub const HEALTH_TIMEOUT_MS: u64 = 10_000;
+/// Requests in a minute that are enough to judge a release by a tenth of them.
+const BUSY: u64 = 1_200;
+/// A time within which people who mind their rollout answer.
+const SOON_MS: u64 = 600_000;
+/// Rollouts that take their time take about so long, in milliseconds.
+const LATER_MS: u64 = 1_200_000;
 
 /// How an instance's life goes on from its start; all times in milliseconds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -43,7 +49,7 @@ impl Life {
             0 => Self::Hangs,
             1 => Self::Unhealthy,
             2 => Self::Exits { after },
-            3 => Self::Dies { after, healthy_for: chance.below(10_000) },
+            3 => Self::Dies { after, healthy_for: soon_or_later(chance, 10_000) },
             4 => Self::Loops { after },
             _ => Self::Flaps { after, every: 500 + chance.below(4_000) },
         }
@@ -80,11 +86,13 @@ pub enum Moment {
     WhileActing { done: usize },
 }
 
-/// Answers of the target that fail, once it gets at least so many percent of the requests.
+/// Answers of the target that fail or come late, once it gets at least so many percent of the requests.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Errors {
     pub from_percent: u32,
     pub per_mille: u64,
+    /// How much longer answers take than those of the stable release.
+    pub slower_percent: u64,
 }
 
 /// One world.
@@ -109,10 +117,14 @@ pub struct Scenario {
     pub leftover: bool,
     /// Somebody aborts, so many milliseconds after the start.
     pub abort_after: Option<u64>,
-    /// How long people take to answer a question, in milliseconds, and what they say.
-    pub answer_after: u64,
+    /// How long people take to answer a question, in milliseconds, if they ever do, and what they say.
+    pub answer_after: Option<u64>,
     pub approved: bool,
     pub errors: Option<Errors>,
+    /// Requests that all releases together get in a minute.
+    pub requests_a_minute: u64,
+    /// The host cannot split requests, ask people or show previews, and says so.
+    pub plain_host: bool,
     /// A route only takes effect when the host looks the next time.
     pub routes_late: bool,
     /// How long an instance takes to stop, in milliseconds.
@@ -138,9 +150,11 @@ impl Scenario {
             serving_lives: Vec::new(),
             leftover: false,
             abort_after: None,
-            answer_after: 0,
+            answer_after: Some(0),
             approved: true,
             errors: None,
+            requests_a_minute: BUSY,
+            plain_host: false,
             routes_late: false,
             stop_takes: 0,
             looks_every: None,
@@ -170,13 +184,16 @@ impl Scenario {
         let bad = [0, 0, 0, 30][chance.few(3)];
         world.serving_lives = (0..chance.few(3)).map(|_| Life::any(chance, bad)).collect();
         world.leftover = chance.percent(10);
-        world.abort_after = chance.percent(25).then(|| chance.below(30_000));
-        world.answer_after = [0, 1_000, 600_000, 86_400_000][chance.few(3)];
+        world.abort_after = chance.percent(25).then(|| soon_or_later(chance, 30_000));
+        world.answer_after = [Some(0), Some(1_000), Some(SOON_MS), Some(86_400_000), None][chance.few(4)];
         world.approved = chance.percent(80);
         world.errors = chance.percent(25).then(|| Errors {
             from_percent: [1, 10, 50, 100][chance.few(3)],
-            per_mille: 5 + chance.below(500),
+            per_mille: [0, 5 + chance.below(500)][chance.few(1)],
+            slower_percent: [0, 0, 100, 900][chance.few(3)],
         });
+        world.requests_a_minute = [0, 3, 120, BUSY, 10 * BUSY][chance.few(4)];
+        world.plain_host = chance.percent(20);
         world.routes_late = chance.percent(50);
         world.stop_takes = chance.below(2_000);
         world.looks_every = chance.percent(50).then(|| 100 + chance.below(5_000));
@@ -190,7 +207,9 @@ impl Scenario {
         lives.into_iter().all(Life::is_good)
             && self.abort_after.is_none()
             && self.approved
+            && self.answer_after.is_some_and(|after| after <= SOON_MS)
             && self.errors.is_none()
+            && self.requests_a_minute >= BUSY
     }
 
     /// The stable release does what it should whenever it runs.
@@ -211,5 +230,12 @@ impl Scenario {
 fn interruption(chance: &mut Chance) -> Interruption {
     let at =
         if chance.percent(40) { Moment::BeforeWriting } else { Moment::WhileActing { done: chance.few(2) } };
-    Interruption { step: 1 + u32::try_from(chance.below(12)).unwrap_or(0), at, away: chance.below(2_000) }
+    let last = [12, 80][chance.few(1)];
+    Interruption { step: 1 + u32::try_from(chance.below(last)).unwrap_or(0), at, away: chance.below(2_000) }
+}
+
+/// While a quick rollout goes on, or while one does that takes its time.
+fn soon_or_later(chance: &mut Chance, soon: u64) -> u64 {
+    let last = [soon, soon, LATER_MS][chance.few(2)];
+    chance.below(last)
 }

@@ -20,7 +20,9 @@ pub(super) fn simpler(world: &Scenario) -> Vec<Scenario> {
     offer(&|w| w.abort_after = None);
     offer(&|w| w.errors = None);
     offer(&|w| w.leftover = false);
-    offer(&|w| (w.answer_after, w.approved) = (0, true));
+    offer(&|w| (w.answer_after, w.approved) = (calm.answer_after, true));
+    offer(&|w| w.requests_a_minute = calm.requests_a_minute);
+    offer(&|w| w.plain_host = false);
     offer(&|w| w.fixed_port = false);
     offer(&|w| w.read_only_volume = None);
     offer(&|w| w.allow_downtime = calm.allow_downtime);
@@ -30,6 +32,12 @@ pub(super) fn simpler(world: &Scenario) -> Vec<Scenario> {
     offer(&|w| w.routes_late = false);
     offer(&|w| w.stop_takes = 0);
     offer(&|w| w.replicas = 1);
+    offer(&|w| {
+        w.errors.iter_mut().for_each(|errors| errors.slower_percent = 0);
+    });
+    offer(&|w| {
+        w.errors.iter_mut().for_each(|errors| errors.per_mille = 0);
+    });
     offer(&|w| w.abort_after = w.abort_after.map(|_| 0));
     offer(&|w| w.abort_after = w.abort_after.map(|after| after / 1_000 * 1_000));
     for at in 0..world.interruptions.len() {

@@ -2,15 +2,14 @@
 
 use super::rules::{Breach, Rule, hold};
 use super::scenario::{Before, HEALTH_TIMEOUT_MS, Life, Scenario};
+use super::traffic::Traffic;
 use crate::strategy::{
-    Decision, Instance, InstanceState, Outcome, Port, Release, Sample, Situation, Stack, Volume, Weight,
+    Decision, Instance, InstanceState, Outcome, Port, Release, Situation, Stack, Volume, Weight,
 };
 
 pub(super) const TARGET: &str = "new";
 pub(super) const STABLE: &str = "old";
 const START: u64 = 1_000_000;
-/// Requests that all releases together get between two looks.
-const REQUESTS: u64 = 1_000;
 /// Restarts of a crash loop, and turns of a flapping instance, until it stays as it is.
 const TURNS: u32 = 20;
 
@@ -35,8 +34,7 @@ pub(super) struct World<'a> {
     units: Vec<Unit>,
     started: u32,
     lives_used: [usize; 2],
-    traffic: Vec<Weight>,
-    pending: Option<Vec<Weight>>,
+    traffic: Traffic,
     question: Option<(String, u64)>,
     /// Time that people were waited for; it does not count against the deadline.
     pub(super) waited: u64,
@@ -54,8 +52,7 @@ impl<'a> World<'a> {
             units: Vec::new(),
             started: 0,
             lives_used: [0, 0],
-            traffic: Vec::new(),
-            pending: None,
+            traffic: Traffic::default(),
             question: None,
             waited: 0,
             ended: None,
@@ -81,7 +78,7 @@ impl<'a> World<'a> {
                     Life::Flaps { every, .. } => Some(START + every),
                 };
             }
-            self.traffic = vec![Weight { release: stable.to_owned(), percent: 100 }];
+            self.traffic.set(vec![Weight { release: stable.to_owned(), percent: 100 }], START);
         }
         if self.scenario.leftover {
             self.add(TARGET, false, Life::Hangs);
@@ -121,7 +118,7 @@ impl<'a> World<'a> {
     }
 
     pub(super) fn share(&self, release: &str) -> u32 {
-        self.traffic.iter().filter(|weight| weight.release == release).map(|weight| weight.percent).sum()
+        self.traffic.share(release)
     }
 
     /// Somebody gets an answer.
@@ -136,7 +133,7 @@ impl<'a> World<'a> {
     /// What people answered, once they did.
     fn approval(&self) -> Option<Decision> {
         let (_, asked) = self.question.as_ref()?;
-        let at = asked + self.scenario.answer_after;
+        let at = asked + self.scenario.answer_after?.max(1);
         (self.now >= at).then(|| Decision { approved: self.scenario.approved, by: "ada".to_owned(), at })
     }
 
@@ -163,31 +160,12 @@ impl<'a> World<'a> {
             now: self.now,
             step_started,
             fleet: fleet.collect(),
-            traffic: self.traffic.clone(),
-            samples: self.samples(),
+            traffic: self.traffic.weights.clone(),
+            samples: self.traffic.samples(self.scenario, self.now),
             approval: self.approval(),
             abort_requested: self.abort_requested(),
             ..self.template.clone()
         }
-    }
-
-    fn samples(&self) -> Vec<Sample> {
-        let sample = |weight: &Weight| {
-            let requests = REQUESTS * u64::from(weight.percent) / 100;
-            let fails = self.scenario.errors.as_ref().filter(|errors| {
-                weight.release == TARGET && weight.percent >= errors.from_percent && requests > 0
-            });
-            let slowness = if fails.is_some() { 10.0 } else { 1.0 };
-            Sample {
-                release: weight.release.clone(),
-                requests,
-                errors_5xx: fails.map_or(0, |errors| requests * errors.per_mille / 1_000),
-                p50_ms: 20.0 * slowness,
-                p95_ms: 60.0 * slowness,
-                p99_ms: 90.0 * slowness,
-            }
-        };
-        self.traffic.iter().filter(|weight| weight.percent > 0).map(sample).collect()
     }
 
     fn next_life(&mut self, release: &'static str) -> Life {
@@ -228,10 +206,17 @@ impl<'a> World<'a> {
         (unit.state, unit.since, unit.turns, unit.life) = (InstanceState::Starting, self.now, 0, life);
     }
 
+    /// Differs when instances were started or stopped, or the requests sent elsewhere.
+    pub(super) fn print(&self) -> (u32, Vec<(u32, u64)>, u64) {
+        let units = self.units.iter().map(|unit| (unit.number, unit.since)).collect();
+        (self.started, units, self.traffic.changes)
+    }
+
     /// When something happens by itself the next time.
     pub(super) fn next_event(&self) -> Option<u64> {
         let abort = self.scenario.abort_after.map(|after| START + after);
-        let answer = self.question.as_ref().map(|(_, asked)| asked + self.scenario.answer_after);
+        let answer = self.question.as_ref().zip(self.scenario.answer_after);
+        let answer = answer.map(|((_, asked), after)| asked + after.max(1));
         let events = self.units.iter().filter_map(|unit| unit.next).chain(abort).chain(answer);
         events.filter(|&at| at > self.now).min()
     }
@@ -242,9 +227,7 @@ impl<'a> World<'a> {
             self.waited += until - self.now;
         }
         self.now = until;
-        if let Some(weights) = self.pending.take() {
-            self.traffic = weights;
-        }
+        self.traffic.settle(until);
         let mut changes = Vec::new();
         for unit in &mut self.units {
             while let Some(at) = unit.next.filter(|&at| at <= until) {
@@ -316,9 +299,9 @@ impl<'a> World<'a> {
             self.hand_over(winner);
         }
         if self.scenario.routes_late {
-            self.pending = Some(weights.to_vec());
+            self.traffic.set_later(weights.to_vec());
         } else {
-            self.traffic = weights.to_vec();
+            self.traffic.set(weights.to_vec(), self.now);
         }
     }
 
@@ -411,7 +394,12 @@ fn template(scenario: &Scenario) -> Situation {
         volumes: scenario.read_only_volume.map(volume).into_iter().collect(),
         health_timeout_ms: HEALTH_TIMEOUT_MS,
         rollback_on_failure: scenario.rollback_on_failure,
-        extras: vec![("allow-downtime".to_owned(), scenario.allows_downtime().to_string())],
+        extras: vec![
+            ("allow-downtime".to_owned(), scenario.allows_downtime().to_string()),
+            ("split".to_owned(), (!scenario.plain_host).to_string()),
+            ("ask".to_owned(), (!scenario.plain_host).to_string()),
+            ("preview".to_owned(), (!scenario.plain_host).to_string()),
+        ],
     };
     let stable = match scenario.before {
         Before::Nothing => None,

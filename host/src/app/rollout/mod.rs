@@ -144,11 +144,16 @@ async fn begin(
     let name = super::stack::strategy_name(app, &view.stack).to_string();
     let health_ms = i64::from(view.build.settings.health_timeout_secs()) * 1000;
     let rollout = &mut deployment.rollout;
+    let routed = traffic::is_routed(app, &view.stack);
+    let facts = stack_facts(&view.stack.name, &view.stack.run, &view.build.settings, routed);
+    let params = rollout.strategy_params.to_string();
+    // A strategy that cannot even say that is going to fail at its first step, with its reason.
+    let waits = app.plugins.strategy_longest_wait(&name, &params, &facts).await.unwrap_or_default();
     rollout.strategy_digest = app.plugins.digest(&name).unwrap_or_default();
     rollout.strategy = name;
     rollout.rollout_started_at = Some(now);
     rollout.step_started_at = Some(now);
-    rollout.deadline_at = Some(now + 3 * health_ms + GRACE_MS);
+    rollout.deadline_at = Some(now + 3 * health_ms + GRACE_MS + waits);
     rollout.label = "Starting".into();
     deployment.stable_release_id = view.stack.active_release_id.clone();
     log.line(&format!("Rolling out {} with strategy {}", deployment.image_tag, deployment.rollout.strategy));

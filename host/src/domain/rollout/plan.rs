@@ -44,7 +44,8 @@ fn scale(release: &Id, count: usize, view: &View<'_>) -> Vec<Effect> {
         }
     }
     for container in &own[kept..] {
-        effects.push(remove(container, false));
+        // One that runs may be answering somebody.
+        effects.push(remove(container, container.running));
     }
     let mut slot = 0;
     for _ in kept..count {

@@ -1,19 +1,18 @@
-//! Questions to the situation.
+//! Questions to a situation that every strategy has.
 
-use windlass_sdk::strategy::{Instance, InstanceState, Situation};
-
-use crate::Options;
+use super::{Instance, InstanceState, Release, Sample, Situation, Volume};
 
 /// So many restarts by the engine are a crash loop.
 const CRASH_LOOP: u32 = 3;
 
+/// The situation, read by a strategy that brings one release into service in the place of another.
 #[derive(Clone, Copy)]
-pub struct View<'a> {
+pub struct Fleet<'a> {
     pub situation: &'a Situation,
-    pub options: Options,
 }
 
-impl<'a> View<'a> {
+impl<'a> Fleet<'a> {
+    /// The release that is deployed.
     pub fn target(self) -> &'a str {
         &self.situation.target.id
     }
@@ -29,6 +28,7 @@ impl<'a> View<'a> {
         self.situation.stable.as_ref().is_some_and(|stable| stable.id == self.situation.target.id)
     }
 
+    /// Instances wanted of a serving release, at least 1.
     pub fn replicas(self) -> u32 {
         self.situation.stack.replicas.max(1)
     }
@@ -37,10 +37,9 @@ impl<'a> View<'a> {
         self.situation.stack.ports.iter().any(|port| port.host.is_some())
     }
 
-    /// The old release has to be gone before the new one starts.
-    pub fn excludes_overlap(self) -> bool {
-        let shares_writable_volume = self.situation.stack.volumes.iter().any(|volume| !volume.read_only);
-        self.old().is_some() && (self.options.recreate || shares_writable_volume)
+    /// A volume that two releases side by side would both write to.
+    pub fn shared_volume(self) -> Option<&'a Volume> {
+        self.situation.stack.volumes.iter().find(|volume| !volume.read_only)
     }
 
     /// Instances that run, or are about to.
@@ -61,6 +60,11 @@ impl<'a> View<'a> {
         self.situation.share_of(release) == 100
     }
 
+    /// What the traffic said of a release, if it said anything.
+    pub fn sample(self, release: &str) -> Option<&'a Sample> {
+        self.situation.samples.iter().find(|sample| sample.release == release)
+    }
+
     /// Since when at least so many instances of the target are healthy.
     pub fn target_healthy_since(self, wanted: u32) -> Option<u64> {
         let healthy =
@@ -70,7 +74,8 @@ impl<'a> View<'a> {
         since.get(wanted.max(1) as usize - 1).copied()
     }
 
-    /// Why the target will not do, if an instance shows it. A release that is deployed again is given its time, since
+    /// Why the target will not do, if an instance shows it; `ordered` is when the rollout first ordered instances of it,
+    /// and what an instance did before is not held against it. A release that is deployed again is given its time, since
     /// what is wrong with it may be the reason for deploying it again.
     pub fn target_failure(self, ordered: u64, switching: bool) -> Option<String> {
         if self.is_redeployment() {
@@ -91,6 +96,16 @@ impl<'a> View<'a> {
             )),
             _ => None,
         })
+    }
+}
+
+impl Release {
+    /// What people call it: the first characters of its commit, or of its image's digest, or of its id.
+    pub fn short_name(&self) -> &str {
+        let digest = self.image.rsplit_once("sha256:").map_or("", |(_, digest)| digest);
+        let name = [self.commit.as_str(), digest, self.id.as_str()].into_iter().find(|name| !name.is_empty());
+        let name = name.unwrap_or("the new release");
+        name.char_indices().nth(7).map_or(name, |(end, _)| &name[..end])
     }
 }
 
