@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::app::{App, housekeeping, plugin, recorder, recover, rollout, token};
+use crate::app::{App, housekeeping, plugin, plugin_nodes, recorder, recover, rollout, token};
 use crate::config::{Config, LogFormat};
 use crate::error::{Error, Result};
 use crate::queue::{Handler, Queue, TaskContext};
@@ -48,6 +48,7 @@ pub async fn serve(file: Option<&Path>) -> Result<()> {
     let queue = start_queue(&app).await?;
     let recorder = tokio::spawn(recorder::keep_recordings(app.clone(), stop.clone()));
     let tender = tokio::spawn(tend(app.clone(), stop.clone()));
+    let follower = tokio::spawn(plugin_nodes::plugin_follow(app.clone(), stop.clone()));
     let plugin_tender = tokio::spawn(plugin::plugin_tend(app.clone(), stop.clone()));
     let server =
         axum::serve(listener, router(app.clone()).into_make_service_with_connect_info::<SocketAddr>())
@@ -61,6 +62,7 @@ pub async fn serve(file: Option<&Path>) -> Result<()> {
     let _ = tokio::time::timeout(Duration::from_secs(1), server).await;
     tender.abort();
     plugin_tender.abort();
+    follower.abort();
     // What was recorded up to now is stored before the database closes.
     let _ = tokio::time::timeout(Duration::from_secs(5), recorder).await;
     app.db.close().await;

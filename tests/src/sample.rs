@@ -14,6 +14,7 @@ use windlass::{
         repository::{GitAuthType, GitRepository},
         stack::{RunSpec, Stack},
         task::{NewTask, Task, TaskRow},
+        webhook::MatchedSecret,
     },
     queue,
     store::{Db, deployments, new_id, now, projects, repositories, stacks, tasks, webhooks::NewDelivery},
@@ -48,6 +49,8 @@ pub fn repository(stack: &Stack) -> GitRepository {
         auth_type: GitAuthType::HttpToken,
         credentials: Some("sealed".into()),
         webhook_secret: Some("sealed too".into()),
+        previous_webhook_secret: None,
+        previous_webhook_secret_until: None,
         webhook_url: None,
         provider: "forge".into(),
         auto_sync: true,
@@ -193,6 +196,7 @@ pub fn delivery(id: &str) -> NewDelivery {
         signature: Some("sha256=abc".into()),
         delivery_id: Some(id.into()),
         verified: true,
+        matched_secret: Some(MatchedSecret::Current),
     }
 }
 

@@ -27,16 +27,10 @@ const ARTIFACTS: usize = 1000;
 /// Most builds that one webhook delivery reports.
 const BUILDS: usize = 256;
 
-const PROVIDER: Interface = Interface {
-    kind: PluginKind::CiProvider,
-    ability: None,
-    name: "windlass:ci-provider/provider@0.1.0",
-};
-const ARTIFACT: Interface = Interface {
-    ability: Some(Ability::Artifacts),
-    name: "windlass:ci-provider/artifacts@0.1.0",
-    ..PROVIDER
-};
+const PROVIDER: Interface =
+    Interface { kind: PluginKind::CiProvider, ability: None, name: "windlass:ci-provider/provider@0.1.0" };
+const ARTIFACT: Interface =
+    Interface { ability: Some(Ability::Artifacts), name: "windlass:ci-provider/artifacts@0.1.0", ..PROVIDER };
 const PARSE: Function = Function { interface: "windlass:ci-provider/webhooks@0.1.0", name: "parse" };
 
 impl Plugins {

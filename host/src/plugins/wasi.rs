@@ -37,7 +37,8 @@ pub(super) struct Wasi {
 impl Wasi {
     /// `seed` is what random numbers are made up from, beside the component.
     pub(super) fn new(digest: &str, seed: &[u8; 32], door: Door) -> Self {
-        let mut seeds = StdRng::from_seed(Sha256::new().chain_update(digest).chain_update(seed).finalize().into());
+        let mut seeds =
+            StdRng::from_seed(Sha256::new().chain_update(digest).chain_update(seed).finalize().into());
         let (clock, output) = (Clock::default(), Output::default());
         let ctx = WasiCtx::builder()
             .secure_random(StdRng::from_rng(&mut seeds))

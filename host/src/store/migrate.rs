@@ -12,13 +12,18 @@ struct Migration {
     text: &'static str,
 }
 
-const MIGRATIONS: [Migration; 3] = [
+const MIGRATIONS: [Migration; 4] = [
     Migration { version: 1, name: "init", text: include_str!("../../../migrations/0001_init.sql") },
     Migration { version: 2, name: "plugins", text: include_str!("../../../migrations/0002_plugins.sql") },
     Migration {
         version: 3,
         name: "plugin_calls",
         text: include_str!("../../../migrations/0003_plugin_calls.sql"),
+    },
+    Migration {
+        version: 4,
+        name: "rotation_and_components",
+        text: include_str!("../../../migrations/0004_rotation_and_components.sql"),
     },
 ];
 

@@ -106,8 +106,7 @@ fn taken(recordings: &mut Recordings) -> Vec<Recording> {
 
 #[tokio::test]
 async fn calls_of_every_kind_are_recorded_and_replay_without_the_other_side() {
-    let guests =
-        [("anvil", components::ANVIL), ("mirror", components::MIRROR), ("lines", components::LINES)];
+    let guests = [("anvil", components::ANVIL), ("mirror", components::MIRROR), ("lines", components::LINES)];
     let (_folder, plugins) = plugins(&guests).await;
     let mut recordings = plugins.recordings().expect("nobody else asked");
     let anvil = Anvil::start().await;

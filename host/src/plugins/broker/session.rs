@@ -83,7 +83,6 @@ impl Session {
         self.0.scrubber().text(text)
     }
 
-
     /// Sends a request and waits for its response, at most until the call's deadline.
     pub(in crate::plugins) async fn send(&self, request: Request) -> Result<Response, Refusal> {
         let started = Instant::now();

@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
+use super::Transcript;
 use super::replay::value_of;
 use super::value;
-use super::Transcript;
 use crate::plugins::bindings::base::windlass::host::http;
 use crate::plugins::broker::{Refusal, RefusalKind, Request, Response};
 use crate::plugins::text;
