@@ -17,7 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::app::{App, housekeeping, plugin, recorder, recover, rollout, token, traffic};
+use crate::app::{App, housekeeping, plugin, plugin_nodes, recorder, recover, rollout, token, traffic};
 use crate::config::{Config, LogFormat};
 use crate::error::{Error, Result};
 use crate::queue::{Handler, Queue, TaskContext};
@@ -62,6 +62,7 @@ pub async fn serve(file: Option<&Path>) -> Result<()> {
     let queue = start_queue(&app).await?;
     let recorder = tokio::spawn(recorder::keep_recordings(app.clone(), stop.clone()));
     let tender = tokio::spawn(tend(app.clone(), stop.clone()));
+    let follower = tokio::spawn(plugin_nodes::plugin_follow(app.clone(), stop.clone()));
     let plugin_tender = tokio::spawn(plugin::plugin_tend(app.clone(), stop.clone()));
     // The router is left running: the next server adopts it.
     let keeper = start_router(&app, &stop);
@@ -80,6 +81,7 @@ pub async fn serve(file: Option<&Path>) -> Result<()> {
     }
     tender.abort();
     plugin_tender.abort();
+    follower.abort();
     // What was recorded up to now is stored before the database closes.
     let _ = tokio::time::timeout(Duration::from_secs(5), recorder).await;
     app.db.close().await;

@@ -15,6 +15,7 @@ use windlass::{
         stack::{RunSpec, Stack},
         task::{NewTask, Task, TaskRow},
         traffic::Traffic,
+        webhook::MatchedSecret,
     },
     queue,
     store::{Db, deployments, new_id, now, projects, repositories, stacks, tasks, webhooks::NewDelivery},
@@ -50,6 +51,8 @@ pub fn repository(stack: &Stack) -> GitRepository {
         auth_type: GitAuthType::HttpToken,
         credentials: Some("sealed".into()),
         webhook_secret: Some("sealed too".into()),
+        previous_webhook_secret: None,
+        previous_webhook_secret_until: None,
         webhook_url: None,
         provider: "forge".into(),
         auto_sync: true,
@@ -195,6 +198,7 @@ pub fn delivery(id: &str) -> NewDelivery {
         signature: Some("sha256=abc".into()),
         delivery_id: Some(id.into()),
         verified: true,
+        matched_secret: Some(MatchedSecret::Current),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Proof of blindness: no secret is ever in a guest's memory, in its log, its errors or its answers.
+//! Proof of blindness: no secret is ever in a guest's memory, in its log, its errors, its answers or its recordings.
 //!
 //! The other side repeats every planted secret it gets, in eight encodings, in its body and its headers. After each
 //! call the whole of each linear memory is searched. The same search finds a text that the host was not told is secret,
@@ -298,6 +298,7 @@ async fn no_secret_is_in_a_guests_memory_its_log_its_errors_or_its_answers() {
     let search = Arc::new(Search::default());
     let peer = Peer::start(echo).await;
     let (plugins, _folder) = plugins(&search).await;
+    let mut recordings = plugins.recordings().expect("nobody else asked");
     let connection = connection(&peer);
     let secrets = [&PLANTED[..], &[ACCESS, HOOK]].concat();
     search.plant(&secrets);
@@ -323,6 +324,16 @@ async fn no_secret_is_in_a_guests_memory_its_log_its_errors_or_its_answers() {
     }
     assert!(calls > 40, "{calls} calls");
     search.look("the log", &log());
+    let recorded: Vec<_> = std::iter::from_fn(|| recordings.try_next()).collect();
+    for function in ["parse-webhook", "get-build-logs", "register", "render"] {
+        assert!(recorded.iter().any(|call| call.function == function), "{function} is recorded");
+    }
+    for call in recorded {
+        let (error, output) = (call.error.unwrap_or_default(), call.output.unwrap_or_default());
+        for part in [&call.input, &call.exchange, &error, &output] {
+            search.look("a recording", part.as_bytes());
+        }
+    }
     let (memories, bytes) = *search.searched.lock().expect("it");
     assert!(memories > sendings().len() && bytes > 48 << 20, "{memories} memories with {bytes} bytes");
     assert_eq!(search.found(), [""; 0]);

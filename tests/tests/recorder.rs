@@ -122,6 +122,25 @@ async fn a_call_is_recorded_in_the_words_of_the_contract_and_replays_identically
 }
 
 #[tokio::test]
+async fn random_numbers_of_a_call_come_again_in_its_replay() {
+    let body = format!(
+        "(i32.store8 (i32.const {}) (i32.wrap_i64 (i64.rem_u (call $random) (i64.const 101)))) i32.const {ANSWER}",
+        ANSWER + 24
+    );
+    let guest = Guest::strategy("p", &body).with_import(
+        "(import \"wasi:random/random@0.2.6\" \"get-random-u64\" (func $random (result i64)))",
+        "import wasi:random/random@0.2.6;",
+        Some("package wasi:random@0.2.6; interface random { get-random-u64: func() -> u64; }"),
+    );
+    let mut bench = Bench::start(&guest).await;
+    for memory in [&b"one"[..], b"two", "\u{202e}three".as_bytes(), b"\xff"] {
+        let call = call(&bench.decide(memory.to_vec()).await);
+        let replay = bench.plugins.replay(call, None).await.unwrap();
+        assert!(replay.identical, "{:?}", replay.differences);
+    }
+}
+
+#[tokio::test]
 async fn a_tampered_recording_is_reported_with_what_differs() {
     let mut bench = Bench::start(&logging()).await;
     let good = call(&bench.decide(Vec::new()).await);

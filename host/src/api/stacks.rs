@@ -10,9 +10,10 @@ use utoipa_axum::routes;
 
 use super::error::ApiResult;
 use super::extract::{Auth, Body, PageQuery, Params, Success, ok};
-use super::view::{BuildView, DeploymentView, PageView, StackView};
+use super::view::{BuildView, DeploymentView, PageView, RepositoryDetailsView, StackView, times};
 use crate::app::stack::{StackInput, WebhookSetup};
-use crate::app::{App, build, deployment, stack};
+use crate::app::webhook_secret::{DEFAULT_OVERLAP_SECS, webhook_secret_rotate};
+use crate::app::{App, build, deployment, repository, stack};
 
 pub fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -22,6 +23,8 @@ pub fn router() -> OpenApiRouter<App> {
         .routes(routes!(stack_builds))
         .routes(routes!(stack_deploy))
         .routes(routes!(stack_rollback_readiness, stack_rollback))
+        .routes(routes!(stack_rotate_webhook_secret))
+        .routes(routes!(stack_repository))
 }
 
 #[derive(Serialize, ToSchema)]
@@ -50,6 +53,24 @@ struct RollbackInput {
     /// Id or number of the deployment to go back to; the last successful one before the current if left out.
     #[serde(default)]
     deployment: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct RotateInput {
+    /// Seconds for which the previous secret counts as well: at most 30 days, a day if left out, 0 to end it at once.
+    #[serde(default)]
+    overlap: Option<u32>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct RotatedView {
+    url: String,
+    /// Shown this once.
+    secret: String,
+    /// Until when the previous secret counts as well; absent if it ended at once.
+    previous_until: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -185,4 +206,34 @@ async fn stack_rollback(
     let row =
         deployment::deployment_rollback(&app, &name, input.deployment.as_deref(), auth.caller()).await?;
     Ok((StatusCode::ACCEPTED, ok(row.into())))
+}
+
+/// Gives the stack's repository a new webhook secret. The previous one counts as well until the overlap is over.
+#[utoipa::path(post, path = "/api/v1/stacks/{stack}/rotate-webhook-secret", tag = "stacks", request_body = RotateInput,
+    responses((status = 200, body = Success<RotatedView>), (status = 409)))]
+async fn stack_rotate_webhook_secret(
+    State(app): State<App>,
+    _: Auth,
+    Path(name): Path<String>,
+    Body(input): Body<RotateInput>,
+) -> ApiResult<Json<Success<RotatedView>>> {
+    let overlap = input.overlap.unwrap_or(DEFAULT_OVERLAP_SECS);
+    let rotated = webhook_secret_rotate(&app, &name, overlap).await?;
+    Ok(ok(RotatedView {
+        url: rotated.url,
+        secret: rotated.secret,
+        previous_until: times(rotated.previous_until),
+    }))
+}
+
+/// Asks the forge about the stack's repository, with the repository's own token. Its plugin needs the optional interface
+/// `repository`.
+#[utoipa::path(get, path = "/api/v1/stacks/{stack}/repository", tag = "stacks",
+    responses((status = 200, body = Success<RepositoryDetailsView>), (status = 409)))]
+async fn stack_repository(
+    State(app): State<App>,
+    _: Auth,
+    Path(name): Path<String>,
+) -> ApiResult<Json<Success<RepositoryDetailsView>>> {
+    Ok(ok(repository::repository_details(&app, &name).await?.into()))
 }

@@ -11,7 +11,8 @@ use crate::domain::stack::Stack;
 use crate::domain::{Id, UnixMs, retention};
 use crate::error::{Error, Result};
 use crate::store::{
-    self, BoxFuture, Conn, Tx, builds, deployments, events, releases, stacks, webhook_events,
+    self, BoxFuture, Conn, Tx, builds, deployments, events, plugin_components, releases, repositories,
+    stacks, webhook_events,
 };
 
 const DAY_MS: UnixMs = 24 * 3600 * 1000;
@@ -27,6 +28,11 @@ pub async fn tidy(app: &App) {
     report("webhook deliveries", prune.await);
     let prune = in_chunks(app, move |tx| Box::pin(events::prune(tx, outdated, CHUNK)));
     report("events", prune.await);
+    let yesterday = before(1);
+    let prune = app.db.write(move |tx| Box::pin(plugin_components::prune(tx, yesterday)));
+    report("plugin components", prune.await);
+    let prune = app.db.write(|tx| Box::pin(repositories::forget_previous_secrets(tx, store::now())));
+    report("webhook secrets", prune.await);
     report("logs", app.logs.prune(Duration::from_secs(u64::from(retention.log_days) * 24 * 3600)).await);
     report("images", collect_images(app).await);
 }

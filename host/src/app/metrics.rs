@@ -11,7 +11,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
 use super::App;
-use crate::domain::webhook::ReasonCode;
+use crate::domain::webhook::{MatchedSecret, ReasonCode};
 use crate::error::{Error, Result};
 use crate::plugins::Plugins;
 use crate::store::{self, task_stats};
@@ -23,6 +23,8 @@ const ROUTER_WINDOW_SECS: usize = 60;
 struct Received {
     provider: String,
     verified: &'static str,
+    /// Which secret it was signed with; `none` if it does not verify.
+    secret: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -71,7 +73,11 @@ impl Metrics {
             uptime: Gauge::default(),
             registry: Registry::default(),
         };
-        registry.register("webhooks_received", "Deliveries by forge and verdict", metrics.received.clone());
+        registry.register(
+            "webhooks_received",
+            "Deliveries by forge, verdict and secret",
+            metrics.received.clone(),
+        );
         registry.register("webhooks_processed", "Deliveries by reason code", metrics.processed.clone());
         registry.register("builds", "Builds by how they ended", metrics.builds.clone());
         registry.register_with_unit(
@@ -109,9 +115,10 @@ impl Metrics {
         Self { registry, ..metrics }
     }
 
-    pub fn webhook_received(&self, provider: &str, verified: bool) {
-        let verified = if verified { "yes" } else { "no" };
-        self.received.get_or_create(&Received { provider: provider.to_string(), verified }).inc();
+    pub fn webhook_received(&self, provider: &str, matched: Option<MatchedSecret>) {
+        let verified = if matched.is_some() { "yes" } else { "no" };
+        let secret = matched.map_or("none", MatchedSecret::as_str);
+        self.received.get_or_create(&Received { provider: provider.to_string(), verified, secret }).inc();
     }
 
     pub fn webhook_processed(&self, reason: ReasonCode) {

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::App;
 use super::plugin_lock::LockFile;
+use super::plugin_nodes;
 use crate::config::Config;
 use crate::domain::admission::{PluginRecord, PluginState, check_grant};
 use crate::domain::event::{EventKind, NewEvent};
@@ -50,6 +51,8 @@ pub(super) async fn settings(config: &Config, compiler: Option<PathBuf>, db: &Db
     let mut conn = db.read().await?;
     let mut records = plugins::list(&mut conn).await?;
     let mut settings = Settings { compiler, ..Settings::from_config(config) };
+    drop(conn);
+    plugin_nodes::components_restore(db, &settings.folder, &records).await?;
     let lock = LockFile::read(config);
     for source in &mut settings.sources {
         if !records.iter().any(|record| record.name == source.name) {
@@ -100,6 +103,7 @@ pub async fn plugin_install(app: &App, what: Install) -> Result<PluginStatus> {
             "plugin `{name}` is in the configuration file; change it there, then `windlass plugin reload`"
         )));
     }
+    plugin_nodes::component_store(app, component.clone()).await?;
     let digest = app.plugins.keep(component).await?;
     tracing::info!("[@plugins:install] Plugin `{name}` sha256:{digest} is installed from {source}");
     reload(app, Change::Install(PluginSource::new(&name, Source::Kept { digest, source }))).await?;
@@ -221,6 +225,16 @@ async fn change(
     edit(&mut record)?;
     reload(app, Change::Record(record)).await?;
     plugin_inspect(app, name)
+}
+
+/// Takes over what another node decided and wrote down. Writes nothing down itself, so that nodes which see something
+/// differently do not take turns.
+pub(super) async fn refresh(app: &App) -> Result<()> {
+    let _one_at_a_time = app.plugin_changes.lock().await;
+    let config = current_config(app)?;
+    app.plugins.reload(settings(&config, app.compiler.clone(), &app.db).await?).await?;
+    LockFile::read(&config).write(&config, &app.plugins.admitted());
+    Ok(())
 }
 
 /// After the start: writes down what was decided then.
@@ -387,14 +401,15 @@ async fn forget(app: &App, name: String) -> Result<()> {
 }
 
 async fn save(app: &App, records: Vec<PluginRecord>) -> Result<()> {
-    let now = store::now();
+    let (now, node) = (store::now(), app.instance.clone());
     app.db
         .write(move |tx| {
             Box::pin(async move {
                 for record in records {
                     let record = PluginRecord { updated_at: now, ..record };
                     plugins::save(tx, &record).await?;
-                    let data = json!({ "name": record.name, "state": record.state, "digest": record.digest });
+                    let (name, state, digest) = (&record.name, record.state, &record.digest);
+                    let data = json!({ "name": name, "state": state, "digest": digest, "node": node });
                     let kind = EventKind::PluginChanged;
                     events::append(tx, NewEvent { kind, stack_id: None, subject_id: None, data }).await?;
                 }

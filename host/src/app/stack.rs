@@ -7,7 +7,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::App;
-use super::vault::random;
+use super::webhook_secret::{fresh, webhook_context};
 use crate::domain::build_config::{BuildConfig, BuildSettings};
 use crate::domain::deployment::Deployment;
 use crate::domain::event::{EventKind, NewEvent};
@@ -135,7 +135,7 @@ pub async fn stack_create(app: &App, input: StackInput) -> Result<(StackView, Op
         Some(given) => {
             let secret = match given.webhook_secret.clone().filter(|secret| !secret.is_empty()) {
                 Some(secret) => secret,
-                None => hex::encode(random::<24>()?),
+                None => fresh(app.plugins.webhook_contract(&given.provider).ok().as_ref())?,
             };
             let row = repository_row(app, &stack.id, given, None, Some(&secret))?;
             setup = row.webhook_url.clone().map(|url| WebhookSetup { url, secret });
@@ -442,6 +442,9 @@ fn repository_row(
         Some(secret) => Some(app.vault.seal(&webhook_context(&id), secret.as_bytes())?),
         None => old.and_then(|row| row.webhook_secret.clone()),
     };
+    // Whoever sets another secret by hand wants the old ones to end.
+    let is_kept = |row: &&GitRepository| row.webhook_secret == webhook_secret;
+    let previous = old.filter(is_kept);
     Ok(GitRepository {
         webhook_url: Some(format!("{}/api/webhooks/{id}", app.config.public_url())),
         stack_id: stack_id.clone(),
@@ -449,6 +452,8 @@ fn repository_row(
         branch: given.branch.clone(),
         auth_type: given.auth_type,
         credentials,
+        previous_webhook_secret: previous.and_then(|row| row.previous_webhook_secret.clone()),
+        previous_webhook_secret_until: previous.and_then(|row| row.previous_webhook_secret_until),
         webhook_secret,
         provider: given.provider.clone(),
         auto_sync: given.auto_sync,
@@ -479,7 +484,7 @@ async fn project_ensure(tx: &mut Tx, name: &str) -> Result<Id> {
     Ok(projects::insert(tx, project).await?.id)
 }
 
-fn changed(stack_id: &Id, how: &str) -> NewEvent {
+pub(super) fn changed(stack_id: &Id, how: &str) -> NewEvent {
     NewEvent {
         kind: EventKind::StackChanged,
         stack_id: Some(stack_id.clone()),
@@ -490,10 +495,6 @@ fn changed(stack_id: &Id, how: &str) -> NewEvent {
 
 pub fn credentials_context(repository_id: &Id) -> String {
     format!("git_repositories/{repository_id}/credentials")
-}
-
-pub fn webhook_context(repository_id: &Id) -> String {
-    format!("git_repositories/{repository_id}/webhook_secret")
 }
 
 fn env_context(config_id: &Id, name: &str) -> String {

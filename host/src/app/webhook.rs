@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use super::App;
 use super::deployment::{self, Caller, NewDeployment};
-use super::stack::webhook_context;
+use super::webhook_secret::{self, Key};
 use crate::domain::Id;
 use crate::domain::build_config::BuildSettings;
 use crate::domain::deployment::TriggerType;
@@ -20,15 +20,21 @@ use crate::domain::page::{Page, PageRequest};
 use crate::domain::plugin::WebhookContract;
 use crate::domain::recording::Subject;
 use crate::domain::repository::{GitRepository, normalized_url};
-use crate::domain::webhook::{ForgeEvent, Push, ReasonCode, RefChange, WebhookEvent, reason_not_to_deploy};
+use crate::domain::webhook::{
+    ForgeEvent, MatchedSecret, Push, ReasonCode, RefChange, WebhookEvent, reason_not_to_deploy,
+};
 use crate::error::{Error, PluginErrorKind, Result};
-use crate::plugins::{signature, unrecorded, with_subject};
+use crate::plugins::signature::{self, SignatureError};
+use crate::plugins::{unrecorded, with_subject};
 use crate::store::webhook_events::{self, Finish};
 use crate::store::webhooks::{self, Ingested, NewDelivery};
 use crate::store::{self, build_configs, events, repositories, stacks};
 
 /// How long a looked-up endpoint is used without asking the database again.
 const ENDPOINT_AGE: Duration = Duration::from_secs(10);
+/// The same if a delivery does not verify: another node may have changed the secret. Strangers cannot make us ask more
+/// often than this.
+const DOUBTED_AGE: Duration = Duration::from_secs(1);
 
 /// Where a delivery came in.
 #[derive(Debug, Clone)]
@@ -58,7 +64,7 @@ struct Endpoint {
     repository_id: Option<Id>,
     provider: String,
     contract: Arc<WebhookContract>,
-    secrets: Vec<Vec<u8>>,
+    keys: Vec<Key>,
 }
 
 /// Looked-up endpoints by repository.
@@ -71,9 +77,9 @@ impl Endpoints {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    fn get(&self, id: &Id) -> Option<Arc<Endpoint>> {
+    fn get(&self, id: &Id, age: Duration) -> Option<Arc<Endpoint>> {
         let entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        entries.get(id).filter(|(at, _)| at.elapsed() < ENDPOINT_AGE).map(|(_, endpoint)| endpoint.clone())
+        entries.get(id).filter(|(at, _)| at.elapsed() < age).map(|(_, endpoint)| endpoint.clone())
     }
 
     fn put(&self, id: &Id, endpoint: &Arc<Endpoint>) {
@@ -88,17 +94,18 @@ impl Endpoints {
 /// # Errors
 /// `NotFound` for an unknown repository, `Unauthenticated` if the signature does not verify (the delivery is recorded).
 pub async fn webhook_receive(app: &App, incoming: Incoming) -> Result<Received> {
-    let endpoint = match &incoming.target {
-        Target::Repository(id) => repository_endpoint(app, id).await?,
-        Target::Provider(name) => provider_endpoint(app, name, &incoming).await?,
+    let (endpoint, verdict) = match &incoming.target {
+        Target::Repository(id) => judged(app, id, &incoming).await?,
+        Target::Provider(name) => {
+            let endpoint = provider_endpoint(app, name, &incoming).await?;
+            let verdict = verified(&endpoint, &incoming);
+            (endpoint, verdict)
+        }
     };
-    let secrets: Vec<&[u8]> = endpoint.secrets.iter().map(Vec::as_slice).collect();
-    let verdict =
-        signature::verify(&endpoint.contract, &incoming.headers, &incoming.body, &secrets, store::now());
-    let delivery = delivery(&endpoint, incoming, verdict.is_ok());
-    app.metrics.webhook_received(&delivery.provider, verdict.is_ok());
+    let delivery = delivery(&endpoint, incoming, verdict.as_ref().ok().copied());
+    app.metrics.webhook_received(&delivery.provider, delivery.matched_secret);
     match verdict {
-        Ok(()) => match webhooks::ingest(&app.db, delivery).await? {
+        Ok(_) => match webhooks::ingest(&app.db, delivery).await? {
             Ingested::Stored { event_id } => Ok(Received::Accepted { event_id }),
             Ingested::Duplicate { of } => Ok(Received::Duplicate { of }),
         },
@@ -107,6 +114,29 @@ pub async fn webhook_receive(app: &App, incoming: Incoming) -> Result<Received> 
             Err(Error::Unauthenticated(format!("the delivery is refused: {reason}")))
         }
     }
+}
+
+type Verdict = Result<MatchedSecret, SignatureError>;
+
+/// Judges a delivery by what is known of the repository, and by what is stored if that makes it forged.
+async fn judged(app: &App, id: &Id, incoming: &Incoming) -> Result<(Arc<Endpoint>, Verdict)> {
+    let endpoint = repository_endpoint(app, id, ENDPOINT_AGE).await?;
+    let verdict = verified(&endpoint, incoming);
+    if verdict.is_ok() {
+        return Ok((endpoint, verdict));
+    }
+    let newer = repository_endpoint(app, id, DOUBTED_AGE).await?;
+    let verdict = if Arc::ptr_eq(&newer, &endpoint) { verdict } else { verified(&newer, incoming) };
+    Ok((newer, verdict))
+}
+
+/// Which secret the delivery was signed with.
+fn verified(endpoint: &Endpoint, incoming: &Incoming) -> Verdict {
+    let now = store::now();
+    let keys: Vec<&Key> = endpoint.keys.iter().filter(|key| key.counts_at(now)).collect();
+    let secrets: Vec<&[u8]> = keys.iter().map(|key| key.bytes.as_slice()).collect();
+    let matched = signature::verify(&endpoint.contract, &incoming.headers, &incoming.body, &secrets, now)?;
+    keys.get(matched).map(|key| key.which).ok_or(SignatureError::NoSecret)
 }
 
 /// Reads a stored event and acts on it. Ends with exactly one reason code; doing it twice changes nothing.
@@ -156,8 +186,8 @@ pub async fn webhook_view(app: &App, reference: &str) -> Result<WebhookEvent> {
     webhook_events::find(&mut conn, reference).await
 }
 
-async fn repository_endpoint(app: &App, id: &Id) -> Result<Arc<Endpoint>> {
-    if let Some(endpoint) = app.endpoints.get(id) {
+async fn repository_endpoint(app: &App, id: &Id, age: Duration) -> Result<Arc<Endpoint>> {
+    if let Some(endpoint) = app.endpoints.get(id, age) {
         return Ok(endpoint);
     }
     let mut conn = app.db.read().await?;
@@ -166,7 +196,7 @@ async fn repository_endpoint(app: &App, id: &Id) -> Result<Arc<Endpoint>> {
     let endpoint = Arc::new(Endpoint {
         repository_id: Some(row.id.clone()),
         contract: Arc::new(app.plugins.webhook_contract(&row.provider)?),
-        secrets: secrets(app, &row)?,
+        keys: keys(app, &row)?,
         provider: row.provider,
     });
     app.endpoints.put(id, &endpoint);
@@ -174,16 +204,9 @@ async fn repository_endpoint(app: &App, id: &Id) -> Result<Arc<Endpoint>> {
 }
 
 /// A repository's own secret comes first, the global one is for repositories without one.
-fn secrets(app: &App, row: &GitRepository) -> Result<Vec<Vec<u8>>> {
-    Ok(match &row.webhook_secret {
-        Some(sealed) => vec![app.vault.open_sealed(&webhook_context(&row.id), sealed)?],
-        None => global_secret(app),
-    })
-}
-
-fn global_secret(app: &App) -> Vec<Vec<u8>> {
-    let secret = &app.config.webhooks.secret;
-    if secret.is_empty() { Vec::new() } else { vec![secret.clone().into_bytes()] }
+fn keys(app: &App, row: &GitRepository) -> Result<Vec<Key>> {
+    let own = webhook_secret::own(app, row)?;
+    Ok(if row.webhook_secret.is_some() { own } else { webhook_secret::global(app) })
 }
 
 /// On a shared URL the secrets of the repositories that the delivery claims to be about count, and the global one.
@@ -192,18 +215,17 @@ fn global_secret(app: &App) -> Vec<Vec<u8>> {
 /// its answer only chooses which secrets are tried.
 async fn provider_endpoint(app: &App, provider: &str, incoming: &Incoming) -> Result<Arc<Endpoint>> {
     let contract = Arc::new(app.plugins.webhook_contract(provider)?);
-    let mut secrets = global_secret(app);
+    let mut keys = Vec::new();
     // Anybody can cause this call, so it is not recorded: strangers would push out what is worth keeping.
     let (headers, body) = (incoming.headers.clone(), incoming.body.clone());
     let parsed = unrecorded(app.plugins.forge_parse(provider, headers, body)).await;
     if let Ok(ForgeEvent::Push(push)) = parsed {
         for row in matching(app, provider, &push).await? {
-            if let Some(sealed) = &row.webhook_secret {
-                secrets.push(app.vault.open_sealed(&webhook_context(&row.id), sealed)?);
-            }
+            keys.extend(webhook_secret::own(app, &row)?);
         }
     }
-    Ok(Arc::new(Endpoint { repository_id: None, provider: provider.to_string(), contract, secrets }))
+    keys.extend(webhook_secret::global(app));
+    Ok(Arc::new(Endpoint { repository_id: None, provider: provider.to_string(), contract, keys }))
 }
 
 /// The repositories of a forge that a push is about.
@@ -216,7 +238,7 @@ async fn matching(app: &App, provider: &str, push: &Push) -> Result<Vec<GitRepos
 }
 
 /// The row of a delivery. Headers that carry a secret are stored without it.
-fn delivery(endpoint: &Endpoint, incoming: Incoming, verified: bool) -> NewDelivery {
+fn delivery(endpoint: &Endpoint, incoming: Incoming, matched: Option<MatchedSecret>) -> NewDelivery {
     let first = |names: &[String]| {
         names
             .iter()
@@ -249,7 +271,8 @@ fn delivery(endpoint: &Endpoint, incoming: Incoming, verified: bool) -> NewDeliv
             .collect(),
         // Without a copy, where nobody else holds the body.
         payload: incoming.body.into(),
-        verified,
+        verified: matched.is_some(),
+        matched_secret: matched,
     }
 }
 

@@ -15,7 +15,7 @@ use super::stack_input::{self, StackFlags};
 use super::status;
 use super::table::{Cell, Table, cells, details};
 use super::text::{ago, clean};
-use super::view::{Items, Stack, Webhook};
+use super::view::{Items, RepositoryDetails, Stack, Webhook};
 
 #[derive(Debug, Subcommand)]
 pub enum StackCommand {
@@ -23,6 +23,11 @@ pub enum StackCommand {
     List,
     /// Show a stack and its newest deployment.
     Show {
+        /// Name, number or id.
+        name: String,
+    },
+    /// Ask the forge about a stack's repository. Its plugin has to be able to.
+    Repository {
         /// Name, number or id.
         name: String,
     },
@@ -83,6 +88,7 @@ pub async fn stack(session: &Session, command: &StackCommand) -> Outcome<u8> {
             let value = get(session, name).await?;
             status::show_stack(session, &value).await?;
         }
+        StackCommand::Repository { name } => repository(session, name).await?,
         StackCommand::Create(args) => create(session, args).await?,
         StackCommand::Edit(args) => edit(session, args).await?,
         StackCommand::Delete(args) => delete(session, args).await?,
@@ -92,6 +98,31 @@ pub async fn stack(session: &Session, command: &StackCommand) -> Outcome<u8> {
 
 async fn get(session: &Session, name: &str) -> Outcome<Value> {
     session.client.get(&["stacks", name]).await.map_err(|failure| unknown_stack(failure, name))
+}
+
+async fn repository(session: &Session, name: &str) -> Outcome<()> {
+    let out = &session.out;
+    let asked = session.client.get(&["stacks", name, "repository"]).await;
+    let value = asked.map_err(|failure| unknown_stack(failure, name))?;
+    if out.is_json() {
+        out.json(&value);
+        return Ok(());
+    }
+    let found: RepositoryDetails = read(&value)?;
+    let visible = if found.private { "private" } else { "public" };
+    let state = if found.archived { format!("{visible}, archived") } else { visible.to_owned() };
+    details(
+        out,
+        vec![
+            ("Repository", Cell::toned(&found.full_name, Tone::Strong)),
+            ("Description", found.description.as_str().into()),
+            ("Default branch", found.default_branch.as_deref().unwrap_or("none yet").into()),
+            ("Clone from", joined(&found.clone_urls)),
+            ("Page", found.web_url.as_deref().unwrap_or("").into()),
+            ("Visibility", state.into()),
+        ],
+    );
+    Ok(())
 }
 
 async fn list(session: &Session) -> Outcome<()> {

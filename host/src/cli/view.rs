@@ -119,6 +119,18 @@ pub struct Repository {
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
+pub struct RepositoryDetails {
+    pub full_name: String,
+    pub default_branch: Option<String>,
+    pub clone_urls: Vec<String>,
+    pub web_url: Option<String>,
+    pub description: String,
+    pub private: bool,
+    pub archived: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct BuildConfig {
     pub build_type: String,
     pub health_check_path: Option<String>,
@@ -138,6 +150,15 @@ pub struct Webhook {
     pub secret: String,
 }
 
+/// Without `Debug`, as above.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Rotated {
+    pub url: String,
+    pub secret: String,
+    pub previous_until: Option<String>,
+}
+
 #[derive(Debug, Deserialize)]
 pub struct Readiness {
     pub ready: bool,
@@ -154,6 +175,8 @@ pub struct WebhookEvent {
     pub event_type: String,
     pub delivery_id: Option<String>,
     pub verified: bool,
+    #[serde(default)]
+    pub matched_secret: Option<String>,
     pub reason: Option<String>,
     pub detail: Option<String>,
     pub deployment_id: Option<String>,

@@ -1,6 +1,7 @@
-//! `webhook list | show`: the inbox of deliveries.
+//! `webhook list | show | rotate`: the inbox of deliveries, and the secret that they are signed with.
 
 use clap::Subcommand;
+use serde_json::json;
 
 use super::Session;
 use super::client::read;
@@ -9,7 +10,8 @@ use super::failure::{Failure, Outcome, exit};
 use super::output::Tone;
 use super::table::{Cell, Table, cells, details};
 use super::text::{ago, clean, log_line};
-use super::view::{Items, Stack, WebhookEvent};
+use super::view::{Items, Rotated, Stack, WebhookEvent};
+use crate::app::webhook_secret::DEFAULT_OVERLAP_SECS;
 
 #[derive(Debug, Subcommand)]
 pub enum WebhookCommand {
@@ -28,12 +30,21 @@ pub enum WebhookCommand {
         #[arg(value_name = "ID")]
         event: String,
     },
+    /// Make a new secret for a stack's webhook and show it once. The previous one counts on for a while.
+    Rotate {
+        /// Name, number or id of the stack.
+        stack: String,
+        /// Seconds for which the previous secret counts: up to 30 days; 0 ends it at once.
+        #[arg(long, value_name = "SECONDS", default_value_t = DEFAULT_OVERLAP_SECS)]
+        overlap: u32,
+    },
 }
 
 pub async fn webhook(session: &Session, command: &WebhookCommand) -> Outcome<u8> {
     match command {
         WebhookCommand::List { stack, limit } => list(session, stack.as_deref(), &limit.to_string()).await?,
         WebhookCommand::Show { event } => show(session, event).await?,
+        WebhookCommand::Rotate { stack, overlap } => rotate(session, stack, *overlap).await?,
     }
     Ok(exit::SUCCESS)
 }
@@ -118,7 +129,37 @@ async fn show(session: &Session, event: &str) -> Outcome<()> {
 }
 
 fn signature(event: &WebhookEvent) -> Cell {
-    if event.verified { Cell::toned("valid", Tone::Good) } else { Cell::toned("not valid", Tone::Bad) }
+    match (event.verified, event.matched_secret.as_deref()) {
+        (false, _) => Cell::toned("not valid", Tone::Bad),
+        (true, Some("previous")) => Cell::toned("valid, previous secret", Tone::Busy),
+        (true, _) => Cell::toned("valid", Tone::Good),
+    }
+}
+
+async fn rotate(session: &Session, stack: &str, overlap: u32) -> Outcome<()> {
+    let out = &session.out;
+    let input = json!({ "overlap": overlap });
+    let asked = session.client.post(&["stacks", stack, "rotate-webhook-secret"], &input).await;
+    let value = asked.map_err(|failure| unknown_stack(failure, stack))?;
+    if out.is_json() {
+        out.json(&value);
+        return Ok(());
+    }
+    let rotated: Rotated = read(&value)?;
+    let previous = match &rotated.previous_until {
+        Some(until) => format!("counts as well until {} ({})", clean(until), ago(until)),
+        None => "no longer counts".to_owned(),
+    };
+    details(
+        out,
+        vec![
+            ("Webhook URL", rotated.url.as_str().into()),
+            ("Secret", Cell::toned(rotated.secret.as_str(), Tone::Strong)),
+            ("Previous secret", previous.into()),
+        ],
+    );
+    out.note("Enter the secret in the forge's webhook settings. It is shown this once.");
+    Ok(())
 }
 
 fn result(event: &WebhookEvent) -> Cell {

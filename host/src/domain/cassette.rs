@@ -8,7 +8,7 @@ use super::recording::{Outcome, PluginCall};
 /// The version of the format that this program writes. It reads this one only.
 pub const VERSION: u32 = 1;
 /// The import through which a plugin sends requests, without its version.
-const HTTP: &str = "windlass:host/http";
+pub const HTTP: &str = "windlass:host/http";
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -18,6 +18,10 @@ pub struct GitRepository {
     pub credentials: Option<String>,
     /// Sealed.
     pub webhook_secret: Option<String>,
+    /// Sealed: what the secret was before it was rotated.
+    pub previous_webhook_secret: Option<String>,
+    /// Until when the previous one counts as well.
+    pub previous_webhook_secret_until: Option<UnixMs>,
     pub webhook_url: Option<String>,
     /// Name of the forge plugin.
     pub provider: String,

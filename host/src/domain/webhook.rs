@@ -21,6 +21,8 @@ pub struct WebhookEvent {
     /// Unique for a provider and repository.
     pub delivery_id: Option<String>,
     pub verified: bool,
+    /// Which secret it was signed with; absent where it is not verified, and for deliveries of older versions.
+    pub matched_secret: Option<MatchedSecret>,
     pub processed: bool,
     pub reason: Option<ReasonCode>,
     /// More words on the reason, for people.
@@ -29,6 +31,32 @@ pub struct WebhookEvent {
     pub received_at: UnixMs,
     pub processed_at: Option<UnixMs>,
     pub error: Option<String>,
+}
+
+/// A secret by which a delivery verified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MatchedSecret {
+    /// The repository's own.
+    Current,
+    /// The one before it, which counts for a while after a rotation.
+    Previous,
+    /// The one of the configuration, for repositories without one.
+    Global,
+}
+
+impl MatchedSecret {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Current => "current",
+            Self::Previous => "previous",
+            Self::Global => "global",
+        }
+    }
+
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Current, Self::Previous, Self::Global].into_iter().find(|secret| secret.as_str() == word)
+    }
 }
 
 /// Why an event ended as it did. Exactly one for each event.

@@ -66,6 +66,7 @@ pub(super) mod provider {
         with: {
             "windlass:types/types@0.1.0": super::base::windlass::types::types,
         },
+        additional_derives: [serde::Serialize],
     });
 }
 
@@ -80,6 +81,7 @@ pub(super) mod webhooks {
             "windlass:types/types@0.1.0": super::base::windlass::types::types,
             "windlass:ci-provider/types@0.1.0": super::provider::windlass::ci_provider::types,
         },
+        additional_derives: [serde::Serialize],
     });
 }
 
@@ -94,6 +96,7 @@ pub(super) mod artifacts {
             "windlass:types/types@0.1.0": super::base::windlass::types::types,
             "windlass:ci-provider/types@0.1.0": super::provider::windlass::ci_provider::types,
         },
+        additional_derives: [serde::Serialize],
     });
 }
 
@@ -107,6 +110,7 @@ pub(super) mod repository {
         with: {
             "windlass:types/types@0.1.0": super::base::windlass::types::types,
         },
+        additional_derives: [serde::Serialize],
     });
 }
 
@@ -120,6 +124,7 @@ pub(super) mod webhook_admin {
         with: {
             "windlass:types/types@0.1.0": super::base::windlass::types::types,
         },
+        additional_derives: [serde::Serialize],
     });
 }
 
@@ -133,6 +138,7 @@ pub(super) mod commit_status {
         with: {
             "windlass:types/types@0.1.0": super::base::windlass::types::types,
         },
+        additional_derives: [serde::Serialize],
     });
 }
 
@@ -146,6 +152,7 @@ pub(super) mod pull_requests {
         with: {
             "windlass:types/types@0.1.0": super::base::windlass::types::types,
         },
+        additional_derives: [serde::Serialize],
     });
 }
 
@@ -159,6 +166,7 @@ pub(super) mod generator {
         with: {
             "windlass:types/types@0.1.0": super::base::windlass::types::types,
         },
+        additional_derives: [serde::Serialize],
     });
 }
 
@@ -172,6 +180,7 @@ pub(super) mod notifier {
         with: {
             "windlass:types/types@0.1.0": super::base::windlass::types::types,
         },
+        additional_derives: [serde::Serialize],
     });
 }
 

@@ -1,12 +1,10 @@
 //! One call into a guest: a slot, a thread that may block, a fresh store, a typed error if it does not end well, and a
 //! recording of it all.
 
-use std::fmt::{self, Write as _};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
 use wasmtime::component::{ComponentNamedList, InstancePre, Lift, Lower};
 use wasmtime::{Engine, Store};
@@ -18,7 +16,7 @@ use super::metrics::{Metrics, outcome};
 use super::recorder::{Diverged, Occasion, Recorder, occasion};
 use super::settings::{Limits, Settings};
 use super::supervisor::{Purpose, Supervisor, Watch};
-use super::tape::{Clock, Function};
+use super::tape::{Clock, Function, seed};
 use super::text;
 use super::ticker::{Running, Ticker};
 use crate::domain::recording::{Outcome, Recording};
@@ -45,8 +43,7 @@ pub(super) struct Callee {
     pub(super) pre: InstancePre<GuestState>,
     /// Where the call may send requests; without it, none.
     pub(super) outbound: Option<Outbound>,
-    /// sha256 of the call's arguments, if the component has WASI's clocks and random numbers made up from them.
-    pub(super) input: [u8; 32],
+    /// Whether its arguments matter to WASI's random numbers.
     pub(super) imports_wasi: bool,
     /// What is held against it; none while it is loaded.
     pub(super) watch: Option<Arc<Watch>>,
@@ -55,25 +52,7 @@ pub(super) struct Callee {
 
 impl Callee {
     fn who(&self) -> Who {
-        Who { plugin: self.name.clone(), digest: self.digest.clone(), input: self.input }
-    }
-
-    /// Says what the call's arguments are.
-    pub(super) fn with_input(mut self, input: &dyn fmt::Debug) -> Self {
-        struct Hash(Sha256);
-        impl fmt::Write for Hash {
-            fn write_str(&mut self, text: &str) -> fmt::Result {
-                self.0.update(text);
-                Ok(())
-            }
-        }
-        if self.imports_wasi {
-            let mut hash = Hash(Sha256::new());
-            // The hash takes everything, and the formats are derived.
-            let _ = write!(hash, "{input:?}");
-            self.input = hash.0.finalize().into();
-        }
-        self
+        Who { plugin: self.name.clone(), digest: self.digest.clone() }
     }
 }
 
@@ -155,8 +134,9 @@ impl Runtime {
         Session::new(self.broker.clone(), outbound, Instant::now() + self.limits.wall)
     }
 
-    /// Calls one function of the contract and has `read` make sense of the answer. This is how adapters call: what goes
-    /// in and what comes out is recorded here, for all kinds alike.
+    /// Calls one function of the contract with a fresh store, on a thread that may block (a guest may take its whole 2 s),
+    /// and has `read` make sense of the answer. This is how adapters call: what goes in and what comes out is recorded
+    /// here, for all kinds alike.
     pub(super) async fn invoke<P, R, T>(
         self: &Arc<Self>,
         callee: Callee,
@@ -169,33 +149,21 @@ impl Runtime {
         R: Lift + Serialize + Send + Sync + 'static,
         T: Send + 'static,
     {
-        let is_recorded = self.recorder.is_on && !matches!(occasion(), Occasion::Unrecorded);
-        let imports_wasi = callee.imports_wasi;
-        self.call(callee, function.name, move |store, pre| {
-            let state = store.data_mut();
-            if is_recorded || imports_wasi {
-                let tape = function.tape(&params);
-                if imports_wasi {
-                    state.input = Sha256::digest(&tape.input).into();
-                }
-                state.tape = is_recorded.then_some(tape);
-            }
-            read(function.run(store, pre, params)?)
-        })
-        .await
-    }
-
-    /// Runs `work` with a fresh store, on a thread that may block: a guest may take its whole 2 s.
-    pub(super) async fn call<R: Send + 'static>(
-        self: &Arc<Self>,
-        callee: Callee,
-        call: &'static str,
-        work: impl FnOnce(&mut Store<GuestState>, &InstancePre<GuestState>) -> Result<R, CallError>
-        + Send
-        + 'static,
-    ) -> Result<R> {
         let occasion = occasion();
-        self.on_slot(move |runtime| runtime.call_blocking(&callee, call, occasion, work)).await?
+        let is_recorded = self.recorder.is_on && !matches!(occasion, Occasion::Unrecorded);
+        self.on_slot(move |runtime| {
+            let imports_wasi = callee.imports_wasi;
+            runtime.call_blocking(&callee, function.name, occasion, |store, pre| {
+                let state = store.data_mut();
+                if is_recorded || imports_wasi {
+                    let tape = function.tape(&params);
+                    state.seed = seed(function.name, &tape.input);
+                    state.tape = is_recorded.then_some(tape);
+                }
+                read(function.run(store, pre, params)?)
+            })
+        })
+        .await?
     }
 
     /// Runs `work` on a thread that may block, when it is its turn.
@@ -221,7 +189,7 @@ impl Runtime {
         self.ticker.running()
     }
 
-    /// The same on this very thread.
+    /// Runs `work` with a fresh store on this very thread.
     pub(super) fn call_blocking<R>(
         &self,
         callee: &Callee,

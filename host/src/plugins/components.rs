@@ -11,13 +11,15 @@ use sha2::{Digest, Sha256};
 
 use super::source;
 
+/// A folder of components.
 #[derive(Debug, Clone)]
-pub(super) struct Components {
+pub struct Components {
     folder: PathBuf,
 }
 
 impl Components {
-    pub(super) fn new(plugins: &Path) -> Self {
+    /// Those that plugins are loaded from, in the plugins' folder.
+    pub fn new(plugins: &Path) -> Self {
         Self { folder: plugins.join("components") }
     }
 
@@ -32,6 +34,10 @@ impl Components {
             return Err(format!("`{}` is no sha256 in lower-case hex", digest.escape_debug()));
         }
         Ok(self.folder.join(format!("{digest}.wasm")))
+    }
+
+    pub fn has(&self, digest: &str) -> bool {
+        self.path(digest).is_ok_and(|path| path.exists())
     }
 
     /// The component of that digest, checked.
@@ -51,7 +57,10 @@ impl Components {
     }
 
     /// Keeps a component and returns its digest. What is kept already stays as it is.
-    pub(super) fn keep(&self, bytes: &[u8]) -> Result<String, String> {
+    ///
+    /// # Errors
+    /// Says why the folder cannot be written.
+    pub fn keep(&self, bytes: &[u8]) -> Result<String, String> {
         let digest = hex::encode(Sha256::digest(bytes));
         self.keep_as(&digest, bytes)
             .map_err(|error| format!("{} cannot be written: {error}", self.folder.display()))?;

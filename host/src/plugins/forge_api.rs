@@ -3,17 +3,14 @@
 use std::sync::Arc;
 
 use super::answer::{count, cursor, id, link, whole, words};
-use super::bindings::commit_status::CommitStatusPre;
 use super::bindings::commit_status::exports::windlass::git_forge::commit_status as status;
-use super::bindings::pull_requests::PullRequestsPre;
 use super::bindings::pull_requests::exports::windlass::git_forge::pull_requests as pulls;
-use super::bindings::repository::RepositoryPre;
 use super::bindings::repository::exports::windlass::git_forge::repository as wit;
-use super::bindings::webhook_admin::WebhookAdminPre;
 use super::bindings::webhook_admin::exports::windlass::git_forge::webhook_admin as admin;
 use super::broker::Secret;
 use super::call::{CallError, nonsense};
 use super::forge::commit_id;
+use super::target::Interface;
 use super::{Plugins, Target, text};
 use crate::domain::forge::{
     CommitState, CommitStatus, PullRequest, PullRequestPage, PullRequestState, RepositoryDetails,
@@ -29,9 +26,26 @@ const SECRET_BYTES: usize = 16;
 const URLS: usize = 64;
 const PAGE: usize = 100;
 
-fn able(name: &str, ability: Ability) -> (&str, PluginKind, Option<Ability>) {
-    (name, PluginKind::GitForge, Some(ability))
-}
+const REPOSITORY: Interface = Interface {
+    kind: PluginKind::GitForge,
+    ability: Some(Ability::Repository),
+    name: "windlass:git-forge/repository@0.1.0",
+};
+const WEBHOOK_ADMIN: Interface = Interface {
+    ability: Some(Ability::WebhookAdmin),
+    name: "windlass:git-forge/webhook-admin@0.1.0",
+    ..REPOSITORY
+};
+const COMMIT_STATUS: Interface = Interface {
+    ability: Some(Ability::CommitStatus),
+    name: "windlass:git-forge/commit-status@0.1.0",
+    ..REPOSITORY
+};
+const PULL_REQUESTS: Interface = Interface {
+    ability: Some(Ability::PullRequests),
+    name: "windlass:git-forge/pull-requests@0.1.0",
+    ..REPOSITORY
+};
 
 impl Plugins {
     /// The branch that a clone checks out. `repository` is a clone URL or the full name.
@@ -41,20 +55,8 @@ impl Plugins {
         target: &Target,
         repository: &str,
     ) -> Result<String> {
-        let repository = repository.to_owned();
-        let able = able(name, Ability::Repository);
-        self.call_target(
-            able,
-            "get-default-branch",
-            target,
-            &repository.clone(),
-            move |store, pre, connection| {
-                let guest = RepositoryPre::new(pre.clone())?.instantiate(&mut *store)?;
-                let guest = guest.windlass_git_forge_repository();
-                branch(guest.call_get_default_branch(store, connection, &repository)??)
-            },
-        )
-        .await
+        let params = |on| (on, repository.to_owned());
+        self.call_target(name, (REPOSITORY, "get-default-branch"), target, params, branch).await
     }
 
     pub async fn forge_repository(
@@ -63,20 +65,8 @@ impl Plugins {
         target: &Target,
         repository: &str,
     ) -> Result<RepositoryDetails> {
-        let repository = repository.to_owned();
-        let able = able(name, Ability::Repository);
-        self.call_target(
-            able,
-            "get-repository-details",
-            target,
-            &repository.clone(),
-            move |store, pre, connection| {
-                let guest = RepositoryPre::new(pre.clone())?.instantiate(&mut *store)?;
-                let guest = guest.windlass_git_forge_repository();
-                details_from(guest.call_get_repository_details(store, connection, &repository)??)
-            },
-        )
-        .await
+        let params = |on| (on, repository.to_owned());
+        self.call_target(name, (REPOSITORY, "get-repository-details"), target, params, details_from).await
     }
 
     /// Makes the forge post to the URL, signed with the secret, and answers with the forge's id of the hook. The secret
@@ -109,13 +99,8 @@ impl Plugins {
             secret_placeholder: PLACEHOLDER.to_owned(),
             extras: Vec::new(),
         };
-        let able = able(name, Ability::WebhookAdmin);
-        self.call_target(able, "register", &target, &hook.clone(), move |store, pre, connection| {
-            let guest = WebhookAdminPre::new(pre.clone())?.instantiate(&mut *store)?;
-            let guest = guest.windlass_git_forge_webhook_admin();
-            id("hook's id", guest.call_register(store, connection, &hook)??)
-        })
-        .await
+        let read = |hook| id("hook's id", hook);
+        self.call_target(name, (WEBHOOK_ADMIN, "register"), &target, |on| (on, hook), read).await
     }
 
     pub async fn forge_unregister_hook(
@@ -125,35 +110,14 @@ impl Plugins {
         repository: &str,
         hook: &str,
     ) -> Result<()> {
-        let (repository, hook) = (repository.to_owned(), hook.to_owned());
-        self.call_target(
-            able(name, Ability::WebhookAdmin),
-            "unregister",
-            target,
-            &(repository.clone(), hook.clone()),
-            move |store, pre, connection| {
-                let guest = WebhookAdminPre::new(pre.clone())?.instantiate(&mut *store)?;
-                Ok(guest.windlass_git_forge_webhook_admin().call_unregister(
-                    store,
-                    connection,
-                    &repository,
-                    &hook,
-                )??)
-            },
-        )
-        .await
+        let params = |on| (on, repository.to_owned(), hook.to_owned());
+        self.call_target(name, (WEBHOOK_ADMIN, "unregister"), target, params, Ok::<(), _>).await
     }
 
     /// Shows beside a commit what became of it. Idempotent.
     pub async fn forge_set_status(&self, name: &str, target: &Target, status: &CommitStatus) -> Result<()> {
-        let status = status_to(status);
-        let able = able(name, Ability::CommitStatus);
-        self.call_target(able, "set-commit-status", target, &status.clone(), move |store, pre, connection| {
-            let guest = CommitStatusPre::new(pre.clone())?.instantiate(&mut *store)?;
-            let guest = guest.windlass_git_forge_commit_status();
-            Ok(guest.call_set_commit_status(store, connection, &status)??)
-        })
-        .await
+        let params = |on| (on, status_to(status));
+        self.call_target(name, (COMMIT_STATUS, "set-commit-status"), target, params, Ok::<(), _>).await
     }
 
     /// Open pull requests, newest first, from the cursor on.
@@ -164,23 +128,11 @@ impl Plugins {
         repository: &str,
         after: Option<&str>,
     ) -> Result<PullRequestPage> {
-        let (repository, after) = (repository.to_owned(), after.map(str::to_owned));
-        let able = able(name, Ability::PullRequests);
-        self.call_target(
-            able,
-            "list-open",
-            target,
-            &(repository.clone(), after.clone()),
-            move |store, pre, connection| {
-                let guest = PullRequestsPre::new(pre.clone())?.instantiate(&mut *store)?;
-                let guest = guest.windlass_git_forge_pull_requests();
-                page_from(
-                    guest.call_list_open(store, connection, &repository, after.as_deref())??,
-                    after.as_deref(),
-                )
-            },
-        )
-        .await
+        let asked = after.map(str::to_owned);
+        let after = asked.clone();
+        let params = |on| (on, repository.to_owned(), after);
+        let read = move |page| page_from(page, asked.as_deref());
+        self.call_target(name, (PULL_REQUESTS, "list-open"), target, params, read).await
     }
 
     pub async fn forge_pull_request(
@@ -190,20 +142,8 @@ impl Plugins {
         repository: &str,
         number: u64,
     ) -> Result<PullRequest> {
-        let repository = repository.to_owned();
-        let able = able(name, Ability::PullRequests);
-        self.call_target(
-            able,
-            "get-pull-request",
-            target,
-            &(repository.clone(), number),
-            move |store, pre, connection| {
-                let guest = PullRequestsPre::new(pre.clone())?.instantiate(&mut *store)?;
-                let guest = guest.windlass_git_forge_pull_requests();
-                pull_request_from(guest.call_get_pull_request(store, connection, &repository, number)??)
-            },
-        )
-        .await
+        let params = |on| (on, repository.to_owned(), number);
+        self.call_target(name, (PULL_REQUESTS, "get-pull-request"), target, params, pull_request_from).await
     }
 
     /// Leaves one comment with this key; a later one takes its place.
@@ -215,20 +155,8 @@ impl Plugins {
         key: &str,
         markdown: &str,
     ) -> Result<()> {
-        let [repository, key, markdown] = [repository, key, markdown].map(str::to_owned);
-        let able = able(name, Ability::PullRequests);
-        self.call_target(
-            able,
-            "set-comment",
-            target,
-            &(repository.clone(), number, key.clone(), markdown.clone()),
-            move |store, pre, connection| {
-                let guest = PullRequestsPre::new(pre.clone())?.instantiate(&mut *store)?;
-                let guest = guest.windlass_git_forge_pull_requests();
-                Ok(guest.call_set_comment(store, connection, &repository, number, &key, &markdown)??)
-            },
-        )
-        .await
+        let params = |on| (on, repository.to_owned(), number, key.to_owned(), markdown.to_owned());
+        self.call_target(name, (PULL_REQUESTS, "set-comment"), target, params, Ok::<(), _>).await
     }
 }
 

@@ -6,10 +6,11 @@ use serde_json::Value;
 
 use super::Plugins;
 use super::answer::count;
-use super::bindings::generator::GeneratorPre;
+use super::bindings::base::windlass::types::types::Failure;
 use super::bindings::generator::exports::windlass::pipeline_generator::generator as wit;
 use super::call::{CallError, nonsense};
 use super::planner::problems_from;
+use super::tape::Function;
 use super::text;
 use crate::domain::path;
 use crate::domain::pipeline::{Parameter, PipelineFile, PipelineModel};
@@ -19,6 +20,10 @@ use crate::error::{Error, Result};
 const FILES: usize = 64;
 const FILE_BYTES: usize = 1 << 20;
 
+const VALIDATE: Function =
+    Function { interface: "windlass:pipeline-generator/generator@0.1.0", name: "validate" };
+const GENERATE: Function = Function { name: "generate", ..VALIDATE };
+
 impl Plugins {
     /// What is wrong with a model: what the contract says, then the schema of the settings, then the plugin itself.
     pub async fn generator_validate(
@@ -27,8 +32,7 @@ impl Plugins {
         model: &PipelineModel,
         settings: &Value,
     ) -> Result<Vec<Problem>> {
-        let call = "validate";
-        let plugin = self.find(name, PluginKind::PipelineGenerator, call)?;
+        let plugin = self.find(name, PluginKind::PipelineGenerator, VALIDATE.name)?;
         match model.check() {
             Ok(()) => {}
             Err(Error::Invalid { field, message }) => {
@@ -43,14 +47,8 @@ impl Plugins {
         if !problems.is_empty() {
             return Ok(problems);
         }
-        let model = model_to(model, settings);
-        self.runtime()
-            .call(plugin.callee().with_input(&model), call, move |store, pre| {
-                let guest = GeneratorPre::new(pre.clone())?.instantiate(&mut *store)?;
-                let problems = guest.windlass_pipeline_generator_generator().call_validate(store, &model)?;
-                Ok(problems_from(problems))
-            })
-            .await
+        let params = (model_to(model, settings),);
+        self.runtime().invoke(plugin.callee(), VALIDATE, params, |found| Ok(problems_from(found))).await
     }
 
     /// The files of the pipeline; the first is the one that the provider starts from.
@@ -60,18 +58,12 @@ impl Plugins {
         model: &PipelineModel,
         settings: &Value,
     ) -> Result<Vec<PipelineFile>> {
-        let call = "generate";
-        let plugin = self.find(name, PluginKind::PipelineGenerator, call)?;
+        let plugin = self.find(name, PluginKind::PipelineGenerator, GENERATE.name)?;
         model.check()?;
         plugin.schema.check(name, settings)?;
-        let model = model_to(model, settings);
-        self.runtime()
-            .call(plugin.callee().with_input(&model), call, move |store, pre| {
-                let guest = GeneratorPre::new(pre.clone())?.instantiate(&mut *store)?;
-                let files = guest.windlass_pipeline_generator_generator().call_generate(store, &model)??;
-                files_from(files)
-            })
-            .await
+        let params = (model_to(model, settings),);
+        let read = |answer: Result<Vec<wit::File>, Failure>| files_from(answer?);
+        self.runtime().invoke(plugin.callee(), GENERATE, params, read).await
     }
 }
 

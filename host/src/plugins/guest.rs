@@ -8,15 +8,15 @@ use std::time::{Duration, Instant};
 use wasmtime::{Engine, ResourceLimiter, Store, UpdateDeadline};
 
 use super::bindings::base::windlass::host::{http, log};
-use super::broker::{Refusal, RefusalKind, Request, Response, Session};
+use super::broker::{Refusal, Request, Session};
 use super::engine::{CORE_INSTANCES, MEMORIES, TABLE_ELEMENTS, TABLES};
 use super::metrics::Metrics;
-use super::recorder::Transcript;
+use super::recorder::{Transcript, answer_to};
 use super::settings::Limits;
 use super::tape::Tape;
 use super::text;
 use super::ticker::TICK;
-use super::wasi::Wasi;
+use super::wasi::{Door, Wasi};
 
 /// Messages kept of one call.
 const LOG_MESSAGES: u32 = 256;
@@ -36,8 +36,8 @@ pub(super) struct GuestState {
     deadline: Instant,
     metrics: Metrics,
     digest: Arc<str>,
-    /// sha256 of the call's arguments, for WASI.
-    pub(super) input: [u8; 32],
+    /// What WASI's random numbers are made up from, beside the component.
+    pub(super) seed: [u8; 32],
     /// Made when a guest first asks for it; most never do.
     wasi: Option<Box<Wasi>>,
     /// What guest and host tell each other.
@@ -69,13 +69,11 @@ impl fmt::Display for OutOfTime {
 
 impl std::error::Error for OutOfTime {}
 
-/// Whose call it is, and what WASI's clocks and random numbers are made up from.
+/// Whose call it is.
 pub(super) struct Who {
     pub(super) plugin: Arc<str>,
     /// sha256 of the component, in hex.
     pub(super) digest: Arc<str>,
-    /// sha256 of the call's arguments.
-    pub(super) input: [u8; 32],
 }
 
 /// A fresh store: nothing survives from one call to the next.
@@ -102,7 +100,7 @@ pub(super) fn store(
         deadline,
         metrics,
         digest: who.digest,
-        input: who.input,
+        seed: [0; 32],
         wasi: None,
         transcript: Transcript::live(),
         tape: None,
@@ -227,28 +225,10 @@ impl http::Host for GuestState {
             None => Err(Refusal::no_connection()),
         };
         self.metrics.record_request(&self.plugin, result.as_ref().err());
-        self.check_time()?;
-        let answer = result.map(response_to).map_err(error_to);
-        self.transcript.note("windlass:host/http@0.1.0#send", &(&noted,), Some(&answer));
-        Ok(answer)
-    }
-}
-
-fn response_to(response: Response) -> http::Response {
-    http::Response { status: response.status, headers: response.headers, body: response.body }
-}
-
-fn error_to(refusal: Refusal) -> http::Error {
-    let said = text::line(&refusal.said, 1024);
-    match refusal.kind {
-        RefusalKind::Denied => http::Error::Denied(said),
-        RefusalKind::AddressRefused => http::Error::AddressRefused,
-        RefusalKind::Timeout => http::Error::Timeout,
-        RefusalKind::TooLarge => http::Error::TooLarge,
-        RefusalKind::Connect => http::Error::Connect(said),
-        RefusalKind::Tls => http::Error::Tls(said),
-        RefusalKind::Budget => http::Error::Budget,
-        RefusalKind::Other => http::Error::Other(said),
+        let answer = answer_to(result);
+        let in_time = self.check_time();
+        self.transcript.note_request(&noted, in_time.is_ok().then_some(&answer));
+        in_time.map(|()| answer)
     }
 }
 
@@ -270,9 +250,16 @@ impl GuestState {
     }
 
     pub(super) fn wasi(&mut self) -> &mut Wasi {
-        let Self { wasi, plugin, digest, call, input, session, metrics, .. } = self;
+        let Self { wasi, plugin, digest, seed, session, deadline, metrics, transcript, .. } = self;
         wasi.get_or_insert_with(|| {
-            Box::new(Wasi::new(plugin.clone(), digest, call, input, session.clone(), metrics.clone()))
+            let door = Door {
+                plugin: plugin.clone(),
+                session: session.clone(),
+                deadline: *deadline,
+                metrics: metrics.clone(),
+                transcript: transcript.clone(),
+            };
+            Box::new(Wasi::new(digest, seed, door))
         })
     }
 

@@ -57,6 +57,7 @@ use tokio::runtime::Handle;
 pub use self::admit::{Admission, Admitted};
 pub use self::broker::{Connection, Secret};
 pub use self::compile::{COMMAND as COMPILE_COMMAND, CompileRequest, compile_child};
+pub use self::components::Components;
 pub use self::planner::planner_name;
 pub use self::recorder::{Recordings, unrecorded, with_subject};
 pub use self::settings::{CompileLimits, Limits, PluginSource, Settings, Source};
@@ -183,6 +184,24 @@ impl Plugins {
     /// Whether the program itself brings a plugin of that name.
     pub fn is_builtin(name: &str) -> bool {
         builtin::BUILTIN.iter().any(|builtin| builtin.name == name)
+    }
+
+    /// What the operator lets a plugin do, as a connection that is made for it takes it: the configuration's grant and
+    /// what was approved since.
+    pub fn granted(&self, name: &str) -> Vec<String> {
+        let admitted = self.inner.admitted.load();
+        let mut granted: Vec<String> = admitted
+            .get(name)
+            .into_iter()
+            .flat_map(|admission| &admission.verdict.granted)
+            .map(|grant| match grant.strip_prefix("http:") {
+                // The manifest says which requests to the connection's own address these are.
+                Some(request) if !request.contains("://") => "http:self".to_owned(),
+                _ => grant.clone(),
+            })
+            .collect();
+        granted.dedup();
+        granted
     }
 
     /// All configured plugins, those that failed to load as well.

@@ -1,15 +1,17 @@
 //! The adapter for notifiers. A notifier only says what to send; the host sends it, through the broker like any request.
 
 use super::answer::{count, whole};
-use super::bindings::notifier::NotifierPre;
 use super::bindings::notifier::exports::windlass::notifier::renderer as wit;
 use super::broker::{Refusal, RefusalKind, Request};
 use super::call::{CallError, nonsense};
+use super::target::Interface;
 use super::{Plugins, Target, text};
 use crate::domain::notification::{Notification, NotifyRequest, Severity};
 use crate::domain::plugin::PluginKind;
 use crate::error::{Error, Result};
 
+const RENDERER: Interface =
+    Interface { kind: PluginKind::Notifier, ability: None, name: "windlass:notifier/renderer@0.1.0" };
 const REQUESTS: usize = 16;
 const HEADERS: usize = 64;
 const BODY_BYTES: usize = 1 << 20;
@@ -22,21 +24,12 @@ impl Plugins {
         target: &Target,
         event: &Notification,
     ) -> Result<Vec<NotifyRequest>> {
-        let event = event_to(event);
-        self.call_target(
-            (name, PluginKind::Notifier, None),
-            "render",
-            target,
-            &event.clone(),
-            move |store, pre, connection| {
-                let guest = NotifierPre::new(pre.clone())?.instantiate(&mut *store)?;
-                let requests =
-                    guest.windlass_notifier_renderer().call_render(store, connection, &event)??;
-                count("requests for one event", requests.len(), REQUESTS)?;
-                requests.into_iter().map(request_from).collect()
-            },
-        )
-        .await
+        let params = |on| (on, event_to(event));
+        let read = |requests: Vec<wit::Request>| {
+            count("requests for one event", requests.len(), REQUESTS)?;
+            requests.into_iter().map(request_from).collect()
+        };
+        self.call_target(name, (RENDERER, "render"), target, params, read).await
     }
 
     /// Sends one request that `notifier_render` asked for, and answers with its status. `key` is the event's id: a

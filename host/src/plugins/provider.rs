@@ -3,16 +3,15 @@
 use bytes::Bytes;
 
 use super::answer::{count, cursor, id, link, time, words};
-use super::bindings::artifacts::ArtifactsPre;
 use super::bindings::artifacts::exports::windlass::ci_provider::artifacts;
-use super::bindings::base::windlass::types::types::Delivery;
-use super::bindings::provider::ProviderPre;
+use super::bindings::base::windlass::types::types::{Delivery, Failure};
 use super::bindings::provider::exports::windlass::ci_provider::provider as wit;
 use super::bindings::provider::windlass::ci_provider::types as ci;
-use super::bindings::webhooks::WebhooksPre;
 use super::bindings::webhooks::exports::windlass::ci_provider::webhooks;
 use super::call::{CallError, nonsense};
 use super::delivery::{BODY_BYTES, public_headers};
+use super::tape::Function;
+use super::target::Interface;
 use super::{Plugins, Target, text};
 use crate::domain::ci::{
     CiAccount, CiArtifact, CiArtifactChunk, CiBuild, CiEvent, CiJob, CiJobSpec, CiLogChunk, CiStatus,
@@ -28,44 +27,25 @@ const ARTIFACTS: usize = 1000;
 /// Most builds that one webhook delivery reports.
 const BUILDS: usize = 256;
 
-/// Binds the provider's interface in a call.
-macro_rules! provider {
-    ($store:ident, $pre:ident) => {
-        ProviderPre::new($pre.clone())?.instantiate(&mut *$store)?.windlass_ci_provider_provider()
-    };
-}
-
-fn provider(name: &str) -> (&str, PluginKind, Option<Ability>) {
-    (name, PluginKind::CiProvider, None)
-}
-
-fn with_artifacts(name: &str) -> (&str, PluginKind, Option<Ability>) {
-    (name, PluginKind::CiProvider, Some(Ability::Artifacts))
-}
+const PROVIDER: Interface =
+    Interface { kind: PluginKind::CiProvider, ability: None, name: "windlass:ci-provider/provider@0.1.0" };
+const ARTIFACT: Interface =
+    Interface { ability: Some(Ability::Artifacts), name: "windlass:ci-provider/artifacts@0.1.0", ..PROVIDER };
+const PARSE: Function = Function { interface: "windlass:ci-provider/webhooks@0.1.0", name: "parse" };
 
 impl Plugins {
     /// Whether the provider answers and takes the credential.
     pub async fn provider_test(&self, name: &str, target: &Target) -> Result<CiAccount> {
-        self.call_target(provider(name), "test-connection", target, &(), |store, pre, connection| {
-            let account = provider!(store, pre).call_test_connection(store, connection)??;
+        let read = |account: wit::Account| {
             Ok(CiAccount { name: words(&account.name), server_version: words(&account.server_version) })
-        })
-        .await
+        };
+        self.call_target(name, (PROVIDER, "test-connection"), target, |on| (on,), read).await
     }
 
     /// Makes the job, or brings the one of that name into the state asked for.
     pub async fn provider_create_job(&self, name: &str, target: &Target, spec: &CiJobSpec) -> Result<CiJob> {
-        let spec = spec_to(spec);
-        self.call_target(
-            provider(name),
-            "create-job",
-            target,
-            &spec.clone(),
-            move |store, pre, connection| {
-                job_from(provider!(store, pre).call_create_job(store, connection, &spec)??)
-            },
-        )
-        .await
+        let params = |on| (on, spec_to(spec));
+        self.call_target(name, (PROVIDER, "create-job"), target, params, job_from).await
     }
 
     /// Starts a build.
@@ -76,37 +56,19 @@ impl Plugins {
         job: &str,
         trigger: &CiTrigger,
     ) -> Result<CiBuild> {
-        let job = job.to_owned();
         let trigger = wit::Trigger {
             ref_name: trigger.ref_name.clone(),
             parameters: trigger.parameters.clone(),
             idempotency_key: trigger.idempotency_key.clone(),
             extras: Vec::new(),
         };
-        self.call_target(
-            provider(name),
-            "trigger-job",
-            target,
-            &(job.clone(), trigger.clone()),
-            move |store, pre, connection| {
-                build_from(provider!(store, pre).call_trigger_job(store, connection, &job, &trigger)??)
-            },
-        )
-        .await
+        let params = |on| (on, job.to_owned(), trigger);
+        self.call_target(name, (PROVIDER, "trigger-job"), target, params, build_from).await
     }
 
     pub async fn provider_job_status(&self, name: &str, target: &Target, job: &str) -> Result<CiJob> {
-        let job = job.to_owned();
-        self.call_target(
-            provider(name),
-            "get-job-status",
-            target,
-            &job.clone(),
-            move |store, pre, connection| {
-                job_from(provider!(store, pre).call_get_job_status(store, connection, &job)??)
-            },
-        )
-        .await
+        let params = |on| (on, job.to_owned());
+        self.call_target(name, (PROVIDER, "get-job-status"), target, params, job_from).await
     }
 
     /// The build; with another id than asked for if the provider gave it a final one meanwhile.
@@ -117,17 +79,8 @@ impl Plugins {
         job: &str,
         build: &str,
     ) -> Result<CiBuild> {
-        let (job, build) = (job.to_owned(), build.to_owned());
-        self.call_target(
-            provider(name),
-            "get-build-status",
-            target,
-            &(job.clone(), build.clone()),
-            move |store, pre, connection| {
-                build_from(provider!(store, pre).call_get_build_status(store, connection, &job, &build)??)
-            },
-        )
-        .await
+        let params = |on| (on, job.to_owned(), build.to_owned());
+        self.call_target(name, (PROVIDER, "get-build-status"), target, params, build_from).await
     }
 
     /// What the build wrote after the cursor.
@@ -139,47 +92,22 @@ impl Plugins {
         build: &str,
         after: Option<&str>,
     ) -> Result<CiLogChunk> {
-        let (job, build, after) = (job.to_owned(), build.to_owned(), after.map(str::to_owned));
-        self.call_target(
-            provider(name),
-            "get-build-logs",
-            target,
-            &(job.clone(), build.clone(), after.clone()),
-            move |store, pre, connection| {
-                let chunk = provider!(store, pre).call_get_build_logs(
-                    store,
-                    connection,
-                    &job,
-                    &build,
-                    after.as_deref(),
-                )??;
-                log_from(chunk, after.as_deref())
-            },
-        )
-        .await
+        let asked = after.map(str::to_owned);
+        let after = asked.clone();
+        let params = |on| (on, job.to_owned(), build.to_owned(), after);
+        let read = move |chunk| log_from(chunk, asked.as_deref());
+        self.call_target(name, (PROVIDER, "get-build-logs"), target, params, read).await
     }
 
     /// Asks the provider to stop; the status tells when it has.
     pub async fn provider_cancel(&self, name: &str, target: &Target, job: &str, build: &str) -> Result<()> {
-        let (job, build) = (job.to_owned(), build.to_owned());
-        self.call_target(
-            provider(name),
-            "cancel-build",
-            target,
-            &(job.clone(), build.clone()),
-            move |store, pre, connection| {
-                Ok(provider!(store, pre).call_cancel_build(store, connection, &job, &build)??)
-            },
-        )
-        .await
+        let params = |on| (on, job.to_owned(), build.to_owned());
+        self.call_target(name, (PROVIDER, "cancel-build"), target, params, Ok::<(), _>).await
     }
 
     pub async fn provider_delete_job(&self, name: &str, target: &Target, job: &str) -> Result<()> {
-        let job = job.to_owned();
-        self.call_target(provider(name), "delete-job", target, &job.clone(), move |store, pre, connection| {
-            Ok(provider!(store, pre).call_delete_job(store, connection, &job)??)
-        })
-        .await
+        let params = |on| (on, job.to_owned());
+        self.call_target(name, (PROVIDER, "delete-job"), target, params, Ok::<(), _>).await
     }
 
     /// Reads a webhook delivery, which has been verified before.
@@ -192,16 +120,11 @@ impl Plugins {
         if body.len() > BODY_BYTES {
             return Err(Error::TooLarge { what: "webhook's body", limit: BODY_BYTES as u64 });
         }
-        let call = "parse";
-        let plugin = self.find_able(name, PluginKind::CiProvider, Some(Ability::Webhooks), call)?;
+        let plugin = self.find_able(name, PluginKind::CiProvider, Some(Ability::Webhooks), PARSE.name)?;
         let headers = public_headers(headers, plugin.info.manifest.webhooks.as_ref());
-        self.runtime()
-            .call(plugin.callee().with_input(&(&headers, &body)), call, move |store, pre| {
-                let delivery = Delivery { headers, body: body.into() };
-                let guest = WebhooksPre::new(pre.clone())?.instantiate(&mut *store)?;
-                event_from(guest.windlass_ci_provider_webhooks().call_parse(store, &delivery)??)
-            })
-            .await
+        let delivery = Delivery { headers, body: body.into() };
+        let read = |answer: Result<webhooks::Event, Failure>| event_from(answer?);
+        self.runtime().invoke(plugin.callee(), PARSE, (delivery,), read).await
     }
 
     pub async fn provider_artifacts(
@@ -211,22 +134,12 @@ impl Plugins {
         job: &str,
         build: &str,
     ) -> Result<Vec<CiArtifact>> {
-        let (job, build) = (job.to_owned(), build.to_owned());
-        self.call_target(
-            with_artifacts(name),
-            "list-artifacts",
-            target,
-            &(job.clone(), build.clone()),
-            move |store, pre, connection| {
-                let guest = ArtifactsPre::new(pre.clone())?.instantiate(&mut *store)?;
-                let artifacts = guest
-                    .windlass_ci_provider_artifacts()
-                    .call_list_artifacts(store, connection, &job, &build)??;
-                count("artifacts", artifacts.len(), ARTIFACTS)?;
-                artifacts.into_iter().map(artifact_from).collect()
-            },
-        )
-        .await
+        let params = |on| (on, job.to_owned(), build.to_owned());
+        let read = |found: Vec<artifacts::Artifact>| {
+            count("artifacts", found.len(), ARTIFACTS)?;
+            found.into_iter().map(artifact_from).collect()
+        };
+        self.call_target(name, (ARTIFACT, "list-artifacts"), target, params, read).await
     }
 
     /// The piece of an artifact at the cursor; the first one without.
@@ -237,27 +150,11 @@ impl Plugins {
         (job, build, artifact): (&str, &str, &str),
         after: Option<&str>,
     ) -> Result<CiArtifactChunk> {
-        let [job, build, artifact] = [job, build, artifact].map(str::to_owned);
-        let after = after.map(str::to_owned);
-        self.call_target(
-            with_artifacts(name),
-            "read-artifact",
-            target,
-            &(job.clone(), build.clone(), artifact.clone(), after.clone()),
-            move |store, pre, connection| {
-                let guest = ArtifactsPre::new(pre.clone())?.instantiate(&mut *store)?;
-                let chunk = guest.windlass_ci_provider_artifacts().call_read_artifact(
-                    store,
-                    connection,
-                    &job,
-                    &build,
-                    &artifact,
-                    after.as_deref(),
-                )??;
-                chunk_from(chunk, after.as_deref())
-            },
-        )
-        .await
+        let asked = after.map(str::to_owned);
+        let after = asked.clone();
+        let params = |on| (on, job.to_owned(), build.to_owned(), artifact.to_owned(), after);
+        let read = move |chunk| chunk_from(chunk, asked.as_deref());
+        self.call_target(name, (ARTIFACT, "read-artifact"), target, params, read).await
     }
 }
 

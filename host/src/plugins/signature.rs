@@ -44,14 +44,14 @@ pub enum SignatureError {
 }
 
 /// Checks the delivery against the first scheme whose header is present: a weaker scheme is never a way out. Any one of
-/// `secrets`, the current and the previous one, may have signed, so that they can be rotated.
+/// `secrets`, the current and the previous one, may have signed, so that they can be rotated; answers which one did.
 pub fn verify(
     contract: &WebhookContract,
     headers: &[(String, String)],
     body: &[u8],
     secrets: &[&[u8]],
     now: UnixMs,
-) -> Result<(), SignatureError> {
+) -> Result<usize, SignatureError> {
     if secrets.is_empty() {
         return Err(SignatureError::NoSecret);
     }
@@ -139,7 +139,7 @@ struct Delivery<'a> {
 }
 
 impl Delivery<'_> {
-    fn verify_hmac(&self, value: &str, now: UnixMs) -> Result<(), SignatureError> {
+    fn verify_hmac(&self, value: &str, now: UnixMs) -> Result<usize, SignatureError> {
         let sent = self.signatures(value)?;
         let mut signed: Vec<&[u8]> = Vec::new();
         for part in parts(self.scheme).map_err(|_| self.unknown())? {
@@ -151,30 +151,41 @@ impl Delivery<'_> {
                     .as_bytes(),
             });
         }
-        let mut matches = Choice::from(0);
+        let (mut matches, mut unusable) = (Vec::new(), None);
         for secret in self.secrets {
-            let ours = hmac(&self.key(secret)?, &signed).ok_or_else(|| self.unknown())?;
-            for theirs in &sent {
-                matches |= ours.ct_eq(theirs);
+            let mut is_match = Choice::from(0);
+            match self.key(secret) {
+                Ok(key) => {
+                    let ours = hmac(&key, &signed).ok_or_else(|| self.unknown())?;
+                    sent.iter().for_each(|theirs| is_match |= ours.ct_eq(theirs));
+                }
+                Err(error) => unusable = Some(error),
             }
+            matches.push(is_match);
         }
-        self.outcome(matches)?;
+        let which = match (self.outcome(&matches), unusable) {
+            // A secret that can be none of the scheme is a better reason than a signature that fits no other.
+            (Err(_), Some(error)) => return Err(error),
+            (outcome, _) => outcome?,
+        };
         // Only of a genuine delivery is the age worth a word: it tells the operator of a wrong clock.
-        self.check_age(now)
+        self.check_age(now)?;
+        Ok(which)
     }
 
-    fn verify_token(&self, value: &str) -> Result<(), SignatureError> {
+    fn verify_token(&self, value: &str) -> Result<usize, SignatureError> {
         let value = value.strip_prefix(&self.scheme.prefix).ok_or_else(|| self.malformed())?;
         if value.is_empty() {
             return Err(self.malformed());
         }
         // Hashes are compared, so that not even the length of the secret can be measured.
         let sent = Sha256::digest(value.as_bytes());
-        let mut matches = Choice::from(0);
-        for secret in self.secrets {
-            matches |= Sha256::digest(secret).as_slice().ct_eq(sent.as_slice());
-        }
-        self.outcome(matches)
+        let matches: Vec<Choice> = self
+            .secrets
+            .iter()
+            .map(|secret| Sha256::digest(secret).as_slice().ct_eq(sent.as_slice()))
+            .collect();
+        self.outcome(&matches)
     }
 
     /// The signatures in the header. Where there may be several, those with another prefix are of another version.
@@ -233,11 +244,10 @@ impl Delivery<'_> {
         })
     }
 
-    fn outcome(&self, matches: Choice) -> Result<(), SignatureError> {
-        if bool::from(matches) {
-            return Ok(());
-        }
-        Err(SignatureError::Mismatch { header: self.scheme.header.clone() })
+    /// The first secret that matches. All have been tried by now, so the time that it took tells nothing.
+    fn outcome(&self, matches: &[Choice]) -> Result<usize, SignatureError> {
+        let found = matches.iter().position(|is_match| bool::from(*is_match));
+        found.ok_or_else(|| SignatureError::Mismatch { header: self.scheme.header.clone() })
     }
 
     fn malformed(&self) -> SignatureError {

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
+use sha2::{Digest as _, Sha256};
 use wasmtime::Store;
 use wasmtime::component::{ComponentNamedList, InstancePre, Lift, Lower};
 
@@ -64,6 +65,15 @@ impl Function {
         }
         Ok(answer)
     }
+}
+
+/// What WASI's random numbers are made up from, together with the component: the same in a replay.
+pub(super) fn seed(function: &str, input: &str) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    hash.update(function);
+    hash.update([0]);
+    hash.update(input);
+    hash.finalize().into()
 }
 
 fn written(value: &impl Serialize) -> (String, bool) {

@@ -1,17 +1,16 @@
 //! The other side of a call: what the operator connected, with the plugin's settings.
 
-use std::fmt::Debug;
 use std::sync::Arc;
 
+use serde::Serialize;
 use serde_json::Value;
-use wasmtime::Store;
-use wasmtime::component::InstancePre;
+use wasmtime::component::{ComponentNamedList, Lift, Lower};
 
 use super::Plugins;
 use super::bindings::base::windlass::types::types;
 use super::broker::Connection;
 use super::call::CallError;
-use super::guest::GuestState;
+use super::tape::Function;
 use crate::domain::plugin::{Ability, PluginKind};
 use crate::error::Result;
 
@@ -23,34 +22,46 @@ pub struct Target {
     pub settings: Value,
 }
 
+/// An interface whose functions are about a target: a kind's own, or an optional one.
+#[derive(Clone, Copy)]
+pub(super) struct Interface {
+    pub(super) kind: PluginKind,
+    pub(super) ability: Option<Ability>,
+    /// With its version.
+    pub(super) name: &'static str,
+}
+
 impl Plugins {
-    /// A call about a target, with what else its input is. The settings are checked before: a plugin never sees ones that its schema does not allow.
-    pub(super) async fn call_target<R: Send + 'static>(
+    /// Calls a function that takes the connection first and may answer with a failure. `params` puts the rest behind
+    /// the connection, and `read` makes sense of a good answer. The settings are checked before: a plugin never sees
+    /// ones that its schema does not allow.
+    pub(super) async fn call_target<P, A, T>(
         &self,
-        (name, kind, ability): (&str, PluginKind, Option<Ability>),
-        call: &'static str,
+        name: &str,
+        (interface, function): (Interface, &'static str),
         target: &Target,
-        input: &dyn Debug,
-        work: impl FnOnce(
-            &mut Store<GuestState>,
-            &InstancePre<GuestState>,
-            &types::Connection,
-        ) -> Result<R, CallError>
-        + Send
-        + 'static,
-    ) -> Result<R> {
-        let plugin = self.find_able(name, kind, ability, call)?;
+        params: impl FnOnce(types::Connection) -> P,
+        read: impl FnOnce(A) -> Result<T, CallError> + Send + 'static,
+    ) -> Result<T>
+    where
+        P: ComponentNamedList + Lower + Serialize + Send + Sync + 'static,
+        A: Lift + Serialize + Send + Sync + 'static,
+        T: Send + 'static,
+    {
+        let Interface { kind, ability, name: interface } = interface;
+        let plugin = self.find_able(name, kind, ability, function)?;
         plugin.schema.check(name, &target.settings)?;
-        let connection = types::Connection {
+        let params = params(types::Connection {
             base_url: target.connection.base_url(),
             settings: target.settings.to_string(),
             extras: Vec::new(),
-        };
+        });
         let callee = match kind.may_send_requests() {
             true => plugin.callee_on(target.connection.clone()),
             false => plugin.callee(),
         };
-        let callee = callee.with_input(&(&connection, input));
-        self.runtime().call(callee, call, move |store, pre| work(store, pre, &connection)).await
+        let function = Function { interface, name: function };
+        let read = |answer: Result<A, types::Failure>| read(answer?);
+        self.runtime().invoke(callee, function, params, read).await
     }
 }

@@ -8,8 +8,6 @@ mod clock;
 mod http;
 mod output;
 
-use std::sync::Arc;
-
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use sha2::{Digest as _, Sha256};
@@ -19,11 +17,9 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use self::clock::{Clock, ClockView, Clocks};
-use self::http::Door;
+pub(super) use self::http::Door;
 use self::output::Output;
-use super::broker::Session;
 use super::guest::GuestState;
-use super::metrics::Metrics;
 
 /// Most random bytes of one request.
 const RANDOM_BYTES: u64 = 1 << 20;
@@ -39,20 +35,10 @@ pub(super) struct Wasi {
 }
 
 impl Wasi {
-    pub(super) fn new(
-        plugin: Arc<str>,
-        digest: &str,
-        call: &str,
-        input: &[u8; 32],
-        session: Option<Session>,
-        metrics: Metrics,
-    ) -> Self {
-        let mut seed = Sha256::new();
-        for part in [digest.as_bytes(), call.as_bytes(), input] {
-            seed.update(part);
-            seed.update([0]);
-        }
-        let mut seeds = StdRng::from_seed(seed.finalize().into());
+    /// `seed` is what random numbers are made up from, beside the component.
+    pub(super) fn new(digest: &str, seed: &[u8; 32], door: Door) -> Self {
+        let mut seeds =
+            StdRng::from_seed(Sha256::new().chain_update(digest).chain_update(seed).finalize().into());
         let (clock, output) = (Clock::default(), Output::default());
         let ctx = WasiCtx::builder()
             .secure_random(StdRng::from_rng(&mut seeds))
@@ -67,7 +53,6 @@ impl Wasi {
             .allow_udp(false)
             .allow_ip_name_lookup(false)
             .build();
-        let door = Door::new(plugin, session, metrics);
         Self { ctx, table: ResourceTable::new(), clock, output, http: WasiHttpCtx::new(), door }
     }
 

@@ -12,7 +12,7 @@ struct Migration {
     text: &'static str,
 }
 
-const MIGRATIONS: [Migration; 5] = [
+const MIGRATIONS: [Migration; 6] = [
     Migration { version: 1, name: "init", text: include_str!("../../../migrations/0001_init.sql") },
     Migration { version: 2, name: "plugins", text: include_str!("../../../migrations/0002_plugins.sql") },
     Migration {
@@ -22,6 +22,11 @@ const MIGRATIONS: [Migration; 5] = [
     },
     Migration { version: 4, name: "approvals", text: include_str!("../../../migrations/0004_approvals.sql") },
     Migration { version: 5, name: "traffic", text: include_str!("../../../migrations/0005_traffic.sql") },
+    Migration {
+        version: 6,
+        name: "rotation_and_components",
+        text: include_str!("../../../migrations/0006_rotation_and_components.sql"),
+    },
 ];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (

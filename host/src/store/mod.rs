@@ -24,6 +24,7 @@ pub mod counters;
 pub mod deployments;
 pub mod events;
 pub mod plugin_calls;
+pub mod plugin_components;
 pub mod plugins;
 pub mod projects;
 pub mod releases;

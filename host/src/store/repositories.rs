@@ -16,8 +16,9 @@ use crate::{
 macro_rules! select {
     ($tail:literal) => {
         concat!(
-            "SELECT id, stack_id, url, branch, auth_type, credentials, webhook_secret, webhook_url, provider, \
-             auto_sync, last_synced_at, last_synced_commit, created_at, updated_at FROM git_repositories ",
+            "SELECT id, stack_id, url, branch, auth_type, credentials, webhook_secret, previous_webhook_secret, \
+             previous_webhook_secret_until, webhook_url, provider, auto_sync, last_synced_at, last_synced_commit, \
+             created_at, updated_at FROM git_repositories ",
             $tail
         )
     };
@@ -35,6 +36,8 @@ impl Entity for GitRepository {
             auth_type: row.word("auth_type", GitAuthType::parse)?,
             credentials: row.text_opt("credentials")?,
             webhook_secret: row.text_opt("webhook_secret")?,
+            previous_webhook_secret: row.text_opt("previous_webhook_secret")?,
+            previous_webhook_secret_until: row.int_opt("previous_webhook_secret_until")?,
             webhook_url: row.text_opt("webhook_url")?,
             provider: row.text("provider")?,
             auto_sync: row.flag("auto_sync")?,
@@ -72,11 +75,47 @@ pub async fn insert(conn: &mut Conn, repository: &GitRepository) -> Result<()> {
     on_unique(done, || "the stack already has a repository".into()).map(|_| ())
 }
 
+/// Sets a new webhook secret, sealed. What counted before counts on until `until`; that is `before` if the repository
+/// had no secret of its own. Without `until` it ends at once.
+pub async fn rotate_webhook_secret(
+    conn: &mut Conn,
+    id: &Id,
+    secret: &str,
+    before: Option<&str>,
+    until: Option<UnixMs>,
+    now: UnixMs,
+) -> Result<()> {
+    let kept = match until {
+        Some(_) => query(
+            "UPDATE git_repositories SET previous_webhook_secret = COALESCE(webhook_secret, $1), \
+             previous_webhook_secret_until = $2, webhook_secret = $3, updated_at = $4 WHERE id = $5",
+        )
+        .bind(before.map(str::to_owned)),
+        None => query(
+            "UPDATE git_repositories SET previous_webhook_secret = NULL, previous_webhook_secret_until = $1, \
+             webhook_secret = $2, updated_at = $3 WHERE id = $4",
+        ),
+    };
+    let query = kept.bind(until).bind(secret.to_owned()).bind(now).bind(id.as_str());
+    hit(execute(conn, query).await?, GitRepository::WHAT, id)
+}
+
+/// Removes previous secrets whose time is over, and answers how many.
+pub async fn forget_previous_secrets(conn: &mut Conn, now: UnixMs) -> Result<u64> {
+    let query = query(
+        "UPDATE git_repositories SET previous_webhook_secret = NULL, previous_webhook_secret_until = NULL \
+         WHERE previous_webhook_secret_until <= $1",
+    )
+    .bind(now);
+    execute(conn, query).await
+}
+
 /// Writes everything a person can change; what was synced is set by [`set_synced`] only.
 pub async fn update(conn: &mut Conn, repository: &GitRepository) -> Result<()> {
     let query = query(
         "UPDATE git_repositories SET url = $1, branch = $2, auth_type = $3, credentials = $4, webhook_secret = $5, \
-         webhook_url = $6, provider = $7, auto_sync = $8, updated_at = $9 WHERE id = $10",
+         webhook_url = $6, provider = $7, auto_sync = $8, updated_at = $9, previous_webhook_secret = $10, \
+         previous_webhook_secret_until = $11 WHERE id = $12",
     )
     .bind(repository.url.as_str())
     .bind(repository.branch.as_str())
@@ -87,6 +126,8 @@ pub async fn update(conn: &mut Conn, repository: &GitRepository) -> Result<()> {
     .bind(repository.provider.as_str())
     .bind(i64::from(repository.auto_sync))
     .bind(repository.updated_at)
+    .bind(repository.previous_webhook_secret.clone())
+    .bind(repository.previous_webhook_secret_until)
     .bind(repository.id.as_str());
     hit(execute(conn, query).await?, GitRepository::WHAT, &repository.id)
 }

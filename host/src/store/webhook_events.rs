@@ -11,7 +11,7 @@ use crate::{
     domain::{
         Id, UnixMs,
         page::{Page, PageRequest},
-        webhook::{ReasonCode, WebhookEvent},
+        webhook::{MatchedSecret, ReasonCode, WebhookEvent},
     },
     error::{Error, Result},
 };
@@ -20,7 +20,7 @@ macro_rules! select {
     ($tail:literal) => {
         concat!(
             "SELECT id, seq, repository_id, provider, event_type, payload, headers, signature, delivery_id, \
-             verified, processed, reason, detail, deployment_id, received_at, processed_at, error \
+             verified, matched_secret, processed, reason, detail, deployment_id, received_at, processed_at, error \
              FROM webhook_events ",
             $tail
         )
@@ -31,10 +31,15 @@ impl Entity for WebhookEvent {
     const WHAT: &'static str = "webhook event";
 
     fn from_row(row: &Row<'_>) -> Result<Self> {
-        let reason = row.text_opt("reason")?.map(|word| {
-            ReasonCode::parse(&word)
-                .ok_or_else(|| Error::internal(format!("column reason holds the unknown word `{word}`")))
-        });
+        let unknown = |column: &str, word: &str| {
+            Error::internal(format!("column {column} holds the unknown word `{word}`"))
+        };
+        let reason = row
+            .text_opt("reason")?
+            .map(|word| ReasonCode::parse(&word).ok_or_else(|| unknown("reason", &word)));
+        let matched = row
+            .text_opt("matched_secret")?
+            .map(|word| MatchedSecret::parse(&word).ok_or_else(|| unknown("matched_secret", &word)));
         Ok(Self {
             id: row.id("id")?,
             seq: row.int("seq")?,
@@ -46,6 +51,7 @@ impl Entity for WebhookEvent {
             signature: row.text_opt("signature")?,
             delivery_id: row.text_opt("delivery_id")?,
             verified: row.flag("verified")?,
+            matched_secret: matched.transpose()?,
             processed: row.flag("processed")?,
             reason: reason.transpose()?,
             detail: row.text_opt("detail")?,

@@ -20,7 +20,7 @@ use crate::{
     domain::{
         Id, UnixMs,
         task::{NewTask, Task},
-        webhook::ReasonCode,
+        webhook::{MatchedSecret, ReasonCode},
     },
     error::{Error, Result},
 };
@@ -45,6 +45,8 @@ pub struct NewDelivery {
     pub delivery_id: Option<String>,
     /// Only a verified delivery gets a task and counts for deduplication.
     pub verified: bool,
+    /// By which secret it is.
+    pub matched_secret: Option<MatchedSecret>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,6 +72,7 @@ pub(super) struct Delivery {
     delivery_id: Option<String>,
     dedupe_key: Option<String>,
     verified: bool,
+    matched_secret: Option<MatchedSecret>,
     received_at: UnixMs,
     /// Set for what ends as soon as it is stored.
     reason: Option<ReasonCode>,
@@ -84,7 +87,7 @@ pub async fn ingest(db: &Db, new: NewDelivery) -> Result<Ingested> {
 
 /// Records a delivery whose signature is wrong or missing: the newest 1,000 of them, 4 KiB of each body.
 pub async fn reject(db: &Db, mut new: NewDelivery, detail: &str) -> Result<Id> {
-    new.verified = false;
+    (new.verified, new.matched_secret) = (false, None);
     new.payload.truncate(KEPT_OF_FORGED);
     let mut delivery = Box::new(prepare(new, Some(ReasonCode::BadSignature)).await?);
     delivery.detail = Some(plain(detail));
@@ -112,6 +115,7 @@ async fn prepare(new: NewDelivery, reason: Option<ReasonCode>) -> Result<Deliver
         delivery_id: plain_opt(new.delivery_id.as_deref()),
         dedupe_key,
         verified: new.verified,
+        matched_secret: new.matched_secret,
         received_at: now(),
         reason,
         detail: None,
@@ -132,8 +136,8 @@ fn dedupe_key(provider: &str, repository: Option<&Id>, delivery: &str) -> String
 static INSERT: LazyLock<Batch> = LazyLock::new(|| {
     Batch::new(
         "INSERT INTO webhook_events (id, seq, repository_id, provider, event_type, payload, headers, signature, \
-         delivery_id, dedupe_key, verified, processed, reason, detail, received_at, processed_at)",
-        16,
+         delivery_id, dedupe_key, verified, matched_secret, processed, reason, detail, received_at, processed_at)",
+        17,
         "",
         "ON CONFLICT (dedupe_key) DO NOTHING",
     )
@@ -209,6 +213,7 @@ fn bind(query: Query, delivery: &Delivery, seq: i64) -> Query {
         .bind(delivery.delivery_id.clone())
         .bind(delivery.dedupe_key.clone())
         .bind(i64::from(delivery.verified))
+        .bind(delivery.matched_secret.map(|secret| secret.as_str().to_owned()))
         .bind(i64::from(done))
         .bind(delivery.reason.map(|reason| reason.as_str().to_owned()))
         .bind(delivery.detail.clone())
@@ -245,6 +250,7 @@ fn repeat(delivery: &Delivery, of: &Id) -> Delivery {
         delivery_id: delivery.delivery_id.clone(),
         dedupe_key: None,
         verified: delivery.verified,
+        matched_secret: delivery.matched_secret,
         received_at: delivery.received_at,
         reason: Some(ReasonCode::DuplicateOf),
         detail: Some(of.as_str().to_owned()),

@@ -19,6 +19,7 @@ mod stacks;
 mod status;
 mod timeline;
 mod ui;
+mod webhook_secret;
 mod webhooks;
 
 use axum::extract::DefaultBodyLimit;
@@ -47,6 +48,7 @@ pub fn router() -> Router<App> {
         .route("/stacks/{stack}/deploy", post(stack::deploy))
         .route("/stacks/{stack}/rollback", post(stack::rollback))
         .route("/stacks/{stack}/delete", post(stack::delete))
+        .route("/stacks/{stack}/rotate-webhook-secret", post(webhook_secret::rotate))
         .route("/deployments", get(stacks::deployments))
         .route("/deployments/{deployment}", get(deployment::show))
         .route("/deployments/{deployment}/fragment", get(deployment::fragment))

@@ -54,6 +54,8 @@ struct StackPage {
     events: Vec<EventRow>,
     facts: Vec<(&'static str, String)>,
     webhook_url: String,
+    /// Until when the secret before this one counts as well.
+    previous_secret: Option<When>,
 }
 
 struct Serving {
@@ -119,6 +121,12 @@ async fn page(
         show_stack: false,
         events: events.into_iter().map(|event| EventRow::new(event, &view.stack.name)).collect(),
         facts: facts(app, &view),
+        previous_secret: view
+            .repository
+            .as_ref()
+            .and_then(|row| row.previous_webhook_secret_until)
+            .filter(|until| *until > now())
+            .map(When::new),
         webhook_url: view.repository.as_ref().and_then(|row| row.webhook_url.clone()).unwrap_or_default(),
         name: view.stack.name,
     };
@@ -258,15 +266,20 @@ async fn to_deployment(app: &App, session: &Session, name: &str, result: Result<
     match result {
         Ok(seq) => Ok(to(&format!("/deployments/{seq}"))),
         Err(error @ Error::NotFound { .. }) => Err(error.into()),
-        Err(error) => page(app, session, name, ShowQuery::default(), Some(error)).await,
+        Err(error) => again(app, session, name, error).await,
     }
+}
+
+/// The page with what stands against an action.
+pub async fn again(app: &App, session: &Session, name: &str, error: Error) -> PageResult {
+    page(app, session, name, ShowQuery::default(), Some(error)).await
 }
 
 pub async fn delete(State(app): State<App>, session: Session, Path(name): Path<String>) -> PageResult {
     match stack_delete(&app, &name).await {
         Ok(()) => Ok(to("/")),
         Err(error @ Error::NotFound { .. }) => Err(PageError::Failed(error)),
-        Err(error) => page(&app, &session, &name, ShowQuery::default(), Some(error)).await,
+        Err(error) => again(&app, &session, &name, error).await,
     }
 }
 

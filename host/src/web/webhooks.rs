@@ -10,7 +10,7 @@ use super::ui::{Badge, Tone, When};
 use crate::app::{App, deployment, stack, webhook};
 use crate::domain::Id;
 use crate::domain::page::PageRequest;
-use crate::domain::webhook::{ReasonCode, WebhookEvent};
+use crate::domain::webhook::{MatchedSecret, ReasonCode, WebhookEvent};
 
 /// Bytes of a body that a page shows.
 const MAX_BODY: usize = 200_000;
@@ -92,7 +92,7 @@ struct WebhookPage {
     frame: Frame,
     row: EventRow,
     delivery: String,
-    verified: bool,
+    signature: &'static str,
     processed: Option<When>,
     deployment: Option<i64>,
     headers: Vec<(String, String)>,
@@ -113,7 +113,13 @@ pub async fn show(State(app): State<App>, session: Session, Path(id): Path<Strin
         frame: Frame::new(&session, "webhooks", format!("Delivery {}", event.seq))
             .crumb("/webhooks", "Webhooks"),
         delivery: event.delivery_id.clone().unwrap_or_default(),
-        verified: event.verified,
+        signature: match event.matched_secret {
+            Some(MatchedSecret::Current) => "verified with the current secret",
+            Some(MatchedSecret::Previous) => "verified with the secret before the current one",
+            Some(MatchedSecret::Global) => "verified with the server's own secret",
+            None if event.verified => "verified",
+            None => "not verified",
+        },
         processed: event.processed_at.map(When::new),
         deployment,
         headers: event.headers.clone(),

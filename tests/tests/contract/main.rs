@@ -4,6 +4,7 @@ mod forges;
 mod generators;
 mod notifiers;
 mod providers;
+mod recordings;
 
 use std::sync::Arc;
 

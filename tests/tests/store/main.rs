@@ -9,6 +9,7 @@ mod nodes;
 mod plans;
 mod queue;
 mod rollouts;
+mod rotation;
 mod schema;
 mod tables;
 mod writes;

@@ -20,6 +20,8 @@ pub struct WebhookEventView {
     pub event_type: String,
     pub delivery_id: Option<String>,
     pub verified: bool,
+    /// Which secret it was signed with: current, previous, or global.
+    pub matched_secret: Option<String>,
     pub processed: bool,
     /// Why it ended as it did: deployed, branch_mismatch, skip_ci, bad_signature, …
     pub reason: Option<String>,
@@ -45,6 +47,7 @@ impl WebhookEventView {
             event_type: event.event_type,
             delivery_id: event.delivery_id,
             verified: event.verified,
+            matched_secret: event.matched_secret.map(|secret| secret.as_str().into()),
             processed: event.processed,
             reason: event.reason.map(|reason| reason.as_str().into()),
             detail: event.detail,

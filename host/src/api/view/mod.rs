@@ -16,6 +16,7 @@ pub use run::{ApprovalView, BuildView, DeploymentView, StepView, TaskView};
 use crate::app::stack::StackView as AppStackView;
 use crate::domain::UnixMs;
 use crate::domain::build_config::BuildSettings;
+use crate::domain::forge::RepositoryDetails;
 use crate::domain::page::Page;
 use crate::domain::release::Release;
 use crate::domain::repository::{GitRepository, redact_url};
@@ -28,7 +29,7 @@ pub fn time(at: UnixMs) -> String {
         .to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
-fn times(at: Option<UnixMs>) -> Option<String> {
+pub fn times(at: Option<UnixMs>) -> Option<String> {
     at.map(time)
 }
 
@@ -119,6 +120,8 @@ pub struct RepositoryView {
     pub provider: String,
     pub webhook_url: Option<String>,
     pub has_webhook_secret: bool,
+    /// Until when the webhook secret before this one counts as well, if it was rotated.
+    pub previous_webhook_secret_until: Option<String>,
     pub auto_sync: bool,
     pub last_synced_at: Option<String>,
     pub last_synced_commit: Option<String>,
@@ -135,9 +138,40 @@ impl From<GitRepository> for RepositoryView {
             provider: row.provider,
             webhook_url: row.webhook_url,
             has_webhook_secret: row.webhook_secret.is_some(),
+            previous_webhook_secret_until: times(
+                row.previous_webhook_secret_until.filter(|until| *until > Utc::now().timestamp_millis()),
+            ),
             auto_sync: row.auto_sync,
             last_synced_at: times(row.last_synced_at),
             last_synced_commit: row.last_synced_commit,
+        }
+    }
+}
+
+/// What a forge says of a repository.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RepositoryDetailsView {
+    pub full_name: String,
+    /// Absent if nothing was ever pushed.
+    pub default_branch: Option<String>,
+    pub clone_urls: Vec<String>,
+    pub web_url: Option<String>,
+    pub description: String,
+    pub private: bool,
+    pub archived: bool,
+}
+
+impl From<RepositoryDetails> for RepositoryDetailsView {
+    fn from(details: RepositoryDetails) -> Self {
+        Self {
+            full_name: details.full_name,
+            default_branch: details.default_branch,
+            clone_urls: details.clone_urls,
+            web_url: details.web_url,
+            description: details.description,
+            private: details.private,
+            archived: details.archived,
         }
     }
 }

@@ -83,11 +83,6 @@ impl Session {
         self.0.scrubber().text(text)
     }
 
-    /// When the call has to end.
-    pub(in crate::plugins) fn deadline(&self) -> Instant {
-        self.0.deadline
-    }
-
     /// Sends a request and waits for its response, at most until the call's deadline.
     pub(in crate::plugins) async fn send(&self, request: Request) -> Result<Response, Refusal> {
         let started = Instant::now();

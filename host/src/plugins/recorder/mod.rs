@@ -4,6 +4,7 @@
 //! counted; a call never waits for its recording.
 
 mod difference;
+mod http;
 mod json;
 mod replay;
 mod serializer;
@@ -18,6 +19,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
 use tokio::sync::mpsc;
 
+pub(super) use self::http::{Answer, answer_to, request_to};
 pub(super) use self::json::Limited;
 pub(super) use self::subject::{Occasion, occasion};
 pub use self::subject::{unrecorded, with_subject};

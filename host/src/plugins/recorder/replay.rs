@@ -1,10 +1,9 @@
 //! Executes a recorded call again, with the recorded answers in place of the host's: nothing outside hears of it.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
 use wasmtime::component::{Component, Linker, Val};
 use wasmtime::{Store, StoreContextMut};
@@ -17,8 +16,9 @@ use crate::domain::recording::{Outcome, Replay};
 use crate::error::{Error, PluginErrorKind, Result};
 use crate::plugins::Plugins;
 use crate::plugins::call::Runtime;
-use crate::plugins::guest::{self, GuestState, Who};
+use crate::plugins::guest::{self, GuestState, OutOfTime, Who};
 use crate::plugins::metrics::outcome;
+use crate::plugins::tape::seed;
 
 /// The part of the contract that asks the host for something.
 const HOST: &str = "windlass:host/";
@@ -93,8 +93,11 @@ fn answer(
         let how = format!("the plugin calls `{import}` with other arguments: {}", found.join("; "));
         return Err(Diverged(how).into());
     }
-    *result = read(&ty_of_result, exchange.result.as_ref().unwrap_or(&Value::Null)).map_err(misfit)?;
     store.data_mut().transcript.note(import, &exchange.args, exchange.result.as_ref());
+    let Some(recorded) = exchange.result else {
+        return Err(OutOfTime { after: Duration::ZERO }.into());
+    };
+    *result = read(&ty_of_result, &recorded).map_err(misfit)?;
     Ok(())
 }
 
@@ -106,12 +109,14 @@ fn replay(
 ) -> Result<Replay> {
     let started = Instant::now();
     let name = call.plugin.as_str();
-    // As `invoke` makes it when it records.
-    let input = serde_json::to_vec(&call.input).map(Sha256::digest).map_err(Error::internal)?;
-    let who = Who { plugin: name.into(), digest: call.digest.as_str().into(), input: input.into() };
+    let who = Who { plugin: name.into(), digest: call.digest.as_str().into() };
     let (engine, limits) = (&runtime.engine, &runtime.limits);
     let mut store = guest::store(engine, limits, who, "replay", runtime.metrics.clone(), |_| None);
     store.data_mut().transcript = Transcript::replaying(&call.exchange);
+    // Written as `invoke` wrote it when it recorded.
+    let mut input = Limited::new(usize::MAX);
+    input.write(&call.input);
+    store.data_mut().seed = seed(&call.function, &input.finish().0);
     let running = runtime.running();
     let ended = run(&mut store, linker, component, call)?;
     drop(running);
@@ -199,7 +204,7 @@ fn run(
     })
 }
 
-fn value_of(value: &impl Serialize) -> Value {
+pub(super) fn value_of(value: &impl Serialize) -> Value {
     let mut text = Limited::new(usize::MAX);
     text.write(value);
     parsed(&text.finish().0)

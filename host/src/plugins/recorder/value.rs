@@ -127,7 +127,10 @@ fn float(json: &Value) -> Result<f64, Misfit> {
     json.as_f64().or_else(words).map_or_else(|| misfit("a number", json), Ok)
 }
 
-fn bytes(json: &Value) -> Result<Vec<u8>, Misfit> {
+pub(super) fn bytes(json: &Value) -> Result<Vec<u8>, Misfit> {
+    if json.as_array().is_some_and(Vec::is_empty) {
+        return Ok(Vec::new());
+    }
     let decoded = match single(json) {
         Some(("text", Value::String(text))) => Some(text.clone().into_bytes()),
         Some(("base64", Value::String(text))) => STANDARD.decode(text).ok(),
@@ -137,7 +140,7 @@ fn bytes(json: &Value) -> Result<Vec<u8>, Misfit> {
 }
 
 /// `{"name": value}`.
-fn single(json: &Value) -> Option<(&str, &Value)> {
+pub(super) fn single(json: &Value) -> Option<(&str, &Value)> {
     let object = json.as_object().filter(|object| object.len() == 1)?;
     object.iter().next().map(|(name, value)| (name.as_str(), value))
 }

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ::http::{HeaderMap, HeaderValue, Request as WasiRequest, Response as WasiResponse};
 use bytes::Bytes;
@@ -11,6 +11,7 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use crate::plugins::broker::{Refusal, RefusalKind, Request, Response, Session};
 use crate::plugins::metrics::Metrics;
+use crate::plugins::recorder::{Answer, Transcript, answer_to, request_to};
 
 /// The host of URLs that are meant relative to the connection's base URL. The name never resolves (RFC 2606).
 const CONNECTION: &str = "connection.invalid";
@@ -24,15 +25,28 @@ type Ending = Box<dyn Future<Output = Result<(), Error>> + Send>;
 type Sending = Box<dyn Future<Output = Result<(WasiResponse<WasiBody>, Ending), Error>> + Send>;
 
 /// One call's way out, if it has any.
-pub(super) struct Door {
-    plugin: Arc<str>,
-    session: Option<Session>,
-    metrics: Metrics,
+#[derive(Clone)]
+pub(in crate::plugins) struct Door {
+    pub(in crate::plugins) plugin: Arc<str>,
+    pub(in crate::plugins) session: Option<Session>,
+    /// When the call has to end.
+    pub(in crate::plugins) deadline: Instant,
+    pub(in crate::plugins) metrics: Metrics,
+    pub(in crate::plugins) transcript: Transcript,
 }
 
 impl Door {
-    pub(super) fn new(plugin: Arc<str>, session: Option<Session>, metrics: Metrics) -> Self {
-        Self { plugin, session, metrics }
+    async fn send(&self, request: Request) -> Answer {
+        let noted = request_to(&request);
+        if self.transcript.is_replay() {
+            return self.transcript.replayed(&noted);
+        }
+        let answer = match &self.session {
+            Some(session) => session.send(request).await,
+            None => Err(Refusal::no_connection()),
+        };
+        self.transcript.note_request(&noted, Some(&answer_to(answer.clone())));
+        answer
     }
 }
 
@@ -43,13 +57,13 @@ impl WasiHttpHooks for Door {
         options: Option<RequestOptions>,
         _ended: Ending,
     ) -> Sending {
-        let (plugin, session, metrics) = (self.plugin.clone(), self.session.clone(), self.metrics.clone());
+        let door = self.clone();
         Box::new(async move {
-            let result = match session {
-                Some(session) => sent(&session, request, options).await,
-                None => Err(Refusal::no_connection()),
+            let result = match read(request, options, door.deadline).await {
+                Ok(request) => door.send(request).await,
+                Err(refusal) => Err(refusal),
             };
-            metrics.record_request(&plugin, result.as_ref().err());
+            door.metrics.record_request(&door.plugin, result.as_ref().err());
             let response = result.map_err(error_to)?;
             let ending: Ending = Box::new(async { Ok(()) });
             Ok((response_to(response)?, ending))
@@ -62,11 +76,11 @@ impl WasiHttpHooks for Door {
     }
 }
 
-async fn sent(
-    session: &Session,
+async fn read(
     request: WasiRequest<WasiBody>,
     options: Option<RequestOptions>,
-) -> Result<Response, Refusal> {
+    deadline: Instant,
+) -> Result<Request, Refusal> {
     let (mut head, body) = request.into_parts();
     let written = head.uri.path_and_query().map_or("/", |path| path.as_str());
     let path = match head.uri.authority() {
@@ -81,14 +95,13 @@ async fn sent(
         (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
     });
     // A guest that never finishes its body would be waited for without end.
-    let until = session.deadline().into();
-    let body = tokio::time::timeout_at(until, Limited::new(body, BODY_BYTES).collect())
+    let body = tokio::time::timeout_at(deadline.into(), Limited::new(body, BODY_BYTES).collect())
         .await
         .map_err(|_| Refusal::unfinished_body(RefusalKind::Timeout))?
         .map_err(|_| Refusal::unfinished_body(RefusalKind::Denied))?
         .to_bytes();
     let timeout = options.and_then(|options| shortest(&options));
-    let request = Request {
+    Ok(Request {
         method: head.method.as_str().to_owned(),
         path,
         headers: headers.collect(),
@@ -96,8 +109,7 @@ async fn sent(
         credential,
         idempotency_key,
         timeout,
-    };
-    session.send(request).await
+    })
 }
 
 fn taken(headers: &mut HeaderMap, name: &str) -> Option<String> {

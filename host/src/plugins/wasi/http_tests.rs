@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 use wasmtime_wasi_http::{Error, WasiHttpHooks as _};
 
 use super::*;
+use crate::domain::cassette::Exchange;
 use crate::domain::plugin::{CredentialSlot, Manifest, Permission};
 use crate::plugins::broker::network::System;
 use crate::plugins::broker::{Broker, Connection, Outbound, Secret};
@@ -35,6 +36,11 @@ fn manifest() -> Manifest {
         ..manifest
     })
     .expect("a manifest")
+}
+
+fn door_to(session: Option<Session>) -> Door {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    Door { plugin: "door".into(), session, deadline, metrics: Metrics::new(), transcript: Transcript::live() }
 }
 
 /// Answers one request with what it was sent.
@@ -77,7 +83,7 @@ async fn it_leads_to_the_same_broker() {
     let outbound = Outbound::new(Arc::new(connection), &manifest());
     let deadline = Instant::now() + Duration::from_secs(20);
     let session = Session::new(Broker::new(Arc::new(System)), outbound, deadline);
-    let mut door = Door::new("door".into(), Some(session), Metrics::new());
+    let mut door = door_to(Some(session));
 
     for (refused, headers) in [
         ("https://evil.example/things", &[][..]),
@@ -90,13 +96,25 @@ async fn it_leads_to_the_same_broker() {
     }
 
     let headers = [("x-windlass-credential", "token"), ("idempotency-key", "k-1"), ("content-length", "5")];
-    let seen = sent(&mut door, "https://connection.invalid/things?a=b", &headers).await.expect("a response");
+    let url = "https://connection.invalid/things?a=b";
+    let seen = sent(&mut door, url, &headers).await.expect("a response");
     server.await.expect("the server ends");
     assert!(seen.starts_with("POST /base/things?a=b HTTP/1.1"), "{seen}");
     assert!(seen.contains("Bearer [secret]") && seen.contains("idempotency-key: k-1"), "{seen}");
     assert!(!seen.contains("x-windlass-credential") && seen.ends_with("hello"), "{seen}");
 
-    let mut alone = Door::new("door".into(), None, Metrics::new());
+    // A replay gives the same answers to the same requests, with nobody there, and knows none to others.
+    let (recorded, is_cut) = door.transcript.close();
+    assert!(!is_cut && !recorded.contains("s3cr3t"), "{recorded}");
+    let exchange: Vec<Exchange> = serde_json::from_str(&recorded).expect("it is JSON");
+    let mut replay = Door { transcript: Transcript::replaying(&exchange), ..door_to(None) };
+    assert_eq!(sent(&mut replay, url, &headers).await.expect("a response"), seen);
+    let refused = sent(&mut replay, "https://evil.example/things", &[]).await.expect_err("it was refused");
+    assert!(matches!(refused, Error::HttpRequestDenied), "{refused:?}");
+    let other = sent(&mut replay, url, &[]).await.expect_err("nobody asked that");
+    assert!(matches!(&other, Error::InternalError(Some(said)) if said.contains("/things?a=b")), "{other:?}");
+
+    let mut alone = door_to(None);
     let error =
         sent(&mut alone, "https://connection.invalid/things", &[]).await.expect_err("there is nobody");
     assert!(matches!(error, Error::HttpRequestDenied), "{error:?}");

@@ -1,0 +1,119 @@
+//! The secrets of webhooks: which ones count for a delivery, and how a new one takes over without a gap.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::App;
+use super::stack::{changed, stack_view};
+use super::vault::random;
+use crate::domain::plugin::WebhookContract;
+use crate::domain::repository::GitRepository;
+use crate::domain::webhook::MatchedSecret;
+use crate::domain::{Id, UnixMs};
+use crate::error::{Error, Result};
+use crate::store::{self, events, repositories};
+
+/// How long the previous secret counts if nobody says otherwise, and at most, in seconds.
+pub const DEFAULT_OVERLAP_SECS: u32 = 24 * 3600;
+pub const MAX_OVERLAP_SECS: u32 = 30 * 24 * 3600;
+
+/// A secret in the clear, and how long it counts.
+pub(super) struct Key {
+    pub(super) which: MatchedSecret,
+    pub(super) bytes: Vec<u8>,
+    until: Option<UnixMs>,
+}
+
+impl Key {
+    pub(super) fn counts_at(&self, now: UnixMs) -> bool {
+        self.until.is_none_or(|until| now < until)
+    }
+}
+
+/// A repository's own secret and the one before it; nothing if it never had one.
+pub(super) fn own(app: &App, row: &GitRepository) -> Result<Vec<Key>> {
+    let open = |which, sealed: &str, until| {
+        let bytes = app.vault.open_sealed(&webhook_context(&row.id), sealed)?;
+        Ok(Key { which, bytes, until })
+    };
+    let current = row.webhook_secret.as_deref().map(|sealed| open(MatchedSecret::Current, sealed, None));
+    let previous = row
+        .previous_webhook_secret
+        .as_deref()
+        .map(|sealed| open(MatchedSecret::Previous, sealed, row.previous_webhook_secret_until));
+    current.into_iter().chain(previous).collect()
+}
+
+/// The configuration's secret, if there is one.
+pub(super) fn global(app: &App) -> Vec<Key> {
+    let secret = &app.config.webhooks.secret;
+    if secret.is_empty() {
+        return Vec::new();
+    }
+    vec![Key { which: MatchedSecret::Global, bytes: secret.clone().into_bytes(), until: None }]
+}
+
+/// A secret nobody knows yet, in the form that the forge's signature scheme wants.
+pub(super) fn fresh(contract: Option<&WebhookContract>) -> Result<String> {
+    let bytes = random::<24>()?;
+    let mut schemes = contract.into_iter().flat_map(|contract| &contract.schemes);
+    let prefix = schemes.find_map(|scheme| scheme.secret_prefix.as_deref());
+    Ok(match prefix {
+        Some(prefix) => format!("{prefix}{}", STANDARD.encode(bytes)),
+        None => hex::encode(bytes),
+    })
+}
+
+pub(super) fn webhook_context(repository_id: &Id) -> String {
+    format!("git_repositories/{repository_id}/webhook_secret")
+}
+
+/// A repository's webhook after a rotation. The secret is shown this once.
+#[derive(Debug, Clone)]
+pub struct Rotated {
+    pub url: String,
+    pub secret: String,
+    /// Until when the secret before it counts as well; `None` if it ended at once.
+    pub previous_until: Option<UnixMs>,
+}
+
+/// Gives the stack's repository a new webhook secret. What counted before counts on for `overlap_secs`, so that the
+/// forge can be told meanwhile; a secret that is even older ends at once.
+///
+/// # Errors
+/// `Invalid` for an overlap of more than [`MAX_OVERLAP_SECS`], `Conflict` for a stack without a repository.
+pub async fn webhook_secret_rotate(app: &App, reference: &str, overlap_secs: u32) -> Result<Rotated> {
+    if overlap_secs > MAX_OVERLAP_SECS {
+        let days = MAX_OVERLAP_SECS / (24 * 3600);
+        let message =
+            format!("the previous secret can count for at most {MAX_OVERLAP_SECS} s ({days} days) more");
+        return Err(Error::invalid("overlap", message));
+    }
+    let view = stack_view(app, reference).await?;
+    let Some(row) = view.repository else {
+        let name = view.stack.name;
+        return Err(Error::conflict(format!(
+            "stack `{name}` has no repository, so it has no webhook secret"
+        )));
+    };
+    let secret = fresh(Some(&app.plugins.webhook_contract(&row.provider)?))?;
+    let context = webhook_context(&row.id);
+    let sealed = app.vault.seal(&context, secret.as_bytes())?;
+    let before = global(app).first().map(|key| app.vault.seal(&context, &key.bytes)).transpose()?;
+    let now = store::now();
+    let until = (overlap_secs > 0).then(|| now + i64::from(overlap_secs) * 1000);
+    let (id, stack_id) = (row.id.clone(), row.stack_id.clone());
+    app.db
+        .write(move |tx| {
+            Box::pin(async move {
+                let before = before.as_deref();
+                repositories::rotate_webhook_secret(tx, &id, &sealed, before, until, now).await?;
+                events::append(tx, changed(&stack_id, "webhook_secret_rotated")).await?;
+                Ok(())
+            })
+        })
+        .await?;
+    app.endpoints.forget();
+    tracing::info!("[@webhooks:secret] the webhook secret of stack `{}` is rotated", view.stack.name);
+    Ok(Rotated { url: row.webhook_url.unwrap_or_default(), secret, previous_until: until })
+}
