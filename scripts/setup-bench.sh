@@ -14,3 +14,7 @@ if ! have webhook; then
     apt_install "as the peer that the benchmarks compare the webhook inbox with" webhook
 fi
 say "peer: $(command -v webhook)"
+
+# The peer of plugin calls brings a wasmtime of its own, so it is no part of the workspace.
+cargo build --release --locked --manifest-path tests/peers/extism/Cargo.toml
+say "peer: tests/peers/extism"

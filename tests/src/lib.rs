@@ -4,6 +4,7 @@
 
 pub mod anvil;
 pub mod browser;
+pub mod calls;
 pub mod components;
 pub mod database;
 pub mod docker;
@@ -11,11 +12,13 @@ pub mod fixture;
 pub mod frozen;
 pub mod git_server;
 pub mod guests;
+pub mod hostile;
 pub mod ordering;
 pub mod peer;
 pub mod postgres;
 pub mod registry;
 pub mod sample;
 pub mod script;
+pub mod search;
 pub mod sender;
 pub mod server;

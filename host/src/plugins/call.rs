@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
-use tokio::sync::Semaphore;
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::component::{ComponentNamedList, InstancePre, Lift, Lower};
 use wasmtime::{Engine, Store};
 
@@ -75,6 +76,16 @@ impl Callee {
         }
         self
     }
+}
+
+/// A call's place among those that run at the same time.
+struct Turn {
+    _slot: OwnedSemaphorePermit,
+    _share: Option<OwnedSemaphorePermit>,
+}
+
+fn busy() -> Error {
+    Error::unavailable("all plugin slots have been busy for too long; try again later")
 }
 
 /// How a call may end badly from an adapter's view.
@@ -170,7 +181,7 @@ impl Runtime {
         .await
     }
 
-    /// Runs `work` with a fresh store, on a thread that may block: a guest may take its whole 2 s.
+    /// Runs `work` with a fresh store, where it may block: a guest may take its whole 2 s.
     pub(super) async fn call<R: Send + 'static>(
         self: &Arc<Self>,
         callee: Callee,
@@ -180,7 +191,18 @@ impl Runtime {
         + 'static,
     ) -> Result<R> {
         let occasion = occasion();
-        self.on_slot(move |runtime| runtime.call_blocking(&callee, call, occasion, work)).await?
+        let share = callee.watch.as_ref().map(|watch| watch.share.clone());
+        let turn = tokio::time::timeout(self.limits.wall, self.turn(share));
+        let turn = turn.await.map_err(|_| busy())??;
+        // A guest without a way out and without WASI waits for nothing, and most are done in microseconds: for them
+        // the way to another thread and back is most of the call. The runtime gives this thread's other work away.
+        let is_quick = callee.outbound.is_none() && !callee.imports_wasi;
+        if is_quick && Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread {
+            let result = tokio::task::block_in_place(|| self.call_blocking(&callee, call, occasion, work));
+            drop(turn);
+            return result;
+        }
+        self.elsewhere(turn, move |runtime| runtime.call_blocking(&callee, call, occasion, work)).await?
     }
 
     /// Runs `work` on a thread that may block, when it is its turn.
@@ -188,13 +210,29 @@ impl Runtime {
         self: &Arc<Self>,
         work: impl FnOnce(&Self) -> R + Send + 'static,
     ) -> Result<R> {
-        let slot = tokio::time::timeout(self.limits.wall, self.slots.clone().acquire_owned())
-            .await
-            .map_err(|_| Error::unavailable("all plugin slots have been busy for too long; try again later"))?
-            .map_err(Error::internal)?;
+        let turn = tokio::time::timeout(self.limits.wall, self.turn(None));
+        let turn = turn.await.map_err(|_| busy())??;
+        self.elsewhere(turn, work).await
+    }
+
+    /// Waits for one of the plugin's own share of slots, and then for a slot.
+    async fn turn(&self, share: Option<Arc<Semaphore>>) -> Result<Turn> {
+        let share = match share {
+            Some(share) => Some(share.acquire_owned().await.map_err(Error::internal)?),
+            None => None,
+        };
+        let slot = self.slots.clone().acquire_owned().await.map_err(Error::internal)?;
+        Ok(Turn { _slot: slot, _share: share })
+    }
+
+    async fn elsewhere<R: Send + 'static>(
+        self: &Arc<Self>,
+        turn: Turn,
+        work: impl FnOnce(&Self) -> R + Send + 'static,
+    ) -> Result<R> {
         let (runtime, span) = (self.clone(), tracing::Span::current());
         tokio::task::spawn_blocking(move || {
-            let _slot = slot;
+            let _turn = turn;
             span.in_scope(|| work(&runtime))
         })
         .await

@@ -20,7 +20,7 @@ const WEIGHTS: usize = 64;
 
 const VALIDATE: Function =
     Function { interface: "windlass:deployment-strategy/strategy@0.1.0", name: "validate" };
-const DECIDE: Function = Function { name: "decide", ..VALIDATE };
+pub(super) const DECIDE: Function = Function { name: "decide", ..VALIDATE };
 
 impl Plugins {
     /// What is wrong with a strategy's parameters, for this stack.
@@ -91,7 +91,7 @@ fn stack_to(stack: &StackFacts) -> wit::Stack {
     }
 }
 
-fn situation_to(situation: &Situation) -> wit::Situation {
+pub(super) fn situation_to(situation: &Situation) -> wit::Situation {
     wit::Situation {
         stack: stack_to(&situation.stack),
         target: release_to(&situation.target),
