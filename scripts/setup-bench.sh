@@ -29,3 +29,7 @@ fi
 for proxy in nginx haproxy caddy; do
     say "peer: $(command -v "$proxy")"
 done
+
+# The peer of plugin calls brings a wasmtime of its own, so it is no part of the workspace.
+cargo build --release --locked --manifest-path tests/peers/extism/Cargo.toml
+say "peer: tests/peers/extism"

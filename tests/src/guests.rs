@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use windlass::plugins::{PluginSource, Source};
 
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
-use wit_parser::Resolve;
+use wit_parser::abi::{AbiVariant, WasmType};
+use wit_parser::{Resolve, WorldItem};
 
 const MANIFEST: usize = 1024;
 const TEXTS: usize = 2048;
@@ -17,26 +18,37 @@ const TEXTS: usize = 2048;
 pub const ANSWER: usize = 4096;
 /// Where the manifest's credentials and permissions lie.
 const LISTS: usize = 32 << 10;
+/// Where a settings schema of one's own lies, since it may be long.
+const SCHEMA: usize = 1 << 20;
 
-const WIT: [(&str, &str); 7] = [
+const WIT: [(&str, &str); 9] = [
     ("types.wit", include_str!("../../wit/types.wit")),
     ("host.wit", include_str!("../../wit/host.wit")),
     ("plugin.wit", include_str!("../../wit/plugin.wit")),
     ("git-forge.wit", include_str!("../../wit/git-forge.wit")),
     ("build-planner.wit", include_str!("../../wit/build-planner.wit")),
     ("deployment-strategy.wit", include_str!("../../wit/deployment-strategy.wit")),
+    ("ci-provider.wit", include_str!("../../wit/ci-provider.wit")),
+    ("pipeline-generator.wit", include_str!("../../wit/pipeline-generator.wit")),
     ("notifier.wit", include_str!("../../wit/notifier.wit")),
 ];
 
 /// Names and values.
 type Extras = Vec<(String, String)>;
 
+#[derive(Clone)]
 pub struct Guest {
     name: String,
-    kind: &'static str,
-    interface: &'static str,
-    /// The functions of the interface.
+    /// What the manifest says it is.
+    kind: String,
+    interfaces: Vec<String>,
+    /// The functions of the interfaces.
     functions: String,
+    /// The bodies of `describe` and of `cabi_realloc`, in which `$at` is a good address.
+    describe: String,
+    reallocate: String,
+    schema: Option<String>,
+    declares_webhooks: bool,
     /// Imports of the core module, and of the world.
     imports: (String, String),
     /// Further WIT packages.
@@ -63,7 +75,7 @@ impl Guest {
              (global $count (mut i32) (i32.const 0))
              (func (export \"{interface}#decide\") (param i32) (result i32) {body})"
         );
-        Self::new(name, "deployment-strategy", interface, functions)
+        Self::new(name, "deployment-strategy", &[interface], functions)
     }
 
     /// A forge whose `parse-webhook` runs `body`, which has to leave the address of an answer.
@@ -72,14 +84,14 @@ impl Guest {
         let functions = format!(
             "(func (export \"{interface}#parse-webhook\") (param i32 i32 i32 i32) (result i32) (local $i i32) {body})"
         );
-        Self::new(name, "git-forge", interface, functions)
+        Self::new(name, "git-forge", &[interface], functions)
     }
 
     /// A notifier whose `render` runs `body`, which has to leave the address of an answer.
     pub fn notifier(name: &str, body: &str) -> Self {
         let interface = "windlass:notifier/renderer@0.1.0";
         let functions = format!("(func (export \"{interface}#render\") (param i32) (result i32) {body})");
-        Self::new(name, "notifier", interface, functions)
+        Self::new(name, "notifier", &[interface], functions)
     }
 
     /// A notifier that finds nothing worth telling: the smallest plugin that the conformance suite lets pass.
@@ -87,12 +99,40 @@ impl Guest {
         Self::notifier(name, &format!("i32.const {ANSWER}"))
     }
 
-    fn new(name: &str, kind: &'static str, interface: &'static str, functions: String) -> Self {
+    /// Of this kind, with these interfaces, each function of which traps at once.
+    pub fn trapping(name: &str, kind: &str, interfaces: &[&str]) -> Self {
+        let (resolve, world) = world(&|text| text.to_owned(), &[], "", interfaces);
+        let mut functions = String::new();
+        let exports = resolve.worlds[world].exports.values().filter_map(|item| match item {
+            WorldItem::Interface { id, .. } => Some(*id),
+            _ => None,
+        });
+        for id in exports {
+            let interface = resolve.id_of(id).expect("it has a name");
+            for function in resolve.interfaces[id].functions.values().filter(|it| it.name != "describe") {
+                let signature = resolve.wasm_signature(AbiVariant::GuestExport, function);
+                let types = |all: &[WasmType]| all.iter().map(|one| core_type(*one)).collect::<String>();
+                let (params, results) = (types(&signature.params), types(&signature.results));
+                let _ = write!(
+                    functions,
+                    "(func (export \"{interface}#{}\") (param {params}) (result {results}) unreachable)",
+                    function.name
+                );
+            }
+        }
+        Self::new(name, kind, interfaces, functions)
+    }
+
+    fn new(name: &str, kind: &str, interfaces: &[&str], functions: String) -> Self {
         Self {
             name: name.into(),
-            kind,
-            interface,
+            kind: kind.into(),
+            interfaces: interfaces.iter().map(|&interface| interface.to_owned()).collect(),
             functions,
+            describe: format!("i32.const {MANIFEST}"),
+            reallocate: "local.get $at".into(),
+            schema: None,
+            declares_webhooks: false,
             imports: (String::new(), String::new()),
             packages: Vec::new(),
             replaced: Vec::new(),
@@ -102,6 +142,36 @@ impl Guest {
             data: Vec::new(),
             version: "1.0.0".into(),
         }
+    }
+
+    pub fn named(self, name: &str) -> Self {
+        Self { name: name.into(), ..self }
+    }
+
+    /// The manifest says that it is of this kind.
+    pub fn claiming(self, kind: &str) -> Self {
+        Self { kind: kind.into(), ..self }
+    }
+
+    /// Runs `body` in `describe`; it has to leave the manifest's address.
+    pub fn describing(self, body: &str) -> Self {
+        Self { describe: body.into(), ..self }
+    }
+
+    /// Runs `body` when the host wants memory; it has to leave an address.
+    pub fn reallocating(self, body: &str) -> Self {
+        Self { reallocate: body.into(), ..self }
+    }
+
+    /// A settings schema, good or bad.
+    pub fn with_schema(self, schema: &str) -> Self {
+        let pages = u32::try_from((SCHEMA + schema.len()) >> 16).expect("a schema of a test") + 1;
+        Self { schema: Some(schema.into()), pages: self.pages.max(pages), ..self }
+    }
+
+    /// Declares webhooks that carry their secret in the header `x-token`.
+    pub fn with_webhooks(self) -> Self {
+        Self { declares_webhooks: true, ..self }
     }
 
     /// Adds a credential slot to the manifest.
@@ -184,19 +254,9 @@ impl Guest {
     }
 
     pub fn build(&self) -> Vec<u8> {
-        let mut resolve = Resolve::default();
-        for (path, text) in WIT {
-            resolve.push_str(path, &self.replace(text)).expect("the contract is good WIT");
-        }
-        for text in &self.packages {
-            resolve.push_str("foreign.wit", text).expect("a test's package is good WIT");
-        }
-        let world = format!(
-            "package test:guest; world guest {{ {} export windlass:plugin/manifest@0.1.0; export {}; }}",
-            self.imports.1, self.interface
-        );
-        let package = resolve.push_str("guest.wit", &self.replace(&world)).expect("the world is good WIT");
-        let world = resolve.select_world(&[package], None).expect("there is one world");
+        let interfaces: Vec<&str> = self.interfaces.iter().map(String::as_str).collect();
+        let (resolve, world) =
+            world(&|text| self.replace(text), &self.packages, &self.imports.1, &interfaces);
         let mut module = wat::parse_str(self.replace(&self.module())).expect("the guest is good WAT");
         embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)
             .expect("the world can be written down");
@@ -220,13 +280,15 @@ impl Guest {
                  (local $at i32)
                  (local.set $at (i32.and (i32.add (global.get $heap) (i32.const 7)) (i32.const -8)))
                  (global.set $heap (i32.add (local.get $at) (local.get 3)))
-                 (local.get $at))
-               (func (export \"windlass:plugin/manifest@0.1.0#describe\") (result i32) i32.const {MANIFEST})
+                 {})
+               (func (export \"windlass:plugin/manifest@0.1.0#describe\") (result i32) {})
                {}
                {}
                {})",
             self.imports.0,
             self.pages,
+            self.reallocate,
+            self.describe,
             self.functions,
             self.manifest(),
             self.data.iter().map(|(at, bytes)| segment(*at, bytes)).collect::<String>(),
@@ -241,8 +303,12 @@ impl Guest {
             texts.push_str(text);
             [at, text.len()]
         };
-        let [name, version, summary, kind, schema] =
-            [&*self.name, &*self.version, "A guest of the tests", self.kind, "{}"].map(&mut place);
+        let [name, version, summary, kind, mut schema] =
+            [&*self.name, &*self.version, "A guest of the tests", &*self.kind, "{}"].map(&mut place);
+        let own_schema = self.schema.as_ref().map_or_else(String::new, |text| {
+            schema = [SCHEMA, text.len()];
+            segment(SCHEMA, text.as_bytes())
+        });
         // The list of kinds has one element, which is a string: an address and a length.
         let kinds = ANSWER - 16;
         let mut words: Vec<usize> = [name, version, summary, [kinds, 1], schema].concat();
@@ -266,16 +332,61 @@ impl Guest {
             })
             .collect();
         words.extend(lists.records(&permissions));
-        // No webhooks, no extras.
+        if self.declares_webhooks {
+            let scheme = ["token", "shared-token", "x-token", "", "plain", ""];
+            let scheme: Vec<usize> =
+                scheme.into_iter().flat_map(|text| lists.text(text)).chain([0, 0]).collect();
+            words.push(1);
+            words.extend(lists.records(&[scheme]));
+        }
+        // What is left out is empty: webhooks, their headers, extras.
         words.resize(23, 0);
         let texts = texts.replace('"', "\\\"");
         format!(
             "(data (i32.const {MANIFEST}) \"{}\") (data (i32.const {TEXTS}) \"{texts}\")
-             (data (i32.const {kinds}) \"{}\") (data (i32.const {LISTS}) \"{}\")",
+             (data (i32.const {kinds}) \"{}\") (data (i32.const {LISTS}) \"{}\") {own_schema}",
             bytes_of(&words),
             bytes_of(&kind),
             escaped(&lists.bytes),
         )
+    }
+}
+
+/// The world of a guest in `wit/`, each text changed by `replace`.
+fn world(
+    replace: &dyn Fn(&str) -> String,
+    packages: &[String],
+    imports: &str,
+    interfaces: &[&str],
+) -> (Resolve, wit_parser::WorldId) {
+    let mut resolve = Resolve::default();
+    let is_used = |path: &str| {
+        let package = format!("windlass:{}/", path.trim_end_matches(".wit"));
+        interfaces.iter().any(|interface| interface.starts_with(&package))
+    };
+    for (path, text) in WIT {
+        if ["types.wit", "host.wit", "plugin.wit"].contains(&path) || is_used(path) {
+            resolve.push_str(path, &replace(text)).expect("the contract is good WIT");
+        }
+    }
+    for text in packages {
+        resolve.push_str("foreign.wit", text).expect("a test's package is good WIT");
+    }
+    let exports: String = interfaces.iter().map(|interface| format!("export {interface};")).collect();
+    let world = format!(
+        "package test:guest; world guest {{ {imports} export windlass:plugin/manifest@0.1.0; {exports} }}"
+    );
+    let package = resolve.push_str("guest.wit", &replace(&world)).expect("the world is good WIT");
+    let world = resolve.select_world(&[package], None).expect("there is one world");
+    (resolve, world)
+}
+
+fn core_type(of: WasmType) -> &'static str {
+    match of {
+        WasmType::I64 | WasmType::PointerOrI64 => "i64 ",
+        WasmType::F32 => "f32 ",
+        WasmType::F64 => "f64 ",
+        WasmType::I32 | WasmType::Pointer | WasmType::Length => "i32 ",
     }
 }
 

@@ -4,6 +4,7 @@
 
 pub mod anvil;
 pub mod browser;
+pub mod calls;
 pub mod components;
 pub mod database;
 pub mod docker;
@@ -11,6 +12,7 @@ pub mod fixture;
 pub mod frozen;
 pub mod git_server;
 pub mod guests;
+pub mod hostile;
 pub mod languages;
 pub mod ordering;
 pub mod peer;
@@ -19,5 +21,6 @@ pub mod registry;
 pub mod router;
 pub mod sample;
 pub mod script;
+pub mod search;
 pub mod sender;
 pub mod server;

@@ -144,6 +144,19 @@ pub async fn send_or_end(
     })
 }
 
+/// The same guest with its request in it, so that it sends by itself. What it is answered comes to lie behind that.
+pub fn carrying(sending: &Sending) -> Guest {
+    let behind = format!(
+        "(if (i32.and (i32.ne (local.get 3) (i32.const 0)) (i32.eq (local.get $at) (i32.const {BODY})))
+           (then
+             (local.set $at (i32.const {}))
+             (global.set $heap (i32.add (local.get $at) (local.get 3)))))
+         (local.get $at)",
+        BODY * 3
+    );
+    sender().with_data(BODY, sending.laid_out()).reallocating(&behind)
+}
+
 /// The guest, without permissions or credentials yet.
 pub fn sender() -> Guest {
     let arguments: String =

@@ -1,28 +1,28 @@
-//! Proof of blindness: no secret is ever in a guest's memory, in its log, its errors, its answers or its recordings.
+//! Proof of blindness: no secret is ever in a guest's memory, in a log, an error, an answer, a recording, an event or a
+//! file.
 //!
 //! The other side repeats every planted secret it gets, in eight encodings, in its body and its headers. After each
-//! call the whole of each linear memory is searched. The same search finds a text that the host was not told is secret,
-//! in all eight encodings: so it would have found a secret.
+//! call the whole of each linear memory is searched, and in the end everything else that is kept or shown. The same
+//! search finds, in each of these places, a text that the host was not told is secret: so it would have found a secret.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 
 use axum::response::Response;
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde_json::json;
 use tempfile::TempDir;
-use windlass::domain::ci::{CiJobSpec, CiTrigger};
-use windlass::domain::forge::{CommitState, CommitStatus};
-use windlass::domain::notification::{Notification, Severity};
-use windlass::domain::plugin::PluginKind;
-use windlass::plugins::{Connection, MemoryWatch, Plugins, Secret, Settings, Target};
+use windlass::plugins::{Connection, Plugins, Recordings, Secret, Settings, Target};
+use windlass_tests::calls::{HOOK, every_call};
 use windlass_tests::components;
-use windlass_tests::guests::trusted;
+use windlass_tests::guests::{Guest, trusted};
 use windlass_tests::peer::{Peer, Seen, text};
+use windlass_tests::search::{Search, encodings};
 use windlass_tests::sender::{Sending, Told, send, sender};
+use windlass_tests::server::{ADMIN_TOKEN, TestServer};
 
 /// With characters that look different in each encoding.
 const PLANTED: [&str; 6] = [
@@ -33,84 +33,7 @@ const PLANTED: [&str; 6] = [
     "query s3cr3t+<four>",
     "form&s3cr3t=\"five\"",
 ];
-/// The secret of a webhook that is registered; it is sent in a body.
-const HOOK: &str = "hook-s3cr3t.eight_x";
 const ACCESS: &str = "minted.s3cr3t/\"seven\"";
-
-/// The eight encodings, each with its name.
-fn encodings(secret: &str) -> [(&'static str, String); 8] {
-    let percent = |upper: bool| -> String {
-        let one = |byte: u8| match byte {
-            byte if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) => char::from(byte).to_string(),
-            byte if upper => format!("%{byte:02X}"),
-            byte => format!("%{byte:02x}"),
-        };
-        secret.bytes().map(one).collect()
-    };
-    let json = serde_json::to_string(secret).expect("a text");
-    // As part of a longer text, in which it does not begin at a multiple of three bytes.
-    let inside = STANDARD.encode(format!("x{secret}"));
-    [
-        ("raw", secret.to_owned()),
-        ("base64", STANDARD.encode(secret).trim_end_matches('=').to_owned()),
-        ("base64 for URLs", URL_SAFE_NO_PAD.encode(secret)),
-        ("base64 within a text", inside[2..(1 + secret.len()) * 8 / 6].to_owned()),
-        ("percent", percent(true)),
-        ("percent in small letters", percent(false)),
-        ("hexadecimal", hex::encode(secret)),
-        ("JSON", json[1..json.len() - 1].to_owned()),
-    ]
-}
-
-/// What a guest's memory is searched for, and what was found.
-#[derive(Debug, Default)]
-struct Search {
-    needles: Mutex<Vec<(String, Vec<u8>)>>,
-    found: Mutex<Vec<String>>,
-    searched: Mutex<(usize, usize)>,
-}
-
-impl Search {
-    fn plant(&self, secrets: &[&str]) {
-        let needles = secrets.iter().flat_map(|secret| {
-            encodings(secret).map(|(encoding, text)| (format!("{secret} as {encoding}"), text.into_bytes()))
-        });
-        *self.needles.lock().expect("it") = needles.collect();
-    }
-
-    /// One pass: at each place only the needles that begin with its byte are compared.
-    fn look(&self, place: &str, bytes: &[u8]) {
-        let needles = self.needles.lock().expect("it");
-        let mut by_first: Vec<Vec<usize>> = vec![Vec::new(); 256];
-        for (i, (_, needle)) in needles.iter().enumerate() {
-            by_first[usize::from(needle[0])].push(i);
-        }
-        let mut found = BTreeSet::new();
-        for (at, byte) in bytes.iter().enumerate() {
-            for i in &by_first[usize::from(*byte)] {
-                if bytes[at..].starts_with(&needles[*i].1) {
-                    found.insert(format!("{} in {place}", needles[*i].0));
-                }
-            }
-        }
-        self.found.lock().expect("it").extend(found);
-    }
-
-    fn found(&self) -> Vec<String> {
-        std::mem::take(&mut *self.found.lock().expect("it"))
-    }
-}
-
-impl MemoryWatch for Search {
-    fn ended(&self, memory: &[u8]) {
-        let mut searched = self.searched.lock().expect("it");
-        *searched = (searched.0 + 1, searched.1 + memory.len());
-        drop(searched);
-        // What was never touched is zero to the end.
-        let used = memory.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-        self.look("a guest's memory", &memory[..used]);
-    }
-}
 
 /// Everything that is logged, at the finest level.
 fn log() -> Vec<u8> {
@@ -159,6 +82,56 @@ fn echo(seen: &Seen) -> Response {
         .expect("a response")
 }
 
+/// A forge that logs whatever it gets of a delivery, each header's value and the body, and fails with the body.
+fn teller() -> Guest {
+    let (header, failure) = ("(i32.mul (local.get $i) (i32.const 16))", 4096);
+    let body = format!(
+        "(block $none
+           (br_if $none (i32.eqz (local.get 1)))
+           (loop $next
+             (call $log (i32.const 3)
+               (i32.load offset=8 (i32.add (local.get 0) {header})) (i32.load offset=12 (i32.add (local.get 0) {header}))
+               (i32.const 0) (i32.const 0))
+             (local.set $i (i32.add (local.get $i) (i32.const 1)))
+             (br_if $next (i32.lt_u (local.get $i) (local.get 1)))))
+         (call $log (i32.const 3) (local.get 2) (local.get 3) (i32.const 0) (i32.const 0))
+         (i32.store8 (i32.const {failure}) (i32.const 1))
+         (i32.store8 offset=4 (i32.const {failure}) (i32.const 1))
+         (i32.store offset=24 (i32.const {failure}) (local.get 2))
+         (i32.store offset=28 (i32.const {failure}) (local.get 3))
+         i32.const {failure}"
+    );
+    Guest::forge("teller", &body).with_log().with_webhooks()
+}
+
+/// Everything that is kept or shown of calls, beside the guests' memory.
+async fn look_around(
+    search: &Search,
+    plugins: &Plugins,
+    recordings: &mut Recordings,
+    folder: &TempDir,
+) -> usize {
+    search.look("the log", &log());
+    for status in plugins.list() {
+        search.look("the state of a plugin", format!("{status:?}").as_bytes());
+    }
+    let mut registry = prometheus_client::registry::Registry::default();
+    plugins.register_metrics(&mut registry);
+    let mut metrics = String::new();
+    prometheus_client::encoding::text::encode(&mut metrics, &registry).expect("metrics");
+    search.look("the metrics", metrics.as_bytes());
+    search.look_below("a file", folder.path());
+    let mut count = 0;
+    while let Some(recording) = recordings.try_next() {
+        search.look_into("a recording's input", &recording.input);
+        search.look_into("a recording's exchange", &recording.exchange);
+        search.look_into("a recording's output", recording.output.as_deref().unwrap_or_default());
+        search.look("a recording's error", recording.error.as_deref().unwrap_or_default().as_bytes());
+        count += 1;
+    }
+    count
+}
+
 async fn plugins(search: &Arc<Search>) -> (Plugins, TempDir) {
     let folder = TempDir::new().expect("a temporary folder");
     let path = folder.path().join("sender.wasm");
@@ -173,7 +146,10 @@ async fn plugins(search: &Arc<Search>) -> (Plugins, TempDir) {
         .write(&path);
     let mut settings = Settings::new(folder.path().join("plugins"));
     settings.sources.push(trusted("sender", path));
-    for (name, bytes) in [("anvil", components::ANVIL), ("mirror", components::MIRROR)] {
+    let teller = teller().build();
+    for (name, bytes) in
+        [("anvil", components::ANVIL), ("mirror", components::MIRROR), ("teller", teller.as_slice())]
+    {
         let path = folder.path().join(format!("{name}.wasm"));
         std::fs::write(&path, bytes).expect("a file");
         settings.sources.push(trusted(name, path));
@@ -211,94 +187,13 @@ fn sendings() -> Vec<Sending> {
     all
 }
 
-/// Calls everything there is of a kind that may lead to a request, and returns what was said.
-async fn every_call(plugins: &Plugins, name: &str, kind: PluginKind, target: &Target) -> Vec<String> {
-    match kind {
-        PluginKind::CiProvider => every_provider_call(plugins, name, target).await,
-        PluginKind::GitForge => every_forge_call(plugins, name, target).await,
-        PluginKind::Notifier => {
-            let event = Notification {
-                id: "e1".into(),
-                kind: "deployment.successful".into(),
-                at: 1,
-                severity: Severity::Success,
-                title: "shop is out".into(),
-                text: String::new(),
-                stack: None,
-                url: None,
-                data: json!({}),
-            };
-            let requests = plugins.notifier_render(name, target, &event).await;
-            let mut said = vec![format!("{requests:?}")];
-            for request in requests.unwrap_or_default() {
-                said.push(format!("{:?}", plugins.notifier_send(name, target, &request, "k-1").await));
-            }
-            said
-        }
-        // These get no connection: they are pure, and what they import is checked when they are loaded.
-        PluginKind::PipelineGenerator | PluginKind::BuildPlanner | PluginKind::DeploymentStrategy => {
-            Vec::new()
-        }
-    }
-}
-
-async fn every_provider_call(plugins: &Plugins, name: &str, target: &Target) -> Vec<String> {
-    let spec = CiJobSpec {
-        name: "job".into(),
-        description: String::new(),
-        folder: None,
-        repository_url: "https://forge.example/a.git".into(),
-        branch: "main".into(),
-        pipeline: vec![("a.txt".into(), "b".into())],
-        parameters: Vec::new(),
-    };
-    let trigger = CiTrigger { ref_name: None, parameters: Vec::new(), idempotency_key: "k-1".into() };
-    vec![
-        format!("{:?}", plugins.provider_test(name, target).await),
-        format!("{:?}", plugins.provider_create_job(name, target, &spec).await),
-        format!("{:?}", plugins.provider_trigger(name, target, "job", &trigger).await),
-        format!("{:?}", plugins.provider_job_status(name, target, "job").await),
-        format!("{:?}", plugins.provider_build_status(name, target, "job", "1").await),
-        format!("{:?}", plugins.provider_build_logs(name, target, "job", "1", None).await),
-        format!("{:?}", plugins.provider_cancel(name, target, "job", "1").await),
-        format!("{:?}", plugins.provider_delete_job(name, target, "job").await),
-        format!("{:?}", plugins.provider_artifacts(name, target, "job", "1").await),
-        format!("{:?}", plugins.provider_artifact(name, target, ("job", "1", "a"), None).await),
-    ]
-}
-
-async fn every_forge_call(plugins: &Plugins, name: &str, target: &Target) -> Vec<String> {
-    let status = CommitStatus {
-        repository: "a/b".into(),
-        commit: "0".repeat(40),
-        state: CommitState::Success,
-        context: "windlass".into(),
-        description: "Deployed".into(),
-        url: None,
-    };
-    let headers = vec![("x-github-event".to_owned(), "ping".to_owned())];
-    let (body, on) = (Bytes::from_static(b"{}"), Some(target.connection.clone()));
-    let hook = ("a/b", "https://windlass.example/hook");
-    vec![
-        format!("{:?}", plugins.forge_parse_on(name, headers, body, on).await),
-        format!("{:?}", plugins.forge_default_branch(name, target, "a/b").await),
-        format!("{:?}", plugins.forge_repository(name, target, "a/b").await),
-        format!("{:?}", plugins.forge_register_hook(name, target, hook, &Secret::new(HOOK)).await),
-        format!("{:?}", plugins.forge_unregister_hook(name, target, "a/b", "1").await),
-        format!("{:?}", plugins.forge_set_status(name, target, &status).await),
-        format!("{:?}", plugins.forge_open_pull_requests(name, target, "a/b", None).await),
-        format!("{:?}", plugins.forge_pull_request(name, target, "a/b", 1).await),
-        format!("{:?}", plugins.forge_set_comment(name, target, ("a/b", 1), "k", "text").await),
-    ]
-}
-
 #[tokio::test]
 async fn no_secret_is_in_a_guests_memory_its_log_its_errors_or_its_answers() {
     log();
     let search = Arc::new(Search::default());
     let peer = Peer::start(echo).await;
-    let (plugins, _folder) = plugins(&search).await;
-    let mut recordings = plugins.recordings().expect("nobody else asked");
+    let (plugins, folder) = plugins(&search).await;
+    let mut recordings = plugins.recordings().expect("nobody else takes them");
     let connection = connection(&peer);
     let secrets = [&PLANTED[..], &[ACCESS, HOOK]].concat();
     search.plant(&secrets);
@@ -317,24 +212,15 @@ async fn no_secret_is_in_a_guests_memory_its_log_its_errors_or_its_answers() {
         let Some(info) = &status.info else { panic!("{:?}", status.error) };
         for kind in &info.kinds {
             for said in every_call(&plugins, &status.name, *kind, &target).await {
-                search.look(&status.name, said.as_bytes());
+                search.look(&status.name, said.text.as_bytes());
                 calls += 1;
             }
         }
     }
     assert!(calls > 40, "{calls} calls");
-    search.look("the log", &log());
-    let recorded: Vec<_> = std::iter::from_fn(|| recordings.try_next()).collect();
-    for function in ["parse-webhook", "get-build-logs", "register", "render"] {
-        assert!(recorded.iter().any(|call| call.function == function), "{function} is recorded");
-    }
-    for call in recorded {
-        let (error, output) = (call.error.unwrap_or_default(), call.output.unwrap_or_default());
-        for part in [&call.input, &call.exchange, &error, &output] {
-            search.look("a recording", part.as_bytes());
-        }
-    }
-    let (memories, bytes) = *search.searched.lock().expect("it");
+    let recorded = look_around(&search, &plugins, &mut recordings, &folder).await;
+    assert!(recorded > sendings().len(), "{recorded} recordings");
+    let (memories, bytes) = search.searched();
     assert!(memories > sendings().len() && bytes > 48 << 20, "{memories} memories with {bytes} bytes");
     assert_eq!(search.found(), [""; 0]);
     // Each of them did go out, or there would have been nothing to see.
@@ -353,19 +239,133 @@ async fn no_secret_is_in_a_guests_memory_its_log_its_errors_or_its_answers() {
 }
 
 #[tokio::test]
-async fn the_search_would_find_a_secret_in_each_encoding() {
+async fn the_search_would_find_a_secret_in_each_encoding_and_in_each_place() {
+    log();
     let search = Arc::new(Search::default());
     let peer = Peer::start(echo).await;
-    let (plugins, _folder) = plugins(&search).await;
-    // The host is not told of this one, so it cannot know it for a secret.
-    search.plant(&PLANTED[..1]);
+    let (plugins, folder) = plugins(&search).await;
+    let mut recordings = plugins.recordings().expect("nobody else takes them");
+    // The host is not told of these, so it cannot know them for secrets.
+    let canary = "canary.of/the other+test";
+    search.plant(&[PLANTED[0], canary]);
     let ignorant = Connection::new("test", &peer.url()).expect("a base URL");
     let told = send(&plugins, &ignorant, &Sending::new("GET", "/x")).await;
     search.look("the answer", format!("{told:?}").as_bytes());
+    let body = Bytes::from(canary);
+    let headers = vec![("x-canary".to_owned(), canary.to_owned())];
+    plugins.forge_parse("teller", headers, body).await.expect_err("it fails with what it got");
+    std::fs::write(folder.path().join("a.file"), canary).expect("a file");
+    look_around(&search, &plugins, &mut recordings, &folder).await;
     let found = search.found();
     for (encoding, _) in encodings(PLANTED[0]) {
         let wanted = format!("{} as {encoding} in a guest's memory", PLANTED[0]);
         assert!(found.contains(&wanted), "{wanted}: {found:?}");
     }
+    for place in [
+        "the log",
+        "the state of a plugin",
+        "a file",
+        "a recording's input",
+        "a recording's exchange",
+        "a recording's output",
+        "a recording's error",
+    ] {
+        let wanted = format!("{canary} as raw in {place}");
+        assert!(found.contains(&wanted), "{wanted}: {found:?}");
+    }
     assert!(found.iter().any(|found| found.ends_with("in the answer")));
+}
+
+/// What is not secret and is sent beside the secrets: whoever looks finds it wherever something is kept.
+const CANARY: &str = "canary-of-a-delivery";
+const VARIABLE: &str = "variable s3cr3t/+\"nine\"";
+
+/// Everything that the server answers about what happened.
+async fn ask_around(server: &TestServer, search: &Search) {
+    let calls = server.get("/api/v1/plugins/calls?limit=100").await.expect(200);
+    let calls = calls["data"]["items"].as_array().cloned().unwrap_or_default();
+    let calls = calls.iter().map(|call| format!("/api/v1/plugins/calls/{}", call["seq"]));
+    let events = server.get("/api/v1/webhooks?limit=100").await.expect(200);
+    let events = events["data"]["items"].as_array().cloned().unwrap_or_default();
+    let events =
+        events.iter().map(|event| format!("/api/v1/webhooks/{}", event["id"].as_str().unwrap_or_default()));
+    let pages = [
+        "/api/v1/plugins",
+        "/api/v1/plugins/teller",
+        "/api/v1/stacks",
+        "/api/v1/stacks/told",
+        "/metrics",
+        "/",
+    ];
+    let pages: Vec<String> = pages.map(str::to_owned).into_iter().chain(calls).chain(events).collect();
+    assert!(pages.len() > 8, "{pages:?}");
+    for page in pages {
+        let answer = server.get(&page).await;
+        assert_eq!(answer.status, 200, "{page}: {}", answer.text);
+        let place = if page.contains("/calls/") { "a recorded call" } else { "an answer" };
+        search.look_into(place, &answer.text);
+    }
+}
+
+#[tokio::test]
+async fn a_server_neither_keeps_nor_shows_a_secret_that_it_was_given() {
+    let search = Search::default();
+    let folder = TempDir::new().expect("a temporary folder");
+    teller().write(&folder.path().join("teller.wasm"));
+    let path = folder.path().join("teller.wasm");
+    let config = folder.path().join("windlass.toml");
+    std::fs::write(&config, format!("[plugins.teller]\nsource = \"path:{}\"\n", path.display()))
+        .expect("a file");
+    let variables = [("WINDLASS_CONFIG", config.to_str().expect("a path")), ("WINDLASS_LOG", "debug")];
+    let server = TestServer::start_with(&variables).await;
+    let stack = json!({
+        "name": "told",
+        "repository": { "url": "https://forge.example/a.git", "branch": "main", "provider": "teller", "webhookSecret": HOOK },
+        "build": { "environmentVariables": [{ "name": "KEY", "value": VARIABLE, "secret": true }] },
+    });
+    let (webhook, _) = server.create_stack(stack).await;
+    let deliver = |secret: &str| {
+        let request = server.stranger(reqwest::Method::POST, &webhook).header("x-token", secret);
+        request
+            .header("x-canary", CANARY)
+            .header("authorization", format!("Bearer {ADMIN_TOKEN}"))
+            .body(CANARY)
+            .send()
+    };
+    let refused = deliver("wrong").await.expect("an answer");
+    assert_eq!(refused.status().as_u16(), 401);
+    let taken = deliver(HOOK).await.expect("an answer");
+    assert_eq!(taken.status().as_u16(), 202, "{}", taken.text().await.unwrap_or_default());
+    let mut events = String::new();
+    let processed = |event: &serde_json::Value| {
+        events.push_str(&event.to_string());
+        (event["kind"] == "webhook.processed" && event["data"]["reason"] != "bad_signature").then_some(())
+    };
+    server.wait_event("the end of the delivery", processed).await;
+    search.plant(&[CANARY]);
+    // What is recorded is stored a moment later.
+    let stored = async {
+        while server.get("/api/v1/plugins/calls?plugin=teller").await.expect(200)["data"]["items"][0]
+            .is_null()
+        {}
+    };
+    tokio::time::timeout(Duration::from_secs(30), stored).await.expect("the call is stored");
+    ask_around(&server, &search).await;
+    search.look("the log", &std::fs::read(server.server_log()).expect("a log"));
+    search.look_below("a file", server.folder.path());
+    let found = search.found();
+    for place in ["a recorded call", "an answer", "the log", "a file"] {
+        let wanted = format!("{CANARY} as raw in {place}");
+        assert!(found.contains(&wanted), "{wanted}: {found:?}\n{events}");
+    }
+    search.plant(&[HOOK, VARIABLE, ADMIN_TOKEN]);
+    ask_around(&server, &search).await;
+    search.look("the log", &std::fs::read(server.server_log()).expect("a log"));
+    search.look("an event", events.as_bytes());
+    search.look_below("a file", server.folder.path());
+    assert_eq!(search.found(), [""; 0]);
+    // The search reads events as well.
+    search.plant(&["webhook.processed"]);
+    search.look("an event", events.as_bytes());
+    assert!(!search.found().is_empty());
 }

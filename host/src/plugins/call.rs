@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use tokio::sync::Semaphore;
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::component::{ComponentNamedList, InstancePre, Lift, Lower};
 use wasmtime::{Engine, Store};
 
@@ -54,6 +55,16 @@ impl Callee {
     fn who(&self) -> Who {
         Who { plugin: self.name.clone(), digest: self.digest.clone() }
     }
+}
+
+/// A call's place among those that run at the same time.
+struct Turn {
+    _slot: OwnedSemaphorePermit,
+    _share: Option<OwnedSemaphorePermit>,
+}
+
+fn busy() -> Error {
+    Error::unavailable("all plugin slots have been busy for too long; try again later")
 }
 
 /// How a call may end badly from an adapter's view.
@@ -134,7 +145,7 @@ impl Runtime {
         Session::new(self.broker.clone(), outbound, Instant::now() + self.limits.wall)
     }
 
-    /// Calls one function of the contract with a fresh store, on a thread that may block (a guest may take its whole 2 s),
+    /// Calls one function of the contract with a fresh store, where it may block (a guest may take its whole 2 s),
     /// and has `read` make sense of the answer. This is how adapters call: what goes in and what comes out is recorded
     /// here, for all kinds alike.
     pub(super) async fn invoke<P, R, T>(
@@ -151,8 +162,14 @@ impl Runtime {
     {
         let occasion = occasion();
         let is_recorded = self.recorder.is_on && !matches!(occasion, Occasion::Unrecorded);
-        self.on_slot(move |runtime| {
-            let imports_wasi = callee.imports_wasi;
+        let imports_wasi = callee.imports_wasi;
+        let share = callee.watch.as_ref().map(|watch| watch.share.clone());
+        let turn = tokio::time::timeout(self.limits.wall, self.turn(share));
+        let turn = turn.await.map_err(|_| busy())??;
+        // A guest without a way out and without WASI waits for nothing, and most are done in microseconds: for them
+        // the way to another thread and back is most of the call. The runtime gives this thread's other work away.
+        let is_quick = callee.outbound.is_none() && !imports_wasi;
+        let work = move |runtime: &Self| {
             runtime.call_blocking(&callee, function.name, occasion, |store, pre| {
                 let state = store.data_mut();
                 if is_recorded || imports_wasi {
@@ -162,8 +179,13 @@ impl Runtime {
                 }
                 read(function.run(store, pre, params)?)
             })
-        })
-        .await?
+        };
+        if is_quick && Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread {
+            let result = tokio::task::block_in_place(|| work(self));
+            drop(turn);
+            return result;
+        }
+        self.elsewhere(turn, work).await?
     }
 
     /// Runs `work` on a thread that may block, when it is its turn.
@@ -171,13 +193,29 @@ impl Runtime {
         self: &Arc<Self>,
         work: impl FnOnce(&Self) -> R + Send + 'static,
     ) -> Result<R> {
-        let slot = tokio::time::timeout(self.limits.wall, self.slots.clone().acquire_owned())
-            .await
-            .map_err(|_| Error::unavailable("all plugin slots have been busy for too long; try again later"))?
-            .map_err(Error::internal)?;
+        let turn = tokio::time::timeout(self.limits.wall, self.turn(None));
+        let turn = turn.await.map_err(|_| busy())??;
+        self.elsewhere(turn, work).await
+    }
+
+    /// Waits for one of the plugin's own share of slots, and then for a slot.
+    async fn turn(&self, share: Option<Arc<Semaphore>>) -> Result<Turn> {
+        let share = match share {
+            Some(share) => Some(share.acquire_owned().await.map_err(Error::internal)?),
+            None => None,
+        };
+        let slot = self.slots.clone().acquire_owned().await.map_err(Error::internal)?;
+        Ok(Turn { _slot: slot, _share: share })
+    }
+
+    async fn elsewhere<R: Send + 'static>(
+        self: &Arc<Self>,
+        turn: Turn,
+        work: impl FnOnce(&Self) -> R + Send + 'static,
+    ) -> Result<R> {
         let (runtime, span) = (self.clone(), tracing::Span::current());
         tokio::task::spawn_blocking(move || {
-            let _slot = slot;
+            let _turn = turn;
             span.in_scope(|| work(&runtime))
         })
         .await

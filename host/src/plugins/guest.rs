@@ -13,13 +13,15 @@ use super::engine::{CORE_INSTANCES, MEMORIES, TABLE_ELEMENTS, TABLES};
 use super::metrics::Metrics;
 use super::recorder::{Transcript, answer_to};
 use super::settings::Limits;
-use super::tape::Tape;
+use super::tape::{CpuTime, Tape};
 use super::text;
 use super::ticker::TICK;
 use super::wasi::{Door, Wasi};
 
 /// Messages kept of one call.
 const LOG_MESSAGES: u32 = 256;
+/// Handles that a guest may hold at the same time, of all its instances together.
+const HANDLES: usize = 10_000;
 /// Fields kept of one message.
 const LOG_FIELDS: usize = 32;
 
@@ -108,14 +110,18 @@ pub(super) fn store(
     let mut store = Store::new(engine, state);
     store.limiter(|state| &mut state.usage);
     store.set_hostcall_fuel(limits.answer_bytes);
+    store.set_max_component_handles(HANDLES);
     let (cpu, wall) = (limits.cpu, limits.wall);
+    let mut first_tick = None::<CpuTime>;
     // The callback runs when the guest itself meets a tick. A guest that is not on the processor meets none, so ticks
-    // count its time there, to within one.
+    // count its time there, to within one. What the host works for it, it meets one tick for, however long that takes:
+    // so the thread's own clock counts as well, from the first tick on.
     store.epoch_deadline_callback(move |mut context| {
         let state = context.data_mut();
         state.ticks = state.ticks.saturating_add(1);
         let after = state.started.elapsed();
-        if TICK * state.ticks >= cpu || after >= wall {
+        let worked = TICK + first_tick.get_or_insert_with(CpuTime::now).elapsed();
+        if worked.max(TICK * state.ticks) >= cpu || after >= wall {
             return Err(wasmtime::Error::new(OutOfTime { after }));
         }
         Ok(UpdateDeadline::Continue(1))

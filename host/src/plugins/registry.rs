@@ -36,6 +36,8 @@ pub(super) struct Loaded {
     pub(super) info: PluginInfo,
     pub(super) schema: Schema,
     pub(super) name: Arc<str>,
+    digest: Arc<str>,
+    imports_wasi: bool,
     pub(super) pre: InstancePre<GuestState>,
     /// None for tools that call it thousands of times on purpose.
     pub(super) watch: Option<Arc<Watch>>,
@@ -46,9 +48,9 @@ impl Loaded {
         Callee {
             name: self.name.clone(),
             pre: self.pre.clone(),
-            digest: self.info.digest.as_str().into(),
+            digest: self.digest.clone(),
             outbound: None,
-            imports_wasi: self.info.imports.iter().any(|name| name.starts_with("wasi:")),
+            imports_wasi: self.imports_wasi,
             watch: self.watch.clone(),
             purpose: Purpose::default(),
         }
@@ -396,7 +398,9 @@ impl Loader {
         };
         let schema = Schema::new(&info.manifest.settings_schema);
         let watch = self.runtime.supervisor.watch(name, &origin.digest);
-        Ok((Loaded { info, schema, name: callee.name, pre: callee.pre, watch: Some(watch) }, record))
+        let imports_wasi = info.imports.iter().any(|name| name.starts_with("wasi:"));
+        let Callee { name, digest, pre, .. } = callee;
+        Ok((Loaded { info, schema, name, digest, imports_wasi, pre, watch: Some(watch) }, record))
     }
 }
 

@@ -20,7 +20,7 @@ const WEIGHTS: usize = 64;
 
 const VALIDATE: Function =
     Function { interface: "windlass:deployment-strategy/strategy@0.1.0", name: "validate" };
-const DECIDE: Function = Function { name: "decide", ..VALIDATE };
+pub(super) const DECIDE: Function = Function { name: "decide", ..VALIDATE };
 pub(super) const LONGEST_WAIT: Function =
     Function { interface: "windlass:deployment-strategy/timing@0.1.0", name: "longest-wait" };
 /// A month. A rollout that waits longer is none.
@@ -119,7 +119,7 @@ fn stack_to(stack: &StackFacts) -> wit::Stack {
     }
 }
 
-fn situation_to(situation: &Situation) -> wit::Situation {
+pub(super) fn situation_to(situation: &Situation) -> wit::Situation {
     wit::Situation {
         stack: stack_to(&situation.stack),
         target: release_to(&situation.target),

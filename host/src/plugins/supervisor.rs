@@ -2,11 +2,12 @@
 //! is in `domain`; here are the clock, the locks, and who hears of it.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 use super::health::Ledger;
 use super::settings::Limits;
@@ -34,6 +35,8 @@ pub(super) struct Supervisor {
     cpu_limit_us: u64,
     wall_limit_us: u64,
     team_factor: u64,
+    /// Calls at the same time of one component.
+    share: usize,
     ledgers: Mutex<HashMap<String, Arc<Mutex<Ledger>>>>,
     teams: Mutex<HashMap<String, Arc<Mutex<Accounts>>>>,
     watches: Mutex<HashMap<(String, String), Arc<Watch>>>,
@@ -46,6 +49,8 @@ pub(super) struct Watch {
     plugin: String,
     digest: String,
     answered: AtomicU32,
+    /// Its share of the calls at the same time: one plugin whose calls all hang must not keep the others from theirs.
+    pub(super) share: Arc<Semaphore>,
     /// Only those that are not as good as new.
     breakers: Mutex<HashMap<Arc<str>, Breaker>>,
     ledger: Arc<Mutex<Ledger>>,
@@ -62,7 +67,9 @@ pub(super) struct Purpose {
 
 impl Default for Purpose {
     fn default() -> Self {
-        Self { owner: "default".into(), connection: "".into() }
+        static OURS: LazyLock<Purpose> =
+            LazyLock::new(|| Purpose { owner: "default".into(), connection: "".into() });
+        OURS.clone()
     }
 }
 
@@ -82,7 +89,7 @@ impl Accounts {
         self.wall.charge(now, us(wall));
     }
 
-    fn check(&mut self, now: UnixMs, whose: &str) -> Result<(), PluginErrorKind> {
+    fn check(&mut self, now: UnixMs, whose: fmt::Arguments<'_>) -> Result<(), PluginErrorKind> {
         let exceeded = |free_at: UnixMs, of: &'static str| PluginErrorKind::Budget {
             what: format!("the {of} time of {whose}"),
             free_at,
@@ -104,6 +111,7 @@ impl Supervisor {
             cpu_limit_us: us(limits.cpu_per_minute),
             wall_limit_us: us(limits.wall_per_minute),
             team_factor: u64::from(limits.team_factor),
+            share: (limits.concurrent_calls as usize).div_ceil(2),
             ledgers: Mutex::default(),
             teams: Mutex::default(),
             watches: Mutex::default(),
@@ -120,6 +128,7 @@ impl Supervisor {
                 plugin: plugin.to_owned(),
                 digest: digest.to_owned(),
                 answered: AtomicU32::new(0),
+                share: Arc::new(Semaphore::new(self.share)),
                 breakers: Mutex::default(),
                 ledger: self.ledger(plugin),
             })
@@ -150,9 +159,9 @@ impl Supervisor {
     /// Whether a call may go now.
     pub(super) fn enter(&self, watch: &Watch, purpose: &Purpose) -> Result<(), PluginErrorKind> {
         let now = now();
-        lock(&watch.ledger).accounts.check(now, "this plugin")?;
+        lock(&watch.ledger).accounts.check(now, format_args!("this plugin"))?;
         let team = self.team(&purpose.owner);
-        lock(&team).check(now, &format!("team `{}`", purpose.owner))?;
+        lock(&team).check(now, format_args!("team `{}`", purpose.owner))?;
         let mut breakers = lock(&watch.breakers);
         let Some(breaker) = breakers.get_mut(&purpose.connection) else { return Ok(()) };
         breaker.admit(&self.rules, now).map_err(|free_at| PluginErrorKind::Suspended {

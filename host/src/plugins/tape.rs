@@ -86,7 +86,23 @@ fn written(value: &impl Serialize) -> (String, bool) {
 pub(super) struct Clock {
     pub(super) started: Instant,
     pub(super) unix_ms: i64,
-    cpu: rustix::time::Timespec,
+    cpu: CpuTime,
+}
+
+/// A moment on the clock of this thread, which only runs while the thread is on a processor.
+#[derive(Clone, Copy)]
+pub(super) struct CpuTime(rustix::time::Timespec);
+
+impl CpuTime {
+    pub(super) fn now() -> Self {
+        Self(clock_gettime(ClockId::ThreadCPUTime))
+    }
+
+    pub(super) fn elapsed(self) -> Duration {
+        let now = clock_gettime(ClockId::ThreadCPUTime);
+        let nanoseconds = (now.tv_sec - self.0.tv_sec) * 1_000_000_000 + (now.tv_nsec - self.0.tv_nsec);
+        Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or_default())
+    }
 }
 
 impl Clock {
@@ -95,14 +111,12 @@ impl Clock {
         Self {
             started: Instant::now(),
             unix_ms: i64::try_from(since.as_millis()).unwrap_or(i64::MAX),
-            cpu: clock_gettime(ClockId::ThreadCPUTime),
+            cpu: CpuTime::now(),
         }
     }
 
     /// A call never leaves its thread, so the thread's time is the call's.
     pub(super) fn cpu(&self) -> Duration {
-        let now = clock_gettime(ClockId::ThreadCPUTime);
-        let nanoseconds = (now.tv_sec - self.cpu.tv_sec) * 1_000_000_000 + (now.tv_nsec - self.cpu.tv_nsec);
-        Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or_default())
+        self.cpu.elapsed()
     }
 }

@@ -24,6 +24,9 @@ struct Shared {
 #[derive(Default)]
 struct State {
     running_calls: usize,
+    /// The thread sleeps until a call begins. While it ticks, or has yet to see that nothing runs any more, nobody has
+    /// to wake it, which would cost each call more than all its other bookkeeping.
+    is_asleep: bool,
     stopped: bool,
 }
 
@@ -43,7 +46,8 @@ impl Ticker {
     pub(super) fn running(&self) -> Running {
         let mut state = self.shared.lock();
         state.running_calls += 1;
-        if state.running_calls == 1 {
+        // Only the thread itself says that it is awake: what woke it may be over before it looks, and then it sleeps on.
+        if state.is_asleep {
             self.shared.changed.notify_all();
         }
         Running(self.shared.clone())
@@ -53,10 +57,12 @@ impl Ticker {
 fn tick_until_stopped(shared: &Shared, engine: &Engine) {
     let mut state = shared.lock();
     loop {
+        state.is_asleep = state.running_calls == 0;
         state = shared
             .changed
             .wait_while(state, |state| state.running_calls == 0 && !state.stopped)
             .unwrap_or_else(PoisonError::into_inner);
+        state.is_asleep = false;
         state = shared
             .changed
             .wait_timeout_while(state, TICK, |state| !state.stopped)
@@ -70,7 +76,7 @@ fn tick_until_stopped(shared: &Shared, engine: &Engine) {
 }
 
 impl Shared {
-    /// The state is two plain values that are never half changed, so a poisoned lock is as good as a sound one.
+    /// The state is a few plain values that are never half changed, so a poisoned lock is as good as a sound one.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -21,6 +21,9 @@ pub(super) use self::http::Door;
 use self::output::Output;
 use super::guest::GuestState;
 
+/// Things that a guest may hold of WASI at the same time. What it polls is looked through once for each of them, so
+/// that the work grows with their square.
+const THINGS: usize = 4096;
 /// Most random bytes of one request.
 const RANDOM_BYTES: u64 = 1 << 20;
 
@@ -53,7 +56,9 @@ impl Wasi {
             .allow_udp(false)
             .allow_ip_name_lookup(false)
             .build();
-        Self { ctx, table: ResourceTable::new(), clock, output, http: WasiHttpCtx::new(), door }
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(THINGS);
+        Self { ctx, table, clock, output, http: WasiHttpCtx::new(), door }
     }
 
     /// The beginning of what the guest wrote to its standard output and error.

@@ -40,7 +40,7 @@ async fn main() {
         start::memory(&mut report).await;
     }
     if wanted("plugins") {
-        plugins::calls(&mut report).await;
+        plugins::all(&mut report).await;
     }
     if wanted("ingest") {
         ingest::ingestion(&mut report).await;
