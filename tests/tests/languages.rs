@@ -24,7 +24,8 @@ use windlass_tests::server::{ADMIN_TOKEN, TestServer, program};
 /// The program in a folder, without a server, with further folders in PATH; its standard output.
 #[track_caller]
 fn plugin(folder: &Path, path: &str, words: &[&str]) -> String {
-    let output = command(folder, &format!("{path}:{}", std::env::var("PATH").unwrap()), words).output().unwrap();
+    let output =
+        command(folder, &format!("{path}:{}", std::env::var("PATH").unwrap()), words).output().unwrap();
     let [out, err] = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
     assert!(output.status.success(), "windlass plugin {words:?}\n{out}\n{err}");
     out
@@ -62,7 +63,8 @@ fn the_strategy_in_python_passes_the_suite_and_further_worlds() {
     check(&component);
     let component = component.to_string_lossy();
     for params in ["{}", r#"{"settle_ms": 2000}"#] {
-        let words = ["simulate", &*component, "--seed", "5000", "--within", "10", "--params", params, "-o", "json"];
+        let words =
+            ["simulate", &*component, "--seed", "5000", "--within", "10", "--params", params, "-o", "json"];
         let report: Value = serde_json::from_str(&plugin(Path::new("."), "", &words)).unwrap();
         assert_eq!(report["broken"], Value::Null, "{report:#}");
         assert!(report["succeeded"].as_u64() > Some(0), "{report:#}");
@@ -85,7 +87,8 @@ fn event(severity: Severity) -> Notification {
 
 #[tokio::test]
 async fn a_notifier_in_javascript_reaches_a_chat_room() {
-    let Some(component) = example("javascript", "chat-room", "a notifier in JavaScript reaches a chat room") else {
+    let Some(component) = example("javascript", "chat-room", "a notifier in JavaScript reaches a chat room")
+    else {
         return;
     };
     let peer = Peer::start(|_| text(200, "")).await;
@@ -189,7 +192,10 @@ async fn sizes_and_times_beside_rusts() {
         ("strategy, Rust", builtin("standard")),
         ("strategy, Python", file("python", "one-at-a-time")),
     ];
-    println!("{:<38} {:>9} {:>11} {:>9} {:>10} {:>10}", "", "size", "compiled in", "mapped in", "call p50", "call p99");
+    println!(
+        "{:<38} {:>9} {:>11} {:>9} {:>10} {:>10}",
+        "", "size", "compiled in", "mapped in", "call p50", "call p99"
+    );
     for (what, source) in rows {
         let Some(source) = source else { continue };
         let cost = cost(source).await;
@@ -214,7 +220,8 @@ const KINDS: [&str; 6] =
 /// A project from nothing to a component that keeps the rules of its kind.
 fn walk(language: &str, path: &str, kind: &str) {
     let folder = tempfile::tempdir().unwrap();
-    let begun = plugin(folder.path(), path, &["new", "--kind", kind, "--lang", language, "mine", "-o", "json"]);
+    let begun =
+        plugin(folder.path(), path, &["new", "--kind", kind, "--lang", language, "mine", "-o", "json"]);
     let begun: Value = serde_json::from_str(&begun).unwrap();
     let wit = format!("wit/{kind}.wit");
     assert!(begun["files"].as_array().unwrap().contains(&json!(wit)), "{begun:#}");

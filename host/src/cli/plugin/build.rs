@@ -55,9 +55,8 @@ pub(super) fn compile(project: &Project) -> Outcome<Built> {
     }
     let file = project.component();
     if made != file {
-        fs::write(&file, &content).map_err(|error| {
-            Failure::local(format!("{} cannot be written: {error}.", file.display()), "")
-        })?;
+        fs::write(&file, &content)
+            .map_err(|error| Failure::local(format!("{} cannot be written: {error}.", file.display()), ""))?;
     }
     Ok(Built { file, size: content.len() as u64, sha256: hex::encode(Sha256::digest(&content)) })
 }

@@ -42,11 +42,16 @@ fn script(folder: &Path, name: &str) -> Outcome<()> {
     match run(&mut npm).map_err(|error| no_npm(&error))? {
         Some(0) => Ok(()),
         Some(NOT_FOUND) => Err(Failure::local(
-            format!("The script `{name}` of {MANIFEST} needs a program that is not there; its name is above."),
+            format!(
+                "The script `{name}` of {MANIFEST} needs a program that is not there; its name is above."
+            ),
             "Please run `npm install` in the project, or once for all projects: npm install --global \
              @bytecodealliance/jco",
         )),
-        _ => Err(Failure::local(format!("The script `{name}` of {MANIFEST} failed; what it says is above."), "")),
+        _ => Err(Failure::local(
+            format!("The script `{name}` of {MANIFEST} failed; what it says is above."),
+            "",
+        )),
     }
 }
 
