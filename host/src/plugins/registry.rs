@@ -35,15 +35,28 @@ use crate::error::{Error, Result};
 pub(super) struct Loaded {
     pub(super) info: PluginInfo,
     pub(super) schema: Schema,
-    pub(super) name: Arc<str>,
+    name: Arc<str>,
     digest: Arc<str>,
     imports_wasi: bool,
-    pub(super) pre: InstancePre<GuestState>,
+    pre: InstancePre<GuestState>,
     /// None for tools that call it thousands of times on purpose.
-    pub(super) watch: Option<Arc<Watch>>,
+    watch: Option<Arc<Watch>>,
 }
 
 impl Loaded {
+    /// The same component, held to account elsewhere.
+    pub(super) fn watched_by(&self, watch: Arc<Watch>) -> Self {
+        Self {
+            info: self.info.clone(),
+            schema: Schema::new(&self.info.manifest.settings_schema),
+            name: self.name.clone(),
+            digest: self.digest.clone(),
+            imports_wasi: self.imports_wasi,
+            pre: self.pre.clone(),
+            watch: Some(watch),
+        }
+    }
+
     pub(super) fn callee(&self) -> Callee {
         Callee {
             name: self.name.clone(),

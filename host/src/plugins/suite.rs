@@ -80,13 +80,7 @@ impl Loader {
         };
         let runtime = Arc::new(self.runtime.apart(limits));
         let name = plugin.info.manifest.name.as_str();
-        let apart = Loaded {
-            info: plugin.info.clone(),
-            schema: Schema::new(&plugin.info.manifest.settings_schema),
-            name: plugin.name.clone(),
-            pre: plugin.pre.clone(),
-            watch: Some(runtime.supervisor.watch(name, &plugin.info.digest)),
-        };
+        let apart = plugin.watched_by(runtime.supervisor.watch(name, &plugin.info.digest));
         let plugins = Plugins::alone(runtime, self.clone(), apart);
         let why = match tokio::time::timeout(WALL, plugins.first_breach(name)).await {
             Ok(Ok(None)) => return None,

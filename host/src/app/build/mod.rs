@@ -6,7 +6,7 @@ mod source;
 use serde_json::json;
 
 pub use run::build_run;
-pub use source::secrets_of;
+pub use source::{auth, secrets_of};
 
 use super::App;
 use super::deployment::{self, Caller, enqueue_build, status_event};

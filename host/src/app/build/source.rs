@@ -29,7 +29,7 @@ pub(super) fn access(app: &App, view: &StackView, build: &Build) -> Result<RepoA
     Ok(RepoAccess { id: mirror_id(view, build), url: build.git_url.clone(), auth })
 }
 
-fn auth(app: &App, row: &GitRepository) -> Result<GitAuth> {
+pub fn auth(app: &App, row: &GitRepository) -> Result<GitAuth> {
     let credentials = credentials(app, row)?;
     let missing = |what: &str| {
         Error::conflict(format!("the repository's authType needs `{what}`, and none is stored; set it"))
