@@ -100,7 +100,9 @@ pub(super) fn admit(
     let wanted: BTreeSet<String> = digests.chain(remembered).collect();
     loader.components().prune(&wanted);
     if let Some(cache) = &loader.cache {
-        cache.retain(|digest| wanted.contains(digest) || BUILTIN.iter().any(|builtin| builtin.sha256 == digest));
+        cache.retain(|digest| {
+            wanted.contains(digest) || BUILTIN.iter().any(|builtin| builtin.sha256 == digest)
+        });
     }
     (table, admitted)
 }

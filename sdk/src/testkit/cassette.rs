@@ -158,7 +158,8 @@ fn response(result: Option<&Value>, fault: Option<Fault>) -> Result<Response, Er
         }
         (Some(Fault::Timeout), _) => Err(Error::Timeout),
         (fault, Some(recorded)) => {
-            let status = recorded.get("status").and_then(Value::as_u64).and_then(|status| status.try_into().ok());
+            let status =
+                recorded.get("status").and_then(Value::as_u64).and_then(|status| status.try_into().ok());
             let mut response = Response::new(status.unwrap_or_default(), bytes(&recorded["body"]));
             response.headers = headers(recorded);
             if fault.is_some() {
