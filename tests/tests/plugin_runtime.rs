@@ -409,7 +409,7 @@ async fn a_plugin_is_not_removed_while_a_stack_needs_it_or_the_configuration_nam
     server.delete("/api/v1/stacks/stack-0").await.expect(204);
     server.delete("/api/v1/plugins/calmness").await.expect(204);
     assert_eq!(server.get("/api/v1/plugins/calmness").await.status, 404);
-    assert_eq!(call_of(&server, "calmness", 1).await, 502);
+    assert_eq!(call_of(&server, "calmness", 1).await, 422);
     assert!(!kept(&server, &calmness()), "nobody would return to it");
     assert_eq!(server.delete("/api/v1/plugins/calmness").await.status, 404);
     let (server, _folder) = server_with(&validating(GOOD)).await;

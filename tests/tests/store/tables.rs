@@ -6,6 +6,7 @@ use windlass::{
         Id,
         admission::{PluginRecord, PluginState},
         page::PageRequest,
+        plugin::PluginKind,
         release::ReleaseState,
         rollout::Weight,
         token::Token,
@@ -26,6 +27,7 @@ on_both_databases!(
     a_route_counts_its_versions,
     a_token_records_its_use_once_a_minute,
     a_plugin_is_saved_over_itself_and_listed_by_name,
+    a_stack_that_needs_a_plugin_is_found_by_what_it_needs_it_for,
     pages_follow_each_other_without_gap_or_overlap,
     events_are_read_from_a_cursor_and_pruned,
 );
@@ -66,6 +68,38 @@ async fn a_plugin_is_saved_over_itself_and_listed_by_name(test: TestDb) {
         PluginRecord { created_at: 1, reason: Some("it asks for \u{fffd} more".into()), ..changed };
     assert_eq!(plugins::find_opt(&mut conn, "mine").await.unwrap(), Some(expected));
     assert_eq!(plugins::find_opt(&mut conn, "nothing").await.unwrap(), None);
+    drop(conn);
+    for _ in 0..2 {
+        test.db.write(|tx| Box::pin(async move { plugins::delete(tx, "mine").await })).await.unwrap();
+    }
+    let mut conn = test.db.read().await.unwrap();
+    assert_eq!(plugins::find_opt(&mut conn, "mine").await.unwrap(), None);
+    assert_eq!(plugins::list(&mut conn).await.unwrap().len(), 1);
+}
+
+async fn a_stack_that_needs_a_plugin_is_found_by_what_it_needs_it_for(test: TestDb) {
+    let sample = sample::store(&test.db, "web").await;
+    let (strategy, forge) = (sample.stack.strategy.clone(), sample.repository.provider.clone());
+    let config = sample::build_config(&sample.stack, Some(&sample.repository));
+    let planner = config.settings.build_type.replace('_', "-");
+    test.db.write(move |tx| Box::pin(async move { build_configs::insert(tx, &config).await })).await.unwrap();
+    let mut conn = test.db.read().await.unwrap();
+    for kind in PluginKind::ALL {
+        for plugin in [strategy.as_str(), planner.as_str(), forge.as_str()] {
+            let is_needed = match kind {
+                PluginKind::DeploymentStrategy => plugin == strategy,
+                PluginKind::BuildPlanner => plugin == planner,
+                PluginKind::GitForge => plugin == forge,
+                _ => false,
+            };
+            let found = stacks::using(&mut conn, plugin, kind).await.unwrap();
+            assert_eq!(
+                found.map(|stack| stack.name),
+                is_needed.then(|| "web".to_owned()),
+                "{kind:?} {plugin}"
+            );
+        }
+    }
 }
 
 fn not_found<T>(outcome: &Result<T, Error>) -> bool {
