@@ -51,7 +51,11 @@ impl Options {
             return Turn::Enter(Phase::Rolling { up: settled });
         }
         let running = fleet.old().map_or(0, |old| fleet.live(old));
-        let kept = running.min(self.wanted_of_old(settled, replicas));
+        let mut kept = running.min(self.wanted_of_old(settled, replicas));
+        if let Some(old) = fleet.old().filter(|_| fleet.situation.share_of(target) == 0) {
+            // Which instances go is the host's choice: as long as only the old ones serve, a healthy one is left for sure.
+            kept = kept.max((running + 1).saturating_sub(fleet.healthy(old))).min(running);
+        }
         walk.start_target(self.wanted_of_target(walk, running));
         let is_routed = self.route(walk, settled, kept);
         if settled >= replicas && fleet.has_all_traffic(target) {
