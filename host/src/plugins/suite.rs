@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::registry::{Found, Loaded, Loader};
-use super::schema::Schema;
 use super::settings::{Limits, PluginSource, Settings, Source};
 use super::{Plugins, text};
 use crate::domain::admission::{Conformity, is_suite_due};

@@ -129,6 +129,7 @@ pub fn situation() -> Situation {
             run: RunSpec::default(),
             health_timeout_ms: 60_000,
             rollback_on_failure: true,
+            can_split: false,
         },
         target: ReleaseFacts {
             id: Id::from_text("r1"),
@@ -143,6 +144,8 @@ pub fn situation() -> Situation {
         step_started: 1,
         fleet: Vec::new(),
         traffic: Vec::new(),
+        samples: Vec::new(),
+        approval: None,
         abort_requested: false,
     }
 }
