@@ -180,7 +180,8 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    /// Answers with its name; `/slow` after two seconds, `/big` with 100 MiB, `/echo` with the body, `/headers` with the
+    /// Answers with its name; `/slow` after two seconds, `/big` with 100 MiB, `/echo` with the body, `/length` with
+    /// its length once it has ended, `/headers` with the
     /// request's headers, `/fail` with 500.
     pub async fn start(name: &'static str) -> Self {
         Self::start_at(name, ([127, 0, 0, 1], 0).into()).await
@@ -201,6 +202,7 @@ impl Upstream {
             )
             .route("/big", get(big))
             .route("/echo", any(|body: Body| async { body }))
+            .route("/length", any(|body: Bytes| async move { body.len().to_string() }))
             .route("/fail", any(|| async { (StatusCode::INTERNAL_SERVER_ERROR, "no") }))
             .route("/headers", any(headers))
             .fallback(any(move || async move { name }))

@@ -138,7 +138,7 @@ pub struct Hold {
 pub struct Timeouts {
     /// To connect to a target.
     pub connect_ms: u64,
-    /// From the request to the head of the answer.
+    /// From the end of the request, its body included, to the head of the answer.
     pub response_ms: u64,
     /// Without a byte in either direction, in a body or a WebSocket.
     pub idle_ms: u64,

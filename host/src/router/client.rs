@@ -47,13 +47,13 @@ impl RouterClient {
         let text = Bytes::from(serde_json::to_vec(table).map_err(Error::internal)?);
         let mut attempt = 0;
         loop {
-            match self.ask(Method::PUT, "/table", text.clone()).await {
-                Err(Error::Unavailable(why)) if attempt < ATTEMPTS => {
+            match self.ask_at(&control::socket(&self.folder), Method::PUT, "/table", text.clone()).await {
+                Err(Trouble::Nobody(why) | Trouble::Changing(why)) if attempt < ATTEMPTS => {
                     tracing::debug!(why, "[@router:client] the table is sent again");
                     attempt += 1;
                     tokio::time::sleep(PAUSE).await;
                 }
-                answer => return answer,
+                answer => return answer.map_err(Trouble::into_error),
             }
         }
     }
@@ -120,7 +120,8 @@ impl RouterClient {
     pub async fn watch(&self) -> Result<()> {
         let request = Request::get("/watch").header(header::HOST, "router").body(Full::default());
         let request = request.map_err(Error::internal)?;
-        let mut answer = self.send(&control::socket(&self.folder), request).await?;
+        let socket = control::socket(&self.folder);
+        let mut answer = self.send(&socket, request).await.map_err(Trouble::into_error)?;
         while let Some(Ok(_)) = answer.body_mut().frame().await {}
         Ok(())
     }
@@ -135,12 +136,19 @@ impl RouterClient {
         Ok(entries.filter_map(|entry| Some(entry.ok()?.path())).filter(is_leaving).collect())
     }
 
+    /// Nobody to answer is an answer; a router that is being replaced is asked again.
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
-        self.ask(Method::GET, path, Bytes::new()).await
-    }
-
-    async fn ask<T: DeserializeOwned>(&self, method: Method, path: &str, body: Bytes) -> Result<T> {
-        self.ask_at(&control::socket(&self.folder), method, path, body).await
+        let socket = control::socket(&self.folder);
+        let mut attempt = 0;
+        loop {
+            match self.ask_at(&socket, Method::GET, path, Bytes::new()).await {
+                Err(Trouble::Changing(_)) if attempt < ATTEMPTS => {
+                    attempt += 1;
+                    tokio::time::sleep(PAUSE).await;
+                }
+                answer => return answer.map_err(Trouble::into_error),
+            }
+        }
     }
 
     async fn ask_at<T: DeserializeOwned>(
@@ -149,47 +157,67 @@ impl RouterClient {
         method: Method,
         path: &str,
         body: Bytes,
-    ) -> Result<T> {
+    ) -> std::result::Result<T, Trouble> {
         let request = Request::builder()
             .method(method)
             .uri(path)
             .header(header::HOST, "router")
             .header(header::CONTENT_TYPE, "application/json")
             .body(Full::new(body))
-            .map_err(Error::internal)?;
+            .map_err(internal)?;
         let asking = async {
             let (parts, body) = self.send(socket, request).await?.into_parts();
-            let text = Limited::new(body, ANSWER_BYTES).collect().await.map_err(unavailable)?.to_bytes();
+            let text = Limited::new(body, ANSWER_BYTES).collect().await.map_err(changing)?.to_bytes();
             if parts.status.is_success() {
-                return serde_json::from_slice(&text).map_err(Error::internal);
+                return serde_json::from_slice(&text).map_err(internal);
             }
-            let refused: Refused = serde_json::from_slice(&text).map_err(Error::internal)?;
+            let refused: Refused = serde_json::from_slice(&text).map_err(internal)?;
             Err(match refused.code.as_str() {
-                "invalid" => Error::invalid(refused.field, refused.message),
-                "conflict" => Error::conflict(refused.message),
-                _ => Error::unavailable(refused.message),
+                "invalid" => Trouble::Other(Error::invalid(refused.field, refused.message)),
+                "conflict" => Trouble::Other(Error::conflict(refused.message)),
+                _ => Trouble::Changing(refused.message),
             })
         };
-        tokio::time::timeout(PATIENCE, asking)
-            .await
-            .unwrap_or_else(|_| Err(unavailable(format!("no answer within {} s", PATIENCE.as_secs()))))
+        let late = |_| Err(Trouble::Nobody(format!("no answer within {} s", PATIENCE.as_secs())));
+        tokio::time::timeout(PATIENCE, asking).await.unwrap_or_else(late)
     }
 
-    async fn send(&self, socket: &Path, request: Request<Full<Bytes>>) -> Result<Response<Incoming>> {
-        let sending = async {
-            let stream = UnixStream::connect(socket).await.map_err(unavailable)?;
-            let (mut send, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(unavailable)?;
-            tokio::spawn(connection);
-            send.send_request(request).await.map_err(unavailable)
-        };
-        tokio::time::timeout(PATIENCE, sending)
-            .await
-            .unwrap_or_else(|_| Err(unavailable(format!("no answer within {} s", PATIENCE.as_secs()))))
+    async fn send(
+        &self,
+        socket: &Path,
+        request: Request<Full<Bytes>>,
+    ) -> std::result::Result<Response<Incoming>, Trouble> {
+        let stream = UnixStream::connect(socket).await.map_err(|error| Trouble::Nobody(error.to_string()))?;
+        let (mut send, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(changing)?;
+        tokio::spawn(connection);
+        send.send_request(request).await.map_err(changing)
     }
 }
 
-fn unavailable(error: impl std::fmt::Display) -> Error {
-    Error::unavailable(format!(
-        "the router does not answer: {error}; `windlass serve` starts it if router.enabled is set"
-    ))
+/// Why there is no answer.
+enum Trouble {
+    /// Nobody listens, or nobody speaks.
+    Nobody(String),
+    /// The router ends or is being replaced: the next one answers.
+    Changing(String),
+    Other(Error),
+}
+
+impl Trouble {
+    fn into_error(self) -> Error {
+        match self {
+            Self::Nobody(why) | Self::Changing(why) => Error::unavailable(format!(
+                "the router does not answer: {why}; `windlass serve` starts it if router.enabled is set"
+            )),
+            Self::Other(error) => error,
+        }
+    }
+}
+
+fn changing(error: impl std::fmt::Display) -> Trouble {
+    Trouble::Changing(error.to_string())
+}
+
+fn internal(error: impl std::fmt::Display) -> Trouble {
+    Trouble::Other(Error::internal(error))
 }

@@ -17,7 +17,7 @@ use tokio::net::UnixListener;
 use tokio_util::sync::CancellationToken;
 
 use super::report::{Health, Stats};
-use super::state::Router;
+use super::state::{Owner, Router};
 use crate::domain::route::RouteTable;
 use crate::error::{Error, Result};
 
@@ -53,13 +53,15 @@ pub fn bind(path: &Path) -> Result<StdListener> {
     })
 }
 
-/// Answers until `stop`.
+/// Answers until `stop`, or forever about what a process still does that another one has taken over from.
 ///
 /// # Errors
 /// If the socket cannot be used at all.
-pub fn serve(router: Arc<Router>, listener: &StdListener, stop: CancellationToken) -> Result<()> {
+pub fn serve(router: Arc<Router>, listener: &StdListener, stop: Option<CancellationToken>) -> Result<()> {
     let listener = listener.try_clone().and_then(UnixListener::from_std).map_err(Error::internal)?;
-    let state = Control { router, stop: stop.clone() };
+    let leaving = stop.is_none();
+    let stop = stop.unwrap_or_default();
+    let state = Control { router, stop: stop.clone(), leaving };
     let paths = Paths::new()
         .route("/table", get(table).put(apply))
         .route("/stats", get(stats))
@@ -76,6 +78,7 @@ pub fn serve(router: Arc<Router>, listener: &StdListener, stop: CancellationToke
 struct Control {
     router: Arc<Router>,
     stop: CancellationToken,
+    leaving: bool,
 }
 
 /// An error as it goes over the socket; `client` makes the same error of it.
@@ -125,10 +128,16 @@ struct Since {
     seconds: Option<usize>,
 }
 
-async fn stats(State(control): State<Control>, Query(since): Query<Since>) -> Json<Stats> {
+async fn stats(
+    State(control): State<Control>,
+    Query(since): Query<Since>,
+) -> std::result::Result<Json<Stats>, Refused> {
     // Nobody gets numbers while another process takes over: some of the requests would be missing.
-    let _steady = control.router.applying.lock().await;
-    Json(control.router.stats(since.seconds.unwrap_or(WINDOW_SECS)))
+    let owner = control.router.applying.lock().await;
+    if *owner == Owner::Another && !control.leaving {
+        return Err(Error::unavailable("another router process has taken over; ask again").into());
+    }
+    Ok(Json(control.router.stats(since.seconds.unwrap_or(WINDOW_SECS))))
 }
 
 async fn health(State(control): State<Control>) -> Json<Health> {

@@ -19,6 +19,7 @@ mod live;
 mod page;
 mod probe;
 mod proxy;
+mod quiet;
 pub mod report;
 mod run;
 mod state;

@@ -235,25 +235,32 @@ async fn relay(
     request: Request<Outgoing>,
 ) -> Result<Response<Body>, Refusal> {
     let limit = Duration::from_millis(choice.route.route.timeouts.response_ms);
-    let cut = choice.account.cut();
+    let (cut, quiet) = (choice.account.cut(), request.body().quiet());
+    let late = async {
+        match quiet {
+            // An upload may take as long as it likes; the answer is waited for from its end.
+            Some(quiet) => quiet.lasts(limit).await,
+            None => tokio::time::sleep(limit).await,
+        }
+    };
+    let name = choice.route.route.name.clone();
     let sent = tokio::select! {
         biased;
-        sent = tokio::time::timeout(limit, send(&mut choice, line, request)) => sent,
-        () = cut => Ok(Err(Refusal::Broken { route: choice.route.route.name.clone() })),
+        sent = send(&mut choice, line, request) => sent,
+        () = late => Err(Refusal::NoAnswer { route: name }),
+        () = cut => Err(Refusal::Broken { route: name }),
     };
     let Choice { route, mut account, target, seat, .. } = choice;
-    let refusal = match sent {
-        Ok(Ok((response, line))) => {
+    match sent {
+        Ok((response, line)) => {
             account.answered(response.status().as_u16());
             let idle = Duration::from_millis(route.route.timeouts.idle_ms);
-            return Ok(passed_on(response, seat_cookie(&route, seat), |incoming| {
+            Ok(passed_on(response, seat_cookie(&route, seat), |incoming| {
                 Relayed::new(incoming, Some((line, target)), account, idle)
-            }));
+            }))
         }
-        Ok(Err(refusal)) => refusal,
-        Err(_) => Refusal::NoAnswer { route: route.route.name.clone() },
-    };
-    Err(refused(account, refusal))
+        Err(refusal) => Err(refused(account, refusal)),
+    }
 }
 
 /// The release's own failure: it is counted with it.

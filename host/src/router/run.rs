@@ -53,7 +53,7 @@ pub async fn run(config: &Config) -> Result<()> {
         connections: TaskTracker::new(),
     };
     sockets.doors.iter().try_for_each(|door| house.accept(door))?;
-    control::serve(router.clone(), &sockets.control, house.closing.clone())?;
+    control::serve(router.clone(), &sockets.control, Some(house.closing.clone()))?;
     if let Some(predecessor) = predecessor
         && let Err(error) = predecessor.dismiss()
     {
@@ -154,7 +154,7 @@ async fn give_way(
     if taken {
         tracing::info!("[@router:handover] another process has taken over");
         *owner = Owner::Another;
-        control::serve(router.clone(), &leaving, CancellationToken::new())?;
+        control::serve(router.clone(), &leaving, None)?;
     } else {
         let _ = std::fs::remove_file(path);
     }

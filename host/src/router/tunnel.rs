@@ -2,9 +2,8 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::header::{CONNECTION, UPGRADE};
 use http::{HeaderValue, Request, Response, StatusCode};
@@ -16,6 +15,7 @@ use super::account::Account;
 use super::body::{Body, Relayed};
 use super::page::Refusal;
 use super::proxy::{Choice, passed_on, refused, seat_cookie};
+use super::quiet::Quiet;
 use super::state::Router;
 use super::upstream::{Line, Outgoing};
 
@@ -65,12 +65,12 @@ async fn carry(downstream: OnUpgrade, upstream: OnUpgrade, mut account: Account,
     let cut = account.cut();
     let carrying = async {
         let (downstream, upstream) = tokio::try_join!(downstream, upstream).map_err(std::io::Error::other)?;
-        let watch = Arc::new(Watch { began: Instant::now(), moved: AtomicU64::default() });
-        let mut downstream = Watched { inner: TokioIo::new(downstream), watch: watch.clone() };
+        let quiet = Quiet::new();
+        let mut downstream = Watched { inner: TokioIo::new(downstream), quiet: quiet.clone() };
         let mut upstream = TokioIo::new(upstream);
         tokio::select! {
             copied = copy_bidirectional(&mut downstream, &mut upstream) => copied,
-            () = watch.idle_for(idle) => Err(std::io::ErrorKind::TimedOut.into()),
+            () = quiet.lasts(idle) => Err(std::io::ErrorKind::TimedOut.into()),
         }
     };
     tokio::select! {
@@ -84,37 +84,10 @@ async fn carry(downstream: OnUpgrade, upstream: OnUpgrade, mut account: Account,
     }
 }
 
-/// When something moved last, in milliseconds after the beginning.
-struct Watch {
-    began: Instant,
-    moved: AtomicU64,
-}
-
-impl Watch {
-    fn touch(&self) {
-        self.moved.store(self.now(), Ordering::Relaxed);
-    }
-
-    fn now(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
-    }
-
-    async fn idle_for(&self, limit: Duration) {
-        let limit = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
-        loop {
-            let since = self.now().saturating_sub(self.moved.load(Ordering::Relaxed));
-            if since >= limit {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(limit - since)).await;
-        }
-    }
-}
-
 /// Both directions pass through one of the two ends.
 struct Watched<T> {
     inner: T,
-    watch: Arc<Watch>,
+    quiet: Arc<Quiet>,
 }
 
 impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
@@ -125,7 +98,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
     ) -> Poll<std::io::Result<()>> {
         let done = Pin::new(&mut self.inner).poll_read(cx, buffer);
         if done.is_ready() {
-            self.watch.touch();
+            self.quiet.moved();
         }
         done
     }
@@ -139,7 +112,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
     ) -> Poll<std::io::Result<usize>> {
         let done = Pin::new(&mut self.inner).poll_write(cx, bytes);
         if done.is_ready() {
-            self.watch.touch();
+            self.quiet.moved();
         }
         done
     }

@@ -7,7 +7,7 @@ use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 
+use super::quiet::Quiet;
 use crate::domain::route::Probe;
 
 /// Idle connections that are kept to one target.
@@ -58,15 +59,20 @@ pub struct Line {
 
 /// What is sent to a target: the client's body, or none.
 #[derive(Debug, Default)]
-pub struct Outgoing(Option<Incoming>);
+pub struct Outgoing(Option<(Incoming, Arc<Quiet>)>);
 
 impl Outgoing {
     pub fn of(body: Incoming) -> Self {
-        Self((!body.is_end_stream()).then_some(body))
+        Self((!body.is_end_stream()).then(|| (body, Quiet::new())))
     }
 
     pub fn is_empty(&self) -> bool {
         self.0.is_none()
+    }
+
+    /// Knows how long nothing of the body has moved.
+    pub fn quiet(&self) -> Option<Arc<Quiet>> {
+        self.0.as_ref().map(|(_, quiet)| quiet.clone())
     }
 }
 
@@ -78,18 +84,20 @@ impl Body for Outgoing {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
-        match &mut self.0 {
-            Some(body) => Pin::new(body).poll_frame(cx),
-            None => Poll::Ready(None),
+        let Some((body, quiet)) = &mut self.0 else { return Poll::Ready(None) };
+        let frame = Pin::new(body).poll_frame(cx);
+        if frame.is_ready() {
+            quiet.moved();
         }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.as_ref().is_none_or(Body::is_end_stream)
+        self.0.as_ref().is_none_or(|(body, _)| body.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.0.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+        self.0.as_ref().map_or_else(|| SizeHint::with_exact(0), |(body, _)| body.size_hint())
     }
 }
 

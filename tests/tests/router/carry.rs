@@ -118,6 +118,28 @@ async fn bodies_stream_in_both_directions_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_upload_may_take_longer_than_the_answer_to_it() {
+    let blue = Upstream::start("blue").await;
+    let router = TestRouter::start().await;
+    let mut table = table(1, &[("b", 100, &[blue.address])]);
+    table["routes"][0]["timeouts"] = json!({ "responseMs": 1000 });
+    router.apply(&table).await;
+    let pieces = futures_util::stream::unfold(0, async |n| {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        (n < 6).then_some((Ok::<_, std::io::Error>("piece"), n + 1))
+    });
+    let request = fresh().post(router.url("/length")).body(reqwest::Body::wrap_stream(pieces));
+    assert_eq!(request.send().await.unwrap().text().await.unwrap(), "30");
+    let nothing = futures_util::stream::pending::<Result<&str, std::io::Error>>();
+    let request = fresh().post(router.url("/length")).body(reqwest::Body::wrap_stream(nothing));
+    assert_eq!(
+        request.send().await.unwrap().status().as_u16(),
+        504,
+        "an upload that does not go on is not waited for"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn requests_are_held_and_released_to_what_comes_next() {
     let (blue, green) = tokio::join!(Upstream::start("blue"), Upstream::start("green"));
     let router = TestRouter::start().await;
@@ -260,7 +282,7 @@ async fn headers_without_bounds_are_refused() {
     let blue = Upstream::start("blue").await;
     let router = TestRouter::start().await;
     router.apply(&table(1, &[("b", 100, &[blue.address])])).await;
-    for head in [format!("x-long: {}\r\n", "x".repeat(100_000)), "x-many: 1\r\n".repeat(200)] {
+    for head in [format!("x-long: {}\r\n", "x".repeat(1_000_000)), "x-many: 1\r\n".repeat(200)] {
         let mut stream = TcpStream::connect(router.address).await.unwrap();
         let request = format!("GET / HTTP/1.1\r\nHost: a\r\n{head}\r\n");
         let _ = stream.write_all(request.as_bytes()).await;

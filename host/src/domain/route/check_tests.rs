@@ -62,7 +62,7 @@ fn whatever_makes_no_sense_is_refused_with_its_field() {
         ("/routes/0/releases/0/targets/0/address", json!("0.0.0.0:80"), "nothing can be reached"),
         ("/routes/0/releases/0/targets/0/address", json!("localhost:80"), "socket address"),
         ("/routes/0/releases/0/targets/0/probe/path", json!("up"), "probe"),
-        ("/routes/0/releases/0/targets/0/probe/intervalMs", json!(1), "intervalMs"),
+        ("/routes/0/releases/0/targets/0/probe", json!({ "intervalMs": 1 }), "intervalMs"),
         ("/routes/0/releases/1/release", json!("blue"), "twice"),
         ("/routes/0/sticky/name", json!("a;b"), "sticky"),
         ("/routes/0/sticky/by", json!("taste"), "taste"),
