@@ -94,7 +94,7 @@ fn giant() -> Vec<Hostile> {
         nonsense("routes through lists within lists", repeating(&routes), "too much data"),
         nonsense(
             "answers with a label of twenty megabytes",
-            { step(&[(LABEL, FAR as u32), (LABEL + 4, 20_000_000)]).with_pages(400) },
+            step(&[(LABEL, FAR as u32), (LABEL + 4, 20_000_000)]).with_pages(400),
             "too much data",
         ),
     ]
