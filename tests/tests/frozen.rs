@@ -173,5 +173,6 @@ fn stack() -> StackFacts {
         run: RunSpec::default(),
         health_timeout_ms: 60_000,
         rollback_on_failure: true,
+        can_split: false,
     }
 }
