@@ -113,6 +113,7 @@ async fn a_paused_rollout_does_nothing_until_it_is_resumed() {
     let deployment = fixture.server.wait_deployment(&number).await;
     assert_eq!(deployment["status"], "successful", "{}", fixture.explain(&deployment).await);
     // Whatever followed the approval came after it was resumed.
+    let seq: i64 = number.parse().unwrap();
     let mut resumed_at = None;
     let ended_at = fixture
         .server
@@ -121,7 +122,7 @@ async fn a_paused_rollout_does_nothing_until_it_is_resumed() {
                 resumed_at = event["seq"].as_i64();
             }
             let is_end =
-                event["data"]["deployment"].to_string() == number && event["data"]["status"] == "successful";
+                event["data"]["deployment"] == seq && event["data"]["status"] == "successful";
             is_end.then(|| event["seq"].as_i64().unwrap())
         })
         .await;

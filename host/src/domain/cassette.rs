@@ -217,7 +217,7 @@ mod tests {
             ..call()
         };
         let half = delivery.with_half_a_delivery().unwrap();
-        assert_eq!((&half.input[0]["body"]["text"], half.output), (&json!("{\"ref"), None));
+        assert_eq!((&half.input[0]["body"]["text"], half.output), (&json!("{\"re"), None));
         assert_eq!(call().with_half_a_delivery(), None);
     }
 
