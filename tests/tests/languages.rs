@@ -257,7 +257,8 @@ fn a_project_in_javascript_builds_tests_and_documents_itself() {
 fn a_project_in_python_builds_tests_and_documents_itself() {
     let test = "a project in Python builds, tests and documents itself";
     let Some(path) = toolchain("python", test) else { return };
-    for kind in KINDS {
+    // CPython is compiled anew for each; the guide's test walks through two further kinds.
+    for kind in ["git-forge", "ci-provider"] {
         walk("python", &path, kind);
     }
 }
