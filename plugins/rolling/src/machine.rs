@@ -51,11 +51,7 @@ impl Options {
             return Turn::Enter(Phase::Rolling { up: settled });
         }
         let running = fleet.old().map_or(0, |old| fleet.live(old));
-        let mut kept = running.min(self.wanted_of_old(settled, replicas));
-        if let Some(old) = fleet.old().filter(|_| fleet.situation.share_of(target) == 0) {
-            // Which instances go is the host's choice: as long as only the old ones serve, a healthy one is left for sure.
-            kept = kept.max((running + 1).saturating_sub(fleet.healthy(old))).min(running);
-        }
+        let kept = running.min(self.wanted_of_old(settled, replicas));
         walk.start_target(self.wanted_of_target(walk, running));
         let is_routed = self.route(walk, settled, kept);
         if settled >= replicas && fleet.has_all_traffic(target) {
@@ -75,8 +71,13 @@ impl Options {
             return walk.give_up(reason, Phase::Restoring);
         }
         // The old release only shrinks once the requests are seen to go elsewhere.
-        if let Some(old) = fleet.old().filter(|_| kept < running && is_routed) {
-            walk.order(Action::scale(old, kept));
+        if let Some(old) = fleet.old().filter(|_| is_routed) {
+            // Which instances go is the host's choice: as long as only the old ones serve, a healthy one is left for sure.
+            let alone = fleet.situation.share_of(target) == 0;
+            let fewest = if alone { (running + 1).saturating_sub(fleet.healthy(old)) } else { 0 };
+            if kept.max(fewest) < running {
+                walk.order(Action::scale(old, kept.max(fewest)));
+            }
         }
         // Less than 100, since the last batch ends the rollout.
         let progress = 5 + u8::try_from(settled * 90 / replicas).unwrap_or(90).min(90);
