@@ -17,7 +17,10 @@ async fn fixture(variables: &[(&str, &str)]) -> Fixture {
 
 /// Pushes a second version and waits until its rollout asks; its number and the question.
 async fn asking(fixture: &Fixture) -> (String, Value) {
-    let (_, first) = fixture.deploy("one").await;
+    let first = fixture.push(&fixture.commit("one")).await;
+    question(fixture, &first).await;
+    assert_eq!(say(fixture, &first, "approve", json!({})).await.0, 200);
+    let first = fixture.server.wait_deployment(&first).await;
     assert_eq!(first["status"], "successful", "{}", fixture.explain(&first).await);
     let number = fixture.push(&fixture.commit("two")).await;
     (number.clone(), question(fixture, &number).await)
@@ -121,8 +124,7 @@ async fn a_paused_rollout_does_nothing_until_it_is_resumed() {
             if is_resumed(event) {
                 resumed_at = event["seq"].as_i64();
             }
-            let is_end =
-                event["data"]["deployment"] == seq && event["data"]["status"] == "successful";
+            let is_end = event["data"]["deployment"] == seq && event["data"]["status"] == "successful";
             is_end.then(|| event["seq"].as_i64().unwrap())
         })
         .await;

@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 
 use super::App;
 use super::webhook_secret::{fresh, webhook_context};
+use crate::domain::Id;
 use crate::domain::build_config::{BuildConfig, BuildSettings};
 use crate::domain::deployment::Deployment;
 use crate::domain::event::{EventKind, NewEvent};
@@ -20,7 +21,6 @@ use crate::domain::repository::{self, GitAuthType, GitCredentials, GitRepository
 use crate::domain::rollout::StackFacts;
 use crate::domain::stack::{RunSpec, Stack};
 use crate::domain::traffic::Traffic;
-use crate::domain::Id;
 use crate::error::{Error, Result};
 use crate::store::{self, Tx, build_configs, deployments, events, projects, releases, repositories, stacks};
 

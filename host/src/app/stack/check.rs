@@ -3,9 +3,9 @@
 use super::{RepositoryInput, StackInput, stack_facts};
 use crate::app::App;
 use crate::domain::plugin::PluginKind;
+use crate::domain::reference;
 use crate::domain::repository::{self, GitAuthType};
 use crate::domain::stack::check_name;
-use crate::domain::reference;
 use crate::error::{Error, Result};
 use crate::plugins::planner_name;
 use crate::store::stacks;
