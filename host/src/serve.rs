@@ -2,6 +2,8 @@
 
 mod footprint;
 
+pub use footprint::return_large_buffers;
+
 use std::future::IntoFuture;
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
@@ -40,6 +42,7 @@ pub async fn router_process(file: Option<&Path>, data: Option<&Path>) -> Result<
 /// Runs the server until SIGTERM or SIGINT.
 pub async fn serve(file: Option<&Path>) -> Result<()> {
     let started = std::time::Instant::now();
+    return_large_buffers();
     let config = Config::load(file, |name| std::env::var(name).ok())?;
     start_log(&config)?;
     let address = config.server.listen;

@@ -7,11 +7,11 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::{Value, json};
 use windlass_tests::database::{TestDb, soon};
-use windlass_tests::guests::{ANSWER, Guest};
+use windlass_tests::guests::Guest;
 use windlass_tests::server::{ADMIN_TOKEN, TestServer};
 
 fn guest(version: &str) -> Guest {
-    Guest::strategy("guest", &format!("i32.const {ANSWER}")).version(version)
+    Guest::good("guest").version(version)
 }
 
 async fn install(server: &TestServer, guest: &Guest) -> String {
@@ -47,9 +47,8 @@ async fn the_other_node_follows_an_installation_and_what_is_decided_later() {
     let first = install(&one, &guest("1.0.0")).await;
     let shown = follows(&two, "the installation", |plugin| plugin["digest"] == json!(first)).await;
     assert_eq!((&shown["error"], &shown["state"]), (&Value::Null, &json!("enabled")), "{shown:#}");
-    // It does run there: a stack that names it is checked by it.
-    let stack = json!({ "name": "web", "strategy": "guest" });
-    two.post("/api/v1/stacks", stack).await.expect(201);
+    // It is loaded there: its manifest is known.
+    assert_eq!(shown["kinds"], json!(["notifier"]), "{shown:#}");
 
     two.post("/api/v1/plugins/guest/disable", json!({})).await.expect(200);
     follows(&one, "the disabling", |plugin| plugin["state"] == "disabled").await;

@@ -94,13 +94,6 @@ async fn what_needs_a_router_or_room_for_two_is_refused_before_it_begins() {
     for (strategy, params, run, field, words) in [
         ("canary", json!({}), json!({}), "strategyParams", "needs a router"),
         ("blue-green", json!({ "preview": true }), json!({}), "strategyParams.preview", "has none"),
-        (
-            "blue-green",
-            json!({ "promotion": "approval" }),
-            json!({}),
-            "strategyParams.promotion",
-            "cannot ask",
-        ),
         ("blue-green", json!({}), port.clone(), "strategyParams", "port 18080"),
         ("rolling", json!({}), volume, "strategyParams", "`data`"),
         ("rolling", json!({ "max_surge": 0 }), json!({}), "strategyParams.max_surge", "set one of them"),

@@ -140,7 +140,7 @@ async fn a_host_leads_to_one_stack() {
     let answer = routed.fixture.server.post("/api/v1/stacks", other(json!({ "hosts": [HOST] }))).await;
     assert!(answer.status == 409 && answer.json["error"].to_string().contains("`web`"), "{:?}", answer.json);
     let answer = routed.fixture.server.post("/api/v1/stacks", other(json!({ "hosts": ["no host"] }))).await;
-    assert!(answer.status == 400 && answer.json["field"] == "traffic.hosts", "{:?}", answer.json);
+    assert!(answer.status == 422 && answer.json["field"] == "traffic.hosts", "{:?}", answer.json);
     let below = other(json!({ "hosts": [HOST], "path": "/api" }));
     routed.fixture.server.post("/api/v1/stacks", below).await.expect(201);
     let stack = routed.fixture.server.get("/api/v1/stacks/other").await.expect(200);

@@ -1,4 +1,4 @@
-//! The program's own code in memory.
+//! What the program holds of the machine's memory, and gives back.
 //!
 //! Whatever code runs once stays mapped, with 64 KiB around it, and starting runs a good deal of it: two thirds of the
 //! server's resident memory would be code that hardly ever runs again. Its pages go back to the system now and then;
@@ -8,6 +8,19 @@ use std::ffi::c_void;
 use std::io;
 
 use rustix::mm::{Advice, madvise};
+
+/// Buffers from this size on are the system's again as soon as they are free, in bytes.
+const LARGE: i32 = 256 * 1024;
+
+/// Has the allocator return large buffers at once. glibc otherwise takes the first one that is freed as a sign to keep all of
+/// that size, in an arena for each few threads: some answers of 8 MiB, and tens of MiB stay taken (mallopt(3)).
+pub fn return_large_buffers() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: the call takes two numbers, and may be made at any time.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE);
+    }
+}
 
 /// Unmaps the code of this program until it runs again; answers how many bytes of address space that was.
 ///
