@@ -140,9 +140,6 @@ async fn tend(app: App, stop: CancellationToken) {
         if swept && tidied.is_none_or(|at| at.elapsed() >= TIDY_PAUSE) {
             housekeeping::tidy(&app).await;
             tidied = Some(std::time::Instant::now());
-            if let Err(error) = footprint::give_back_code() {
-                tracing::debug!(%error, "[@server:housekeeping] code that does not run stays in memory");
-            }
         }
         let pause = if swept { Duration::from_secs(60) } else { Duration::from_secs(5) };
         tokio::select! {
