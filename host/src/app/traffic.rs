@@ -33,6 +33,8 @@ struct State {
     version: u64,
     /// Of stacks that are being rolled out: the containers that passed their gate. Only those get requests.
     proven: HashMap<Id, HashSet<String>>,
+    /// The last attempt to tell the router failed.
+    behind: bool,
 }
 
 /// Whether requests reach the stack through the router.
@@ -58,35 +60,39 @@ pub async fn refresh(app: &App) {
     }
 }
 
-/// While a stack is rolled out, only these containers of it get requests. `None` ends that.
+/// While a stack is rolled out, only these containers of it get requests, until [`trust_all`].
 ///
 /// # Errors
 /// `Unavailable` if the router does not answer.
-pub async fn prove(app: &App, stack: &Stack, containers: Option<HashSet<String>>) -> Result<()> {
+pub async fn prove(app: &App, stack: &Stack, containers: HashSet<String>) -> Result<()> {
     if !is_routed(app, stack) {
         return Ok(());
     }
     let mut state = app.published.0.lock().await;
-    if state.proven.get(&stack.id) == containers.as_ref() {
+    if !state.behind && state.proven.get(&stack.id) == Some(&containers) {
         return Ok(());
     }
-    match containers {
-        Some(containers) => state.proven.insert(stack.id.clone(), containers),
-        None => state.proven.remove(&stack.id),
-    };
+    state.proven.insert(stack.id.clone(), containers);
     publish_locked(app, &mut state).await
 }
 
+/// The stack's rollout is over: every container of what serves gets requests again.
+pub async fn trust_all(app: &App, stack: &Id) {
+    app.published.0.lock().await.proven.remove(stack);
+    refresh(app).await;
+}
+
 async fn publish_locked(app: &App, state: &mut State) -> Result<()> {
+    state.behind = true;
     let wanted = wanted(app, &state.proven).await?;
     let version = app.router.health().await?.version;
-    if version == state.version && state.table.as_ref() == Some(&wanted) {
-        return Ok(());
+    if version != state.version || state.table.as_ref() != Some(&wanted) {
+        let numbered = RouteTable { version: version + 1, ..wanted.clone() };
+        app.router.apply(&numbered).await?;
+        state.version = numbered.version;
+        state.table = Some(wanted);
     }
-    let numbered = RouteTable { version: version + 1, ..wanted.clone() };
-    app.router.apply(&numbered).await?;
-    state.version = numbered.version;
-    state.table = Some(wanted);
+    state.behind = false;
     Ok(())
 }
 

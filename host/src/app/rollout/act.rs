@@ -7,11 +7,10 @@ use serde_json::json;
 
 use super::Rollout;
 use super::observe::Fleet;
-use crate::app::deployment::release_context;
+use crate::app::deployment::environment_of;
 use crate::app::{crash, traffic};
 use crate::docker::{LaunchSpec, LogOptions};
 use crate::domain::Id;
-use crate::domain::build_config::EnvVar;
 use crate::domain::event::{EventKind, NewEvent};
 use crate::domain::release::Release;
 use crate::domain::rollout::{
@@ -233,14 +232,8 @@ impl Rollout<'_> {
 
     fn launch_spec(&self, release: &Id, name: &str, published: bool) -> Result<LaunchSpec> {
         let release = self.release(release)?;
-        let environment = match &release.spec.sealed_environment {
-            Some(sealed) => {
-                let plain = self.app.vault.open_sealed(&release_context(&release.id), sealed)?;
-                serde_json::from_slice::<Vec<EnvVar>>(&plain).map_err(Error::internal)?
-            }
-            None => Vec::new(),
-        };
         let mut variables = self.own_variables(release);
+        let environment = environment_of(self.app, release)?;
         variables.extend(environment.into_iter().map(|variable| (variable.name, variable.value)));
         Ok(LaunchSpec {
             name: name.to_string(),

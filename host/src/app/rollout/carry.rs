@@ -19,7 +19,7 @@ impl Rollout<'_> {
     pub(super) async fn prove(&self, fleet: &Fleet) -> Result<()> {
         let healthy = fleet.instances.iter().filter(|instance| instance.state == InstanceState::Healthy);
         let proven: HashSet<String> = healthy.map(|instance| instance.id.clone()).collect();
-        traffic::prove(self.app, &self.view.stack, Some(proven)).await
+        traffic::prove(self.app, &self.view.stack, proven).await
     }
 
     /// What the router counted since the shares last changed. Nothing without a router: then a strategy knows as much as
