@@ -15,7 +15,7 @@ use crate::domain::route::RouteTable;
 use crate::domain::stack::Stack;
 use crate::domain::traffic::{Reachable, Routed, table};
 use crate::error::{Error, Result};
-use crate::store::{releases, routes, stacks};
+use crate::store::{deployments, releases, routes, stacks};
 
 /// Changes of containers are taken together that come within this time.
 const GATHER: Duration = Duration::from_millis(100);
@@ -33,6 +33,8 @@ struct State {
     version: u64,
     /// Of stacks that are being rolled out: the containers that passed their gate. Only those get requests.
     proven: HashMap<Id, HashSet<String>>,
+    /// Containers, by name, that get nothing new because they are about to stop.
+    leaving: HashSet<String>,
     /// The last attempt to tell the router failed.
     behind: bool,
 }
@@ -78,13 +80,15 @@ pub async fn prove(app: &App, stack: &Stack, containers: HashSet<String>) -> Res
 
 /// The stack's rollout is over: every container of what serves gets requests again.
 pub async fn trust_all(app: &App, stack: &Id) {
-    app.published.0.lock().await.proven.remove(stack);
+    let mut state = app.published.0.lock().await;
+    state.proven.remove(stack);
+    drop(state);
     refresh(app).await;
 }
 
 async fn publish_locked(app: &App, state: &mut State) -> Result<()> {
     state.behind = true;
-    let wanted = wanted(app, &state.proven).await?;
+    let wanted = wanted(app, state).await?;
     let version = app.router.health().await?.version;
     if version != state.version || state.table.as_ref() != Some(&wanted) {
         let numbered = RouteTable { version: version + 1, ..wanted.clone() };
@@ -96,9 +100,15 @@ async fn publish_locked(app: &App, state: &mut State) -> Result<()> {
     Ok(())
 }
 
-async fn wanted(app: &App, proven: &HashMap<Id, HashSet<String>>) -> Result<RouteTable> {
+async fn wanted(app: &App, state: &State) -> Result<RouteTable> {
     let mut conn = app.db.read().await?;
     let known = stacks::list_routed(&mut conn).await?;
+    let rolling = deployments::list_nonterminal(&mut conn).await?;
+    let rolling: HashSet<Id> = rolling
+        .into_iter()
+        .filter(|row| row.rollout.rollout_started_at.is_some())
+        .map(|row| row.stack_id)
+        .collect();
     let mut routed = Vec::new();
     for stack in known {
         let weights = routes::get(&mut conn, &stack.id).await?.map(|route| route.weights).unwrap_or_default();
@@ -110,14 +120,16 @@ async fn wanted(app: &App, proven: &HashMap<Id, HashSet<String>>) -> Result<Rout
     for (stack, weights, paths) in routed {
         let mut views = app.docker.list(&stack.name).await?;
         let is_proven = |view: &ContainerView| {
-            proven.get(&stack.id).is_none_or(|known| known.contains(&view.container.id))
+            state.proven.get(&stack.id).is_none_or(|known| known.contains(&view.container.id))
         };
+        views.retain(|view| !state.leaving.contains(&view.container.name));
         // Where nothing is healthy any more, an answer of something sick is better than none.
         if views.iter().any(is_proven) {
             views.retain(is_proven);
         }
         let instances = views.iter().filter_map(|view| reachable(view, &paths)).collect();
-        all.push(Routed { name: stack.name, traffic: stack.traffic, weights, instances });
+        let held = rolling.contains(&stack.id);
+        all.push(Routed { name: stack.name, traffic: stack.traffic, weights, instances, held });
     }
     Ok(table(&all))
 }
@@ -140,9 +152,13 @@ fn reachable(view: &ContainerView, paths: &HashMap<Id, Option<String>>) -> Optio
         return None;
     }
     let release = &view.container.release;
-    let address = SocketAddr::new(view.ip?, view.port?);
+    let address = address(view)?;
     let health_path = paths.get(release).cloned().flatten();
     Some(Reachable { release: release.clone(), address, health_path })
+}
+
+fn address(view: &ContainerView) -> Option<SocketAddr> {
+    Some(SocketAddr::new(view.ip?, view.port?))
 }
 
 /// Keeps the router up to date with what nobody ordered: containers that end or are restarted, and the router itself.
@@ -167,19 +183,34 @@ pub async fn keep(app: App, stop: CancellationToken) {
     }
 }
 
-/// Waits until a release that gets no requests any more has answered those it has, at most for `patience`. Answers
-/// whether it has.
-pub async fn drain(app: &App, stack: &Stack, release: &Id, patience: Duration) -> bool {
-    let drained = async {
+/// Sends a container nothing new, and waits until it has answered what it has, at most for `patience`. Answers whether it
+/// has. Where nothing else of the stack is healthy, the router holds its requests from now on.
+///
+/// # Errors
+/// `Unavailable` if engine or router do not answer.
+pub async fn leave(app: &App, stack: &Stack, container: &str, patience: Duration) -> Result<bool> {
+    let mut state = app.published.0.lock().await;
+    state.leaving.insert(container.to_owned());
+    publish_locked(app, &mut state).await?;
+    drop(state);
+    let views = app.docker.list(&stack.name).await?;
+    let address = views.iter().find(|view| view.container.name == container).and_then(address);
+    let Some(address) = address else { return Ok(true) };
+    let answered = async {
         loop {
-            match app.router.drained(&stack.name, release.as_str()).await {
-                Ok(true) => return true,
-                Ok(false) => tokio::time::sleep(Duration::from_millis(50)).await,
+            match app.router.in_flight(address).await {
+                Ok(0) => return true,
+                Ok(_) => tokio::time::sleep(Duration::from_millis(50)).await,
                 // Without a router nothing is in flight that could be waited for.
                 Err(Error::Unavailable(_)) => return true,
                 Err(_) => return false,
             }
         }
     };
-    tokio::time::timeout(patience, drained).await.unwrap_or(false)
+    Ok(tokio::time::timeout(patience, answered).await.unwrap_or(false))
+}
+
+/// What [`leave`] said of a container is over: it was stopped, so it gets nothing anyhow, until it is started again.
+pub async fn left(app: &App, container: &str) {
+    app.published.0.lock().await.leaving.remove(container);
 }

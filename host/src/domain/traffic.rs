@@ -7,8 +7,11 @@ use utoipa::ToSchema;
 
 use super::Id;
 use super::rollout::Weight;
-use super::route::{Probe, Route, RouteTable, Share, Sticky, Target, Timeouts};
+use super::route::{Hold, Probe, Route, RouteTable, Share, Sticky, Target, Timeouts};
 use crate::error::{Error, Result};
+
+/// How requests wait while the only copy of a stack is replaced.
+const HOLD: Hold = Hold { deadline_ms: 30_000, queue: 1_000 };
 
 /// Where the router takes requests for a stack.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -89,6 +92,8 @@ pub struct Routed {
     pub traffic: Traffic,
     pub weights: Vec<Weight>,
     pub instances: Vec<Reachable>,
+    /// It is being rolled out: where nothing can answer at the moment, something soon will.
+    pub held: bool,
 }
 
 /// An instance that may get requests.
@@ -104,7 +109,12 @@ pub struct Reachable {
 pub fn table(stacks: &[Routed]) -> RouteTable {
     let mut routes: Vec<Route> = stacks
         .iter()
-        .map(|stack| Route { releases: shares(stack), ..stack.traffic.route(&stack.name) })
+        .map(|stack| {
+            let releases = shares(stack);
+            let served = !stack.weights.is_empty();
+            let hold = (stack.held && served && releases.is_empty()).then_some(HOLD);
+            Route { releases, hold, ..stack.traffic.route(&stack.name) }
+        })
         .collect();
     // The same stacks make the same table, in whatever order they come.
     routes.sort_by(|a, b| a.name.cmp(&b.name));
@@ -172,6 +182,7 @@ mod tests {
             traffic: Traffic { hosts: vec!["app.example.org".into()], ..Traffic::default() },
             weights,
             instances: instances.collect(),
+            held: false,
         }
     }
 
@@ -198,6 +209,17 @@ mod tests {
         let routed = stack(vec![weight("a", 50), weight("b", 33), weight("c", 17)], &[("b", 1), ("c", 2)]);
         assert_eq!(weights(&routed), [("b".into(), 66, 1), ("c".into(), 34, 1)]);
         assert_eq!(weights(&stack(vec![weight("old", 100)], &[])), []);
+    }
+
+    #[test]
+    fn requests_wait_only_while_a_rollout_replaces_the_one_that_served() {
+        let holds = |held: bool, weights: Vec<Weight>, reachable: &[(&str, u16)]| {
+            table(&[Routed { held, ..stack(weights, reachable) }]).routes[0].hold.is_some()
+        };
+        assert!(holds(true, vec![weight("old", 100)], &[]));
+        assert!(!holds(true, vec![weight("old", 100)], &[("old", 1)]), "it still answers");
+        assert!(!holds(true, vec![], &[]), "nothing served before");
+        assert!(!holds(false, vec![weight("old", 100)], &[]), "nobody is bringing it back");
     }
 
     #[test]

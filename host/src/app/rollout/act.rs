@@ -162,19 +162,17 @@ impl Rollout<'_> {
                 docker.launch(&self.launch_spec(release, name, *published)?).await.map(|_| ())
             }
             Effect::Stop { release, name } => {
-                self.drain(release).await?;
-                let grace = self.release(release)?.spec.run.stop_timeout();
                 self.paused_at.get_or_insert_with(std::time::Instant::now);
-                docker.stop(name, grace).await
+                self.stop_gently(release, name, async |docker, grace| docker.stop(name, grace).await).await
             }
             Effect::Start { name, .. } => docker.start(name).await,
             Effect::Remove { release, name, gently } => {
-                if *gently {
-                    self.drain(release).await?;
-                }
                 self.show_last_output(name).await;
-                let grace = self.release(release)?.spec.run.stop_timeout();
-                docker.remove(name, gently.then_some(grace)).await
+                if !gently {
+                    return docker.remove(name, None).await;
+                }
+                self.stop_gently(release, name, async |docker, grace| docker.remove(name, Some(grace)).await)
+                    .await
             }
             Effect::SetRoute { weights } => {
                 let (stack_id, weights) = (self.view.stack.id.clone(), weights.clone());

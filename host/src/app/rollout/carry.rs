@@ -2,10 +2,12 @@
 //! off while it is answered.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use super::Rollout;
 use super::observe::Fleet;
 use crate::app::traffic;
+use crate::docker::Docker;
 use crate::domain::Id;
 use crate::domain::rollout::{InstanceState, Route, Sample};
 use crate::error::Result;
@@ -50,19 +52,25 @@ impl Rollout<'_> {
             .collect()
     }
 
-    /// Lets a release answer what it has begun before its container goes, for as long as it may take to stop.
-    pub(super) async fn drain(&mut self, release: &Id) -> Result<()> {
+    /// Stops or removes a container after it has answered what it has begun, for as long as it may take to stop.
+    pub(super) async fn stop_gently(
+        &mut self,
+        release: &Id,
+        name: &str,
+        stop: impl AsyncFnOnce(&Docker, Duration) -> Result<()>,
+    ) -> Result<()> {
+        let grace = self.release(release)?.spec.run.stop_timeout();
         if !traffic::is_routed(self.app, &self.view.stack) {
-            return Ok(());
+            return stop(&self.app.docker, grace).await;
         }
-        let patience = self.release(release)?.spec.run.stop_timeout();
-        if !traffic::drain(self.app, &self.view.stack, release, patience).await {
+        if !traffic::leave(self.app, &self.view.stack, name, grace).await? {
             self.log.line(&format!(
-                "Release {} still answers requests after {} s; it is stopped all the same.",
-                release.short(),
-                patience.as_secs()
+                "{name} still answers requests after {} s; it is stopped all the same.",
+                grace.as_secs()
             ));
         }
-        Ok(())
+        let stopped = stop(&self.app.docker, grace).await;
+        traffic::left(self.app, name).await;
+        stopped
     }
 }
