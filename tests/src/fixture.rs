@@ -6,7 +6,8 @@ use crate::docker::busybox;
 use crate::git_server::{File, GitServer, TestRepo};
 use crate::server::{TestServer, free_port};
 
-/// A page that names its commit, and a health check that can be made to fail.
+/// A page that names its commit. What the version says decides how it goes on: a `broken` one never becomes healthy, a
+/// `failing` one is healthy and answers with errors, a `slow` one takes its time.
 const DOCKERFILE: &str = r#"FROM scratch
 COPY busybox /bin/busybox
 COPY start.sh version.txt /
@@ -14,12 +15,22 @@ CMD ["/bin/busybox", "sh", "/start.sh"]
 EXPOSE 8080
 "#;
 
-const START: &str = r#"#!/bin/busybox sh
+const START: &str = r##"#!/bin/busybox sh
 /bin/busybox mkdir -p /www
 echo "version $(/bin/busybox cat /version.txt) commit $WINDLASS_COMMIT" > /www/index.html
 if ! /bin/busybox grep -q broken /version.txt; then echo ok > /www/health; fi
+if /bin/busybox grep -q -e failing -e slow /version.txt; then
+  /bin/busybox mkdir /www/cgi-bin
+  /bin/busybox mv /www/index.html /page
+  (
+    echo "#!/bin/busybox sh"
+    if /bin/busybox grep -q slow /version.txt; then echo "/bin/busybox sleep 0.3; s='200 OK'"; else echo "s='500 Broken'"; fi
+    echo 'echo "Status: $s"; echo "Content-Type: text/html"; echo; /bin/busybox cat /page'
+  ) > /www/cgi-bin/index.cgi
+  /bin/busybox chmod 755 /www/cgi-bin/index.cgi
+fi
 exec /bin/busybox httpd -f -p 8080 -h /www
-"#;
+"##;
 
 /// One stack named `web` on one server.
 pub struct Fixture {

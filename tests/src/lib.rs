@@ -18,6 +18,7 @@ pub mod ordering;
 pub mod peer;
 pub mod postgres;
 pub mod registry;
+pub mod routed;
 pub mod router;
 pub mod sample;
 pub mod script;

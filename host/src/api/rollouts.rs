@@ -1,4 +1,4 @@
-//! What people say to a rollout that runs: `/api/v1/deployments/{deployment}/approve` and its neighbours.
+//! A rollout that runs, and what people say to it: `/api/v1/deployments/{deployment}/rollout`, `/approve` and neighbours.
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -9,12 +9,13 @@ use utoipa_axum::routes;
 
 use super::error::ApiResult;
 use super::extract::{Auth, Body, Success, ok};
-use super::view::{ApprovalView, DeploymentView};
-use crate::app::{App, approval, deployment};
+use super::view::{ApprovalView, DeploymentView, RolloutView};
+use crate::app::{App, approval, deployment, rollout};
 use crate::domain::approval::Verdict;
 
 pub fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
+        .routes(routes!(rollout_view))
         .routes(routes!(approval_list))
         .routes(routes!(deployment_approve))
         .routes(routes!(deployment_reject))
@@ -31,6 +32,18 @@ struct AnswerInput {
     /// Why, for the record; at most 1,000 characters.
     #[serde(default)]
     comment: Option<String>,
+}
+
+/// A rollout while it runs: who gets the requests, what runs, and how it answers.
+#[utoipa::path(get, path = "/api/v1/deployments/{deployment}/rollout", tag = "deployments",
+    responses((status = 200, body = Success<RolloutView>)))]
+async fn rollout_view(
+    State(app): State<App>,
+    _: Auth,
+    Path(id): Path<String>,
+) -> ApiResult<Json<Success<RolloutView>>> {
+    let row = deployment::deployment_view(&app, &id).await?;
+    Ok(ok(rollout::rollout_view(&app, &row).await?.into()))
 }
 
 /// Everything a rollout asked people, the latest last.

@@ -68,6 +68,7 @@ pub struct Parts {
     pub metrics: Metrics,
     pub endpoints: Endpoints,
     published: traffic::Published,
+    seen: rollout::Seen,
     /// Tells this server, its containers and its tasks from those of another one. Lives as long as the data folder.
     pub instance: String,
     /// When this process began.
@@ -121,6 +122,7 @@ impl App {
             metrics,
             endpoints: Endpoints::default(),
             published: traffic::Published::default(),
+            seen: rollout::Seen::default(),
             instance,
             started_at: store::now(),
         })))

@@ -10,17 +10,20 @@ use tokio_util::sync::CancellationToken;
 use super::App;
 use crate::docker::ContainerView;
 use crate::domain::Id;
-use crate::domain::rollout::Weight;
+use crate::domain::rollout::{Route, Sample, Weight};
 use crate::domain::route::RouteTable;
 use crate::domain::stack::Stack;
 use crate::domain::traffic::{Reachable, Routed, table};
 use crate::error::{Error, Result};
-use crate::store::{deployments, releases, routes, stacks};
+use crate::store::{self, deployments, releases, routes, stacks};
 
 /// Changes of containers are taken together that come within this time.
 const GATHER: Duration = Duration::from_millis(100);
 /// The table is compared with what it should be this often, whatever happens.
 const LOOK: Duration = Duration::from_secs(30);
+
+/// The router remembers so many seconds.
+const REMEMBERED_SECS: i64 = 900;
 
 /// What is known of the router's table.
 #[derive(Default)]
@@ -159,6 +162,32 @@ fn reachable(view: &ContainerView, paths: &HashMap<Id, Option<String>>) -> Optio
 
 fn address(view: &ContainerView) -> Option<SocketAddr> {
     Some(SocketAddr::new(view.ip?, view.port?))
+}
+
+/// What the router counted of a stack's releases since their shares last changed.
+pub async fn samples(app: &App, stack: &Stack, route: &Route) -> Vec<Sample> {
+    let seconds = ((store::now() - route.updated_at) / 1000).clamp(1, REMEMBERED_SECS);
+    let stats = match app.router.stats(usize::try_from(seconds).unwrap_or(1)).await {
+        Ok(stats) => stats,
+        Err(error) => {
+            tracing::debug!(error = error.for_log(), "[@router:stats] the router tells nothing");
+            return Vec::new();
+        }
+    };
+    let is_own = |release: &str| route.weights.iter().any(|weight| weight.release.as_str() == release);
+    stats
+        .releases
+        .into_iter()
+        .filter(|report| report.route == stack.name && is_own(&report.release))
+        .map(|report| Sample {
+            release: Id::from_text(report.release),
+            requests: report.window.requests,
+            errors_5xx: report.window.errors_5xx + report.window.broken,
+            p50_ms: report.window.p50_ms,
+            p95_ms: report.window.p95_ms,
+            p99_ms: report.window.p99_ms,
+        })
+        .collect()
 }
 
 /// Keeps the router up to date with what nobody ordered: containers that end or are restarted, and the router itself.

@@ -18,6 +18,7 @@ mod output;
 mod plan;
 mod plugin;
 mod plugin_manage;
+mod rollout;
 mod router;
 mod sse;
 mod stack;
@@ -128,6 +129,9 @@ pub enum Command {
     /// Stop a running deployment; what served before goes on serving.
     #[command(visible_alias = "abort")]
     Cancel(deploy::CancelArgs),
+    /// A rollout while it runs, and the decisions of its strategy.
+    #[command(subcommand)]
+    Rollout(rollout::RolloutCommand),
     /// Say yes to what a rollout waits for.
     #[command(visible_alias = "promote")]
     Approve(approve::AnswerArgs),
@@ -216,6 +220,7 @@ async fn remote(session: &Session, command: Command) -> Outcome<u8> {
         Command::Logs(args) => logs::logs(session, &args).await,
         Command::Rollback(args) => deploy::rollback(session, &args).await,
         Command::Cancel(args) => deploy::cancel(session, &args).await,
+        Command::Rollout(command) => rollout::rollout(session, &command).await,
         Command::Approve(args) => approve::answer(session, &args, "approve").await,
         Command::Reject(args) => approve::answer(session, &args, "reject").await,
         Command::Pause(args) => approve::hold(session, &args, "pause").await,

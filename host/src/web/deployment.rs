@@ -8,12 +8,13 @@ use serde::Deserialize;
 use super::log::{LogTail, tail};
 use super::page::{Frame, PageResult, render, render_with};
 use super::session::Session;
+use super::split::Split;
 use super::stack::to;
 use super::stacks::{stack_link, trigger};
 use super::timeline::Timeline;
 use super::ui::{Badge, Commit, When, duration, now, short};
 use crate::api;
-use crate::app::rollout::words;
+use crate::app::rollout::{rollout_view, words};
 use crate::app::stack::{StackView, stack_view, strategy_name};
 use crate::app::{App, approval, build, deployment};
 use crate::domain::approval::{Approval, ApprovalState, Verdict};
@@ -40,6 +41,10 @@ struct Live {
     error: String,
     fallback: String,
     can_return: bool,
+    /// Who gets the requests while it is rolled out.
+    split: Option<Split>,
+    /// Requests go to the new release already.
+    serves_new: bool,
     timeline: Timeline,
     steps: Vec<StepGroup>,
     facts: Vec<(&'static str, String)>,
@@ -138,6 +143,7 @@ async fn load(app: &App, id: &str) -> Result<(Deployment, StackView, Option<Buil
 async fn live(app: &App, row: &Deployment, view: &StackView, built: Option<&Build>) -> Result<Live> {
     let journal = deployment::deployment_steps(app, &row.id).await?;
     let asked = approval::approval_list(app, &row.id).await?;
+    let rolling = rollout_view(app, row).await?;
     let now = now();
     let serves = view.stack.active_release_id.is_some() && view.stack.active_release_id == row.release_id;
     // One that was rolled back by the rollout itself has an error, and a release that never served.
@@ -161,6 +167,10 @@ async fn live(app: &App, row: &Deployment, view: &StackView, built: Option<&Buil
         error: row.error.clone().unwrap_or_default(),
         fallback: row.rollout.fallback_reason.clone().unwrap_or_default(),
         can_return: was_good && !serves && row.release_id.is_some(),
+        serves_new: rolling
+            .as_ref()
+            .is_some_and(|view| view.sides.iter().any(|side| side.is_new && side.percent > 0)),
+        split: rolling.map(Split::from),
         timeline: Timeline::of(row, built, &journal, now),
         steps: groups(&journal),
         facts: facts(app, row, view, built),

@@ -11,6 +11,7 @@ mod page;
 mod plan;
 mod plugins;
 mod session;
+mod split;
 mod stack;
 mod stack_edit;
 mod stack_form;

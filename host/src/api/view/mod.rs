@@ -3,6 +3,7 @@
 mod admin;
 mod call;
 mod plan;
+mod rollout;
 mod run;
 
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -13,6 +14,7 @@ use utoipa::ToSchema;
 pub use admin::{EventView, PluginView, TokenView, WebhookEventView};
 pub use call::{CallView, RecordingView, ReplayView};
 pub use plan::PlanView;
+pub use rollout::RolloutView;
 pub use run::{ApprovalView, BuildView, DeploymentView, StepView, TaskView};
 
 use crate::app::stack::StackView as AppStackView;

@@ -11,10 +11,6 @@ use crate::docker::Docker;
 use crate::domain::Id;
 use crate::domain::rollout::{InstanceState, Route, Sample};
 use crate::error::Result;
-use crate::store;
-
-/// The router remembers so many seconds.
-const REMEMBERED_SECS: i64 = 900;
 
 impl Rollout<'_> {
     /// Only what passed its gate gets requests.
@@ -24,32 +20,12 @@ impl Rollout<'_> {
         traffic::prove(self.app, &self.view.stack, proven).await
     }
 
-    /// What the router counted since the shares last changed. Nothing without a router: then a strategy knows as much as
-    /// one whose stack nobody visits.
+    /// Nothing without a router: then a strategy knows as much as one whose stack nobody visits.
     pub(super) async fn samples(&self, route: Option<&Route>) -> Vec<Sample> {
-        let Some(route) = route.filter(|_| self.facts.can_split) else { return Vec::new() };
-        let seconds = ((store::now() - route.updated_at) / 1000).clamp(1, REMEMBERED_SECS);
-        let stats = match self.app.router.stats(usize::try_from(seconds).unwrap_or(1)).await {
-            Ok(stats) => stats,
-            Err(error) => {
-                tracing::debug!(error = error.for_log(), "[@deploy:rollout] the router tells nothing");
-                return Vec::new();
-            }
-        };
-        let is_own = |release: &str| route.weights.iter().any(|weight| weight.release.as_str() == release);
-        stats
-            .releases
-            .into_iter()
-            .filter(|report| report.route == self.view.stack.name && is_own(&report.release))
-            .map(|report| Sample {
-                release: Id::from_text(report.release),
-                requests: report.window.requests,
-                errors_5xx: report.window.errors_5xx + report.window.broken,
-                p50_ms: report.window.p50_ms,
-                p95_ms: report.window.p95_ms,
-                p99_ms: report.window.p99_ms,
-            })
-            .collect()
+        match route.filter(|_| self.facts.can_split) {
+            Some(route) => traffic::samples(self.app, &self.view.stack, route).await,
+            None => Vec::new(),
+        }
     }
 
     /// Stops or removes a container after it has answered what it has begun, for as long as it may take to stop.

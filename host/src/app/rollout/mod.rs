@@ -10,12 +10,14 @@ mod finish;
 mod observe;
 mod people;
 mod sweep;
+mod view;
 
 use std::time::Duration;
 
 pub use act::words;
 pub use finish::end_before_start;
 pub use sweep::{sweep_all, sweep_stack};
+pub use view::{RolloutView, Seen, Side, rollout_view};
 
 use super::approval::question_event;
 use super::crash;
@@ -35,7 +37,7 @@ use crate::error::{Error, PluginError, PluginErrorKind, Result};
 use crate::plugins::with_subject;
 use crate::queue::{CancelReason, SteppedAside, TaskContext};
 use crate::store::{self, approvals, deployments, events, releases, routes};
-use observe::Observer;
+use observe::{Fleet, Observer};
 
 /// The reconciler looks again after this long while something is on its way.
 const BUSY: Duration = Duration::from_millis(100);
@@ -104,6 +106,7 @@ pub async fn rollout_run(app: &App, task: &TaskContext, deployment_id: &Id) -> R
     };
     let started = std::time::Instant::now();
     let result = with_subject(Subject::deployment(deployment_id), rollout.drive()).await;
+    app.seen.forget(deployment_id);
     match &result {
         Ok(Ended::Finished) => {
             app.metrics.rollout_finished(rollout.deployment.status.as_str(), started.elapsed())
@@ -199,6 +202,7 @@ impl Rollout<'_> {
                     continue;
                 }
             };
+            self.app.seen.note(&self.deployment.id, &fleet);
             looks += 1;
             if self.resumed && looks < SETTLED_AFTER {
                 // The gates are new; what was healthy before the interruption has to be seen healthy again first.
@@ -291,7 +295,7 @@ impl Rollout<'_> {
         Err(Error::failed(text))
     }
 
-    async fn situation(&self, fleet: &observe::Fleet) -> Result<Situation> {
+    async fn situation(&self, fleet: &Fleet) -> Result<Situation> {
         let rollout = &self.deployment.rollout;
         let now = store::now();
         let route = routes::get(&mut *self.app.db.read().await?, &self.view.stack.id).await?;

@@ -1,0 +1,85 @@
+//! A rollout as people watch it: who gets the requests, what runs, and how it answers.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use super::Fleet;
+use crate::app::{App, traffic};
+use crate::domain::Id;
+use crate::domain::deployment::{Deployment, DeploymentStatus};
+use crate::domain::release::Release;
+use crate::domain::rollout::{Instance, Sample};
+use crate::error::Result;
+use crate::store::{releases, routes, stacks};
+
+/// What the rollouts of this process saw when they last looked, by deployment.
+#[derive(Debug, Default)]
+pub struct Seen(Mutex<HashMap<Id, Vec<Instance>>>);
+
+impl Seen {
+    pub(super) fn note(&self, deployment: &Id, fleet: &Fleet) {
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.insert(deployment.clone(), fleet.instances.clone());
+    }
+
+    pub(super) fn forget(&self, deployment: &Id) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(deployment);
+    }
+
+    fn of(&self, deployment: &Id) -> Option<Vec<Instance>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(deployment).cloned()
+    }
+}
+
+/// The releases that take part, the new one first.
+#[derive(Debug, Clone)]
+pub struct RolloutView {
+    pub sides: Vec<Side>,
+    /// The router carries the requests, so shares are exact and answers are counted.
+    pub is_routed: bool,
+}
+
+#[derive(Debug, Clone)]
+pub struct Side {
+    pub release: Release,
+    pub is_new: bool,
+    /// Of the requests.
+    pub percent: u32,
+    pub instances: Vec<Instance>,
+    /// Since the shares last changed; absent as long as nothing was counted.
+    pub sample: Option<Sample>,
+}
+
+/// What a rollout that runs is about now. `None` if it does not, or not in this process.
+pub async fn rollout_view(app: &App, deployment: &Deployment) -> Result<Option<RolloutView>> {
+    let (DeploymentStatus::Deploying, Some(target)) = (deployment.status, &deployment.release_id) else {
+        return Ok(None);
+    };
+    let Some(instances) = app.seen.of(&deployment.id) else { return Ok(None) };
+    let mut conn = app.db.read().await?;
+    let stack = stacks::find(&mut conn, deployment.stack_id.as_str()).await?;
+    let route = routes::get(&mut conn, &deployment.stack_id).await?;
+    let mut taking_part = vec![releases::find(&mut conn, target.as_str()).await?];
+    if let Some(stable) = deployment.stable_release_id.as_ref().filter(|stable| *stable != target) {
+        taking_part.push(releases::find(&mut conn, stable.as_str()).await?);
+    }
+    drop(conn);
+    let is_routed = traffic::is_routed(app, &stack);
+    let samples = match &route {
+        Some(route) if is_routed => traffic::samples(app, &stack, route).await,
+        _ => Vec::new(),
+    };
+    let weights = route.map(|route| route.weights).unwrap_or_default();
+    let sides = taking_part.into_iter().map(|release| Side {
+        is_new: release.id == *target,
+        percent: weights
+            .iter()
+            .filter(|weight| weight.release == release.id)
+            .map(|weight| weight.percent)
+            .sum(),
+        instances: instances.iter().filter(|instance| instance.release == release.id).cloned().collect(),
+        sample: samples.iter().find(|sample| sample.release == release.id).cloned(),
+        release,
+    });
+    Ok(Some(RolloutView { sides: sides.collect(), is_routed }))
+}
