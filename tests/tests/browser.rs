@@ -6,6 +6,7 @@ use serde_json::json;
 use windlass_tests::browser::Browser;
 use windlass_tests::fixture::Fixture;
 use windlass_tests::guests::Guest;
+use windlass_tests::routed::Routed;
 use windlass_tests::server::TestServer;
 
 #[tokio::test]
@@ -164,6 +165,43 @@ async fn a_recorded_call_is_found_from_its_deployment_and_replayed() {
     browser.wait_text("#output", "\"progress\"").await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollout_shows_who_gets_the_requests_and_goes_on_when_somebody_says_so() {
+    let name = "a rollout shows who gets the requests and goes on when somebody says so";
+    let Some(browser) = Browser::start(name).await else { return };
+    let steps = json!([{ "weight": 30, "seconds": 0, "analysis": false, "approval": true }]);
+    let routed =
+        Routed::start(json!({ "strategy": "canary", "strategyParams": { "steps": steps, "bake_s": 0 } }))
+            .await;
+    let fixture = &routed.fixture;
+    fixture.deploy("one").await;
+    let sha = fixture.commit("two");
+    browser.log_in(&fixture.server).await;
+    browser.open(&format!("{}/stacks/web", fixture.server.url)).await;
+    browser.press("button[formaction$='/plan']").await;
+    browser.wait_text("h1", "Plan for web").await;
+    browser.wait_text(".table tbody", &sha[..8]).await;
+    assert!(browser.text("main").await.contains("Something serves all the time."));
+
+    let number = fixture.push(&sha).await;
+    browser.open(&format!("{}/deployments/{number}", fixture.server.url)).await;
+    browser.wait_text("#h-question", "The rollout asks").await;
+    browser.wait_text(".side.new", "30 %").await;
+    let shown = browser.text("#split").await;
+    assert!(shown.contains("70 %") && shown.contains("healthy"), "{shown}");
+    for _ in 0..20 {
+        routed.page().await;
+    }
+    browser.wait_text(".side.new", "Requests").await;
+    browser.become_phone(390).await;
+    let found = browser.run("return document.documentElement.scrollWidth - window.innerWidth").await;
+    assert!(found.as_i64().unwrap() <= 0, "{found} pixels too wide");
+    assert_eq!(browser.complaints().await, Vec::<String>::new());
+    browser.press("button[value='approve']").await;
+    browser.wait_text("#live .badge", "successful").await;
+    assert!(routed.page().await.contains(&sha));
+}
+
 /// Every page with something on it.
 async fn pages(fixture: &Fixture) -> Vec<String> {
     let sha = fixture.commit("one");
@@ -178,6 +216,7 @@ async fn pages(fixture: &Fixture) -> Vec<String> {
         "/stacks/new",
         "/stacks/web",
         "/stacks/web/edit",
+        "/stacks/web/plan",
         "/deployments/1",
         "/deployments/2",
     ];

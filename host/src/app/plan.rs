@@ -174,8 +174,8 @@ async fn from_git(app: &App, view: &StackView, git_ref: Option<&String>) -> Resu
     let settings = &view.build.settings;
     Ok(Target {
         source,
-        // What is built is only known afterwards.
-        image: String::new(),
+        // Its digest is only known afterwards.
+        image: "what will be built".to_string(),
         commit,
         run: view.stack.run.clone(),
         health: HealthCheck {

@@ -116,14 +116,18 @@ fn page(frame: Frame, link: String, git_ref: String, deployment: String, plan: P
 }
 
 fn side(change: Change) -> Side {
-    // A whole digest or commit says no more to people than its beginning.
-    let is_hash = matches!(change.what.as_str(), "image" | "commit");
     let shown = |side: Option<String>| match side {
-        Some(text) if is_hash => short(&text),
+        // A whole digest or commit says no more to people than its beginning.
+        Some(text) if is_hash(&text) => short(&text),
         Some(text) => text,
         None => "–".to_string(),
     };
     Side { what: change.what, from: shown(change.from), to: shown(change.to) }
+}
+
+fn is_hash(text: &str) -> bool {
+    let digits = text.strip_prefix("sha256:").unwrap_or(text);
+    digits.len() >= 40 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 fn step_row(step: &Foreseen) -> StepRow {
