@@ -17,7 +17,7 @@ CREATE TABLE pipeline_templates (
     created_at  BIGINT NOT NULL,
     UNIQUE (scope, name, version)
 );
-CREATE INDEX pipeline_templates_latest ON pipeline_templates (is_latest, scope, seq);
+CREATE INDEX pipeline_templates_latest ON pipeline_templates (scope, is_latest, seq);
 CREATE INDEX pipeline_templates_project ON pipeline_templates (project_id);
 
 INSERT INTO counters (name, value) VALUES ('pipeline_templates', 0);

@@ -97,7 +97,7 @@ setup_node_tools() {
     elif ! have java && ! (apt_install "to run Groovy, which reads generated Jenkinsfiles" default-jre-headless) >>"$log" 2>&1; then
         skip groovy "there is no Java runtime"
     else
-        found groovy "$jar"
+        found groovy "$(dirname "$jar")/*"
     fi
 }
 

@@ -3,12 +3,11 @@
 /// The text as a string in single quotes, on one line.
 pub fn text(text: &str) -> String {
     let mut out = String::from("'");
-    let mut rest = text.chars().peekable();
-    while let Some(c) = rest.next() {
+    for c in text.chars() {
         match c {
             '\'' => out.push_str("\\'"),
             '\n' => out.push_str("\\n"),
-            c => push(&mut out, c, rest.peek().copied()),
+            c => push(&mut out, c),
         }
     }
     out + "'"
@@ -27,17 +26,16 @@ pub fn lines(text: &str) -> String {
                 quotes = 0;
             }
             '\'' | '\n' => out.push(c),
-            c => push(&mut out, c, rest.peek().copied()),
+            c => push(&mut out, c),
         }
     }
     out + "'''"
 }
 
-/// One character. Groovy before 3 replaces `\u0027` by a quote before it looks for strings, so a backslash before a `u` is
-/// written as its number.
-fn push(out: &mut String, c: char, next: Option<char>) {
+/// One character. A backslash is always doubled, which is also what keeps `\u0027` from becoming a quote: Groovy before 3
+/// replaces that before it looks for strings, and Groovy since 3 replaces numbers like `\134` before it.
+fn push(out: &mut String, c: char) {
     match c {
-        '\\' if next == Some('u') => out.push_str("\\134"),
         '\\' => out.push_str("\\\\"),
         c if c.is_control() => out.push_str(&format!("\\{:03o}", c as u32)),
         c => out.push(c),

@@ -7,7 +7,9 @@ use windlass_sdk::params::Values;
 
 use crate::groovy::{block, lines, text};
 
-const STEPS: Steps = Steps::new(Shell::avoiding(""));
+/// Groovy's way to write a character by its number. Commands do without it.
+const SHELL: Shell = Shell::avoiding("\\u");
+const STEPS: Steps = Steps::new(SHELL);
 const SSH: &str = "ssh -i \"$SSH_KEY\" -o BatchMode=yes -l \"$SSH_USER\" \"$WINDLASS_ADDRESS\"";
 
 pub fn stages(model: &Model, settings: &Values) -> String {
@@ -92,7 +94,7 @@ fn checkout(model: &Model, settings: &Values) -> String {
 
 /// Jenkins takes an empty value for none at all, and expands the names of variables.
 fn is_native(variable: &Parameter) -> bool {
-    !variable.value.is_empty() && !variable.value.contains('$')
+    !variable.value.is_empty() && !variable.value.contains('$') && !SHELL.is_expression(&variable.value)
 }
 
 fn step(model: &Model, environment: &[Parameter], script: &Script, is_on_host: bool) -> String {

@@ -95,7 +95,7 @@ fn the_jenkinsfile_is_what_a_person_would_write() {
 
 #[test]
 fn no_string_of_groovy_can_be_ended_from_inside() {
-    assert_eq!(text(r"it's \u0027 $x"), r"'it\'s \134u0027 $x'");
+    assert_eq!(text(r"it's \u0027 $x"), r"'it\'s \\u0027 $x'");
     assert_eq!(text("a\nb\u{7}"), r"'a\nb\007'");
     assert_eq!(lines("a''''b'"), r"'''a''\''b\''''");
 }

@@ -40,10 +40,11 @@ impl Shell {
         let mut word = String::from("$'");
         for c in text.chars().filter(|c| *c != '\0') {
             match c {
+                c if Some(c) == opening => word.push_str(&format!("\\x{:02x}", c as u32)),
                 '\n' => word.push_str("\\n"),
                 '\t' => word.push_str("\\t"),
                 '\'' | '\\' => word.extend(['\\', c]),
-                c if Some(c) == opening || !is_visible(c) => {
+                c if !is_visible(c) => {
                     let mut buffer = [0; 4];
                     let bytes = c.encode_utf8(&mut buffer).bytes();
                     word.extend(bytes.map(|byte| format!("\\x{byte:02x}")));
