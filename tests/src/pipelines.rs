@@ -53,6 +53,16 @@ impl Generators {
         self.plugins.generator_validate(name, model, &json!({})).await.expect("validate answers")
     }
 
+    /// What the conformance suite complains about.
+    pub async fn breaches(&self, name: &str) -> Vec<String> {
+        let findings = self.plugins.conformance(name).await.expect("the suite runs");
+        findings
+            .into_iter()
+            .filter(|found| !found.passed)
+            .map(|found| found.rule + ": " + &found.detail)
+            .collect()
+    }
+
     pub async fn files(&self, name: &str, model: &PipelineModel) -> Result<Vec<PipelineFile>> {
         self.plugins.generator_generate(name, model, &json!({})).await
     }

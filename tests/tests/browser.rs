@@ -321,6 +321,8 @@ async fn a_template_shows_every_generators_file_while_it_is_typed() {
     browser.press("button.primary").await;
     browser.wait_text(".notice.bad", "Not saved").await;
     assert_eq!(browser.value("#values").await, "{");
+    let complaints = browser.complaints().await;
+    assert!(complaints.iter().all(|complaint| complaint.contains("422")), "{complaints:?}");
     browser.fill("#values", "").await;
     browser.fill("#name", "deploy").await;
     browser.press("button.primary").await;

@@ -10,7 +10,7 @@ use crate::domain::pipeline::{PipelineFile, PipelineModel};
 use crate::domain::plugin::{PluginKind, Problem};
 use crate::domain::template::TemplateContent;
 use crate::error::{Error, PluginErrorKind, Result};
-use crate::plugins::problems_by;
+use crate::plugins::{problems_by, unrecorded};
 
 /// What a pipeline is made from.
 #[derive(Debug)]
@@ -86,6 +86,11 @@ pub async fn pipeline_render(app: &App, order: Order) -> Result<Rendering> {
         outputs.push(generate(app, generator, &model, &settings).await?);
     }
     Ok(Rendering { problems: Vec::new(), outputs })
+}
+
+/// Like [`pipeline_render`], for what is asked at each key that is pressed: the calls are not recorded.
+pub async fn pipeline_preview(app: &App, order: Order) -> Result<Rendering> {
+    unrecorded(pipeline_render(app, order)).await
 }
 
 async fn generate(

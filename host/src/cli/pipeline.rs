@@ -11,7 +11,7 @@ use super::client::read;
 use super::failure::{Failure, Outcome, exit};
 use super::output::{Output, Tone};
 use super::stack_input::read_file;
-use super::text::clean;
+use super::text::{clean, log_line};
 
 #[derive(Debug, Subcommand)]
 pub enum PipelineCommand {
@@ -159,7 +159,7 @@ fn tell(out: &Output, who: &str, problems: &[Problem]) {
 fn print(out: &Output, generator: &str, file: &File) {
     out.line(&out.paint(Tone::Strong, &format!("── {} ({})", clean(&file.path), clean(generator))));
     for line in file.content.lines() {
-        out.line(&clean(line));
+        out.line(&log_line(line, false));
     }
     out.line("");
 }

@@ -12,7 +12,7 @@ use super::failure::{Failure, Outcome, exit};
 use super::output::Tone;
 use super::stack_input::read_file;
 use super::table::{Cell, Table, cells, details};
-use super::text::{ago, clean};
+use super::text::{ago, clean, log_line};
 use super::view::Items;
 use crate::domain::difference::{Change, DiffLine};
 use crate::domain::template::TemplateContent;
@@ -160,7 +160,7 @@ async fn show(session: &Session, name: &str, version: Option<i64>, scope: &Scope
     );
     out.line("");
     for line in one.content.to_text().lines() {
-        out.line(&clean(line));
+        out.line(&log_line(line, false));
     }
     Ok(())
 }
@@ -215,7 +215,7 @@ async fn diff(
             Change::Removed => ('-', Tone::Bad),
             Change::Added => ('+', Tone::Good),
         };
-        out.line(&out.paint(tone, &format!("{sign} {}", clean(&line.text))));
+        out.line(&out.paint(tone, &format!("{sign} {}", log_line(&line.text, false))));
     }
     Ok(())
 }

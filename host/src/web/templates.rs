@@ -13,7 +13,7 @@ use super::template_form::TemplateForm;
 use super::ui::When;
 use crate::api;
 use crate::app::App;
-use crate::app::pipeline::{GeneratorOutput, Order, Source, pipeline_render};
+use crate::app::pipeline::{GeneratorOutput, Order, Source, pipeline_preview};
 use crate::app::template::{
     Scope, template_delete, template_diff, template_list, template_save, template_versions, template_view,
 };
@@ -132,7 +132,7 @@ async fn page(app: &App, session: &Session, form: TemplateForm) -> Result<Templa
                 generators: Vec::new(),
                 settings: Default::default(),
             };
-            let rendering = pipeline_render(app, order).await?;
+            let rendering = pipeline_preview(app, order).await?;
             problems = rendering.problems.into_iter().map(told).collect();
             panes = rendering.outputs.into_iter().map(Pane::from).collect();
         }

@@ -98,6 +98,17 @@ fn file(model: &Model) -> Result<File, Vec<Problem>> {
     Ok(File::new(&format!(".github/workflows/{}.yml", slug(&model.name)), content))
 }
 
+/// What a workflow cannot ask for itself.
+fn approvals(model: &Model) -> String {
+    let asked = model.environments.iter().filter(|environment| environment.approval);
+    let text = |name: &str| {
+        format!(
+            "The environment {name} needs required reviewers, in the repository's settings: nobody else is asked."
+        )
+    };
+    asked.map(|environment| yaml::comment(&text(&environment.name))).collect()
+}
+
 /// The file's name for a job's name.
 fn slug(name: &str) -> String {
     let words = name.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());

@@ -93,8 +93,9 @@ fn hosts_are_a_matrix_and_environments_wait_for_each_other() {
         environment: "1.prod".to_owned(),
     });
     let content = content(model);
+    assert!(content.contains("# The environment 1.prod needs required reviewers"), "{content}");
     assert!(
-        content.contains("  run-1-prod:\n    name: 1.prod on ${{ matrix.host }}\n    needs: staging\n"),
+        content.contains("  run-1-prod:\n    name: '1.prod on ${{ matrix.host }}'\n    needs: staging\n"),
         "{content}"
     );
     assert!(content.contains("          - host: web-1\n            address: '10.0.0.1'\n"), "{content}");

@@ -54,7 +54,7 @@ impl Steps {
 headers=(--header 'content-type: application/json')
 if [ -n "${{WINDLASS_REPORT_SECRET:-}}" ]; then
   signature=$(printf %s "$body" | openssl dgst -sha256 -hmac "$WINDLASS_REPORT_SECRET" | sed 's/.*= *//')
-  headers+=(--header "x-windlass-signature: sha256=$signature")
+  headers+=(--header "x-windlass-signature: sha256=$signature" --header "x-windlass-delivery: $signature")
 fi
 curl --silent --show-error --fail --globoff --max-time 30 --retry 3 "${{headers[@]}}" --data-binary "$body" \
   {url} || echo 'Windlass was not reached; it asks for the result itself.'

@@ -120,6 +120,7 @@ fn check_report(text: &str, arguments: &[String]) {
     mac.update(body.as_bytes());
     let signature = hex::encode(mac.finalize().into_bytes());
     assert_eq!(after("x-windlass-signature").0, format!("x-windlass-signature: sha256={signature}"));
+    assert_eq!(after("x-windlass-delivery").0, format!("x-windlass-delivery: {signature}"));
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use windlass::domain::pipeline::{
     Environment, Parameter, PipelineHost, PipelineModel, PipelineRepository, Script,
 };
-use windlass_tests::pipelines::{Generators, peer, read_all, tool};
+use windlass_tests::pipelines::{GENERATORS, Generators, peer, read_all, tool};
 
 fn parameter(name: &str, value: &str) -> Parameter {
     Parameter { name: name.into(), value: value.into() }
@@ -116,7 +116,7 @@ async fn a_gitlab_pipeline_fits_the_schema() {
 
 #[tokio::test]
 async fn a_circleci_config_fits_the_schema() {
-    let change = ("type: approval", "type: by_hand");
+    let change = ("    docker:", "    dockre:");
     fits_the_schema("circleci-config", "vendor.circle-ci", change, "a_circleci_config_fits_the_schema").await;
 }
 
@@ -139,7 +139,7 @@ async fn gitlab_ci_local_reads_a_gitlab_pipeline() {
         let git = Command::new("git").args(["init", "--quiet"]).arg(folder).status().unwrap();
         assert!(git.success());
         let mut command = Command::new(&node);
-        command.arg(&program).arg("--list").arg("--cwd").arg(folder).env("HOME", folder);
+        command.arg(&program).arg("--list").current_dir(folder).env("HOME", folder);
         command.output().unwrap()
     })
     .await;
@@ -161,4 +161,12 @@ async fn a_jenkinsfile_has_a_stage_for_each_environment_and_host() {
     assert_eq!(stages(&read[0]), ["run"]);
     let expected = ["test", "staging.eu", "staging.eu on a", "approve 1", "1", "1 on b.c", "1 on b-c"];
     assert_eq!(stages(&read[1]), expected);
+}
+
+#[tokio::test]
+async fn every_generator_passes_the_conformance_suite() {
+    let generators = Generators::start().await;
+    for name in GENERATORS {
+        assert_eq!(generators.breaches(name).await, Vec::<String>::new(), "{name}");
+    }
 }
