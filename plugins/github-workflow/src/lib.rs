@@ -85,8 +85,9 @@ fn file(model: &Model) -> Result<File, Vec<Problem>> {
         triggers = json!({ "workflow_dispatch": { "inputs": inputs(input) } });
         env = yaml::block(&json!({ "env": inputs(|name, _| json!(format!("${{{{ inputs.{name} }}}}"))) }));
     }
-    let header =
-        yaml::comment(&model.description) + &yaml::block(&json!({ "name": jobs::label(&model.name) }));
+    let header = yaml::comment(&model.description)
+        + &approvals(model)
+        + &yaml::block(&json!({ "name": jobs::label(&model.name) }));
     let parts = [
         ("header", header),
         ("triggers", yaml::block(&triggers)),
