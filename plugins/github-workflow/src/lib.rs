@@ -28,8 +28,10 @@ const PARAMS: &[Param] = &[
     Param::integer("timeout_minutes", 60, 1..=4320, "Minutes after which a job is stopped"),
 ];
 
-/// GitHub takes no more.
-const MAX_INPUTS: usize = 25;
+/// The input by which Windlass finds the run that it started, since the run's name shows it.
+const KEY_INPUT: &str = "windlass_run";
+/// GitHub takes 25, and one is ours.
+const MAX_INPUTS: usize = 24;
 
 const STANDARD: &str = "\
 @{header}
@@ -72,25 +74,29 @@ windlass_sdk::export_generator!(Workflow);
 fn file(model: &Model) -> Result<File, Vec<Problem>> {
     let mut problems = Vec::new();
     if model.parameters.len() > MAX_INPUTS {
-        let message = format!("GitHub takes at most {MAX_INPUTS} inputs, not {}.", model.parameters.len());
+        let message =
+            format!("GitHub takes at most {MAX_INPUTS} parameters, not {}.", model.parameters.len());
         problems.push(Problem::at("/parameters", message));
     }
-    let settings = check::settings(model, PARAMS, problems)?;
-    let inputs = |to: fn(&str, &str) -> Value| -> Map<String, Value> {
-        model.parameters.iter().map(|one| (one.name.clone(), to(&one.name, &one.value))).collect()
-    };
-    let input = |_: &str, value: &str| json!({ "type": "string", "required": false, "default": value });
-    let (mut triggers, mut env) = (json!({ "workflow_dispatch": null }), String::new());
-    if !model.parameters.is_empty() {
-        triggers = json!({ "workflow_dispatch": { "inputs": inputs(input) } });
-        env = yaml::block(&json!({ "env": inputs(|name, _| json!(format!("${{{{ inputs.{name} }}}}"))) }));
+    if let Some(n) = model.parameters.iter().position(|one| one.name == KEY_INPUT) {
+        let message =
+            format!("`{KEY_INPUT}` is the input by which Windlass finds its runs; please take another name.");
+        problems.push(Problem::at(format!("/parameters/{n}/name"), message));
     }
-    let header = yaml::comment(&model.description)
-        + &approvals(model)
-        + &yaml::block(&json!({ "name": jobs::label(&model.name) }));
+    let settings = check::settings(model, PARAMS, problems)?;
+    let input = |value: &str| json!({ "type": "string", "required": false, "default": value });
+    let mut inputs: Map<String, Value> =
+        model.parameters.iter().map(|one| (one.name.clone(), input(&one.value))).collect();
+    let env: Map<String, Value> =
+        inputs.keys().map(|name| (name.clone(), json!(format!("${{{{ inputs.{name} }}}}")))).collect();
+    inputs.insert(KEY_INPUT.to_owned(), input(""));
+    let env = if env.is_empty() { String::new() } else { yaml::block(&json!({ "env": env })) };
+    let name = jobs::label(&model.name);
+    let names = json!({ "name": name, "run-name": format!("{name} ${{{{ inputs.{KEY_INPUT} }}}}") });
+    let header = yaml::comment(&model.description) + &approvals(model) + &yaml::block(&names);
     let parts = [
         ("header", header),
-        ("triggers", yaml::block(&triggers)),
+        ("triggers", yaml::block(&json!({ "workflow_dispatch": { "inputs": inputs } }))),
         ("env", env),
         ("jobs", yaml::block(&jobs::jobs(model, &settings))),
     ];

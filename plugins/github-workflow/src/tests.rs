@@ -42,6 +42,7 @@ fn the_workflow_is_what_a_person_would_write() {
     let expected = "\
 # Made by hand.
 name: Deploy the shop
+run-name: Deploy the shop ${{ inputs.windlass_run }}
 on:
   workflow_dispatch:
     inputs:
@@ -49,6 +50,10 @@ on:
         type: string
         required: false
         default: '1.0'
+      windlass_run:
+        type: string
+        required: false
+        default: ''
 permissions:
   contents: read
 concurrency:
@@ -128,9 +133,10 @@ fn the_parts_are_put_into_a_template() {
 fn what_is_wrong_is_said_with_its_place() {
     let mut model = model();
     model.scripts.clear();
-    model.parameters = (0..26).map(|n| parameter(&format!("P{n}"), "")).collect();
+    model.parameters = (0..24).map(|n| parameter(&format!("P{n}"), "")).collect();
+    model.parameters.push(parameter("windlass_run", ""));
     let paths: Vec<String> = Workflow::validate(&model).into_iter().map(|problem| problem.path).collect();
-    assert_eq!(paths, ["/scripts", "/parameters"]);
+    assert_eq!(paths, ["/scripts", "/parameters", "/parameters/24/name"]);
     model.settings = r#"{"run_on": "x"}"#.to_owned();
     assert!(Workflow::validate(&model).iter().any(|problem| problem.path == "/settings/run_on"));
     let failure = Workflow::generate(model).expect_err("there is no script");

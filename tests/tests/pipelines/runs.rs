@@ -78,6 +78,7 @@ fn github(document: &Value) -> Vec<Run> {
     let result = document["jobs"]["report"]["steps"][0]["env"]["WINDLASS_RESULT"].as_str().unwrap();
     let known = [
         ("${{ inputs.INPUT }}", input.as_str().unwrap()),
+        ("${{ inputs.windlass_run }}", "key"),
         ("${{ matrix.host }}", "web-1"),
         ("${{ matrix.address }}", "10.0.0.1"),
         ("${{ secrets.WINDLASS_REPORT_SECRET }}", "secret"),
@@ -94,7 +95,10 @@ fn github(document: &Value) -> Vec<Run> {
         env.values_mut().for_each(|value| *value = evaluate(value));
         env.extend([("RUNNER_TEMP".into(), "/nowhere".into()), ("GITHUB_RUN_ID".into(), "7".into())]);
         runs.push(Run { place, env, command: evaluate(step["run"].as_str().unwrap()) });
-        for name in [&document["name"], &job["name"], &step["name"]].into_iter().filter_map(Value::as_str) {
+        for name in [&document["name"], &document["run-name"], &job["name"], &step["name"]]
+            .into_iter()
+            .filter_map(Value::as_str)
+        {
             evaluate(name);
         }
     }
