@@ -92,6 +92,29 @@
     });
   }
 
+  // A preview follows what is typed. Only the newest answer counts.
+  for (const form of all("form[data-preview]")) {
+    let timer = 0;
+    let newest = null;
+    form.addEventListener("input", () => {
+      clearTimeout(timer);
+      timer = setTimeout(async () => {
+        newest?.abort();
+        const asked = newest = new AbortController();
+        try {
+          const signal = AbortSignal.any([asked.signal, AbortSignal.timeout(10000)]);
+          const answer = await fetch(form.dataset.preview, { method: "POST", body: new URLSearchParams(new FormData(form)), signal });
+          if (!answer.ok || answer.redirected) return;
+          const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+          const fresh = page.getElementById("preview");
+          if (fresh && newest === asked) document.getElementById("preview").replaceWith(document.adoptNode(fresh));
+        } catch {
+          // The button asks as well.
+        }
+      }, 300);
+    });
+  }
+
   // Live parts: an event arrives, the part is fetched and put in place of the old one.
   let pages = new Map();
   const load = (url) => {

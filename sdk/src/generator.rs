@@ -25,12 +25,27 @@
 //! windlass_sdk::export_generator!(Lines);
 //! ```
 
+//!
+//! What several languages need is here as well: [`Shell`] makes words for bash of untrusted text, [`yaml`] writes
+//! documents in which nothing can break out, [`Steps`] runs the model's scripts, [`template::fill`] fills an operator's
+//! template, and [`check`] finds what is wrong with a model in any language.
+
+pub mod check;
+mod shell;
+mod steps;
+pub mod template;
+#[cfg(test)]
+mod tests;
+pub mod yaml;
+
 use std::marker::PhantomData;
 
 use crate::bindings::base::exports::windlass::plugin::manifest::Guest as ManifestGuest;
 use crate::bindings::generator::exports::windlass::pipeline_generator::generator as wit;
 use crate::{Failure, Manifest, Problem};
 
+pub use shell::Shell;
+pub use steps::{Report, Steps, hosts, names, variables};
 pub use wit::{Environment, File, Host, Model, Parameter, Repository, Script};
 
 /// A pipeline generator. Export it with [`crate::export_generator!`].

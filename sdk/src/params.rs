@@ -35,6 +35,7 @@ enum Shape {
     Flag { default: bool },
     Integer { default: u64, min: u64, max: u64 },
     Choice { default: &'static str, choices: &'static [&'static str] },
+    Text { default: &'static str, most: usize },
     List { default: &'static str, item: &'static [Param], most: usize },
 }
 
@@ -64,6 +65,11 @@ impl Param {
         Self { name, summary, shape: Shape::Choice { default, choices } }
     }
 
+    /// One line of text with at most so many characters, none of them a control character.
+    pub const fn text(name: &'static str, default: &'static str, most: usize, summary: &'static str) -> Self {
+        Self { name, summary, shape: Shape::Text { default, most } }
+    }
+
     /// A list of at least one object with these parameters; the default is JSON.
     pub const fn list(
         name: &'static str,
@@ -84,6 +90,9 @@ impl Param {
             Shape::Choice { default, choices } => {
                 json!({ "type": "string", "enum": choices, "default": default })
             }
+            Shape::Text { default, most } => json!({
+                "type": "string", "maxLength": most, "pattern": "^[^\\x00-\\x1f\\x7f]*$", "default": default,
+            }),
             Shape::List { item, most, .. } => json!({
                 "type": "array", "minItems": 1, "maxItems": most, "default": self.default(), "items": object_of(item),
             }),
@@ -96,7 +105,7 @@ impl Param {
         match &self.shape {
             Shape::Flag { default } => json!(default),
             Shape::Integer { default, .. } => json!(default),
-            Shape::Choice { default, .. } => json!(default),
+            Shape::Choice { default, .. } | Shape::Text { default, .. } => json!(default),
             // A default that is no JSON is one that its own check complains about.
             Shape::List { default, .. } => serde_json::from_str(default).unwrap_or_default(),
         }
@@ -130,6 +139,13 @@ impl Param {
                     self.name
                 )),
             },
+            Shape::Text { most, .. } => match value.as_str() {
+                Some(text) if text.chars().count() <= *most && !text.chars().any(char::is_control) => None,
+                _ => Some(format!(
+                    "`{}` has to be one line of at most {most} characters, but is {found}.",
+                    self.name
+                )),
+            },
             Shape::Choice { choices, .. } => match value.as_str() {
                 Some(word) if choices.contains(&word) => None,
                 _ => Some(format!("`{}` has to be one of {}, but is {found}.", self.name, quoted(choices))),
@@ -157,6 +173,11 @@ impl Values {
     pub fn list(&self, name: &str) -> Vec<Values> {
         let items = self.0.get(name).and_then(Value::as_array).into_iter().flatten();
         items.filter_map(Value::as_object).cloned().map(Values).collect()
+    }
+
+    /// A parameter declared with [`Param::text`]; empty if there is none of that name.
+    pub fn text(&self, name: &str) -> &str {
+        self.0.get(name).and_then(Value::as_str).unwrap_or_default()
     }
 
     /// A parameter declared with [`Param::choice`]; empty if there is none of that name.

@@ -16,6 +16,7 @@ pub mod hostile;
 pub mod languages;
 pub mod ordering;
 pub mod peer;
+pub mod pipelines;
 pub mod postgres;
 pub mod registry;
 pub mod routed;

@@ -15,6 +15,7 @@ use windlass::{
         rollout::{ReleaseFacts, Situation, StackFacts},
         stack::{RunSpec, Stack},
         task::{NewTask, Task, TaskRow},
+        template::{PipelineTemplate, TemplateContent},
         traffic::Traffic,
         webhook::MatchedSecret,
     },
@@ -174,6 +175,24 @@ pub fn event(stack: Option<&Id>) -> NewEvent {
         stack_id: stack.cloned(),
         subject_id: None,
         data: json!({ "n": 1 }),
+    }
+}
+
+/// Of all projects; stored as its next version.
+pub fn template(name: &str) -> PipelineTemplate {
+    let mut content = TemplateContent { description: "for a test".into(), ..TemplateContent::default() };
+    content.model = json!({ "name": "{{level}}" });
+    content.parameters = json!({ "properties": { "level": { "type": "string" } } });
+    content.texts.insert("some".into(), "@{jobs}\n".into());
+    PipelineTemplate {
+        id: new_id(),
+        seq: 0,
+        project_id: None,
+        name: name.to_owned(),
+        version: 0,
+        content,
+        created_by: "admin".into(),
+        created_at: now(),
     }
 }
 

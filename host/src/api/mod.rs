@@ -5,11 +5,13 @@ mod calls;
 mod cicd;
 mod error;
 mod extract;
+mod pipelines;
 mod plugins;
 mod rollouts;
 mod runs;
 mod stacks;
 mod stream;
+mod templates;
 mod view;
 mod webhooks;
 
@@ -59,6 +61,8 @@ fn routes() -> OpenApiRouter<App> {
         .merge(admin::router())
         .merge(plugins::router())
         .merge(calls::router())
+        .merge(pipelines::router())
+        .merge(templates::router())
         .merge(cicd::router())
 }
 

@@ -85,6 +85,14 @@ impl Client {
         self.call(Method::PUT, path, &[], Some(body)).await
     }
 
+    pub async fn put_with(&self, path: &[&str], query: &[(&str, &str)], body: &Value) -> Outcome<Value> {
+        self.call(Method::PUT, path, query, Some(body)).await
+    }
+
+    pub async fn delete_with(&self, path: &[&str], query: &[(&str, &str)]) -> Outcome<Value> {
+        self.call(Method::DELETE, path, query, None).await
+    }
+
     pub async fn delete(&self, path: &[&str]) -> Outcome<Value> {
         self.call(Method::DELETE, path, &[], None).await
     }

@@ -15,6 +15,7 @@ mod follow;
 mod init;
 mod logs;
 mod output;
+mod pipeline;
 mod plan;
 mod plugin;
 mod plugin_manage;
@@ -25,6 +26,7 @@ mod stack;
 mod stack_input;
 mod status;
 mod table;
+mod template;
 mod text;
 mod view;
 mod webhook;
@@ -144,6 +146,12 @@ pub enum Command {
     /// Webhook deliveries that were received.
     #[command(subcommand)]
     Webhook(webhook::WebhookCommand),
+    /// Pipelines of CI/CD providers: made from a model or a template, without storing anything.
+    #[command(subcommand)]
+    Pipeline(pipeline::PipelineCommand),
+    /// Templates of pipelines: named, versioned, with parameters.
+    #[command(subcommand)]
+    Template(template::TemplateCommand),
     /// API tokens.
     #[command(subcommand)]
     Token(admin::TokenCommand),
@@ -226,6 +234,8 @@ async fn remote(session: &Session, command: Command) -> Outcome<u8> {
         Command::Pause(args) => approve::hold(session, &args, "pause").await,
         Command::Resume(args) => approve::hold(session, &args, "resume").await,
         Command::Webhook(command) => webhook::webhook(session, &command).await,
+        Command::Pipeline(command) => pipeline::pipeline(session, &command).await,
+        Command::Template(command) => template::template(session, &command).await,
         Command::Token(command) => admin::token(session, &command).await,
         Command::Plugin(command) => admin::plugin(session, &command).await,
         Command::Serve(_) => Err(failure::Failure::usage("`serve` is not run from here.")),

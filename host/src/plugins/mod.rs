@@ -60,6 +60,7 @@ pub use self::compile::{COMMAND as COMPILE_COMMAND, CompileRequest, compile_chil
 pub use self::components::Components;
 pub use self::planner::planner_name;
 pub use self::recorder::{Recordings, unrecorded, with_subject};
+pub use self::schema::problems_by;
 pub use self::settings::{CompileLimits, Limits, PluginSource, Settings, Source};
 pub use self::supervisor::Notice;
 pub use self::target::Target;

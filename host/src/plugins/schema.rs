@@ -72,6 +72,16 @@ impl Schema {
     }
 }
 
+/// What is wrong with a value by a schema that a person wrote; the schema is checked as a plugin's is.
+///
+/// # Errors
+/// `Invalid` for the field `parameters` if the schema cannot be used.
+pub fn problems_by(schema: &Value, value: &Value) -> Result<Vec<Problem>> {
+    let text = schema.to_string();
+    check(&text).map_err(|why| Error::invalid("parameters", format!("the parameters' schema {why}")))?;
+    Ok(Schema::new(&text).problems(value))
+}
+
 /// Whether a text is a schema that the host can use. The error ends the sentence `its settings' schema …`.
 pub(super) fn check(text: &str) -> Result<(), String> {
     let schema: Value = serde_json::from_str(text).map_err(|error| format!("is no JSON: {error}"))?;

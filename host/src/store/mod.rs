@@ -34,6 +34,7 @@ pub mod routes;
 pub mod stacks;
 pub mod task_stats;
 pub mod tasks;
+pub mod templates;
 pub mod tokens;
 pub mod webhook_events;
 pub mod webhooks;

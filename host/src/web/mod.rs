@@ -19,6 +19,8 @@ mod stack_input;
 mod stack_rows;
 mod stacks;
 mod status;
+mod template_form;
+mod templates;
 mod timeline;
 mod ui;
 mod webhook_secret;
@@ -71,6 +73,11 @@ pub fn router() -> Router<App> {
         .route("/plugins/{plugin}/disable", post(plugins::disable))
         .route("/plugins/{plugin}/approve", post(plugins::approve))
         .route("/plugins/{plugin}/remove", post(plugins::remove))
+        .route("/templates", get(templates::list))
+        .route("/template/new", get(templates::new).post(templates::create))
+        .route("/template/preview", post(templates::preview))
+        .route("/templates/{template}", get(templates::show).post(templates::update))
+        .route("/templates/{template}/delete", post(templates::delete))
         .route("/tokens", get(admin::tokens).post(admin::token_create))
         .route("/tokens/{token}/revoke", post(admin::token_revoke))
         .route("/status", get(status::show))

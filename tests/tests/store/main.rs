@@ -12,4 +12,5 @@ mod rollouts;
 mod rotation;
 mod schema;
 mod tables;
+mod templates;
 mod writes;

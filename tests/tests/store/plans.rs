@@ -10,8 +10,8 @@ use windlass::{
     },
     store::{
         Conn, Db, approvals, build_args, build_configs, builds, deployments, events, new_id, plugin_calls,
-        projects, releases, repositories, rollout_steps, routes, stacks, task_stats, tasks, tokens,
-        webhook_events,
+        projects, releases, repositories, rollout_steps, routes, stacks, task_stats, tasks, templates,
+        tokens, webhook_events,
     },
 };
 use windlass_tests::{database::TestDb, sample};
@@ -76,6 +76,9 @@ async fn read_everything(conn: &mut Conn) {
         plugin_calls::list(conn, page, filter).await.unwrap();
     }
     plugin_calls::digests(conn).await.unwrap();
+    templates::find(conn, None, "x", None).await.unwrap();
+    templates::list(conn, Some(&id), page).await.unwrap();
+    templates::versions(conn, None, "x", page).await.unwrap();
     task_stats::depth(conn).await.unwrap();
     task_stats::oldest_due(conn, 0).await.unwrap();
 }
@@ -92,6 +95,8 @@ async fn collect(db: &Db) -> Vec<(String, i64)> {
             tasks::rescue_own(tx, "node", "boot", 0).await?;
             tasks::prune(tx, 0, 1).await?;
             tasks::request_cancel_by_subject(tx, &new_id(), 0).await?;
+            templates::insert(tx, sample::template("x")).await?;
+            templates::delete(tx, None, "x").await?;
             events::prune(tx, 0, 1).await?;
             plugin_calls::repeat(tx, &new_id(), 1, 0).await?;
             plugin_calls::prune(tx, &Retention { before: 0, rows: 1, bytes: 1 }).await?;
