@@ -1,10 +1,14 @@
 //! Webhook deliveries in, and the inbox.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
+use tokio::sync::SemaphorePermit;
+use tokio::time::timeout;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -18,15 +22,20 @@ use crate::domain::Id;
 use crate::domain::page::PageRequest;
 use crate::error::Error;
 
+/// How long a delivery waits for room in memory. Forges give up after ten seconds.
+const ROOM_PATIENCE: Duration = Duration::from_secs(10);
+
 /// The forge plugin behind the route that seed 4 spells out.
 const SEED4_FORGE: &str = "github";
 
 pub fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(receive))
+        .routes(routes!(receive_from))
         .routes(routes!(receive_shared))
         .routes(routes!(webhook_list))
         .routes(routes!(webhook_view))
+        .routes(routes!(webhook_replay))
 }
 
 #[derive(Serialize, ToSchema)]
@@ -47,19 +56,35 @@ struct ListQuery {
 
 /// Takes a delivery for one repository. Answered once it is committed; what it meant is in the inbox.
 #[utoipa::path(post, path = "/api/webhooks/{repository}", tag = "webhooks", request_body(content = String),
-    responses((status = 202, body = Accepted), (status = 401), (status = 404)), security(()))]
+    responses((status = 202, body = Accepted), (status = 401), (status = 404), (status = 429)), security(()))]
 async fn receive(
     State(app): State<App>,
     Path(id): Path<String>,
     headers: HeaderMap,
     body: Body,
 ) -> ApiResult<(StatusCode, Json<Accepted>)> {
-    take(&app, Target::Repository(Id::from_text(id)), &headers, body).await
+    take(&app, Target::Repository { id: Id::from_text(id), provider: None }, &headers, body).await
+}
+
+/// Takes a delivery for one repository whose deliveries come from the forge plugin named in the address, such as
+/// `github`, `gitlab`, `bitbucket` or `gitea`. One for another forge than the repository's is refused.
+#[utoipa::path(post, path = "/api/webhooks/{provider}/{repository}", tag = "webhooks",
+    request_body(content = String),
+    responses((status = 202, body = Accepted), (status = 401), (status = 404), (status = 409), (status = 429)),
+    security(()))]
+async fn receive_from(
+    State(app): State<App>,
+    Path((provider, id)): Path<(String, String)>,
+    headers: HeaderMap,
+    body: Body,
+) -> ApiResult<(StatusCode, Json<Accepted>)> {
+    let target = Target::Repository { id: Id::from_text(id), provider: Some(provider) };
+    take(&app, target, &headers, body).await
 }
 
 /// Takes a GitHub delivery for whichever repositories it is about (seed 4).
 #[utoipa::path(post, path = "/v1/webhooks/github", tag = "webhooks", request_body(content = String),
-    responses((status = 202, body = Accepted), (status = 401)), security(()))]
+    responses((status = 202, body = Accepted), (status = 401), (status = 429)), security(()))]
 async fn receive_shared(
     State(app): State<App>,
     headers: HeaderMap,
@@ -80,6 +105,8 @@ async fn take(
     if announced.is_some_and(|length| length > limit as u64) {
         return Err(too_large().into());
     }
+    // Kept until the delivery is answered, so that however many come at once take no more memory than that.
+    let _room = room(app, announced.map_or(limit, |length| length as usize)).await?;
     let body = to_bytes(body, limit).await.map_err(|error| {
         // The limit is the only reason of its own; everything else is a connection that ended too early.
         if std::error::Error::source(&error)
@@ -102,6 +129,15 @@ async fn take(
         Received::Duplicate { of } => (of, true),
     };
     Ok((StatusCode::ACCEPTED, Json(Accepted { success: true, event_id: event_id.to_string(), duplicate })))
+}
+
+/// Waits until there is room for so many bytes.
+async fn room(app: &App, bytes: usize) -> Result<SemaphorePermit<'_>, Error> {
+    let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
+    match timeout(ROOM_PATIENCE, app.delivery_room.acquire_many(kib)).await {
+        Ok(permit) => permit.map_err(Error::internal),
+        Err(_) => Err(Error::unavailable("too many deliveries come in at once; try again in a moment")),
+    }
 }
 
 /// Lists received deliveries, newest first.
@@ -127,4 +163,16 @@ async fn webhook_view(
     Path(id): Path<String>,
 ) -> ApiResult<Json<Success<WebhookEventView>>> {
     Ok(ok(WebhookEventView::whole(webhook::webhook_view(&app, &id).await?)))
+}
+
+/// Reads a delivery again and acts on it, as a new one with the same headers and body.
+#[utoipa::path(post, path = "/api/v1/webhooks/{event}/replay", tag = "webhooks",
+    responses((status = 202, body = Success<WebhookEventView>), (status = 404), (status = 409)))]
+async fn webhook_replay(
+    State(app): State<App>,
+    _: Auth,
+    Path(id): Path<String>,
+) -> ApiResult<(StatusCode, Json<Success<WebhookEventView>>)> {
+    let event = webhook::webhook_replay(&app, &id).await?;
+    Ok((StatusCode::ACCEPTED, ok(WebhookEventView::summary(event))))
 }

@@ -109,6 +109,11 @@ pub struct Retention {
 pub struct Webhooks {
     pub secret: String,
     pub max_body_bytes: usize,
+    /// Bodies that are held in memory at the same time.
+    pub max_buffered_bytes: usize,
+    /// Of one address, 0 for no limit.
+    pub per_minute: u32,
+    pub refused_per_minute: u32,
 }
 
 impl std::fmt::Debug for Webhooks {
@@ -238,6 +243,12 @@ impl Config {
             return Err(Error::invalid(
                 "webhooks.max_body_bytes",
                 "webhooks.max_body_bytes has to be between 1024 and 104857600",
+            ));
+        }
+        if !(self.webhooks.max_body_bytes..=1 << 36).contains(&self.webhooks.max_buffered_bytes) {
+            return Err(Error::invalid(
+                "webhooks.max_buffered_bytes",
+                "webhooks.max_buffered_bytes has to be between webhooks.max_body_bytes and 68719476736",
             ));
         }
         let recorder = &self.recorder;

@@ -1,7 +1,7 @@
-//! Any script or server that can post JSON. Nothing but this is needed:
+//! Any script or server that can post JSON. Nothing but this is needed; the stack's page shows the address and the secret:
 //!
 //! ```sh
-//! curl https://windlass.example/api/webhooks/generic -H "Authorization: Bearer $SECRET" --json '{
+//! curl https://windlass.example/api/webhooks/$ID -H "Authorization: Bearer $SECRET" --json '{
 //!   "branch": "main",
 //!   "after": "0123456789abcdef0123456789abcdef01234567",
 //!   "repository": { "url": "https://git.example/team/app.git" }

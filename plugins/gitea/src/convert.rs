@@ -17,9 +17,10 @@ pub fn push(payload: parse::Push) -> Result<Event, Failure> {
     Ok(Event::Push(Push { repository: repository(payload.repository), sender, changes: vec![change] }))
 }
 
-/// The end of a branch or tag, which is named without `refs/…`.
+/// The end of a branch or tag. Gitea gives its name alone, Gogs the full one.
 pub fn deleted(payload: parse::Deleted) -> Result<Event, Failure> {
     let name = match payload.ref_type.as_str() {
+        "branch" | "tag" if payload.name.starts_with("refs/") => payload.name,
         "branch" => format!("refs/heads/{}", payload.name),
         "tag" => format!("refs/tags/{}", payload.name),
         other => return Err(malformed(format!("`ref_type` is `{other}`, but has to be `branch` or `tag`."))),

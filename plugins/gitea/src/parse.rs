@@ -21,7 +21,7 @@ pub struct Push {
 /// The event `delete`.
 #[derive(Deserialize)]
 pub struct Deleted {
-    /// The name alone.
+    /// The name alone, or the full one.
     #[serde(rename = "ref")]
     pub name: String,
     pub ref_type: String,

@@ -67,7 +67,7 @@ fn the_sample_of_gogs_has_its_head_among_the_commits() {
 fn a_branch_that_is_gone_is_told_by_delete() {
     for (body, name) in [
         (&include_bytes!("../fixtures/delete-event.json")[..], "example3"),
-        (include_bytes!("../fixtures/gogs-delete-event.json"), "develop"),
+        (include_bytes!("../fixtures/gogs-delete-event.json"), "obsolete-branch"),
     ] {
         let change = pushed("delete", body).changes.remove(0);
         assert_eq!((&change.kind, change.name.as_str()), (&ChangeKind::BranchDeleted, name));
