@@ -1,14 +1,12 @@
 //! Webhook deliveries in, and the inbox.
 
-use std::time::Duration;
+mod body;
 
 use axum::Json;
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
-use tokio::sync::SemaphorePermit;
-use tokio::time::timeout;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -20,10 +18,6 @@ use crate::app::webhook::{Incoming, Received, Target};
 use crate::app::{App, webhook};
 use crate::domain::Id;
 use crate::domain::page::PageRequest;
-use crate::error::Error;
-
-/// How long a delivery waits for room in memory. Forges give up after ten seconds.
-const ROOM_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The forge plugin behind the route that seed 4 spells out.
 const SEED4_FORGE: &str = "github";
@@ -99,24 +93,8 @@ async fn take(
     headers: &HeaderMap,
     body: Body,
 ) -> ApiResult<(StatusCode, Json<Accepted>)> {
-    let limit = app.config.webhooks.max_body_bytes;
-    let announced = headers.get("content-length").and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    let too_large = || Error::TooLarge { what: "webhook delivery", limit: limit as u64 };
-    if announced.is_some_and(|length| length > limit as u64) {
-        return Err(too_large().into());
-    }
-    // Kept until the delivery is answered, so that however many come at once take no more memory than that.
-    let _room = room(app, announced.map_or(limit, |length| length as usize)).await?;
-    let body = to_bytes(body, limit).await.map_err(|error| {
-        // The limit is the only reason of its own; everything else is a connection that ended too early.
-        if std::error::Error::source(&error)
-            .is_some_and(|source| source.is::<http_body_util::LengthLimitError>())
-        {
-            too_large()
-        } else {
-            Error::invalid("body", "the delivery ended before its body was complete")
-        }
-    })?;
+    // The room is given back once the delivery is answered.
+    let (body, _room) = body::read(app, headers, body).await?;
     let headers = headers
         .iter()
         .map(|(name, value)| {
@@ -129,15 +107,6 @@ async fn take(
         Received::Duplicate { of } => (of, true),
     };
     Ok((StatusCode::ACCEPTED, Json(Accepted { success: true, event_id: event_id.to_string(), duplicate })))
-}
-
-/// Waits until there is room for so many bytes.
-async fn room(app: &App, bytes: usize) -> Result<SemaphorePermit<'_>, Error> {
-    let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
-    match timeout(ROOM_PATIENCE, app.delivery_room.acquire_many(kib)).await {
-        Ok(permit) => permit.map_err(Error::internal),
-        Err(_) => Err(Error::unavailable("too many deliveries come in at once; try again in a moment")),
-    }
 }
 
 /// Lists received deliveries, newest first.

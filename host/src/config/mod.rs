@@ -245,11 +245,13 @@ impl Config {
                 "webhooks.max_body_bytes has to be between 1024 and 104857600",
             ));
         }
-        if !(self.webhooks.max_body_bytes..=1 << 36).contains(&self.webhooks.max_buffered_bytes) {
-            return Err(Error::invalid(
-                "webhooks.max_buffered_bytes",
-                "webhooks.max_buffered_bytes has to be between webhooks.max_body_bytes and 68719476736",
-            ));
+        // Room is taken in pieces, so that a body may take a little more than its length.
+        let least = self.webhooks.max_body_bytes + 65_536;
+        if !(least..=1 << 36).contains(&self.webhooks.max_buffered_bytes) {
+            let message = format!(
+                "webhooks.max_buffered_bytes has to be between {least} and 68719476736 for this max_body_bytes"
+            );
+            return Err(Error::invalid("webhooks.max_buffered_bytes", message));
         }
         let recorder = &self.recorder;
         let bounds = [

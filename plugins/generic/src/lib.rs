@@ -14,6 +14,7 @@
 //! | `after` | the full id of the commit now; not needed with `"deleted": true` |
 //! | `before` | the commit before, if there was one |
 //! | `repository` | its address, or an object with `url` and, if known, `full_name` and `default_branch` |
+//! | `"forced": true` | the commit before is none of the history now |
 //! | `message`, `author`, `timestamp`, `paths` | about the newest commit |
 //! | `sender` | who pushed |
 //! | `"ping": true` | only a test of the connection |

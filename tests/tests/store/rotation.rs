@@ -1,7 +1,10 @@
 //! Webhook secrets that are rotated, and components that all nodes share.
 
 use windlass::{
-    domain::{repository::GitRepository, webhook::MatchedSecret},
+    domain::{
+        repository::GitRepository,
+        webhook::{MatchedSecret, ReasonCode},
+    },
     store::{
         now, plugin_components, plugins, repositories, webhook_events,
         webhooks::{self, Ingested},
