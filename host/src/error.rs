@@ -27,6 +27,9 @@ pub enum Error {
     /// A part we depend on (Docker, a git server, the database) does not answer or refuses for now.
     #[error("{0}")]
     Unavailable(String),
+    /// Too much in too short a time.
+    #[error("{what} a minute are taken; try again in {retry_after_secs} s")]
+    RateLimited { what: String, retry_after_secs: u64 },
     #[error(transparent)]
     Plugin(#[from] PluginError),
     /// Something outside did its work and failed: a Dockerfile, a health gate, a git server's refusal.
@@ -167,6 +170,7 @@ impl Error {
             Self::Forbidden(_) => "forbidden",
             Self::TooLarge { .. } => "too_large",
             Self::Unavailable(_) => "unavailable",
+            Self::RateLimited { .. } => "rate_limited",
             Self::Plugin(_) => "plugin",
             Self::Failed(_) => "failed",
             Self::Timeout { .. } => "timeout",

@@ -78,6 +78,7 @@ pub fn build_config(stack: &Stack, repository: Option<&GitRepository>) -> BuildC
             environment_variables: (0..40).map(variable).collect(),
             pre_build_commands: vec!["make \"it\"".into()],
             auto_deploy_branches: vec!["release/.*".into()],
+            auto_deploy_paths: vec!["src/**".into(), "!src/*.md".into()],
             health_check_path: Some("/health".into()),
             health_check_timeout: Some(7),
             ..BuildSettings::default()
@@ -219,6 +220,7 @@ pub fn delivery(id: &str) -> NewDelivery {
         delivery_id: Some(id.into()),
         verified: true,
         matched_secret: Some(MatchedSecret::Current),
+        replay_of: None,
     }
 }
 

@@ -28,6 +28,7 @@ pub fn status(error: &Error) -> StatusCode {
         Error::Forbidden(_) => StatusCode::FORBIDDEN,
         Error::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         Error::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+        Error::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
         Error::Plugin(error) => match error.kind {
             PluginErrorKind::Failure { .. } | PluginErrorKind::Missing(_) => StatusCode::UNPROCESSABLE_ENTITY,
             PluginErrorKind::Budget { .. } | PluginErrorKind::Suspended { .. } => {
@@ -55,6 +56,9 @@ impl IntoResponse for ApiError {
         let body =
             json!({ "success": false, "error": error.to_string(), "code": error.code(), "field": field });
         let mut response = (status, Json(body)).into_response();
+        if let Error::RateLimited { retry_after_secs, .. } = &error {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(*retry_after_secs));
+        }
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
         }

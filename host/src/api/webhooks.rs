@@ -1,7 +1,9 @@
 //! Webhook deliveries in, and the inbox.
 
+mod body;
+
 use axum::Json;
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
@@ -16,7 +18,6 @@ use crate::app::webhook::{Incoming, Received, Target};
 use crate::app::{App, webhook};
 use crate::domain::Id;
 use crate::domain::page::PageRequest;
-use crate::error::Error;
 
 /// The forge plugin behind the route that seed 4 spells out.
 const SEED4_FORGE: &str = "github";
@@ -24,9 +25,11 @@ const SEED4_FORGE: &str = "github";
 pub fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(receive))
+        .routes(routes!(receive_from))
         .routes(routes!(receive_shared))
         .routes(routes!(webhook_list))
         .routes(routes!(webhook_view))
+        .routes(routes!(webhook_replay))
 }
 
 #[derive(Serialize, ToSchema)]
@@ -47,19 +50,35 @@ struct ListQuery {
 
 /// Takes a delivery for one repository. Answered once it is committed; what it meant is in the inbox.
 #[utoipa::path(post, path = "/api/webhooks/{repository}", tag = "webhooks", request_body(content = String),
-    responses((status = 202, body = Accepted), (status = 401), (status = 404)), security(()))]
+    responses((status = 202, body = Accepted), (status = 401), (status = 404), (status = 429)), security(()))]
 async fn receive(
     State(app): State<App>,
     Path(id): Path<String>,
     headers: HeaderMap,
     body: Body,
 ) -> ApiResult<(StatusCode, Json<Accepted>)> {
-    take(&app, Target::Repository(Id::from_text(id)), &headers, body).await
+    take(&app, Target::Repository { id: Id::from_text(id), provider: None }, &headers, body).await
+}
+
+/// Takes a delivery for one repository whose deliveries come from the forge plugin named in the address, such as
+/// `github`, `gitlab`, `bitbucket` or `gitea`. One for another forge than the repository's is refused.
+#[utoipa::path(post, path = "/api/webhooks/{provider}/{repository}", tag = "webhooks",
+    request_body(content = String),
+    responses((status = 202, body = Accepted), (status = 401), (status = 404), (status = 409), (status = 429)),
+    security(()))]
+async fn receive_from(
+    State(app): State<App>,
+    Path((provider, id)): Path<(String, String)>,
+    headers: HeaderMap,
+    body: Body,
+) -> ApiResult<(StatusCode, Json<Accepted>)> {
+    let target = Target::Repository { id: Id::from_text(id), provider: Some(provider) };
+    take(&app, target, &headers, body).await
 }
 
 /// Takes a GitHub delivery for whichever repositories it is about (seed 4).
 #[utoipa::path(post, path = "/v1/webhooks/github", tag = "webhooks", request_body(content = String),
-    responses((status = 202, body = Accepted), (status = 401)), security(()))]
+    responses((status = 202, body = Accepted), (status = 401), (status = 429)), security(()))]
 async fn receive_shared(
     State(app): State<App>,
     headers: HeaderMap,
@@ -74,22 +93,8 @@ async fn take(
     headers: &HeaderMap,
     body: Body,
 ) -> ApiResult<(StatusCode, Json<Accepted>)> {
-    let limit = app.config.webhooks.max_body_bytes;
-    let announced = headers.get("content-length").and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    let too_large = || Error::TooLarge { what: "webhook delivery", limit: limit as u64 };
-    if announced.is_some_and(|length| length > limit as u64) {
-        return Err(too_large().into());
-    }
-    let body = to_bytes(body, limit).await.map_err(|error| {
-        // The limit is the only reason of its own; everything else is a connection that ended too early.
-        if std::error::Error::source(&error)
-            .is_some_and(|source| source.is::<http_body_util::LengthLimitError>())
-        {
-            too_large()
-        } else {
-            Error::invalid("body", "the delivery ended before its body was complete")
-        }
-    })?;
+    // The room is given back once the delivery is answered.
+    let (body, _room) = body::read(app, headers, body).await?;
     let headers = headers
         .iter()
         .map(|(name, value)| {
@@ -127,4 +132,16 @@ async fn webhook_view(
     Path(id): Path<String>,
 ) -> ApiResult<Json<Success<WebhookEventView>>> {
     Ok(ok(WebhookEventView::whole(webhook::webhook_view(&app, &id).await?)))
+}
+
+/// Reads a delivery again and acts on it, as a new one with the same headers and body.
+#[utoipa::path(post, path = "/api/v1/webhooks/{event}/replay", tag = "webhooks",
+    responses((status = 202, body = Success<WebhookEventView>), (status = 404), (status = 409)))]
+async fn webhook_replay(
+    State(app): State<App>,
+    _: Auth,
+    Path(id): Path<String>,
+) -> ApiResult<(StatusCode, Json<Success<WebhookEventView>>)> {
+    let event = webhook::webhook_replay(&app, &id).await?;
+    Ok((StatusCode::ACCEPTED, ok(WebhookEventView::summary(event))))
 }

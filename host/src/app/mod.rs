@@ -47,7 +47,7 @@ use crate::store::{self, Db, DbConfig, routes};
 use logs::Logs;
 use metrics::Metrics;
 use vault::Vault;
-use webhook::Endpoints;
+use webhook::{Endpoints, Limits};
 
 /// Everything a use case may need. Cheap to clone, no global state.
 #[derive(Clone)]
@@ -69,6 +69,9 @@ pub struct Parts {
     pub logs: Logs,
     pub metrics: Metrics,
     pub endpoints: Endpoints,
+    pub limits: Limits,
+    /// Bytes of deliveries that may be in memory, in KiB.
+    pub delivery_room: tokio::sync::Semaphore,
     published: traffic::Published,
     seen: rollout::Seen,
     /// Tells this server, its containers and its tasks from those of another one. Lives as long as the data folder.
@@ -110,6 +113,9 @@ impl App {
         let docker = Docker::connect(host, &instance)?;
         let metrics = Metrics::new(&plugins);
         let router = RouterClient::new(&data);
+        let webhooks = &config.webhooks;
+        let delivery_room = tokio::sync::Semaphore::new(webhooks.max_buffered_bytes / 1024);
+        let limits = Limits::new(webhooks.per_minute, webhooks.refused_per_minute);
         Ok(Self(Arc::new(Parts {
             config,
             db,
@@ -123,6 +129,8 @@ impl App {
             logs,
             metrics,
             endpoints: Endpoints::default(),
+            limits,
+            delivery_room,
             published: traffic::Published::default(),
             seen: rollout::Seen::default(),
             instance,

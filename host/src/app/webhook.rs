@@ -3,6 +3,9 @@
 //! A delivery is answered only after its raw bytes are committed. What they mean is worked out afterwards by a task, so a
 //! crash between the two loses nothing.
 
+mod act;
+mod limits;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -10,25 +13,19 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::App;
-use super::deployment::{self, Caller, NewDeployment};
 use super::webhook_secret::{self, Key};
 use crate::domain::Id;
-use crate::domain::build_config::BuildSettings;
-use crate::domain::deployment::TriggerType;
-use crate::domain::event::{EventKind, NewEvent};
 use crate::domain::page::{Page, PageRequest};
 use crate::domain::plugin::WebhookContract;
-use crate::domain::recording::Subject;
 use crate::domain::repository::{GitRepository, normalized_url};
-use crate::domain::webhook::{
-    ForgeEvent, MatchedSecret, Push, ReasonCode, RefChange, WebhookEvent, reason_not_to_deploy,
-};
-use crate::error::{Error, PluginErrorKind, Result};
+use crate::domain::webhook::{ForgeEvent, MatchedSecret, Push, ReasonCode, WebhookEvent};
+use crate::error::{Error, Result};
 use crate::plugins::signature::{self, SignatureError};
-use crate::plugins::{unrecorded, with_subject};
-use crate::store::webhook_events::{self, Finish};
+use crate::plugins::unrecorded;
 use crate::store::webhooks::{self, Ingested, NewDelivery};
-use crate::store::{self, build_configs, events, repositories, stacks};
+use crate::store::{self, repositories, webhook_events};
+pub use act::webhook_process;
+pub use limits::Limits;
 
 /// How long a looked-up endpoint is used without asking the database again.
 const ENDPOINT_AGE: Duration = Duration::from_secs(10);
@@ -39,8 +36,8 @@ const DOUBTED_AGE: Duration = Duration::from_secs(1);
 /// Where a delivery came in.
 #[derive(Debug, Clone)]
 pub enum Target {
-    /// A URL of one repository.
-    Repository(Id),
+    /// A URL of one repository, and the forge plugin that it names, if it names one.
+    Repository { id: Id, provider: Option<String> },
     /// A URL shared by all repositories of one forge plugin.
     Provider(String),
 }
@@ -92,28 +89,59 @@ impl Endpoints {
 /// Takes one delivery in.
 ///
 /// # Errors
-/// `NotFound` for an unknown repository, `Unauthenticated` if the signature does not verify (the delivery is recorded).
+/// `NotFound` for an unknown repository, `Unauthenticated` if the signature does not verify and `Conflict` if the address
+/// names another forge (both are recorded), `RateLimited` if there are too many.
 pub async fn webhook_receive(app: &App, incoming: Incoming) -> Result<Received> {
-    let (endpoint, verdict) = match &incoming.target {
-        Target::Repository(id) => judged(app, id, &incoming).await?,
+    let (endpoint, verdict) = match incoming.target.clone() {
+        Target::Repository { id, provider } => {
+            let (endpoint, verdict) = judged(app, &id, &incoming).await?;
+            if let Some(named) = provider.filter(|named| *named != endpoint.provider) {
+                return misdirected(app, &endpoint, (&id, &named), incoming).await;
+            }
+            (endpoint, verdict)
+        }
         Target::Provider(name) => {
-            let endpoint = provider_endpoint(app, name, &incoming).await?;
+            let endpoint = provider_endpoint(app, &name, &incoming).await?;
             let verdict = verified(&endpoint, &incoming);
             (endpoint, verdict)
         }
     };
+    let bucket = endpoint.repository_id.as_ref().map_or(endpoint.provider.clone(), Id::to_string);
     let delivery = delivery(&endpoint, incoming, verdict.as_ref().ok().copied());
     app.metrics.webhook_received(&delivery.provider, delivery.matched_secret);
+    // Only after the signature was checked: nobody can use up what is for others.
+    app.limits.webhook_take(&bucket, verdict.is_ok(), store::now())?;
     match verdict {
         Ok(_) => match webhooks::ingest(&app.db, delivery).await? {
             Ingested::Stored { event_id } => Ok(Received::Accepted { event_id }),
             Ingested::Duplicate { of } => Ok(Received::Duplicate { of }),
         },
         Err(reason) => {
-            webhooks::reject(&app.db, delivery, &reason.to_string()).await?;
+            webhooks::reject(&app.db, delivery, ReasonCode::BadSignature, &reason.to_string()).await?;
             Err(Error::Unauthenticated(format!("the delivery is refused: {reason}")))
         }
     }
+}
+
+/// Which forge a delivery comes from is the repository's matter: headers can be anybody's, and some forges send those of
+/// others as well. So an address that names another forge was entered in the wrong place.
+async fn misdirected(
+    app: &App,
+    endpoint: &Endpoint,
+    (id, named): (&Id, &str),
+    incoming: Incoming,
+) -> Result<Received> {
+    let delivery = delivery(endpoint, incoming, None);
+    app.metrics.webhook_received(&delivery.provider, None);
+    app.limits.webhook_take(id.as_str(), false, store::now())?;
+    let right = &endpoint.provider;
+    let detail = format!(
+        "this address is for deliveries of `{}`, but the repository's come from `{right}`: enter the address \
+         /api/webhooks/{right}/{id} at the forge, or change the repository's provider",
+        named.escape_debug()
+    );
+    webhooks::reject(&app.db, delivery, ReasonCode::WrongProvider, &detail).await?;
+    Err(Error::conflict(detail))
 }
 
 type Verdict = Result<MatchedSecret, SignatureError>;
@@ -139,39 +167,6 @@ fn verified(endpoint: &Endpoint, incoming: &Incoming) -> Verdict {
     keys.get(matched).map(|key| key.which).ok_or(SignatureError::NoSecret)
 }
 
-/// Reads a stored event and acts on it. Ends with exactly one reason code; doing it twice changes nothing.
-pub async fn webhook_process(app: &App, event_id: &Id) -> Result<()> {
-    let mut conn = app.db.read().await?;
-    let event = webhook_events::find(&mut conn, event_id.as_str()).await?;
-    drop(conn);
-    if event.processed {
-        return Ok(());
-    }
-    let subject = Subject::webhook_event(&event.id);
-    let (headers, body) = (event.headers.clone(), Bytes::from(event.payload.clone()));
-    let parsed = with_subject(subject, app.plugins.forge_parse(&event.provider, headers, body)).await;
-    match parsed {
-        Ok(ForgeEvent::Ping) => {
-            finish(app, &event, ReasonCode::Ping, "the forge tested the connection").await
-        }
-        Ok(ForgeEvent::Unsupported(name)) => {
-            let detail = format!("`{}` events are of no consequence here", name.escape_debug());
-            finish(app, &event, ReasonCode::UnsupportedEvent, &detail).await
-        }
-        Ok(ForgeEvent::Push(push)) => act_on_push(app, &event, &push).await,
-        Err(Error::Plugin(error)) => {
-            let reason = match error.kind {
-                PluginErrorKind::Failure { retryable: true, .. } => return Err(Error::Plugin(error)),
-                _ if error.kind.pause_ms().is_some() => return Err(Error::Plugin(error)),
-                PluginErrorKind::Failure { .. } => ReasonCode::Malformed,
-                _ => ReasonCode::PluginFailed,
-            };
-            finish(app, &event, reason, &error.to_string()).await
-        }
-        Err(error) => Err(error),
-    }
-}
-
 pub async fn webhook_list(
     app: &App,
     repository: Option<&Id>,
@@ -179,6 +174,43 @@ pub async fn webhook_list(
 ) -> Result<Page<WebhookEvent>> {
     let mut conn = app.db.read().await?;
     webhook_events::list(&mut conn, page, repository).await
+}
+
+/// Has a delivery read and acted on once more, as a new event with the same headers and body. It counts as the newest push
+/// of its branch.
+///
+/// # Errors
+/// `Conflict` for a delivery that was not verified, or whose body is not kept.
+pub async fn webhook_replay(app: &App, reference: &str) -> Result<WebhookEvent> {
+    let event = webhook_view(app, reference).await?;
+    let (seq, reason) = (event.seq, event.reason);
+    let refuse = |why: &str| Err(Error::conflict(format!("delivery {seq} cannot be replayed: {why}")));
+    if !event.verified {
+        return refuse("it was refused when it came in, and only the beginning of its body is kept");
+    }
+    if reason == Some(ReasonCode::DuplicateOf) && event.payload.is_empty() {
+        return refuse("it repeats another one, which has the body; replay that one");
+    }
+    if !event.processed {
+        return refuse("it has not been read yet");
+    }
+    let copy = NewDelivery {
+        repository_id: event.repository_id,
+        provider: event.provider,
+        event_type: event.event_type,
+        payload: event.payload,
+        headers: event.headers,
+        signature: event.signature,
+        // Else it would be a repetition.
+        delivery_id: None,
+        verified: true,
+        matched_secret: event.matched_secret,
+        replay_of: Some(event.id),
+    };
+    let (Ingested::Stored { event_id: id } | Ingested::Duplicate { of: id }) =
+        webhooks::ingest(&app.db, copy).await?;
+    tracing::info!("[@webhooks:replay] delivery {seq} is read again");
+    webhook_view(app, id.as_str()).await
 }
 
 pub async fn webhook_view(app: &App, reference: &str) -> Result<WebhookEvent> {
@@ -273,129 +305,6 @@ fn delivery(endpoint: &Endpoint, incoming: Incoming, matched: Option<MatchedSecr
         payload: incoming.body.into(),
         verified: matched.is_some(),
         matched_secret: matched,
-    }
-}
-
-async fn act_on_push(app: &App, event: &WebhookEvent, push: &Push) -> Result<()> {
-    let rows = match &event.repository_id {
-        Some(id) => {
-            let mut conn = app.db.read().await?;
-            vec![repositories::find(&mut conn, id).await?]
-        }
-        None => matching(app, &event.provider, push).await?,
-    };
-    if rows.is_empty() {
-        let detail = format!(
-            "no stack uses {}; its URLs are {}",
-            push.repository.full_name.escape_debug(),
-            push.repository.urls.join(", ")
-        );
-        return finish(app, event, ReasonCode::NoMapping, &detail).await;
-    }
-    let mut wanted = Vec::new();
-    let mut reasons = Vec::new();
-    for row in &rows {
-        let mut conn = app.db.read().await?;
-        let Some(config) = build_configs::by_stack(&mut conn, &row.stack_id).await? else { continue };
-        let settings = config.settings;
-        let stack = stacks::find(&mut conn, row.stack_id.as_str()).await?;
-        drop(conn);
-        for change in &push.changes {
-            match reason_not_to_deploy(change, &row.branch, &settings) {
-                None => wanted.push(deployment::prepare(
-                    app,
-                    &stack,
-                    new_deployment(row, &settings, change, push),
-                )),
-                Some(reason) => reasons.push(reason),
-            }
-        }
-    }
-    let Some(first) = wanted.first().map(|prepared| prepared.deployment_id().clone()) else {
-        let (reason, detail) = reasons
-            .into_iter()
-            .next()
-            .unwrap_or((ReasonCode::UnsupportedEvent, "the push changes no branch and no tag".into()));
-        return finish(app, event, reason, &detail).await;
-    };
-    let detail = format!("started {} deployment(s)", wanted.len());
-    let (event_id, stack_id) = (event.id.clone(), rows.first().map(|row| row.stack_id.clone()));
-    app.db
-        .write(move |tx| {
-            Box::pin(async move {
-                for prepared in &wanted {
-                    deployment::insert(tx, prepared).await?;
-                }
-                let finish = Finish {
-                    reason: ReasonCode::Deployed,
-                    detail: Some(detail),
-                    deployment_id: Some(first),
-                    error: None,
-                };
-                webhook_events::finish(tx, &event_id, &finish, store::now()).await?;
-                events::append(tx, processed(&event_id, stack_id, ReasonCode::Deployed)).await?;
-                Ok(())
-            })
-        })
-        .await?;
-    app.metrics.webhook_processed(ReasonCode::Deployed);
-    Ok(())
-}
-
-fn new_deployment(
-    row: &GitRepository,
-    settings: &BuildSettings,
-    change: &RefChange,
-    push: &Push,
-) -> NewDeployment {
-    let head = change.head.as_ref();
-    NewDeployment {
-        repository: row.clone(),
-        settings: settings.clone(),
-        git_ref: change.name.clone(),
-        branch: change.name.clone(),
-        commit_sha: change.after.clone().unwrap_or_default(),
-        commit_message: head.map(|commit| commit.message.clone()),
-        commit_author: head.map(|commit| commit.author.clone()),
-        caller: Caller {
-            trigger: TriggerType::Webhook,
-            user: Some(push.sender.clone()).filter(|sender| !sender.is_empty()),
-        },
-        reason: None,
-    }
-}
-
-async fn finish(app: &App, event: &WebhookEvent, reason: ReasonCode, detail: &str) -> Result<()> {
-    // Read here and not in the transaction, which everybody who writes waits for.
-    let stack_id = match &event.repository_id {
-        Some(id) => {
-            let mut conn = app.db.read().await?;
-            repositories::find_opt(&mut conn, id).await?.map(|row| row.stack_id)
-        }
-        None => None,
-    };
-    let (id, detail) = (event.id.clone(), detail.to_string());
-    app.db
-        .write(move |tx| {
-            Box::pin(async move {
-                let error = matches!(reason, ReasonCode::PluginFailed | ReasonCode::Malformed)
-                    .then(|| detail.clone());
-                let finish = Finish { reason, detail: Some(detail), deployment_id: None, error };
-                webhook_events::finish(tx, &id, &finish, store::now()).await?;
-                events::append(tx, processed(&id, stack_id, reason)).await?;
-                Ok(())
-            })
-        })
-        .await?;
-    app.metrics.webhook_processed(reason);
-    Ok(())
-}
-
-fn processed(id: &Id, stack_id: Option<Id>, reason: ReasonCode) -> NewEvent {
-    NewEvent {
-        kind: EventKind::WebhookProcessed,
-        stack_id,
-        subject_id: Some(id.clone()),
-        data: serde_json::json!({ "reason": reason.as_str() }),
+        replay_of: None,
     }
 }

@@ -53,12 +53,14 @@ pub(super) fn global(app: &App) -> Vec<Key> {
     vec![Key { which: MatchedSecret::Global, bytes: secret.clone().into_bytes(), until: None }]
 }
 
-/// A secret nobody knows yet, in the form that the forge's signature scheme wants.
+/// A secret nobody knows yet. Where the forge has a scheme that takes any text, it is one for that, since not every version
+/// of a forge knows a stronger one; whoever enters a secret in the form of the stronger scheme has chosen it.
 pub(super) fn fresh(contract: Option<&WebhookContract>) -> Result<String> {
     let bytes = random::<24>()?;
-    let mut schemes = contract.into_iter().flat_map(|contract| &contract.schemes);
-    let prefix = schemes.find_map(|scheme| scheme.secret_prefix.as_deref());
-    Ok(match prefix {
+    let schemes = contract.map(|contract| contract.schemes.as_slice()).unwrap_or_default();
+    let takes_any = schemes.iter().any(|scheme| scheme.secret_prefix.is_none());
+    let prefix = schemes.iter().find_map(|scheme| scheme.secret_prefix.as_deref());
+    Ok(match prefix.filter(|_| !takes_any) {
         Some(prefix) => format!("{prefix}{}", STANDARD.encode(bytes)),
         None => hex::encode(bytes),
     })

@@ -177,6 +177,8 @@ pub struct WebhookEvent {
     pub verified: bool,
     #[serde(default)]
     pub matched_secret: Option<String>,
+    #[serde(default)]
+    pub replay_of: Option<String>,
     pub reason: Option<String>,
     pub detail: Option<String>,
     pub deployment_id: Option<String>,

@@ -1,4 +1,4 @@
-//! `webhook list | show | rotate`: the inbox of deliveries, and the secret that they are signed with.
+//! `webhook list | show | replay | rotate`: the inbox of deliveries, and the secret that they are signed with.
 
 use clap::Subcommand;
 use serde_json::json;
@@ -30,6 +30,12 @@ pub enum WebhookCommand {
         #[arg(value_name = "ID")]
         event: String,
     },
+    /// Read a delivery again and act on it, as a new one with the same headers and body.
+    Replay {
+        /// Number or id.
+        #[arg(value_name = "ID")]
+        event: String,
+    },
     /// Make a new secret for a stack's webhook and show it once. The previous one counts on for a while.
     Rotate {
         /// Name, number or id of the stack.
@@ -44,6 +50,7 @@ pub async fn webhook(session: &Session, command: &WebhookCommand) -> Outcome<u8>
     match command {
         WebhookCommand::List { stack, limit } => list(session, stack.as_deref(), &limit.to_string()).await?,
         WebhookCommand::Show { event } => show(session, event).await?,
+        WebhookCommand::Replay { event } => replay(session, event).await?,
         WebhookCommand::Rotate { stack, overlap } => rotate(session, stack, *overlap).await?,
     }
     Ok(exit::SUCCESS)
@@ -111,6 +118,7 @@ async fn show(session: &Session, event: &str) -> Outcome<()> {
             ("Event", event.event_type.as_str().into()),
             ("Delivery id", event.delivery_id.as_deref().unwrap_or("").into()),
             ("Signature", signature(&event)),
+            ("Replay of", event.replay_of.as_deref().unwrap_or("").into()),
             ("Result", result(&event)),
             ("Detail", event.detail.as_deref().unwrap_or("").into()),
             ("Error", Cell::toned(event.error.as_deref().unwrap_or(""), Tone::Bad)),
@@ -125,6 +133,19 @@ async fn show(session: &Session, event: &str) -> Outcome<()> {
     for line in event.payload.as_deref().unwrap_or("").lines() {
         out.line(&log_line(line, false));
     }
+    Ok(())
+}
+
+async fn replay(session: &Session, event: &str) -> Outcome<()> {
+    let out = &session.out;
+    let value = session.client.post(&["webhooks", event, "replay"], &json!({})).await?;
+    if out.is_json() {
+        out.json(&value);
+        return Ok(());
+    }
+    let copy: WebhookEvent = read(&value)?;
+    out.line(&format!("It is read again as delivery {}.", copy.seq));
+    out.note(&format!("`windlass webhook show {}` tells what became of it.", copy.seq));
     Ok(())
 }
 
@@ -166,7 +187,7 @@ fn result(event: &WebhookEvent) -> Cell {
     match event.reason.as_deref() {
         None => Cell::toned("in work", Tone::Busy),
         Some(reason @ ("deployed" | "built" | "ping")) => Cell::toned(reason, Tone::Good),
-        Some(reason @ "bad_signature") => Cell::toned(reason, Tone::Bad),
+        Some(reason @ ("bad_signature" | "wrong_provider")) => Cell::toned(reason, Tone::Bad),
         Some(reason) => reason.into(),
     }
 }

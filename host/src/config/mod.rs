@@ -109,6 +109,11 @@ pub struct Retention {
 pub struct Webhooks {
     pub secret: String,
     pub max_body_bytes: usize,
+    /// Bodies that are held in memory at the same time.
+    pub max_buffered_bytes: usize,
+    /// Of one address, 0 for no limit.
+    pub per_minute: u32,
+    pub refused_per_minute: u32,
 }
 
 impl std::fmt::Debug for Webhooks {
@@ -239,6 +244,14 @@ impl Config {
                 "webhooks.max_body_bytes",
                 "webhooks.max_body_bytes has to be between 1024 and 104857600",
             ));
+        }
+        // Room is taken in pieces, so that a body may take a little more than its length.
+        let least = self.webhooks.max_body_bytes + 65_536;
+        if !(least..=1 << 36).contains(&self.webhooks.max_buffered_bytes) {
+            let message = format!(
+                "webhooks.max_buffered_bytes has to be between {least} and 68719476736 for this max_body_bytes"
+            );
+            return Err(Error::invalid("webhooks.max_buffered_bytes", message));
         }
         let recorder = &self.recorder;
         let bounds = [

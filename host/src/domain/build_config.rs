@@ -3,7 +3,11 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Id, UnixMs, path, stack::check_variable};
+use super::{
+    Id, UnixMs, path,
+    path_filter::{COMPILED_BYTES, PathFilter, check_patterns},
+    stack::check_variable,
+};
 use crate::error::{Error, Result};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +53,10 @@ pub struct BuildSettings {
     /// Regular expressions, each matched against the whole branch name. Empty: the repository's default branch only.
     #[serde(default)]
     pub auto_deploy_branches: Vec<String>,
+    /// Patterns of paths (`src/**`, `!docs/**`): a push deploys only if it changes one of these files. Empty: any. Where
+    /// the forge does not name all changed files, a push deploys.
+    #[serde(default)]
+    pub auto_deploy_paths: Vec<String>,
     #[serde(default)]
     pub health_check_path: Option<String>,
     /// Seconds a new instance may take to become healthy.
@@ -105,6 +113,7 @@ impl Default for BuildSettings {
             timeout: half_hour(),
             auto_deploy_on_push: true,
             auto_deploy_branches: Vec::new(),
+            auto_deploy_paths: Vec::new(),
             health_check_path: None,
             health_check_timeout: None,
             rollback_on_failure: true,
@@ -147,32 +156,29 @@ impl BuildSettings {
         for variable in &self.environment_variables {
             check_variable("build.environmentVariables", &variable.name, &variable.value)?;
         }
-        self.branch_patterns().map(|_| ())
+        self.branch_patterns()?;
+        self.path_filter().map(|_| ())
     }
 
     /// The compiled branch patterns. The engine's cost is linear in its input and its size is bounded here.
     pub fn branch_patterns(&self) -> Result<Vec<regex::Regex>> {
-        self.auto_deploy_branches
-            .iter()
-            .map(|pattern| {
-                regex::RegexBuilder::new(&format!("^(?:{pattern})$")).size_limit(1 << 20).build().map_err(
-                    |error| {
-                        Error::invalid(
-                            "build.autoDeployBranches",
-                            format!("`{}` is not a regular expression: {error}", pattern.escape_debug()),
-                        )
-                    },
-                )
+        let field = "build.autoDeployBranches";
+        check_patterns(field, &self.auto_deploy_branches)?;
+        let compile = |text: &str| regex::RegexBuilder::new(text).size_limit(COMPILED_BYTES).build();
+        let patterns = self.auto_deploy_branches.iter().map(|pattern| {
+            // By itself as well: `a)|(b` would be none, but become one in parentheses.
+            let compiled = compile(pattern).and_then(|_| compile(&format!(r"\A(?:{pattern})\z")));
+            compiled.map_err(|error| {
+                let pattern = pattern.escape_debug();
+                Error::invalid(field, format!("`{pattern}` is not a regular expression: {error}"))
             })
-            .collect()
+        });
+        patterns.collect()
     }
 
-    /// Whether a push to `branch` deploys, given the repository's default branch.
-    pub fn deploys_branch(&self, branch: &str, default_branch: &str) -> Result<bool> {
-        if self.auto_deploy_branches.is_empty() {
-            return Ok(branch == default_branch);
-        }
-        Ok(self.branch_patterns()?.iter().any(|pattern| pattern.is_match(branch)))
+    /// The compiled patterns of paths.
+    pub fn path_filter(&self) -> Result<PathFilter> {
+        PathFilter::new("build.autoDeployPaths", &self.auto_deploy_paths)
     }
 
     pub fn health_timeout_secs(&self) -> u32 {
@@ -185,19 +191,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn without_patterns_only_the_default_branch_deploys() {
-        let settings = BuildSettings::default();
-        assert!(settings.deploys_branch("main", "main").unwrap_or(false));
-        assert!(!settings.deploys_branch("dev", "main").unwrap_or(true));
-    }
-
-    #[test]
-    fn a_pattern_matches_the_whole_branch_name() {
-        let settings =
-            BuildSettings { auto_deploy_branches: vec!["release/.*".into()], ..Default::default() };
-        assert!(settings.deploys_branch("release/1.2", "main").unwrap_or(false));
-        assert!(!settings.deploys_branch("my-release/1.2", "main").unwrap_or(true));
-        assert!(!settings.deploys_branch("main", "main").unwrap_or(true));
+    fn branch_patterns_are_checked_and_bounded() {
+        let refused = |patterns: Vec<String>| {
+            BuildSettings { auto_deploy_branches: patterns, ..Default::default() }.check().is_err()
+        };
+        assert!(refused(vec!["(".into()]) && refused(vec!["a)|(b".into()]));
+        assert!(refused(vec!["a{1000}{1000}".into()]) && refused(vec!["a".into(); 65]));
+        assert!(refused(vec!["a".repeat(257)]));
+        assert!(!refused(vec!["release/.*".into(), "main|next".into()]));
     }
 
     #[test]

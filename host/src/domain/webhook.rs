@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Id, UnixMs, build_config::BuildSettings, reference};
+use super::{Id, UnixMs};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebhookEvent {
@@ -23,6 +23,8 @@ pub struct WebhookEvent {
     pub verified: bool,
     /// Which secret it was signed with; absent where it is not verified, and for deliveries of older versions.
     pub matched_secret: Option<MatchedSecret>,
+    /// The event that a person asked to read again; this is its copy.
+    pub replay_of: Option<Id>,
     pub processed: bool,
     pub reason: Option<ReasonCode>,
     /// More words on the reason, for people.
@@ -70,7 +72,13 @@ pub enum ReasonCode {
     TagIgnored,
     SkipCi,
     AutoDeployOff,
+    /// None of the changed files is one that the stack deploys for.
+    PathMismatch,
+    /// A newer push of the branch came first.
+    Superseded,
     BadSignature,
+    /// Sent to the address of another forge than the repository's.
+    WrongProvider,
     DuplicateOf,
     NoMapping,
     UnsupportedEvent,
@@ -80,7 +88,7 @@ pub enum ReasonCode {
 }
 
 impl ReasonCode {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 17] = [
         Self::Deployed,
         Self::Ping,
         Self::BranchMismatch,
@@ -88,7 +96,10 @@ impl ReasonCode {
         Self::TagIgnored,
         Self::SkipCi,
         Self::AutoDeployOff,
+        Self::PathMismatch,
+        Self::Superseded,
         Self::BadSignature,
+        Self::WrongProvider,
         Self::DuplicateOf,
         Self::NoMapping,
         Self::UnsupportedEvent,
@@ -106,7 +117,10 @@ impl ReasonCode {
             Self::TagIgnored => "tag_ignored",
             Self::SkipCi => "skip_ci",
             Self::AutoDeployOff => "auto_deploy_off",
+            Self::PathMismatch => "path_mismatch",
+            Self::Superseded => "superseded",
             Self::BadSignature => "bad_signature",
+            Self::WrongProvider => "wrong_provider",
             Self::DuplicateOf => "duplicate_of",
             Self::NoMapping => "no_mapping",
             Self::UnsupportedEvent => "unsupported_event",
@@ -152,6 +166,8 @@ pub struct RefChange {
     pub head: Option<PushCommit>,
     pub skip_ci: bool,
     pub paths: Vec<String>,
+    /// Whether `paths` are all that changed between the two commits.
+    pub all_paths: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -169,107 +185,4 @@ pub enum ChangeKind {
     TagPushed,
     TagDeleted,
     Other(String),
-}
-
-/// What a change of a ref means for one stack: `None` deploys it.
-pub fn reason_not_to_deploy(
-    change: &RefChange,
-    default_branch: &str,
-    settings: &BuildSettings,
-) -> Option<(ReasonCode, String)> {
-    match &change.kind {
-        ChangeKind::BranchDeleted => {
-            return Some((
-                ReasonCode::BranchDeleted,
-                format!("branch `{}` was deleted", change.name.escape_debug()),
-            ));
-        }
-        ChangeKind::TagPushed | ChangeKind::TagDeleted => {
-            return Some((
-                ReasonCode::TagIgnored,
-                format!("tag `{}`: tags are not deployed", change.name.escape_debug()),
-            ));
-        }
-        ChangeKind::Other(kind) => {
-            return Some((
-                ReasonCode::UnsupportedEvent,
-                format!("a change of kind `{}`", kind.escape_debug()),
-            ));
-        }
-        ChangeKind::BranchPushed => {}
-    }
-    if let Err(error) = reference::check_name(&change.name) {
-        return Some((ReasonCode::InvalidRef, error.to_string()));
-    }
-    let Some(after) = &change.after else {
-        return Some((ReasonCode::Malformed, "the delivery does not say which commit was pushed".into()));
-    };
-    if let Err(error) = reference::check_commit(after) {
-        return Some((ReasonCode::InvalidRef, error.to_string()));
-    }
-    if !settings.auto_deploy_on_push {
-        return Some((ReasonCode::AutoDeployOff, "autoDeployOnPush is off for this stack".into()));
-    }
-    match settings.deploys_branch(&change.name, default_branch) {
-        Ok(true) => {}
-        Ok(false) => {
-            let wanted = if settings.auto_deploy_branches.is_empty() {
-                format!("only `{default_branch}` is deployed")
-            } else {
-                format!("only branches matching {} are deployed", settings.auto_deploy_branches.join(", "))
-            };
-            return Some((ReasonCode::BranchMismatch, format!("branch `{}`: {wanted}", change.name)));
-        }
-        Err(error) => return Some((ReasonCode::BranchMismatch, error.to_string())),
-    }
-    if change.skip_ci {
-        return Some((ReasonCode::SkipCi, "the commit message asks not to be built".into()));
-    }
-    None
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn push(name: &str) -> RefChange {
-        RefChange {
-            kind: ChangeKind::BranchPushed,
-            name: name.into(),
-            before: None,
-            after: Some("a".repeat(40)),
-            head: None,
-            skip_ci: false,
-            paths: Vec::new(),
-        }
-    }
-
-    fn reason(change: &RefChange) -> Option<ReasonCode> {
-        reason_not_to_deploy(change, "main", &BuildSettings::default()).map(|(reason, _)| reason)
-    }
-
-    #[test]
-    fn a_push_to_the_default_branch_deploys() {
-        assert_eq!(reason(&push("main")), None);
-    }
-
-    #[test]
-    fn every_other_change_has_its_own_reason() {
-        assert_eq!(reason(&push("dev")), Some(ReasonCode::BranchMismatch));
-        assert_eq!(reason(&push("-h")), Some(ReasonCode::InvalidRef));
-        assert_eq!(reason(&RefChange { skip_ci: true, ..push("main") }), Some(ReasonCode::SkipCi));
-        assert_eq!(
-            reason(&RefChange { kind: ChangeKind::TagPushed, ..push("v1") }),
-            Some(ReasonCode::TagIgnored)
-        );
-        assert_eq!(
-            reason(&RefChange { kind: ChangeKind::BranchDeleted, after: None, ..push("main") }),
-            Some(ReasonCode::BranchDeleted)
-        );
-        assert_eq!(reason(&RefChange { after: None, ..push("main") }), Some(ReasonCode::Malformed));
-        assert_eq!(
-            reason(&RefChange { after: Some("HEAD".into()), ..push("main") }),
-            Some(ReasonCode::InvalidRef)
-        );
-    }
 }

@@ -95,7 +95,14 @@ fn repository_from(repository: wit::Repository) -> Result<PushRepository, CallEr
 }
 
 fn change_from(change: wit::Change) -> Result<RefChange, CallError> {
+    let says = |name: &str| change.extras.iter().any(|(known, value)| known == name && value == "true");
+    // A forge that names no path knows none; what a forced push left behind is in no payload.
+    let all_paths = (1..=PATHS).contains(&change.paths.len())
+        && change.before.is_some()
+        && !says("paths-incomplete")
+        && !says("forced");
     Ok(RefChange {
+        all_paths,
         kind: match change.kind {
             wit::ChangeKind::BranchPushed => ChangeKind::BranchPushed,
             wit::ChangeKind::BranchDeleted => ChangeKind::BranchDeleted,

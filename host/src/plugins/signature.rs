@@ -39,12 +39,17 @@ pub enum SignatureError {
         "the secret is none for the scheme {scheme}: it has to begin with {prefix} and to go on in base64"
     )]
     BadSecret { scheme: String, prefix: String },
+    #[error(
+        "the delivery carries only the header {header}, which is weaker than the scheme {scheme} that the secret is for"
+    )]
+    Downgrade { header: String, scheme: String },
     #[error("this host cannot verify the scheme {scheme}")]
     Unknown { scheme: String },
 }
 
-/// Checks the delivery against the first scheme whose header is present: a weaker scheme is never a way out. Any one of
-/// `secrets`, the current and the previous one, may have signed, so that they can be rotated; answers which one did.
+/// Checks the delivery against the first scheme whose header is present: a weaker scheme is never a way out. A secret in the
+/// form that a stronger scheme wants is for that scheme and counts for no weaker one, whatever the delivery carries. Any one
+/// of `secrets`, the current and the previous one, may have signed, so that they can be rotated; answers which one did.
 pub fn verify(
     contract: &WebhookContract,
     headers: &[(String, String)],
@@ -58,9 +63,10 @@ pub fn verify(
     if secrets.iter().any(|secret| secret.is_empty()) {
         return Err(SignatureError::EmptySecret);
     }
-    for scheme in &contract.schemes {
+    for (at, scheme) in contract.schemes.iter().enumerate() {
         if let Some(value) = only(headers, &scheme.header)? {
-            let delivery = Delivery { scheme, headers, body, secrets };
+            let stronger = &contract.schemes[..at];
+            let delivery = Delivery { scheme, stronger, headers, body, secrets };
             return match (scheme.algorithm.as_str(), scheme.encoding.as_str()) {
                 ("hmac-sha256", "hex" | "base64") => delivery.verify_hmac(value, now),
                 ("shared-token", "plain") => delivery.verify_token(value),
@@ -133,6 +139,8 @@ pub(super) fn is_header(name: &str) -> bool {
 
 struct Delivery<'a> {
     scheme: &'a WebhookScheme,
+    /// Those before it in the contract.
+    stronger: &'a [WebhookScheme],
     headers: &'a [(String, String)],
     body: &'a [u8],
     secrets: &'a [&'a [u8]],
@@ -154,7 +162,7 @@ impl Delivery<'_> {
         let (mut matches, mut unusable) = (Vec::new(), None);
         for secret in self.secrets {
             let mut is_match = Choice::from(0);
-            match self.key(secret) {
+            match self.reserved(secret).and_then(|()| self.key(secret)) {
                 Ok(key) => {
                     let ours = hmac(&key, &signed).ok_or_else(|| self.unknown())?;
                     sent.iter().for_each(|theirs| is_match |= ours.ct_eq(theirs));
@@ -180,12 +188,34 @@ impl Delivery<'_> {
         }
         // Hashes are compared, so that not even the length of the secret can be measured.
         let sent = Sha256::digest(value.as_bytes());
-        let matches: Vec<Choice> = self
-            .secrets
-            .iter()
-            .map(|secret| Sha256::digest(secret).as_slice().ct_eq(sent.as_slice()))
-            .collect();
-        self.outcome(&matches)
+        let (mut matches, mut unusable) = (Vec::new(), None);
+        for secret in self.secrets {
+            match self.reserved(secret) {
+                Ok(()) => matches.push(Sha256::digest(secret).as_slice().ct_eq(sent.as_slice())),
+                Err(error) => {
+                    unusable = Some(error);
+                    matches.push(Choice::from(0));
+                }
+            }
+        }
+        match (self.outcome(&matches), unusable) {
+            (Err(_), Some(error)) => Err(error),
+            (outcome, _) => outcome,
+        }
+    }
+
+    /// Refuses a secret that is in the form of a stronger scheme: whoever entered it wants that one.
+    fn reserved(&self, secret: &[u8]) -> Result<(), SignatureError> {
+        let wants = |scheme: &&WebhookScheme| {
+            scheme.secret_prefix.as_ref().is_some_and(|prefix| secret.starts_with(prefix.as_bytes()))
+        };
+        match self.stronger.iter().find(wants) {
+            Some(stronger) => Err(SignatureError::Downgrade {
+                header: self.scheme.header.clone(),
+                scheme: stronger.name.clone(),
+            }),
+            None => Ok(()),
+        }
     }
 
     /// The signatures in the header. Where there may be several, those with another prefix are of another version.

@@ -123,6 +123,16 @@ pub async fn list_nonterminal(conn: &mut Conn) -> Result<Vec<Build>> {
     fetch_all(conn, query(select!("WHERE status IN ('queued', 'building') ORDER BY seq"))).await
 }
 
+/// The queued and the building ones of a stack that build this branch or tag, oldest first.
+pub async fn list_open(conn: &mut Conn, stack: &Id, git_ref: &str) -> Result<Vec<Build>> {
+    let query = query(select!(
+        "WHERE status IN ('queued', 'building') AND stack_id = $1 AND git_ref = $2 ORDER BY seq"
+    ))
+    .bind(stack.as_str())
+    .bind(git_ref);
+    fetch_all(conn, query).await
+}
+
 /// Moves it from one status to another and sets its times. `Conflict` if the state machine does not know the step or
 /// the build has another status by now.
 pub async fn set_status(

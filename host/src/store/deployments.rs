@@ -2,7 +2,7 @@
 
 use super::{
     Conn, counters,
-    faults::on_unique,
+    faults::{fault, on_unique},
     rows::{
         Entity, Query, Row, as_seq, below, execute, fetch_all, fetch_opt, fetch_page, found, hit, id_text,
         json, over, plain_opt, query,
@@ -204,6 +204,33 @@ pub async fn latest_of_release(conn: &mut Conn, stack: &Id, release: &Id) -> Res
     .bind(stack.as_str())
     .bind(release.as_str());
     fetch_opt(conn, query).await
+}
+
+/// Remembers the number of the webhook event that a deployment comes from.
+pub async fn set_push(conn: &mut Conn, id: &Id, event: i64) -> Result<()> {
+    let query = query("UPDATE deployments SET push_seq = $1 WHERE id = $2").bind(event).bind(id.as_str());
+    hit(execute(conn, query).await?, Deployment::WHAT, id)
+}
+
+/// The deployment of the newest push of a branch, with the number of its webhook event.
+pub async fn latest_push(conn: &mut Conn, stack: &Id, branch: &str) -> Result<Option<(Deployment, i64)>> {
+    let query = query(concat!(
+        "SELECT push_seq, ",
+        columns!(),
+        " FROM deployments WHERE stack_id = $1 AND branch = $2 AND push_seq IS NOT NULL \
+         ORDER BY push_seq DESC LIMIT 1"
+    ))
+    .bind(stack.as_str())
+    .bind(branch);
+    let row = query.fetch_optional(conn).await.map_err(fault)?;
+    row.map(|row| Ok((Deployment::from_row(&Row(&row))?, Row(&row).int("push_seq")?))).transpose()
+}
+
+/// The number of the webhook event that it comes from, if it comes from one.
+pub async fn push_of(conn: &mut Conn, id: &Id) -> Result<Option<i64>> {
+    let query = query("SELECT push_seq FROM deployments WHERE id = $1").bind(id.as_str());
+    let row = query.fetch_optional(conn).await.map_err(fault)?;
+    row.map_or(Ok(None), |row| Row(&row).int_opt("push_seq"))
 }
 
 /// The pending, building and deploying ones, oldest first.

@@ -12,7 +12,7 @@ struct Migration {
     text: &'static str,
 }
 
-const MIGRATIONS: [Migration; 7] = [
+const MIGRATIONS: [Migration; 8] = [
     Migration { version: 1, name: "init", text: include_str!("../../../migrations/0001_init.sql") },
     Migration { version: 2, name: "plugins", text: include_str!("../../../migrations/0002_plugins.sql") },
     Migration {
@@ -28,6 +28,7 @@ const MIGRATIONS: [Migration; 7] = [
         text: include_str!("../../../migrations/0006_rotation_and_components.sql"),
     },
     Migration { version: 7, name: "pipelines", text: include_str!("../../../migrations/0007_pipelines.sql") },
+    Migration { version: 9, name: "inbox", text: include_str!("../../../migrations/0009_inbox.sql") },
 ];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (

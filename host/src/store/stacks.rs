@@ -98,6 +98,13 @@ pub async fn update(conn: &mut Conn, stack: &Stack) -> Result<()> {
     hit(done.rows_affected(), Stack::WHAT, &stack.id)
 }
 
+/// Keeps the row until the transaction ends: of two that look at a stack's open builds and act on what they see, the
+/// second one sees what the first has done.
+pub async fn hold(conn: &mut Conn, id: &Id) -> Result<()> {
+    let query = query("UPDATE stacks SET updated_at = updated_at WHERE id = $1").bind(id.as_str());
+    hit(execute(conn, query).await?, Stack::WHAT, id)
+}
+
 /// `key` is an id, a number or a name.
 pub async fn find(conn: &mut Conn, key: &str) -> Result<Stack> {
     found(find_opt(conn, key).await?, key)

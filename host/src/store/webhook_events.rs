@@ -20,8 +20,8 @@ macro_rules! select {
     ($tail:literal) => {
         concat!(
             "SELECT id, seq, repository_id, provider, event_type, payload, headers, signature, delivery_id, \
-             verified, matched_secret, processed, reason, detail, deployment_id, received_at, processed_at, error \
-             FROM webhook_events ",
+             verified, matched_secret, processed, reason, detail, deployment_id, received_at, processed_at, error, \
+             replay_of FROM webhook_events ",
             $tail
         )
     };
@@ -52,6 +52,7 @@ impl Entity for WebhookEvent {
             delivery_id: row.text_opt("delivery_id")?,
             verified: row.flag("verified")?,
             matched_secret: matched.transpose()?,
+            replay_of: row.id_opt("replay_of")?,
             processed: row.flag("processed")?,
             reason: reason.transpose()?,
             detail: row.text_opt("detail")?,
@@ -138,14 +139,4 @@ pub async fn prune(conn: &mut Conn, before: UnixMs, limit: i64) -> Result<u64> {
     .bind(id_at(before).to_string())
     .bind(limit);
     execute(conn, query).await
-}
-
-/// Makes it unprocessed again, for a replay; its task is the caller's to enqueue.
-pub async fn reopen(conn: &mut Conn, id: &Id) -> Result<()> {
-    let query = query(
-        "UPDATE webhook_events SET processed = 0, reason = NULL, detail = NULL, error = NULL, processed_at = NULL \
-         WHERE id = $1",
-    )
-    .bind(id.as_str());
-    hit(execute(conn, query).await?, WebhookEvent::WHAT, id)
 }

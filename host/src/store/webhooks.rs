@@ -47,6 +47,8 @@ pub struct NewDelivery {
     pub verified: bool,
     /// By which secret it is.
     pub matched_secret: Option<MatchedSecret>,
+    /// The event that this is a copy of, to be read again.
+    pub replay_of: Option<Id>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,6 +75,7 @@ pub(super) struct Delivery {
     dedupe_key: Option<String>,
     verified: bool,
     matched_secret: Option<MatchedSecret>,
+    replay_of: Option<Id>,
     received_at: UnixMs,
     /// Set for what ends as soon as it is stored.
     reason: Option<ReasonCode>,
@@ -85,11 +88,12 @@ pub async fn ingest(db: &Db, new: NewDelivery) -> Result<Ingested> {
     db.submit(|reply| Job::Delivery(delivery, reply)).await
 }
 
-/// Records a delivery whose signature is wrong or missing: the newest 1,000 of them, 4 KiB of each body.
-pub async fn reject(db: &Db, mut new: NewDelivery, detail: &str) -> Result<Id> {
+/// Records a delivery that nobody vouches for, `BadSignature` or `WrongProvider`: the newest 1,000 of each, 4 KiB of each
+/// body.
+pub async fn reject(db: &Db, mut new: NewDelivery, reason: ReasonCode, detail: &str) -> Result<Id> {
     (new.verified, new.matched_secret) = (false, None);
     new.payload.truncate(KEPT_OF_FORGED);
-    let mut delivery = Box::new(prepare(new, Some(ReasonCode::BadSignature)).await?);
+    let mut delivery = Box::new(prepare(new, Some(reason)).await?);
     delivery.detail = Some(plain(detail));
     match db.submit(|reply| Job::Delivery(delivery, reply)).await? {
         Ingested::Stored { event_id } => Ok(event_id),
@@ -116,6 +120,7 @@ async fn prepare(new: NewDelivery, reason: Option<ReasonCode>) -> Result<Deliver
         dedupe_key,
         verified: new.verified,
         matched_secret: new.matched_secret,
+        replay_of: new.replay_of,
         received_at: now(),
         reason,
         detail: None,
@@ -136,8 +141,8 @@ fn dedupe_key(provider: &str, repository: Option<&Id>, delivery: &str) -> String
 static INSERT: LazyLock<Batch> = LazyLock::new(|| {
     Batch::new(
         "INSERT INTO webhook_events (id, seq, repository_id, provider, event_type, payload, headers, signature, \
-         delivery_id, dedupe_key, verified, matched_secret, processed, reason, detail, received_at, processed_at)",
-        17,
+         delivery_id, dedupe_key, verified, matched_secret, processed, reason, detail, received_at, processed_at, replay_of)",
+        18,
         "",
         "ON CONFLICT (dedupe_key) DO NOTHING",
     )
@@ -171,6 +176,7 @@ pub(super) async fn insert_all(tx: &mut Tx, deliveries: &[Delivery]) -> Result<V
     }
     if deliveries.iter().any(|delivery| delivery.reason.is_some()) {
         execute(tx, query(TRIM_FORGED)).await?;
+        execute(tx, query(TRIM_MISDIRECTED)).await?;
     }
     Ok(outcomes)
 }
@@ -219,6 +225,7 @@ fn bind(query: Query, delivery: &Delivery, seq: i64) -> Query {
         .bind(delivery.detail.clone())
         .bind(delivery.received_at)
         .bind(done.then_some(delivery.received_at))
+        .bind(id_text(delivery.replay_of.as_ref()))
 }
 
 /// The delivery that came first under the same key; none if that is this one.
@@ -251,6 +258,7 @@ fn repeat(delivery: &Delivery, of: &Id) -> Delivery {
         dedupe_key: None,
         verified: delivery.verified,
         matched_secret: delivery.matched_secret,
+        replay_of: None,
         received_at: delivery.received_at,
         reason: Some(ReasonCode::DuplicateOf),
         detail: Some(of.as_str().to_owned()),
@@ -268,8 +276,10 @@ fn task_of(delivery: &Delivery) -> NewTask {
     }
 }
 
-/// Strangers decide how many forged and repeated deliveries there are, so only the newest 1,000 of each are kept.
+/// Strangers decide how many forged, misdirected and repeated deliveries there are, so only the newest 1,000 of each are kept.
 const TRIM_FORGED: &str = "DELETE FROM webhook_events WHERE reason = 'bad_signature' AND seq <= (SELECT seq FROM webhook_events \
      WHERE reason = 'bad_signature' ORDER BY seq DESC LIMIT 1 OFFSET 1000)";
+const TRIM_MISDIRECTED: &str = "DELETE FROM webhook_events WHERE reason = 'wrong_provider' AND seq <= (SELECT seq FROM webhook_events \
+     WHERE reason = 'wrong_provider' ORDER BY seq DESC LIMIT 1 OFFSET 1000)";
 const TRIM_REPEATED: &str = "DELETE FROM webhook_events WHERE reason = 'duplicate_of' AND seq <= (SELECT seq FROM webhook_events \
      WHERE reason = 'duplicate_of' ORDER BY seq DESC LIMIT 1 OFFSET 1000)";

@@ -64,6 +64,7 @@ pub fn router() -> Router<App> {
         .route("/deployments/{deployment}/resume", post(deployment::resume))
         .route("/webhooks", get(webhooks::list))
         .route("/webhooks/{event}", get(webhooks::show))
+        .route("/webhooks/{event}/replay", post(webhooks::replay))
         .route("/plugins", get(plugins::list))
         .route("/plugins/calls", get(calls::list))
         .route("/plugins/calls/{call}", get(calls::show))

@@ -189,6 +189,9 @@ fn facts(app: &App, view: &StackView) -> Vec<(&'static str, String)> {
         (true, patterns) => format!("on pushes to {}", patterns.join(", ")),
     };
     facts.push(("Automatic deployment", auto));
+    if settings.auto_deploy_on_push && !settings.auto_deploy_paths.is_empty() {
+        facts.push(("Only for changes of", settings.auto_deploy_paths.join(", ")));
+    }
     facts.push(("Strategy", strategy_name(app, &view.stack).to_string()));
     facts.push(("Replicas", run.replicas.to_string()));
     if view.stack.traffic.is_routed() {

@@ -2,15 +2,18 @@
 
 use askama::Template;
 use axum::extract::{Path, Query, State};
+use axum::response::{IntoResponse, Redirect};
 
-use super::page::{Frame, PageResult, render};
+use super::page::{Frame, PageResult, render, render_with};
 use super::session::Session;
 use super::stacks::PageQuery;
 use super::ui::{Badge, Tone, When};
+use crate::api;
 use crate::app::{App, deployment, stack, webhook};
 use crate::domain::Id;
 use crate::domain::page::PageRequest;
 use crate::domain::webhook::{MatchedSecret, ReasonCode, WebhookEvent};
+use crate::error::Error;
 
 /// Bytes of a body that a page shows.
 const MAX_BODY: usize = 200_000;
@@ -50,9 +53,14 @@ fn badge(event: &WebhookEvent) -> Badge {
         None => (Tone::Waiting, "waiting"),
         Some(Reason::Deployed) => (Tone::Good, "deployed"),
         Some(Reason::Ping) => (Tone::Good, "ping"),
-        Some(Reason::BadSignature | Reason::Malformed | Reason::InvalidRef | Reason::PluginFailed) => {
-            (Tone::Bad, "refused")
-        }
+        Some(
+            Reason::BadSignature
+            | Reason::WrongProvider
+            | Reason::Malformed
+            | Reason::InvalidRef
+            | Reason::PluginFailed,
+        ) => (Tone::Bad, "refused"),
+        Some(Reason::Superseded) => (Tone::Back, "superseded"),
         Some(Reason::DuplicateOf) => (Tone::Back, "duplicate"),
         Some(_) => (Tone::Stopped, "ignored"),
     };
@@ -77,7 +85,7 @@ pub async fn list(State(app): State<App>, session: Session, Query(query): Query<
         let name = name(&event).unwrap_or_default();
         EventRow::new(event, &name)
     });
-    let frame = Frame::new(&session, "webhooks", "Webhooks");
+    let frame = Frame::new(&session, "webhooks", "Deliveries");
     render(&WebhooksPage {
         frame,
         events: events.collect(),
@@ -91,6 +99,10 @@ pub async fn list(State(app): State<App>, session: Session, Query(query): Query<
 struct WebhookPage {
     frame: Frame,
     row: EventRow,
+    /// Why it cannot be replayed; empty if nothing was tried.
+    alert: String,
+    can_replay: bool,
+    replay_of: String,
     delivery: String,
     signature: &'static str,
     processed: Option<When>,
@@ -101,17 +113,36 @@ struct WebhookPage {
 }
 
 pub async fn show(State(app): State<App>, session: Session, Path(id): Path<String>) -> PageResult {
-    let event = webhook::webhook_view(&app, &id).await?;
-    let names = stack::stack_names_by_repository(&app, event.repository_id.as_slice()).await?;
+    render(&page(&app, &session, &id, None).await?)
+}
+
+/// Leads to the copy that is read now.
+pub async fn replay(State(app): State<App>, session: Session, Path(id): Path<String>) -> PageResult {
+    match webhook::webhook_replay(&app, &id).await {
+        Ok(copy) => Ok(Redirect::to(&format!("/webhooks/{}", copy.id)).into_response()),
+        Err(error @ Error::NotFound { .. }) => Err(error.into()),
+        Err(error) => {
+            let status = api::status(&error);
+            render_with(status, &page(&app, &session, &id, Some(error)).await?)
+        }
+    }
+}
+
+async fn page(app: &App, session: &Session, id: &str, failed: Option<Error>) -> Result<WebhookPage, Error> {
+    let event = webhook::webhook_view(app, id).await?;
+    let names = stack::stack_names_by_repository(app, event.repository_id.as_slice()).await?;
     let stack = event.repository_id.as_ref().and_then(|id| names.get(id)).cloned().unwrap_or_default();
     let deployment = match &event.deployment_id {
-        Some(id) => deployment::deployment_view(&app, id.as_str()).await.ok().map(|row| row.seq),
+        Some(id) => deployment::deployment_view(app, id.as_str()).await.ok().map(|row| row.seq),
         None => None,
     };
     let (body, cut) = body(&event.payload);
-    let page = WebhookPage {
-        frame: Frame::new(&session, "webhooks", format!("Delivery {}", event.seq))
-            .crumb("/webhooks", "Webhooks"),
+    Ok(WebhookPage {
+        frame: Frame::new(session, "webhooks", format!("Delivery {}", event.seq))
+            .crumb("/webhooks", "Deliveries"),
+        alert: failed.map(|error| error.to_string()).unwrap_or_default(),
+        can_replay: event.verified && event.processed && !event.payload.is_empty(),
+        replay_of: event.replay_of.as_ref().map(Id::to_string).unwrap_or_default(),
         delivery: event.delivery_id.clone().unwrap_or_default(),
         signature: match event.matched_secret {
             Some(MatchedSecret::Current) => "verified with the current secret",
@@ -126,8 +157,7 @@ pub async fn show(State(app): State<App>, session: Session, Path(id): Path<Strin
         body,
         cut,
         row: EventRow::new(event, &stack),
-    };
-    render(&page)
+    })
 }
 
 /// JSON is laid out; anything else is shown as it came.

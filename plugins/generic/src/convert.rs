@@ -25,6 +25,9 @@ fn change(payload: &parse::Push) -> Result<Change, Failure> {
         change.skip_ci = change.head.as_ref().is_some_and(|head| asks_to_skip_ci(&head.message));
         change.paths = paths(payload);
     }
+    if payload.forced {
+        change.extras.push(("forced".to_owned(), "true".to_owned()));
+    }
     Ok(change)
 }
 

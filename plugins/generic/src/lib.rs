@@ -1,7 +1,7 @@
-//! Any script or server that can post JSON. Nothing but this is needed:
+//! Any script or server that can post JSON. Nothing but this is needed; the stack's page shows the address and the secret:
 //!
 //! ```sh
-//! curl https://windlass.example/api/webhooks/generic -H "Authorization: Bearer $SECRET" --json '{
+//! curl https://windlass.example/api/webhooks/$ID -H "Authorization: Bearer $SECRET" --json '{
 //!   "branch": "main",
 //!   "after": "0123456789abcdef0123456789abcdef01234567",
 //!   "repository": { "url": "https://git.example/team/app.git" }
@@ -14,6 +14,7 @@
 //! | `after` | the full id of the commit now; not needed with `"deleted": true` |
 //! | `before` | the commit before, if there was one |
 //! | `repository` | its address, or an object with `url` and, if known, `full_name` and `default_branch` |
+//! | `"forced": true` | the commit before is none of the history now |
 //! | `message`, `author`, `timestamp`, `paths` | about the newest commit |
 //! | `sender` | who pushed |
 //! | `"ping": true` | only a test of the connection |

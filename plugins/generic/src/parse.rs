@@ -18,6 +18,7 @@ pub struct Push {
     pub before: Option<String>,
     pub after: Option<String>,
     pub deleted: bool,
+    pub forced: bool,
     pub repository: Option<Repository>,
     pub message: Option<String>,
     pub author: Option<Person>,

@@ -36,13 +36,14 @@ fn all_documented_fields_are_read() {
     let push = pushed(&json!({
         "ref": "refs/tags/v1", "before": "0".repeat(40), "after": A.to_uppercase(), "repository": URL,
         "message": "Release [skip ci]", "author": "Ada <ada@example.org>", "timestamp": "1970-01-01T00:00:01Z",
-        "paths": ["b", "a", "b"], "sender": "ada",
+        "paths": ["b", "a", "b"], "sender": "ada", "forced": true,
     }));
     assert_eq!(push.sender, "ada");
     let change = &push.changes[0];
     assert_eq!((&change.kind, change.name.as_str(), change.skip_ci), (&ChangeKind::TagPushed, "v1", true));
     assert_eq!((change.before.as_deref(), change.after.as_deref()), (None, Some(A)));
     assert_eq!(change.paths, ["a", "b"]);
+    assert_eq!(change.extras, [("forced".to_owned(), "true".to_owned())]);
     let head = change.head.as_ref().expect("there is one");
     assert_eq!((head.sha.as_str(), head.author.as_str(), head.at), (A, "Ada <ada@example.org>", Some(1_000)));
 }

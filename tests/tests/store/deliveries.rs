@@ -20,6 +20,8 @@ on_both_databases!(
     a_bad_delivery_does_not_take_its_neighbours_down,
     forged_deliveries_are_bounded_and_block_no_real_one,
     an_event_ends_with_exactly_one_reason,
+    a_replay_is_an_event_of_its_own_that_no_deduplication_swallows,
+    misdirected_deliveries_are_bounded_as_forged_ones_are,
     a_delivery_outlives_its_repository,
     old_processed_deliveries_are_pruned_and_open_ones_stay,
 );
@@ -118,10 +120,32 @@ async fn a_bad_delivery_does_not_take_its_neighbours_down(test: TestDb) {
     }
 }
 
+const FORGED: ReasonCode = ReasonCode::BadSignature;
+
+async fn misdirected_deliveries_are_bounded_as_forged_ones_are(test: TestDb) {
+    let mut callers = JoinSet::new();
+    for _ in 0..64 {
+        let db = test.db.clone();
+        callers.spawn(async move {
+            for _ in 0..16 {
+                let reason = ReasonCode::WrongProvider;
+                webhooks::reject(&db, sample::delivery("d1"), reason, "no").await.unwrap();
+            }
+        });
+    }
+    while let Some(ended) = callers.join_next().await {
+        ended.unwrap();
+    }
+    let mut conn = test.db.read().await.unwrap();
+    let count = sqlx::query("SELECT COUNT(*) FROM webhook_events").fetch_one(&mut *conn).await.unwrap();
+    assert_eq!(sqlx::Row::get::<i64, _>(&count, 0), 1000);
+}
+
 async fn forged_deliveries_are_bounded_and_block_no_real_one(test: TestDb) {
     let mut forged = sample::delivery("d1");
     forged.payload = vec![b'x'; 10_000];
-    let id = webhooks::reject(&test.db, forged.clone(), "the signature does not match").await.unwrap();
+    let id =
+        webhooks::reject(&test.db, forged.clone(), FORGED, "the signature does not match").await.unwrap();
     let mut conn = test.db.read().await.unwrap();
     let event = webhook_events::find(&mut conn, id.as_str()).await.unwrap();
     assert_eq!((event.reason, event.payload.len()), (Some(ReasonCode::BadSignature), 4096));
@@ -132,7 +156,7 @@ async fn forged_deliveries_are_bounded_and_block_no_real_one(test: TestDb) {
         let (db, forged) = (test.db.clone(), forged.clone());
         callers.spawn(async move {
             for _ in 0..16 {
-                webhooks::reject(&db, forged.clone(), "no").await.unwrap();
+                webhooks::reject(&db, forged.clone(), FORGED, "no").await.unwrap();
             }
         });
     }
@@ -172,9 +196,19 @@ async fn an_event_ends_with_exactly_one_reason(test: TestDb) {
     let event = webhook_events::find(&mut conn, "1").await.unwrap();
     assert_eq!(event.reason, Some(ReasonCode::SkipCi));
     assert_eq!(event.detail.as_deref(), Some("a\u{fffd}b"), "a NUL would be refused by PostgreSQL");
-    let again = id.clone();
-    test.db.write(move |tx| Box::pin(async move { webhook_events::reopen(tx, &again).await })).await.unwrap();
-    finish(ReasonCode::Deployed).await.unwrap();
+}
+
+async fn a_replay_is_an_event_of_its_own_that_no_deduplication_swallows(test: TestDb) {
+    let first = stored(&webhooks::ingest(&test.db, sample::delivery("d1")).await.unwrap()).clone();
+    for _ in 0..2 {
+        let mut copy = sample::delivery("d1");
+        (copy.delivery_id, copy.replay_of) = (None, Some(first.clone()));
+        let again = stored(&webhooks::ingest(&test.db, copy).await.unwrap()).clone();
+        let mut conn = test.db.read().await.unwrap();
+        let event = webhook_events::find(&mut conn, again.as_str()).await.unwrap();
+        assert_eq!((event.replay_of, event.processed), (Some(first.clone()), false));
+        assert_eq!(tasks::list_by_subject(&mut conn, &again).await.unwrap().len(), 1);
+    }
 }
 
 async fn a_delivery_outlives_its_repository(test: TestDb) {

@@ -37,6 +37,7 @@ async fn read_everything(conn: &mut Conn) {
     builds::find_opt(conn, "x").await.unwrap();
     builds::list_by_stack(conn, &id, page).await.unwrap();
     builds::list_nonterminal(conn).await.unwrap();
+    builds::list_open(conn, &id, "main").await.unwrap();
     deployments::find_opt(conn, "1").await.unwrap();
     deployments::list(conn, page).await.unwrap();
     deployments::list_by_stack(conn, &id, page).await.unwrap();
@@ -44,6 +45,8 @@ async fn read_everything(conn: &mut Conn) {
     deployments::last_successful_before(conn, &id, 5, None).await.unwrap();
     deployments::latest_of_release(conn, &id, &id).await.unwrap();
     deployments::list_nonterminal(conn).await.unwrap();
+    deployments::latest_push(conn, &id, "main").await.unwrap();
+    deployments::push_of(conn, &id).await.unwrap();
     releases::find_opt(conn, "1").await.unwrap();
     releases::list_by_stack(conn, &id, page).await.unwrap();
     rollout_steps::list(conn, &id).await.unwrap();

@@ -1,7 +1,10 @@
 //! Webhook secrets that are rotated, and components that all nodes share.
 
 use windlass::{
-    domain::{repository::GitRepository, webhook::MatchedSecret},
+    domain::{
+        repository::GitRepository,
+        webhook::{MatchedSecret, ReasonCode},
+    },
     store::{
         now, plugin_components, plugins, repositories, webhook_events,
         webhooks::{self, Ingested},
@@ -84,7 +87,9 @@ async fn a_delivery_remembers_which_secret_it_was_signed_with(test: TestDb) {
         let event = webhook_events::find(&mut conn, event_id.as_str()).await.unwrap();
         assert_eq!(event.matched_secret, Some(matched));
     }
-    let forged = webhooks::reject(&test.db, sample::delivery("forged"), "no match").await.unwrap();
+    let forged = webhooks::reject(&test.db, sample::delivery("forged"), ReasonCode::BadSignature, "no match")
+        .await
+        .unwrap();
     let event = webhook_events::find(&mut conn, forged.as_str()).await.unwrap();
     assert_eq!((event.verified, event.matched_secret), (false, None));
 }

@@ -22,6 +22,8 @@ pub struct WebhookEventView {
     pub verified: bool,
     /// Which secret it was signed with: current, previous, or global.
     pub matched_secret: Option<String>,
+    /// Id of the event that this is a copy of, made to read it again.
+    pub replay_of: Option<String>,
     pub processed: bool,
     /// Why it ended as it did: deployed, branch_mismatch, skip_ci, bad_signature, …
     pub reason: Option<String>,
@@ -48,6 +50,7 @@ impl WebhookEventView {
             delivery_id: event.delivery_id,
             verified: event.verified,
             matched_secret: event.matched_secret.map(|secret| secret.as_str().into()),
+            replay_of: event.replay_of.map(|id| id.to_string()),
             processed: event.processed,
             reason: event.reason.map(|reason| reason.as_str().into()),
             detail: event.detail,

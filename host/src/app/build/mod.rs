@@ -185,7 +185,7 @@ pub async fn settle_cancelled(app: &App, deployment_id: &Id) -> Result<()> {
     }
 }
 
-fn build_event(build: &Build, status: BuildStatus) -> NewEvent {
+pub(in crate::app) fn build_event(build: &Build, status: BuildStatus) -> NewEvent {
     NewEvent {
         kind: EventKind::BuildStatus,
         stack_id: Some(build.stack_id.clone()),

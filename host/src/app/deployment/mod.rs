@@ -1,13 +1,15 @@
 //! Deployments: asked for, cancelled, rolled back, shown.
 
+mod coalesce;
 mod rollback;
 mod rows;
 
 use serde_json::json;
 
+pub use coalesce::{Entered, enter};
 pub use rollback::{deployment_rollback, deployment_serving, rollback_readiness};
 pub use rows::{
-    NewDeployment, Prepared, enqueue_build, enqueue_rollout, environment_of, insert, new_release, prepare,
+    NewDeployment, Prepared, enqueue_build, enqueue_rollout, environment_of, new_release, prepare,
     status_event,
 };
 
@@ -126,6 +128,6 @@ pub async fn deployment_steps(app: &App, id: &Id) -> Result<Vec<JournalEntry>> {
 
 async fn deployment_store(app: &App, prepared: Prepared) -> Result<Deployment> {
     let id = prepared.deployment.id.clone();
-    app.db.write(move |tx| Box::pin(async move { insert(tx, &prepared).await })).await?;
+    app.db.write(move |tx| Box::pin(async move { rows::insert(tx, &prepared).await })).await?;
     deployment_view(app, id.as_str()).await
 }

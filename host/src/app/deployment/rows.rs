@@ -117,7 +117,7 @@ fn pending(stack: &Stack, caller: Caller, reason: Option<String>) -> Deployment 
 }
 
 /// Inserts the rows and enqueues what comes first, all in the caller's transaction.
-pub async fn insert(tx: &mut Tx, prepared: &Prepared) -> Result<()> {
+pub(super) async fn insert(tx: &mut Tx, prepared: &Prepared) -> Result<Deployment> {
     if let Some(release) = &prepared.release {
         releases::insert(tx, release.clone()).await?;
     }
@@ -131,7 +131,7 @@ pub async fn insert(tx: &mut Tx, prepared: &Prepared) -> Result<()> {
         Some(build) => enqueue_build(tx, build).await?,
         None => enqueue_rollout(tx, &deployment).await?,
     };
-    Ok(())
+    Ok(deployment)
 }
 
 pub async fn enqueue_build(tx: &mut Tx, build: &Build) -> Result<Id> {
