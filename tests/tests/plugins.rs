@@ -161,6 +161,7 @@ async fn built_in_plugins_load_and_are_what_their_exports_say() {
         [
             ("blue-green".to_owned(), vec![PluginKind::DeploymentStrategy]),
             ("canary".to_owned(), vec![PluginKind::DeploymentStrategy]),
+            ("compose-only".to_owned(), vec![PluginKind::BuildPlanner]),
             ("docker-build".to_owned(), vec![PluginKind::BuildPlanner]),
             ("generic".to_owned(), vec![PluginKind::GitForge]),
             ("github".to_owned(), vec![PluginKind::GitForge]),
@@ -174,7 +175,7 @@ async fn built_in_plugins_load_and_are_what_their_exports_say() {
     let body = Bytes::from_static(include_bytes!("../../plugins/github/fixtures/ping.00.json"));
     let event = plugins.forge_parse("github", headers, body).await.expect("an event");
     assert_eq!(event, ForgeEvent::Ping);
-    assert_eq!(bench.cached(".cwasm").len(), 8);
+    assert_eq!(bench.cached(".cwasm").len(), 9);
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use crate::domain::route::RouteTable;
 use crate::domain::stack::Stack;
 use crate::domain::traffic::{Reachable, Routed, table};
 use crate::error::{Error, Result};
-use crate::store::{releases, routes, stacks};
+use crate::store::{deployments, releases, routes, stacks};
 
 /// Changes of containers are taken together that come within this time.
 const GATHER: Duration = Duration::from_millis(100);
@@ -33,6 +33,8 @@ struct State {
     version: u64,
     /// Of stacks that are being rolled out: the containers that passed their gate. Only those get requests.
     proven: HashMap<Id, HashSet<String>>,
+    /// Of stacks whose requests wait: the containers that are about to go, so that something else has to come.
+    held: HashMap<Id, HashSet<String>>,
 }
 
 /// Whether requests reach the stack through the router.
@@ -71,14 +73,38 @@ pub async fn prove(app: &App, stack: &Stack, containers: Option<HashSet<String>>
         return Ok(());
     }
     match containers {
-        Some(containers) => state.proven.insert(stack.id.clone(), containers),
-        None => state.proven.remove(&stack.id),
-    };
+        Some(containers) => {
+            if let Some(leaving) = state.held.get_mut(&stack.id) {
+                // Once it was away, it may come back.
+                leaving.retain(|id| containers.contains(id));
+            }
+            state.proven.insert(stack.id.clone(), containers);
+        }
+        None => {
+            state.proven.remove(&stack.id);
+            state.held.remove(&stack.id);
+        }
+    }
+    publish_locked(app, &mut state).await
+}
+
+/// Requests of a stack wait from here on, until something that is routed and is not there now has passed its gate.
+///
+/// # Errors
+/// `Unavailable` if the router does not answer.
+pub async fn hold(app: &App, stack: &Stack) -> Result<()> {
+    if !is_routed(app, stack) {
+        return Ok(());
+    }
+    let leaving = app.docker.list(&stack.name).await?.into_iter().filter(|view| view.container.running);
+    let leaving = leaving.map(|view| view.container.id).collect();
+    let mut state = app.published.0.lock().await;
+    state.held.insert(stack.id.clone(), leaving);
     publish_locked(app, &mut state).await
 }
 
 async fn publish_locked(app: &App, state: &mut State) -> Result<()> {
-    let wanted = wanted(app, &state.proven).await?;
+    let wanted = wanted(app, state).await?;
     let version = app.router.health().await?.version;
     if version == state.version && state.table.as_ref() == Some(&wanted) {
         return Ok(());
@@ -90,7 +116,7 @@ async fn publish_locked(app: &App, state: &mut State) -> Result<()> {
     Ok(())
 }
 
-async fn wanted(app: &App, proven: &HashMap<Id, HashSet<String>>) -> Result<RouteTable> {
+async fn wanted(app: &App, state: &mut State) -> Result<RouteTable> {
     let mut conn = app.db.read().await?;
     let known = stacks::list_routed(&mut conn).await?;
     let mut routed = Vec::new();
@@ -99,21 +125,40 @@ async fn wanted(app: &App, proven: &HashMap<Id, HashSet<String>>) -> Result<Rout
         let paths = health_paths(&mut conn, &weights).await?;
         routed.push((stack, weights, paths));
     }
+    let rolling = deployments::list_nonterminal(&mut conn).await?;
     drop(conn);
     let mut all = Vec::new();
     for (stack, weights, paths) in routed {
         let mut views = app.docker.list(&stack.name).await?;
-        let is_proven = |view: &ContainerView| {
-            proven.get(&stack.id).is_none_or(|known| known.contains(&view.container.id))
+        let proven = state.proven.get(&stack.id);
+        let is_proven = |view: &ContainerView| proven.is_none_or(|known| known.contains(&view.container.id));
+        let is_new = |view: &ContainerView| {
+            state.held.get(&stack.id).is_none_or(|leaving| !leaving.contains(&view.container.id))
+        };
+        let serves =
+            |view: &ContainerView| view.container.running && has_share(&weights, &view.container.release);
+        let is_rolling =
+            rolling.iter().any(|row| row.stack_id == stack.id && row.rollout.rollout_started_at.is_some());
+        let hold = match state.held.contains_key(&stack.id) {
+            true => !views.iter().any(|view| serves(view) && is_proven(view) && is_new(view)),
+            // So that requests wait on when this server comes back in the middle of a pause.
+            false => is_rolling && !weights.is_empty() && !views.iter().any(serves),
         };
         // Where nothing is healthy any more, an answer of something sick is better than none.
         if views.iter().any(is_proven) {
             views.retain(is_proven);
         }
         let instances = views.iter().filter_map(|view| reachable(view, &paths)).collect();
-        all.push(Routed { name: stack.name, traffic: stack.traffic, weights, instances });
+        if !hold {
+            state.held.remove(&stack.id);
+        }
+        all.push(Routed { name: stack.name, traffic: stack.traffic, weights, instances, hold });
     }
     Ok(table(&all))
+}
+
+fn has_share(weights: &[Weight], release: &Id) -> bool {
+    weights.iter().any(|weight| weight.percent > 0 && weight.release == *release)
 }
 
 async fn health_paths(

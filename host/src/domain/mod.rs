@@ -8,6 +8,7 @@ pub mod build;
 pub mod build_config;
 pub mod cassette;
 pub mod ci;
+pub mod compose;
 pub mod conformance;
 pub mod deployment;
 pub mod event;

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use super::Id;
 use super::rollout::Weight;
-use super::route::{Probe, Route, RouteTable, Share, Sticky, Target, Timeouts};
+use super::route::{Hold, Probe, Route, RouteTable, Share, Sticky, Target, Timeouts};
 use crate::error::{Error, Result};
 
 /// Where the router takes requests for a stack.
@@ -89,7 +89,12 @@ pub struct Routed {
     pub traffic: Traffic,
     pub weights: Vec<Weight>,
     pub instances: Vec<Reachable>,
+    /// Nothing can serve for a moment, and requests are to wait for it.
+    pub hold: bool,
 }
+
+/// How long a request waits for a service of which only one copy can run, and how many do.
+const HOLD: Hold = Hold { deadline_ms: 30_000, queue: 1_000 };
 
 /// An instance that may get requests.
 #[derive(Debug, Clone)]
@@ -104,7 +109,11 @@ pub struct Reachable {
 pub fn table(stacks: &[Routed]) -> RouteTable {
     let mut routes: Vec<Route> = stacks
         .iter()
-        .map(|stack| Route { releases: shares(stack), ..stack.traffic.route(&stack.name) })
+        .map(|stack| Route {
+            releases: shares(stack),
+            hold: stack.hold.then_some(HOLD),
+            ..stack.traffic.route(&stack.name)
+        })
         .collect();
     // The same stacks make the same table, in whatever order they come.
     routes.sort_by(|a, b| a.name.cmp(&b.name));
@@ -172,6 +181,7 @@ mod tests {
             traffic: Traffic { hosts: vec!["app.example.org".into()], ..Traffic::default() },
             weights,
             instances: instances.collect(),
+            hold: false,
         }
     }
 
@@ -198,6 +208,14 @@ mod tests {
         let routed = stack(vec![weight("a", 50), weight("b", 33), weight("c", 17)], &[("b", 1), ("c", 2)]);
         assert_eq!(weights(&routed), [("b".into(), 66, 1), ("c".into(), 34, 1)]);
         assert_eq!(weights(&stack(vec![weight("old", 100)], &[])), []);
+    }
+
+    #[test]
+    fn a_stack_whose_only_copy_is_replaced_has_its_requests_wait() {
+        let routed = Routed { hold: true, ..stack(vec![weight("old", 100)], &[]) };
+        let table = RouteTable { version: 1, ..table(&[routed]) };
+        table.check().expect("the router takes it");
+        assert!(table.routes[0].hold.is_some() && table.routes[0].releases.is_empty());
     }
 
     #[test]

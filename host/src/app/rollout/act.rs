@@ -37,6 +37,7 @@ impl Rollout<'_> {
         let mut containers = seen.to_vec();
         let mut traffic = situation.traffic.clone();
         let mut acted = false;
+        let mut stale = self.stale().await?;
         for action in &step.actions {
             let effects = {
                 let view = plan::View {
@@ -45,6 +46,7 @@ impl Rollout<'_> {
                     fixed_port: situation.stack.run.has_fixed_port(),
                     containers: &containers,
                     traffic: &traffic,
+                    stale: &stale,
                 };
                 plan::effects(action, &view)
             };
@@ -58,6 +60,7 @@ impl Rollout<'_> {
             if let Action::Route { weights } = action {
                 traffic.clone_from(weights);
             }
+            stale = self.stale().await?;
             containers = self
                 .app
                 .docker
@@ -157,20 +160,24 @@ impl Rollout<'_> {
         let docker = &self.app.docker;
         match effect {
             Effect::Create { release, name, published } => {
-                docker.create(&self.launch_spec(release, name, *published)?).await.map(|_| ())
+                self.bring_up(release, name, *published, false).await
             }
             Effect::Launch { release, name, published } => {
-                docker.launch(&self.launch_spec(release, name, *published)?).await.map(|_| ())
+                self.bring_up(release, name, *published, true).await
             }
+            Effect::Companions { release } => self.bring_up_companions(release).await,
             Effect::Stop { release, name } => {
+                self.hold().await?;
                 self.drain(release).await?;
                 let grace = self.release(release)?.spec.run.stop_timeout();
-                self.paused_at.get_or_insert_with(std::time::Instant::now);
                 docker.stop(name, grace).await
             }
             Effect::Start { name, .. } => docker.start(name).await,
             Effect::Remove { release, name, gently } => {
                 if *gently {
+                    if self.runs_alone(name).await? {
+                        self.hold().await?;
+                    }
                     self.drain(release).await?;
                 }
                 self.show_last_output(name).await;
@@ -231,7 +238,7 @@ impl Rollout<'_> {
             })
     }
 
-    fn launch_spec(&self, release: &Id, name: &str, published: bool) -> Result<LaunchSpec> {
+    pub(super) fn launch_spec(&self, release: &Id, name: &str, published: bool) -> Result<LaunchSpec> {
         let release = self.release(release)?;
         let environment = match &release.spec.sealed_environment {
             Some(sealed) => {
@@ -274,7 +281,7 @@ impl Rollout<'_> {
         if serving {
             let pause = i64::try_from(since.elapsed().as_millis()).unwrap_or(i64::MAX);
             self.deployment.rollout.pause_ms = Some(self.deployment.rollout.pause_ms.unwrap_or(0) + pause);
-            self.log.line(&format!("Handing the port over took {pause} ms"));
+            self.log.line(&format!("Nothing served for {pause} ms; requests waited meanwhile"));
             self.paused_at = None;
         }
     }
@@ -284,6 +291,9 @@ impl Rollout<'_> {
 pub fn words(effect: &Effect) -> String {
     match effect {
         Effect::Create { name, .. } => format!("Create {name}, ready to take the stack's port"),
+        Effect::Companions { release } => {
+            format!("Bring the other services to what release {} says", release.short())
+        }
         Effect::Launch { name, published: true, .. } => format!("Start {name} on the stack's port"),
         Effect::Launch { name, published: false, .. } => format!("Start {name}"),
         Effect::Stop { name, .. } => format!("Stop {name} and keep it"),

@@ -50,6 +50,20 @@ impl Rollout<'_> {
             .collect()
     }
 
+    /// From here on nothing serves until something that is routed is healthy again: the router lets requests wait, and the
+    /// pause is measured.
+    pub(super) async fn hold(&mut self) -> Result<()> {
+        self.paused_at.get_or_insert_with(std::time::Instant::now);
+        traffic::hold(self.app, &self.view.stack).await
+    }
+
+    /// Whether nothing of the stack runs but this container.
+    pub(super) async fn runs_alone(&self, name: &str) -> Result<bool> {
+        let running = self.app.docker.list(&self.view.stack.name).await?;
+        let mut running = running.iter().map(|view| &view.container).filter(|container| container.running);
+        Ok(running.all(|container| container.name == name))
+    }
+
     /// Lets a release answer what it has begun before its container goes, for as long as it may take to stop.
     pub(super) async fn drain(&mut self, release: &Id) -> Result<()> {
         if !traffic::is_routed(self.app, &self.view.stack) {

@@ -1,0 +1,96 @@
+//! A stack behind the router, and visitors that ask without a pause.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::fixture::Fixture;
+use crate::server::free_port;
+
+pub const HOST: &str = "app.windlass.test";
+
+pub struct Routed {
+    pub fixture: Fixture,
+    address: SocketAddr,
+    /// What its server was started with.
+    pub variables: Vec<(&'static str, String)>,
+}
+
+impl Routed {
+    pub async fn start(extra: Value) -> Self {
+        let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        let variables =
+            vec![("WINDLASS_ROUTER", "true".to_string()), ("WINDLASS_ROUTER_HTTP", address.to_string())];
+        let given: Vec<(&str, &str)> =
+            variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let mut stack = json!({
+            "traffic": { "hosts": [HOST] },
+            "run": { "ports": [{ "container": 8080 }], "stopTimeoutSecs": 2 },
+        });
+        stack.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        let fixture = Fixture::start_with(false, &given, stack).await;
+        Self { fixture, address, variables }
+    }
+
+    fn client(&self) -> reqwest::Client {
+        reqwest::Client::builder()
+            .resolve(HOST, self.address)
+            .timeout(Duration::from_secs(5))
+            .build()
+            .unwrap()
+    }
+
+    fn url(&self) -> String {
+        format!("http://{HOST}:{}/", self.address.port())
+    }
+
+    pub async fn page(&self) -> String {
+        match self.client().get(self.url()).send().await {
+            Ok(answer) => answer.text().await.unwrap_or_default(),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    /// Asks without a pause, over kept connections, until told to stop.
+    pub fn visitors(&self) -> Visitors {
+        let stop = Arc::new(AtomicBool::new(false));
+        let counts = Arc::new([AtomicU64::new(0), AtomicU64::new(0)]);
+        let tasks = (0..4)
+            .map(|_| {
+                let (client, url) = (self.client(), self.url());
+                let (stop, counts) = (stop.clone(), counts.clone());
+                tokio::spawn(async move {
+                    while !stop.load(Ordering::Relaxed) {
+                        let is_good = match client.get(&url).send().await {
+                            Ok(answer) => answer.status().is_success() && answer.bytes().await.is_ok(),
+                            Err(_) => false,
+                        };
+                        counts[usize::from(!is_good)].fetch_add(1, Ordering::Relaxed);
+                        tokio::time::sleep(Duration::from_millis(5)).await;
+                    }
+                })
+            })
+            .collect();
+        Visitors { stop, counts, tasks }
+    }
+}
+
+pub struct Visitors {
+    stop: Arc<AtomicBool>,
+    /// Good answers, and everything else.
+    counts: Arc<[AtomicU64; 2]>,
+    tasks: Vec<tokio::task::JoinHandle<()>>,
+}
+
+impl Visitors {
+    pub async fn leave(self) -> (u64, u64) {
+        self.stop.store(true, Ordering::Relaxed);
+        for task in self.tasks {
+            task.await.unwrap();
+        }
+        (self.counts[0].load(Ordering::Relaxed), self.counts[1].load(Ordering::Relaxed))
+    }
+}
