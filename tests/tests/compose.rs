@@ -180,12 +180,15 @@ const HOSTILE_FILES: &[(&str, &str)] = &[
     ("services:\n  web:\n    build: { context: ., dockerfile: ../../x }\n", "inside the repository"),
     ("services:\n  web:\n    build: .\n    secrets: [s]\nsecrets:\n  s: { file: /etc/shadow }\n", "content"),
     (
-        "services:\n  web:\n    build: .\n    volumes: ['v:/v']\nvolumes:\n  v: { external: true, name: bank }\n",
+        "services:\n  web:\n    build: .\n    volumes: ['vol:/v']\nvolumes:\n  vol: { external: true, name: bank }\n",
         "`external`",
     ),
-    ("services:\n  web:\n    build: .\n    volumes: ['v:/v']\nvolumes:\n  v: { name: bank }\n", "`external`"),
     (
-        "services:\n  web:\n    build: .\n    volumes: ['v:/v']\nvolumes:\n  v: { driver_opts: { type: none, o: bind, device: /etc } }\n",
+        "services:\n  web:\n    build: .\n    volumes: ['vol:/v']\nvolumes:\n  vol: { name: bank }\n",
+        "`external`",
+    ),
+    (
+        "services:\n  web:\n    build: .\n    volumes: ['vol:/v']\nvolumes:\n  vol: { driver_opts: { type: none, o: bind, device: /etc } }\n",
         "`host-mounts`",
     ),
     (

@@ -129,36 +129,45 @@ async fn wanted(app: &App, state: &mut State) -> Result<RouteTable> {
     drop(conn);
     let mut all = Vec::new();
     for (stack, weights, paths) in routed {
-        let mut views = app.docker.list(&stack.name).await?;
-        let proven = state.proven.get(&stack.id);
-        let is_proven = |view: &ContainerView| proven.is_none_or(|known| known.contains(&view.container.id));
-        let is_new = |view: &ContainerView| {
-            state.held.get(&stack.id).is_none_or(|leaving| !leaving.contains(&view.container.id))
-        };
-        let serves =
-            |view: &ContainerView| view.container.running && has_share(&weights, &view.container.release);
         let is_rolling =
             rolling.iter().any(|row| row.stack_id == stack.id && row.rollout.rollout_started_at.is_some());
-        let hold = match state.held.contains_key(&stack.id) {
-            true => !views.iter().any(|view| serves(view) && is_proven(view) && is_new(view)),
-            // So that requests wait on when this server comes back in the middle of a pause.
-            false => is_rolling && !weights.is_empty() && !views.iter().any(serves),
-        };
-        // Where nothing is healthy any more, an answer of something sick is better than none.
-        if views.iter().any(is_proven) {
-            views.retain(is_proven);
-        }
-        let instances = views.iter().filter_map(|view| reachable(view, &paths)).collect();
+        let views = app.docker.list(&stack.name).await?;
+        let hold = is_rolling && !weights.is_empty() && !is_served(state, &stack.id, &weights, &views);
         if !hold {
             state.held.remove(&stack.id);
         }
+        let instances =
+            instances(state, &stack.id, views).iter().filter_map(|view| reachable(view, &paths)).collect();
         all.push(Routed { name: stack.name, traffic: stack.traffic, weights, instances, hold });
     }
     Ok(table(&all))
 }
 
-fn has_share(weights: &[Weight], release: &Id) -> bool {
-    weights.iter().any(|weight| weight.percent > 0 && weight.release == *release)
+fn is_proven(state: &State, stack: &Id, view: &ContainerView) -> bool {
+    state.proven.get(stack).is_none_or(|known| known.contains(&view.container.id))
+}
+
+/// Whether something that has a share of the requests is there for them.
+fn is_served(state: &State, stack: &Id, weights: &[Weight], views: &[ContainerView]) -> bool {
+    let has_share =
+        |release: &Id| weights.iter().any(|weight| weight.percent > 0 && weight.release == *release);
+    let mut serving =
+        views.iter().filter(|view| view.container.running && has_share(&view.container.release));
+    match state.held.get(stack) {
+        Some(leaving) => {
+            serving.any(|view| is_proven(state, stack, view) && !leaving.contains(&view.container.id))
+        }
+        // Requests wait on when this server comes back in the middle of a pause and knows nothing of it.
+        None => serving.next().is_some(),
+    }
+}
+
+/// What may get requests. Where nothing is healthy any more, an answer of something sick is better than none.
+fn instances(state: &State, stack: &Id, mut views: Vec<ContainerView>) -> Vec<ContainerView> {
+    if views.iter().any(|view| is_proven(state, stack, view)) {
+        views.retain(|view| is_proven(state, stack, view));
+    }
+    views
 }
 
 async fn health_paths(

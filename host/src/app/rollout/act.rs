@@ -281,7 +281,9 @@ impl Rollout<'_> {
         if serving {
             let pause = i64::try_from(since.elapsed().as_millis()).unwrap_or(i64::MAX);
             self.deployment.rollout.pause_ms = Some(self.deployment.rollout.pause_ms.unwrap_or(0) + pause);
-            self.log.line(&format!("Nothing served for {pause} ms; requests waited meanwhile"));
+            let is_routed = traffic::is_routed(self.app, &self.view.stack);
+            let waited = if is_routed { "; requests waited meanwhile" } else { "" };
+            self.log.line(&format!("Nothing served for {pause} ms{waited}"));
             self.paused_at = None;
         }
     }

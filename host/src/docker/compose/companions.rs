@@ -12,7 +12,7 @@ use crate::domain::compose::parts::Condition;
 use crate::error::{Error, Result};
 
 /// How long a companion may take to become what the routed service waits for.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_secs(120);
 const LOOK: Duration = Duration::from_millis(200);
 
 /// One container of a companion.

@@ -61,6 +61,19 @@ impl Docker {
             .map_err(|error| Error::internal(format!("docker compose config: {error}: {said}")))
     }
 
+    /// The version of `docker compose` on this machine. No engine is needed.
+    ///
+    /// # Errors
+    /// `Failed` where it is missing, saying what to do.
+    pub async fn compose_version(&self) -> Result<String> {
+        let (file, folder) = (Value::Object(serde_json::Map::new()), Path::new("/"));
+        let arguments = ["version", "--short"];
+        let run =
+            process::Run { project: "windlass", folder, file: &file, variables: &[], arguments: &arguments };
+        let said = self.compose(run, |_| (), &CancellationToken::new()).await?;
+        Ok(said.trim().to_string())
+    }
+
     /// Brings one instance of a release up: created, and started if `start`. One that is there already is taken as it is.
     ///
     /// # Errors

@@ -15,7 +15,7 @@ use super::super::{Docker, LogLine, error};
 use crate::error::{Error, Result};
 
 /// One call, which may wait for containers to stop and others to become healthy.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_secs(180);
 /// What a process that was asked to end gets before it is killed.
 const GRACE: Duration = Duration::from_secs(2);
 /// A rendered file larger than this is none.
@@ -106,7 +106,9 @@ impl Docker {
     }
 
     fn complaint(&self, last: &[String]) -> Error {
-        let said = last.join("\n");
+        // Before it says what is wrong, it says what it did.
+        let from = last.iter().position(|line| line.starts_with("Error")).unwrap_or(0);
+        let said = last[from..].join("\n");
         if said.contains("Cannot connect to the Docker daemon") {
             return Error::unavailable(format!("the Docker engine at {} cannot be reached", self.host()));
         }
