@@ -2,10 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
 
+use std::io::Write as _;
+
 use serde_json::{Value, json};
 use windlass_tests::compose::{FILE, companion, stack, with_file};
-use windlass_tests::docker::eventually;
+use windlass_tests::docker::{Registry, eventually};
 use windlass_tests::fixture::Fixture;
+use windlass_tests::git_server::GitServer;
 use windlass_tests::routed::Routed;
 use windlass_tests::server::{docker, free_port};
 
@@ -274,4 +277,55 @@ async fn cancelling_ends_compose_and_all_that_it_started() {
         };
         assert!(ended(), "{pid} still runs");
     }
+}
+
+/// What `docker login` would have written for the test's registry, where compose is found as well.
+fn logged_in(registry: &Registry) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    // `ada:registry-pass`
+    let auths = json!({ "auths": { &registry.address: { "auth": "YWRhOnJlZ2lzdHJ5LXBhc3M=" } } });
+    std::fs::write(folder.path().join("config.json"), auths.to_string()).unwrap();
+    let usual = std::env::var("DOCKER_CONFIG")
+        .unwrap_or_else(|_| format!("{}/.docker", std::env::var("HOME").unwrap()));
+    let plugins = std::path::Path::new(&usual).join("cli-plugins");
+    if plugins.exists() {
+        std::os::unix::fs::symlink(plugins, folder.path().join("cli-plugins")).unwrap();
+    }
+    folder
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn images_are_pulled_with_the_log_in_and_a_rollback_needs_neither_git_nor_registry() {
+    let Some(registry) = Registry::start() else {
+        let _ = writeln!(
+            std::io::stderr(),
+            "skipped: there is no docker-registry here; scripts/setup-test.sh brings it"
+        );
+        return;
+    };
+    let config = logged_in(&registry);
+    let config = config.path().to_str().unwrap();
+    let mut fixture = Fixture::start_with(false, &[("DOCKER_CONFIG", config)], stack()).await;
+    with_file(&mut fixture, FILE);
+    let (built, deployment) = deploy(&fixture, "one", "successful").await;
+    let image = format!("{}/app:v1", registry.address);
+    docker(&["tag", deployment["imageTag"].as_str().unwrap(), &image]);
+    docker(&["--config", config, "push", &image]);
+    docker(&["rmi", &image]);
+    with_file(&mut fixture, &FILE.replace("build: .", &format!("image: {image}")));
+    let (pulled, deployment) = deploy(&fixture, "two", "successful").await;
+    let build =
+        fixture.server.get(&format!("/api/v1/builds/{}/logs", deployment["buildId"].as_str().unwrap())).await;
+    assert!(build.text.contains(&format!("Pulling {image}")), "{}", build.text);
+    drop(registry);
+    // The server that has the repository goes as well.
+    fixture.git = GitServer::start().await;
+    for (number, sha) in [("1", &built), ("2", &pulled)] {
+        let input = json!({ "deployment": number });
+        let back = fixture.server.post("/api/v1/stacks/web/rollback", input).await.expect(202);
+        let back = fixture.server.wait_deployment(&back["data"]["seq"].to_string()).await;
+        assert_eq!(back["status"], "successful", "{}", fixture.explain(&back).await);
+        assert_eq!(fixture.stack().await["activeRelease"]["commitSha"], sha.as_str());
+    }
+    docker(&["rmi", &image]);
 }
