@@ -93,9 +93,10 @@ pub async fn serve(file: Option<&Path>) -> Result<()> {
 
 fn start_router(app: &App, stop: &CancellationToken) -> Option<JoinHandle<()>> {
     let program = app.config.router.enabled.then(own_program).flatten()?;
-    tokio::spawn(traffic::keep(app.clone(), stop.clone()));
-    let (keeper, stop) = (Keeper::new(&app.config, &program), stop.clone());
-    Some(tokio::spawn(async move { keeper.keep(stop).await }))
+    let (app, stop, keeper) = (app.clone(), stop.clone(), Keeper::new(&app.config, &program));
+    Some(tokio::spawn(async move {
+        tokio::join!(keeper.keep(stop.clone()), traffic::keep(app, stop));
+    }))
 }
 
 fn paths(app: App) -> Router {

@@ -14,7 +14,7 @@ use windlass::domain::plugin::PluginKind;
 use windlass::error::{Error, Result};
 use windlass::plugins::{Plugins, Secret, Target};
 
-use crate::hostile::situation;
+use crate::sample::situation;
 
 /// The secret of a webhook that is registered; it is sent in a body.
 pub const HOOK: &str = "hook-s3cr3t.eight_x";

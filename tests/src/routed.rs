@@ -38,7 +38,7 @@ impl Routed {
     fn client(&self) -> reqwest::Client {
         reqwest::Client::builder()
             .resolve(HOST, self.address)
-            .timeout(Duration::from_secs(5))
+            .timeout(Duration::from_secs(20))
             .build()
             .unwrap()
     }

@@ -12,6 +12,7 @@ use windlass::{
         project::Project,
         release::{Release, ReleaseSpec, ReleaseState},
         repository::{GitAuthType, GitRepository},
+        rollout::{ReleaseFacts, Situation, StackFacts},
         stack::{RunSpec, Stack},
         task::{NewTask, Task, TaskRow},
         traffic::Traffic,
@@ -256,4 +257,33 @@ pub async fn enqueue(db: &Db, new: NewTask) -> Id {
 /// The task's row as it is now.
 pub async fn find_task(db: &Db, id: &Id) -> TaskRow {
     tasks::find(&mut db.read().await.expect("a connection"), id.as_str()).await.expect("the task is there")
+}
+
+/// A rollout of one release that has just begun.
+pub fn situation() -> Situation {
+    Situation {
+        stack: StackFacts {
+            name: "shop".into(),
+            run: RunSpec::default(),
+            health_timeout_ms: 60_000,
+            rollback_on_failure: true,
+            can_split: false,
+        },
+        target: ReleaseFacts {
+            id: Id::from_text("r1"),
+            image: "shop@sha256:00".into(),
+            commit: String::new(),
+            created: 1,
+        },
+        stable: None,
+        params: "{}".into(),
+        now: 2,
+        started: 1,
+        step_started: 1,
+        fleet: Vec::new(),
+        traffic: Vec::new(),
+        samples: Vec::new(),
+        approval: None,
+        abort_requested: false,
+    }
 }

@@ -26,7 +26,8 @@ pub struct TestServer {
 /// The debug binary beside the running test, or the program that `WINDLASS_PROGRAM` names.
 pub fn program() -> PathBuf {
     if let Some(path) = std::env::var_os("WINDLASS_PROGRAM") {
-        return path.into();
+        // Started from other folders too.
+        return std::path::absolute(path).unwrap();
     }
     let test = std::env::current_exe().unwrap();
     let path = test.parent().unwrap().parent().unwrap().join("windlass");

@@ -86,6 +86,9 @@ async fn where_two_copies_cannot_run_the_requests_wait_for_the_measured_pause() 
         reason.contains("Two copies cannot run side by side: only one can have the container name"),
         "{reason}"
     );
+    let plan = routed.fixture.server.get("/api/v1/stacks/web/plan").await.expect(200)["data"].clone();
+    assert!(plan["assumptions"].to_string().contains("Service web: Two copies cannot"), "{plan}");
+    assert!(plan["downtime"]["why"].to_string().contains("container name"), "{plan}");
     let visitors = routed.visitors();
     let (second, deployment) = deploy(&routed.fixture, "two", "successful").await;
     let (good, bad) = visitors.leave().await;

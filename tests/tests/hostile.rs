@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use windlass::plugins::Plugins;
-use windlass_tests::hostile::{Hostile, NEIGHBOUR, Suite, situation};
+use windlass_tests::hostile::{Hostile, NEIGHBOUR, Suite};
+use windlass_tests::sample::situation;
 
 /// Fewer are no suite.
 const AT_LEAST: usize = 40;

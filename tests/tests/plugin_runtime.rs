@@ -9,13 +9,12 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
-use windlass::domain::Id;
 use windlass::domain::breaker::BreakerRules;
-use windlass::domain::rollout::{ReleaseFacts, Situation, StackFacts, Step};
-use windlass::domain::stack::RunSpec;
+use windlass::domain::rollout::Step;
 use windlass::error::{Error, PluginErrorKind};
 use windlass::plugins::{CompileLimits, Notice, PluginSource, Plugins, Settings, Source};
 use windlass_tests::guests::{ANSWER, Guest};
+use windlass_tests::sample::situation;
 use windlass_tests::server::{Answer, TestServer, program};
 
 const GOOD: &str = "i32.const 4096";
@@ -52,32 +51,7 @@ fn guest(body: &str) -> Guest {
 }
 
 async fn decide(plugins: &Plugins) -> Result<Step, PluginErrorKind> {
-    let situation = Situation {
-        stack: StackFacts {
-            name: "shop".into(),
-            run: RunSpec::default(),
-            health_timeout_ms: 60_000,
-            rollback_on_failure: true,
-            can_split: false,
-        },
-        target: ReleaseFacts {
-            id: Id::from_text("r1"),
-            image: "shop@sha256:00".into(),
-            commit: String::new(),
-            created: 1,
-        },
-        stable: None,
-        params: "{}".into(),
-        now: 2,
-        started: 1,
-        step_started: 1,
-        fleet: Vec::new(),
-        traffic: Vec::new(),
-        samples: Vec::new(),
-        approval: None,
-        abort_requested: false,
-    };
-    plugins.strategy_decide("guest", Vec::new(), &situation).await.map_err(|error| match error {
+    plugins.strategy_decide("guest", Vec::new(), &situation()).await.map_err(|error| match error {
         Error::Plugin(error) => error.kind,
         other => panic!("{other:?}"),
     })

@@ -8,14 +8,13 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tempfile::TempDir;
-use windlass::domain::Id;
 use windlass::domain::plugin::{PluginKind, PluginStatus};
-use windlass::domain::rollout::{ReleaseFacts, Situation, StackFacts, Step};
-use windlass::domain::stack::RunSpec;
+use windlass::domain::rollout::Step;
 use windlass::domain::webhook::ForgeEvent;
 use windlass::error::{Error, PluginErrorKind};
 use windlass::plugins::{Limits, PluginSource, Plugins, Settings, Source};
 use windlass_tests::guests::{ANSWER, Guest};
+use windlass_tests::sample::situation;
 
 /// A folder, the guests in it, and settings with little patience.
 struct Bench {
@@ -64,34 +63,6 @@ async fn only(name: &str, guest: &Guest) -> (Bench, Plugins) {
     let bench = Bench::new().with(name, guest);
     let plugins = bench.start().await;
     (bench, plugins)
-}
-
-fn situation() -> Situation {
-    Situation {
-        stack: StackFacts {
-            name: "shop".into(),
-            run: RunSpec::default(),
-            health_timeout_ms: 60_000,
-            rollback_on_failure: true,
-            can_split: false,
-        },
-        target: ReleaseFacts {
-            id: Id::from_text("r1"),
-            image: "shop@sha256:00".into(),
-            commit: String::new(),
-            created: 1,
-        },
-        stable: None,
-        params: "{}".into(),
-        now: 2,
-        started: 1,
-        step_started: 1,
-        fleet: Vec::new(),
-        traffic: Vec::new(),
-        samples: Vec::new(),
-        approval: None,
-        abort_requested: false,
-    }
 }
 
 async fn decide(plugins: &Plugins, name: &str) -> Result<Step, PluginErrorKind> {

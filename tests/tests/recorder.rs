@@ -12,13 +12,13 @@ use sha2::{Digest, Sha256};
 use windlass::domain::Id;
 use windlass::domain::cassette::{CassetteCall, Exchange};
 use windlass::domain::recording::{Outcome, Recording, Subject, SubjectKind};
-use windlass::domain::rollout::{ReleaseFacts, Situation, StackFacts};
-use windlass::domain::stack::RunSpec;
+use windlass::domain::rollout::Situation;
 use windlass::plugins::{
     Limits, PluginSource, Plugins, Recordings, Settings, Source, unrecorded, with_subject,
 };
 use windlass_tests::fixture::Fixture;
 use windlass_tests::guests::{ANSWER, Guest};
+use windlass_tests::sample;
 use windlass_tests::server::{ADMIN_TOKEN, TestServer, program};
 
 /// One plugin `p` in a folder of its own.
@@ -51,28 +51,9 @@ impl Bench {
     }
 }
 
+/// Far in the future, so that the largest time is recorded too.
 fn situation() -> Situation {
-    let image = "shop@sha256:00".to_owned();
-    Situation {
-        stack: StackFacts {
-            name: "shop".into(),
-            run: RunSpec::default(),
-            health_timeout_ms: 60_000,
-            rollback_on_failure: true,
-            can_split: false,
-        },
-        target: ReleaseFacts { id: Id::from_text("r1"), image, commit: String::new(), created: 1 },
-        stable: None,
-        params: "{}".into(),
-        now: i64::MAX,
-        started: 1,
-        step_started: 1,
-        fleet: Vec::new(),
-        traffic: Vec::new(),
-        samples: Vec::new(),
-        approval: None,
-        abort_requested: false,
-    }
+    Situation { now: i64::MAX, ..sample::situation() }
 }
 
 fn call(recording: &Recording) -> CassetteCall {

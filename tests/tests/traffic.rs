@@ -4,6 +4,7 @@
 
 use serde_json::{Value, json};
 use windlass_tests::routed::{HOST, Routed};
+use windlass_tests::server::docker;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn releases_follow_each_other_and_no_request_is_lost() {
@@ -24,6 +25,41 @@ async fn releases_follow_each_other_and_no_request_is_lost() {
     assert_eq!(bad, 0, "of {} requests", good + bad);
     assert!(good > 100, "only {good} requests were made");
     assert!(routed.page().await.contains(&newest));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_wait_while_the_only_copy_is_replaced() {
+    // Two copies must not write to one volume, so the old one stops before the new one starts.
+    let volume = format!("windlass-test-{}", std::process::id());
+    let run = json!({
+        "ports": [{ "container": 8080 }], "stopTimeoutSecs": 2, "volumes": [{ "name": volume, "path": "/data" }],
+    });
+    let routed = Routed::start(json!({ "run": run })).await;
+    let (_, deployment) = routed.fixture.deploy("one").await;
+    assert_eq!(deployment["status"], "successful", "{}", routed.fixture.explain(&deployment).await);
+    let visitors = routed.visitors();
+    let (second, deployment) = routed.fixture.deploy("two").await;
+    assert_eq!(deployment["status"], "successful", "{}", routed.fixture.explain(&deployment).await);
+    let (_, broken) = routed.fixture.deploy("broken").await;
+    assert_eq!(broken["status"], "rolled_back", "{}", routed.fixture.explain(&broken).await);
+    let (good, bad) = visitors.leave().await;
+    assert_eq!(bad, 0, "of {} requests", good + bad);
+    assert!(routed.page().await.contains(&second));
+    docker(&["volume", "rm", "--force", &volume]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn copies_are_replaced_one_after_the_other_and_no_request_is_lost() {
+    let run = json!({ "ports": [{ "container": 8080 }], "stopTimeoutSecs": 2, "replicas": 3 });
+    let routed = Routed::start(json!({ "run": run, "strategy": "rolling" })).await;
+    let (_, deployment) = routed.fixture.deploy("one").await;
+    assert_eq!(deployment["status"], "successful", "{}", routed.fixture.explain(&deployment).await);
+    let visitors = routed.visitors();
+    let (second, deployment) = routed.fixture.deploy("two").await;
+    assert_eq!(deployment["status"], "successful", "{}", routed.fixture.explain(&deployment).await);
+    let (good, bad) = visitors.leave().await;
+    assert_eq!(bad, 0, "of {} requests", good + bad);
+    assert!(routed.page().await.contains(&second));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,11 +3,9 @@
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
-use windlass::domain::Id;
-use windlass::domain::rollout::{ReleaseFacts, Situation, StackFacts};
-use windlass::domain::stack::RunSpec;
 use windlass::plugins::{Plugins, Settings};
 use windlass_tests::guests::{ANSWER, Guest, trusted};
+use windlass_tests::sample::situation;
 
 async fn start(name: &str, guest: &Guest) -> (Plugins, TempDir) {
     let folder = TempDir::new().expect("a temporary folder");
@@ -20,32 +18,7 @@ async fn start(name: &str, guest: &Guest) -> (Plugins, TempDir) {
 }
 
 async fn progress(plugins: &Plugins, name: &str, memory: &[u8]) -> u8 {
-    let situation = Situation {
-        stack: StackFacts {
-            name: "shop".into(),
-            run: RunSpec::default(),
-            health_timeout_ms: 60_000,
-            rollback_on_failure: true,
-            can_split: false,
-        },
-        target: ReleaseFacts {
-            id: Id::from_text("r1"),
-            image: "shop@sha256:00".into(),
-            commit: String::new(),
-            created: 1,
-        },
-        stable: None,
-        params: "{}".into(),
-        now: 2,
-        started: 1,
-        step_started: 1,
-        fleet: Vec::new(),
-        traffic: Vec::new(),
-        samples: Vec::new(),
-        approval: None,
-        abort_requested: false,
-    };
-    plugins.strategy_decide(name, memory.to_vec(), &situation).await.expect("a step").progress
+    plugins.strategy_decide(name, memory.to_vec(), &situation()).await.expect("a step").progress
 }
 
 /// A strategy that answers with a progress: byte 24 of a good answer.

@@ -4,16 +4,18 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::error::ApiResult;
 use super::extract::{Auth, Body, PageQuery, Params, Success, ok};
-use super::view::{BuildView, DeploymentView, PageView, RepositoryDetailsView, StackView, times};
+use super::view::{BuildView, DeploymentView, PageView, PlanView, RepositoryDetailsView, StackView, times};
+use crate::app::plan::{self, Wanted};
 use crate::app::stack::{StackInput, WebhookSetup};
 use crate::app::webhook_secret::{DEFAULT_OVERLAP_SECS, webhook_secret_rotate};
 use crate::app::{App, build, deployment, repository, stack};
+use crate::error::{Error, Result};
 
 pub fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -21,6 +23,7 @@ pub fn router() -> OpenApiRouter<App> {
         .routes(routes!(stack_view, stack_update, stack_delete))
         .routes(routes!(stack_deployments))
         .routes(routes!(stack_builds))
+        .routes(routes!(stack_plan))
         .routes(routes!(stack_deploy))
         .routes(routes!(stack_rollback_readiness, stack_rollback))
         .routes(routes!(stack_rotate_webhook_secret))
@@ -45,6 +48,30 @@ struct DeployInput {
     image_tag: Option<String>,
     #[serde(default)]
     reason: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct PlanQuery {
+    /// Branch, tag or commit; the repository's branch if left out.
+    #[serde(rename = "ref")]
+    git_ref: Option<String>,
+    /// Id or number of a deployment to go back to.
+    deployment: Option<String>,
+}
+
+impl PlanQuery {
+    fn wanted(self) -> Result<Wanted> {
+        match (self.git_ref, self.deployment) {
+            (None, None) => Ok(Wanted::Branch),
+            (Some(name), None) => Ok(Wanted::Ref(name)),
+            (None, Some(reference)) => Ok(Wanted::Deployment(reference)),
+            (Some(_), Some(_)) => {
+                Err(Error::invalid("ref", "ref and deployment exclude each other; leave one of them out"))
+            }
+        }
+    }
 }
 
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -159,6 +186,18 @@ async fn stack_builds(
 ) -> ApiResult<Json<Success<PageView<BuildView>>>> {
     let id = stack::stack_view(&app, &name).await?.stack.id;
     Ok(ok(PageView::of(build::build_list(&app, &id, page.request()).await?, BuildView::from)))
+}
+
+/// Says what a deployment would do. Nothing is changed.
+#[utoipa::path(get, path = "/api/v1/stacks/{stack}/plan", tag = "stacks", params(PlanQuery),
+    responses((status = 200, body = Success<PlanView>), (status = 409)))]
+async fn stack_plan(
+    State(app): State<App>,
+    _: Auth,
+    Path(name): Path<String>,
+    Params(query): Params<PlanQuery>,
+) -> ApiResult<Json<Success<PlanView>>> {
+    Ok(ok(plan::stack_plan(&app, &name, &query.wanted()?).await?.into()))
 }
 
 /// Deploys a branch, tag or commit, or an image that is there already.

@@ -11,6 +11,7 @@ pub mod health;
 pub mod housekeeping;
 pub mod logs;
 pub mod metrics;
+pub mod plan;
 pub mod plugin;
 mod plugin_lock;
 pub mod plugin_nodes;

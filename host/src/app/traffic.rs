@@ -33,8 +33,10 @@ struct State {
     version: u64,
     /// Of stacks that are being rolled out: the containers that passed their gate. Only those get requests.
     proven: HashMap<Id, HashSet<String>>,
-    /// Of stacks whose requests wait: the containers that are about to go, so that something else has to come.
-    held: HashMap<Id, HashSet<String>>,
+    /// Containers, by name, that get nothing new because they are about to stop.
+    leaving: HashSet<String>,
+    /// The last attempt to tell the router failed.
+    behind: bool,
 }
 
 /// Whether requests reach the stack through the router.
@@ -60,114 +62,76 @@ pub async fn refresh(app: &App) {
     }
 }
 
-/// While a stack is rolled out, only these containers of it get requests. `None` ends that.
+/// While a stack is rolled out, only these containers of it get requests, until [`trust_all`].
 ///
 /// # Errors
 /// `Unavailable` if the router does not answer.
-pub async fn prove(app: &App, stack: &Stack, containers: Option<HashSet<String>>) -> Result<()> {
+pub async fn prove(app: &App, stack: &Stack, containers: HashSet<String>) -> Result<()> {
     if !is_routed(app, stack) {
         return Ok(());
     }
     let mut state = app.published.0.lock().await;
-    if state.proven.get(&stack.id) == containers.as_ref() {
+    if !state.behind && state.proven.get(&stack.id) == Some(&containers) {
         return Ok(());
     }
-    match containers {
-        Some(containers) => {
-            if let Some(leaving) = state.held.get_mut(&stack.id) {
-                // Once it was away, it may come back.
-                leaving.retain(|id| containers.contains(id));
-            }
-            state.proven.insert(stack.id.clone(), containers);
-        }
-        None => {
-            state.proven.remove(&stack.id);
-            state.held.remove(&stack.id);
-        }
-    }
+    state.proven.insert(stack.id.clone(), containers);
     publish_locked(app, &mut state).await
 }
 
-/// Requests of a stack wait from here on, until something that is routed and is not there now has passed its gate.
-///
-/// # Errors
-/// `Unavailable` if the router does not answer.
-pub async fn hold(app: &App, stack: &Stack) -> Result<()> {
-    if !is_routed(app, stack) {
-        return Ok(());
-    }
-    let leaving = app.docker.list(&stack.name).await?.into_iter().filter(|view| view.container.running);
-    let leaving = leaving.map(|view| view.container.id).collect();
+/// The stack's rollout is over: every container of what serves gets requests again.
+pub async fn trust_all(app: &App, stack: &Id) {
     let mut state = app.published.0.lock().await;
-    state.held.insert(stack.id.clone(), leaving);
-    publish_locked(app, &mut state).await
+    state.proven.remove(stack);
+    drop(state);
+    refresh(app).await;
 }
 
 async fn publish_locked(app: &App, state: &mut State) -> Result<()> {
+    state.behind = true;
     let wanted = wanted(app, state).await?;
     let version = app.router.health().await?.version;
-    if version == state.version && state.table.as_ref() == Some(&wanted) {
-        return Ok(());
+    if version != state.version || state.table.as_ref() != Some(&wanted) {
+        let numbered = RouteTable { version: version + 1, ..wanted.clone() };
+        app.router.apply(&numbered).await?;
+        state.version = numbered.version;
+        state.table = Some(wanted);
     }
-    let numbered = RouteTable { version: version + 1, ..wanted.clone() };
-    app.router.apply(&numbered).await?;
-    state.version = numbered.version;
-    state.table = Some(wanted);
+    state.behind = false;
     Ok(())
 }
 
-async fn wanted(app: &App, state: &mut State) -> Result<RouteTable> {
+async fn wanted(app: &App, state: &State) -> Result<RouteTable> {
     let mut conn = app.db.read().await?;
     let known = stacks::list_routed(&mut conn).await?;
+    let rolling = deployments::list_nonterminal(&mut conn).await?;
+    let rolling: HashSet<Id> = rolling
+        .into_iter()
+        .filter(|row| row.rollout.rollout_started_at.is_some())
+        .map(|row| row.stack_id)
+        .collect();
     let mut routed = Vec::new();
     for stack in known {
         let weights = routes::get(&mut conn, &stack.id).await?.map(|route| route.weights).unwrap_or_default();
         let paths = health_paths(&mut conn, &weights).await?;
         routed.push((stack, weights, paths));
     }
-    let rolling = deployments::list_nonterminal(&mut conn).await?;
     drop(conn);
     let mut all = Vec::new();
     for (stack, weights, paths) in routed {
-        let is_rolling =
-            rolling.iter().any(|row| row.stack_id == stack.id && row.rollout.rollout_started_at.is_some());
-        let views = app.docker.list(&stack.name).await?;
-        let hold = is_rolling && !weights.is_empty() && !is_served(state, &stack.id, &weights, &views);
-        if !hold {
-            state.held.remove(&stack.id);
+        let mut views = app.docker.list(&stack.name).await?;
+        let is_proven = |view: &ContainerView| {
+            state.proven.get(&stack.id).is_none_or(|known| known.contains(&view.container.id))
+        };
+        views.retain(|view| !state.leaving.contains(&view.container.name));
+        // Where nothing is healthy any more, an answer of something sick is better than none.
+        if views.iter().any(is_proven) {
+            views.retain(is_proven);
         }
-        let instances =
-            instances(state, &stack.id, views).iter().filter_map(|view| reachable(view, &paths)).collect();
-        all.push(Routed { name: stack.name, traffic: stack.traffic, weights, instances, hold });
+        let instances = views.iter().filter_map(|view| reachable(view, &paths)).collect();
+        let held = rolling.contains(&stack.id);
+        all.push(Routed { name: stack.name, traffic: stack.traffic, weights, instances, held });
     }
     Ok(table(&all))
-}
-
-fn is_proven(state: &State, stack: &Id, view: &ContainerView) -> bool {
-    state.proven.get(stack).is_none_or(|known| known.contains(&view.container.id))
-}
-
-/// Whether something that has a share of the requests is there for them.
-fn is_served(state: &State, stack: &Id, weights: &[Weight], views: &[ContainerView]) -> bool {
-    let has_share =
-        |release: &Id| weights.iter().any(|weight| weight.percent > 0 && weight.release == *release);
-    let mut serving =
-        views.iter().filter(|view| view.container.running && has_share(&view.container.release));
-    match state.held.get(stack) {
-        Some(leaving) => {
-            serving.any(|view| is_proven(state, stack, view) && !leaving.contains(&view.container.id))
-        }
-        // Requests wait on when this server comes back in the middle of a pause and knows nothing of it.
-        None => serving.next().is_some(),
-    }
-}
-
-/// What may get requests. Where nothing is healthy any more, an answer of something sick is better than none.
-fn instances(state: &State, stack: &Id, mut views: Vec<ContainerView>) -> Vec<ContainerView> {
-    if views.iter().any(|view| is_proven(state, stack, view)) {
-        views.retain(|view| is_proven(state, stack, view));
-    }
-    views
 }
 
 async fn health_paths(
@@ -188,9 +152,13 @@ fn reachable(view: &ContainerView, paths: &HashMap<Id, Option<String>>) -> Optio
         return None;
     }
     let release = &view.container.release;
-    let address = SocketAddr::new(view.ip?, view.port?);
+    let address = address(view)?;
     let health_path = paths.get(release).cloned().flatten();
     Some(Reachable { release: release.clone(), address, health_path })
+}
+
+fn address(view: &ContainerView) -> Option<SocketAddr> {
+    Some(SocketAddr::new(view.ip?, view.port?))
 }
 
 /// Keeps the router up to date with what nobody ordered: containers that end or are restarted, and the router itself.
@@ -215,19 +183,34 @@ pub async fn keep(app: App, stop: CancellationToken) {
     }
 }
 
-/// Waits until a release that gets no requests any more has answered those it has, at most for `patience`. Answers
-/// whether it has.
-pub async fn drain(app: &App, stack: &Stack, release: &Id, patience: Duration) -> bool {
-    let drained = async {
+/// Sends a container nothing new, and waits until it has answered what it has, at most for `patience`. Answers whether it
+/// has. Where nothing else of the stack is healthy, the router holds its requests from now on.
+///
+/// # Errors
+/// `Unavailable` if engine or router do not answer.
+pub async fn leave(app: &App, stack: &Stack, container: &str, patience: Duration) -> Result<bool> {
+    let mut state = app.published.0.lock().await;
+    state.leaving.insert(container.to_owned());
+    publish_locked(app, &mut state).await?;
+    drop(state);
+    let views = app.docker.list(&stack.name).await?;
+    let address = views.iter().find(|view| view.container.name == container).and_then(address);
+    let Some(address) = address else { return Ok(true) };
+    let answered = async {
         loop {
-            match app.router.drained(&stack.name, release.as_str()).await {
-                Ok(true) => return true,
-                Ok(false) => tokio::time::sleep(Duration::from_millis(50)).await,
+            match app.router.in_flight(address).await {
+                Ok(0) => return true,
+                Ok(_) => tokio::time::sleep(Duration::from_millis(50)).await,
                 // Without a router nothing is in flight that could be waited for.
                 Err(Error::Unavailable(_)) => return true,
                 Err(_) => return false,
             }
         }
     };
-    tokio::time::timeout(patience, drained).await.unwrap_or(false)
+    Ok(tokio::time::timeout(patience, answered).await.unwrap_or(false))
+}
+
+/// What [`leave`] said of a container is over: it was stopped, so it gets nothing anyhow, until it is started again.
+pub async fn left(app: &App, container: &str) {
+    app.published.0.lock().await.leaving.remove(container);
 }

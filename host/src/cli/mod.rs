@@ -15,6 +15,7 @@ mod follow;
 mod init;
 mod logs;
 mod output;
+mod plan;
 mod plugin;
 mod plugin_manage;
 mod router;
@@ -116,6 +117,8 @@ pub enum Command {
     Stack(stack::StackCommand),
     /// Deploy a stack.
     Deploy(deploy::DeployArgs),
+    /// Say what a deployment would do, before anything is done.
+    Plan(plan::PlanArgs),
     /// Show all stacks, one stack, or a deployment with its steps.
     Status(status::StatusArgs),
     /// Show the log of a deployment or build.
@@ -208,6 +211,7 @@ async fn remote(session: &Session, command: Command) -> Outcome<u8> {
     match command {
         Command::Stack(command) => stack::stack(session, &command).await,
         Command::Deploy(args) => deploy::deploy(session, &args).await,
+        Command::Plan(args) => plan::plan(session, &args).await,
         Command::Status(args) => status::status(session, &args).await,
         Command::Logs(args) => logs::logs(session, &args).await,
         Command::Rollback(args) => deploy::rollback(session, &args).await,

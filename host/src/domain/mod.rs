@@ -7,6 +7,7 @@ pub mod budget;
 pub mod build;
 pub mod build_config;
 pub mod cassette;
+pub mod change;
 pub mod ci;
 pub mod compose;
 pub mod conformance;

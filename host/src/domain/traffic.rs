@@ -10,6 +10,9 @@ use super::rollout::Weight;
 use super::route::{Hold, Probe, Route, RouteTable, Share, Sticky, Target, Timeouts};
 use crate::error::{Error, Result};
 
+/// How requests wait while the only copy of a stack is replaced.
+const HOLD: Hold = Hold { deadline_ms: 30_000, queue: 1_000 };
+
 /// Where the router takes requests for a stack.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -89,12 +92,9 @@ pub struct Routed {
     pub traffic: Traffic,
     pub weights: Vec<Weight>,
     pub instances: Vec<Reachable>,
-    /// Nothing can serve for a moment, and requests are to wait for it.
-    pub hold: bool,
+    /// It is being rolled out: where nothing can answer at the moment, something soon will.
+    pub held: bool,
 }
-
-/// How long a request waits for a service of which only one copy can run, and how many do.
-const HOLD: Hold = Hold { deadline_ms: 30_000, queue: 1_000 };
 
 /// An instance that may get requests.
 #[derive(Debug, Clone)]
@@ -109,10 +109,11 @@ pub struct Reachable {
 pub fn table(stacks: &[Routed]) -> RouteTable {
     let mut routes: Vec<Route> = stacks
         .iter()
-        .map(|stack| Route {
-            releases: shares(stack),
-            hold: stack.hold.then_some(HOLD),
-            ..stack.traffic.route(&stack.name)
+        .map(|stack| {
+            let releases = shares(stack);
+            let served = !stack.weights.is_empty();
+            let hold = (stack.held && served && releases.is_empty()).then_some(HOLD);
+            Route { releases, hold, ..stack.traffic.route(&stack.name) }
         })
         .collect();
     // The same stacks make the same table, in whatever order they come.
@@ -181,7 +182,7 @@ mod tests {
             traffic: Traffic { hosts: vec!["app.example.org".into()], ..Traffic::default() },
             weights,
             instances: instances.collect(),
-            hold: false,
+            held: false,
         }
     }
 
@@ -211,11 +212,14 @@ mod tests {
     }
 
     #[test]
-    fn a_stack_whose_only_copy_is_replaced_has_its_requests_wait() {
-        let routed = Routed { hold: true, ..stack(vec![weight("old", 100)], &[]) };
-        let table = RouteTable { version: 1, ..table(&[routed]) };
-        table.check().expect("the router takes it");
-        assert!(table.routes[0].hold.is_some() && table.routes[0].releases.is_empty());
+    fn requests_wait_only_while_a_rollout_replaces_the_one_that_served() {
+        let holds = |held: bool, weights: Vec<Weight>, reachable: &[(&str, u16)]| {
+            table(&[Routed { held, ..stack(weights, reachable) }]).routes[0].hold.is_some()
+        };
+        assert!(holds(true, vec![weight("old", 100)], &[]));
+        assert!(!holds(true, vec![weight("old", 100)], &[("old", 1)]), "it still answers");
+        assert!(!holds(true, vec![], &[]), "nothing served before");
+        assert!(!holds(false, vec![weight("old", 100)], &[]), "nobody is bringing it back");
     }
 
     #[test]

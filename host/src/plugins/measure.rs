@@ -9,14 +9,12 @@ use wasmtime::{Engine, Store};
 use super::bindings::base::windlass::types::types::Failure;
 use super::bindings::strategy::exports::windlass::deployment_strategy::strategy as wit;
 use super::call::{CallError, Callee};
+use super::conformance::strategy::situation;
 use super::recorder::Occasion;
 use super::strategy::{DECIDE, situation_to};
 use super::{Plugins, Target};
-use crate::domain::Id;
 use crate::domain::notification::Notification;
 use crate::domain::plugin::PluginKind;
-use crate::domain::rollout::{Instance, InstanceState, ReleaseFacts, Situation, StackFacts, Weight};
-use crate::domain::stack::RunSpec;
 use crate::error::{Error, Result};
 
 type Answer = std::result::Result<wit::Step, Failure>;
@@ -30,7 +28,7 @@ pub struct Percentiles {
 
 /// Times `rounds` calls of the strategy's `decide` on a small fleet.
 pub async fn strategy_decide(plugins: &Plugins, name: &str, rounds: usize) -> Result<Percentiles> {
-    let situation = small_situation();
+    let situation = situation();
     let mut took = Vec::with_capacity(rounds);
     for _ in 0..rounds {
         let started = Instant::now();
@@ -44,7 +42,7 @@ pub async fn strategy_decide(plugins: &Plugins, name: &str, rounds: usize) -> Re
 /// reading the answer and dropping it all, on one thread and without the recorder.
 pub async fn bare_decide(plugins: &Plugins, name: &str, memory: &[u8], rounds: usize) -> Result<Percentiles> {
     let callee = callee(plugins, name)?;
-    let params = (memory.to_vec(), situation_to(&small_situation()));
+    let params = (memory.to_vec(), situation_to(&situation()));
     let timed = plugins.runtime().on_slot(move |runtime| {
         let once = |params| {
             runtime.call_blocking(&callee, DECIDE.name, Occasion::Unrecorded, |store, pre| {
@@ -61,7 +59,7 @@ pub async fn bare_decide(plugins: &Plugins, name: &str, memory: &[u8], rounds: u
 /// instance, a typed call.
 pub async fn raw_decide(plugins: &Plugins, name: &str, memory: &[u8], rounds: usize) -> Result<Percentiles> {
     let component = callee(plugins, name)?.pre.component().clone();
-    let params = (memory.to_vec(), situation_to(&small_situation()));
+    let params = (memory.to_vec(), situation_to(&situation()));
     let timed = plugins.runtime().on_slot(move |runtime| {
         // The guests' clock ticks on, and a plain store has no use for it.
         let _running = runtime.running();
@@ -150,42 +148,4 @@ fn percentiles(mut took: Vec<Duration>) -> Percentiles {
     took.sort_unstable();
     let at = |part: usize| took.get(took.len() * part / 100).copied().unwrap_or_default();
     Percentiles { p50: at(50), p99: at(99) }
-}
-
-/// A rollout that has just begun: one release serves, another is starting.
-fn small_situation() -> Situation {
-    let release = |id: &str| ReleaseFacts {
-        id: Id::from_text(id),
-        image: format!("shop@sha256:{}", "0".repeat(64)),
-        commit: "0".repeat(40),
-        created: 1,
-    };
-    let instance = |release: &str, state| Instance {
-        release: Id::from_text(release),
-        id: format!("{release}-1"),
-        state,
-        since: 1_000,
-        restarts: 0,
-        reason: String::new(),
-    };
-    Situation {
-        stack: StackFacts {
-            name: "shop".into(),
-            run: RunSpec::default(),
-            health_timeout_ms: 60_000,
-            rollback_on_failure: true,
-            can_split: false,
-        },
-        target: release("new"),
-        stable: Some(release("old")),
-        params: "{}".into(),
-        now: 2_000,
-        started: 1_000,
-        step_started: 1_000,
-        fleet: vec![instance("old", InstanceState::Healthy), instance("new", InstanceState::Starting)],
-        traffic: vec![Weight { release: Id::from_text("old"), percent: 100 }],
-        samples: Vec::new(),
-        approval: None,
-        abort_requested: false,
-    }
 }

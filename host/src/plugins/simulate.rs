@@ -3,30 +3,51 @@
 use std::sync::Arc;
 
 use windlass_sdk::strategy as kit;
-use windlass_sdk::testkit::{Report, Simulation, Subject};
+use windlass_sdk::testkit::{Forecast, Outlook, Report, Simulation, Subject, forecast};
 
 use super::Plugins;
 use super::bindings::strategy::StrategyPre;
 use super::bindings::strategy::exports::windlass::deployment_strategy::strategy as wit;
 use super::call::{Callee, Runtime};
 use super::recorder::Occasion;
-use super::strategy::LONGEST_WAIT;
+use super::strategy::{LONGEST_WAIT, stack_to as facts_to};
 use crate::domain::plugin::{Ability, PluginKind};
+use crate::domain::rollout::StackFacts;
 use crate::error::{Error, Result};
 
 impl Plugins {
     /// Runs `decide` in many worlds, on all processors, as far as so many calls may run at once.
     pub async fn strategy_simulate(&self, name: &str, simulation: Simulation) -> Result<Report> {
-        let plugin = self.find(name, PluginKind::DeploymentStrategy, "simulate")?;
+        let guest = self.guest(name, "simulate")?;
         let simulation = simulation.at_most_threads(self.runtime().limits.concurrent_calls as usize);
-        let guest = Guest {
-            runtime: self.runtime().clone(),
-            callee: plugin.callee(),
-            is_timed: plugin.info.abilities.contains(&Ability::Timing),
-        };
         tokio::task::spawn_blocking(move || simulation.run_subject(&guest))
             .await
             .map_err(|error| Error::internal(format!("the simulation broke off: {error}")))
+    }
+
+    /// Asks the strategy through a rollout of the stack in which nothing goes wrong. The inner error says why it does not
+    /// come to its end.
+    pub async fn strategy_forecast(
+        &self,
+        name: &str,
+        params: &str,
+        stack: &StackFacts,
+        outlook: Outlook,
+    ) -> Result<std::result::Result<Forecast, String>> {
+        let guest = self.guest(name, "forecast")?;
+        let (stack, params) = (stack_from(facts_to(stack)), params.to_owned());
+        tokio::task::spawn_blocking(move || forecast(&guest, &stack, &params, &outlook))
+            .await
+            .map_err(|error| Error::internal(format!("the forecast broke off: {error}")))
+    }
+
+    fn guest(&self, name: &str, purpose: &'static str) -> Result<Guest> {
+        let plugin = self.find(name, PluginKind::DeploymentStrategy, purpose)?;
+        Ok(Guest {
+            runtime: self.runtime().clone(),
+            callee: plugin.callee(),
+            is_timed: plugin.info.abilities.contains(&Ability::Timing),
+        })
     }
 }
 
@@ -80,6 +101,24 @@ fn release_to(release: &kit::Release) -> wit::Release {
         commit: release.commit.clone(),
         created: release.created,
         extras: release.extras.clone(),
+    }
+}
+
+fn stack_from(stack: wit::Stack) -> kit::Stack {
+    let ports = stack.ports.into_iter().map(|port| kit::Port { container: port.container, host: port.host });
+    let volumes = stack.volumes.into_iter().map(|volume| kit::Volume {
+        name: volume.name,
+        path: volume.path,
+        read_only: volume.read_only,
+    });
+    kit::Stack {
+        name: stack.name,
+        replicas: stack.replicas,
+        ports: ports.collect(),
+        volumes: volumes.collect(),
+        health_timeout_ms: stack.health_timeout_ms,
+        rollback_on_failure: stack.rollback_on_failure,
+        extras: stack.extras,
     }
 }
 

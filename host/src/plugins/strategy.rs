@@ -86,7 +86,7 @@ fn release_to(release: &ReleaseFacts) -> wit::Release {
     }
 }
 
-fn stack_to(stack: &StackFacts) -> wit::Stack {
+pub(super) fn stack_to(stack: &StackFacts) -> wit::Stack {
     let run = &stack.run;
     wit::Stack {
         name: stack.name.clone(),

@@ -9,10 +9,13 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::access::{AccessLog, Entry};
 use super::live::Release;
+use super::upstream::Upstream;
 
 /// A request that a release works on. It counts as in flight until this is dropped.
 pub struct Account {
     release: Arc<Release>,
+    /// Who answers, once that is chosen.
+    target: Option<Arc<Upstream>>,
     started: Instant,
     status: u16,
     bytes: u64,
@@ -32,22 +35,28 @@ enum Outcome {
 impl Account {
     pub fn open(release: Arc<Release>) -> Self {
         release.stats.in_flight.fetch_add(1, Ordering::SeqCst);
-        // Whoever replaces the table looks at this count afterwards. The caller looks at the table after this: one of the
-        // two sees the other.
-        fence(Ordering::SeqCst);
         // From here on it is the release's time: what was held before is not.
         let started = Instant::now();
-        Self { release, started, status: 0, bytes: 0, outcome: Outcome::Left, log: None }
+        Self { release, target: None, started, status: 0, bytes: 0, outcome: Outcome::Left, log: None }
     }
 
-    pub fn log_to(&mut self, log: Arc<AccessLog>, entry: Box<Entry>) {
+    pub fn log_to(&mut self, log: Arc<AccessLog>, mut entry: Box<Entry>) {
+        entry.target = self.target.as_ref().map(|target| target.address);
         self.log = Some((log, entry));
     }
 
-    /// Where the request went in the end.
-    pub fn target(&mut self, address: std::net::SocketAddr) {
+    /// Where the request goes.
+    ///
+    /// Whoever replaces the table looks at the counts afterwards. The caller looks at the table after this: one of the two
+    /// sees the other.
+    pub fn at(&mut self, target: &Arc<Upstream>) {
+        target.in_flight.fetch_add(1, Ordering::SeqCst);
+        if let Some(before) = self.target.replace(target.clone()) {
+            before.in_flight.fetch_sub(1, Ordering::SeqCst);
+        }
+        fence(Ordering::SeqCst);
         if let Some((_, entry)) = &mut self.log {
-            entry.target = Some(address);
+            entry.target = Some(target.address);
         }
     }
 
@@ -85,6 +94,9 @@ impl Account {
 impl Drop for Account {
     fn drop(&mut self) {
         self.release.stats.in_flight.fetch_sub(1, Ordering::SeqCst);
+        if let Some(target) = &self.target {
+            target.in_flight.fetch_sub(1, Ordering::SeqCst);
+        }
         let Some((log, mut entry)) = self.log.take() else { return };
         entry.status = self.status;
         entry.bytes = self.bytes;

@@ -1,5 +1,6 @@
 //! The server's side of the control socket.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -80,25 +81,13 @@ impl RouterClient {
         self.get(&format!("/stats?seconds={seconds}")).await
     }
 
-    /// Whether nothing is in flight any more towards a release of a route, in this router process and in those that it took
-    /// over from. Only a release that gets no new requests stays so.
+    /// Requests and WebSockets that a target answers, in this router process and in those that it took over from. They only
+    /// become fewer once no table has the target any more.
     ///
     /// # Errors
     /// `Unavailable` if no router answers.
-    pub async fn drained(&self, route: &str, release: &str) -> Result<bool> {
-        Ok(self.in_flight(route, release).await? == 0)
-    }
-
-    /// Requests and WebSockets in flight.
-    ///
-    /// # Errors
-    /// `Unavailable` if no router answers.
-    pub async fn in_flight(&self, route: &str, release: &str) -> Result<u64> {
-        let count = |stats: &Stats| -> u64 {
-            let same =
-                |report: &&super::report::ReleaseReport| report.route == route && report.release == release;
-            stats.releases.iter().filter(same).map(|report| report.in_flight).sum()
-        };
+    pub async fn in_flight(&self, target: SocketAddr) -> Result<u64> {
+        let count = |stats: &Stats| stats.in_flight.get(&target).copied().unwrap_or_default();
         let mut sum = count(&self.stats(1).await?);
         // In this order: a router that is left makes its other socket before the next one answers.
         for socket in self.leaving()? {

@@ -59,6 +59,8 @@ pub struct Release {
 pub struct Registry {
     releases: HashMap<(String, String), Arc<Release>>,
     upstreams: HashMap<SocketAddr, Arc<Upstream>>,
+    /// Those that left the table and still answer.
+    left: Vec<Arc<Upstream>>,
     waiting: HashMap<String, Arc<AtomicU32>>,
 }
 
@@ -135,13 +137,11 @@ impl Registry {
         };
         let addresses: HashSet<SocketAddr> =
             shares().flat_map(|(_, share)| share.targets.iter().map(|target| target.address)).collect();
-        self.upstreams.retain(|address, upstream| {
-            let stays = addresses.contains(address);
-            if !stays {
-                upstream.close();
-            }
-            stays
-        });
+        let left = self.upstreams.extract_if(|address, _| !addresses.contains(address));
+        for (_, upstream) in left {
+            upstream.close();
+            self.left.push(upstream);
+        }
         let named: HashSet<(&str, &str)> =
             shares().map(|(route, share)| (route.name.as_str(), share.release.as_str())).collect();
         for ((route, name), release) in &self.releases {
@@ -171,12 +171,13 @@ impl Registry {
         self.releases.values().cloned().collect()
     }
 
-    pub fn upstreams(&self) -> Vec<Arc<Upstream>> {
-        self.upstreams.values().cloned().collect()
+    pub fn upstreams(&self) -> impl Iterator<Item = &Arc<Upstream>> {
+        self.upstreams.values().chain(&self.left)
     }
 
-    /// Forgets releases that left the table and are of no interest any more.
+    /// Forgets what left the table and is of no interest any more.
     pub fn forget(&mut self) {
+        self.left.retain(|upstream| upstream.in_flight.load(Ordering::SeqCst) > 0);
         self.releases.retain(|_, release| {
             let retired = lock(&release.drain).is_some();
             let of_interest = release.stats.in_flight.load(Ordering::SeqCst) > 0

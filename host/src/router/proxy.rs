@@ -77,8 +77,7 @@ async fn answer(
     let asked =
         Asked { client, parts: &parts, host: host.to_str().map_err(|_| Refusal::Malformed)?, arrived };
     let upgrade = headers::upgrade(&parts);
-    let (mut choice, line) = reach(router, &asked, upgrade.is_some(), entry).await?;
-    choice.account.target(choice.target.address);
+    let (choice, line) = reach(router, &asked, upgrade.is_some(), entry).await?;
     let mut request = Request::from_parts(parts, body);
     let downstream = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
     headers::to_target(&mut request, host, client, router.trust_forwarded);
@@ -137,12 +136,15 @@ async fn choose(router: &Router, asked: &Asked<'_>) -> Result<(Choice, u64), Ref
         let name = || route.route.name.clone();
         let (release, seat, is_new) =
             release(&route, asked).ok_or_else(|| Refusal::NothingServes { route: name() })?;
-        let account = Account::open(route.releases[release].release.clone());
-        // If the table changed before this request was counted, whoever drains the release may not have seen it.
+        let mut account = Account::open(route.releases[release].release.clone());
+        let target = route.releases[release].target(seat).cloned();
+        if let Some(target) = &target {
+            account.at(target);
+        }
+        // If the table changed before this request was counted, whoever drains the target may not have seen it.
         if router.live.load().document.version != version {
             continue;
         }
-        let target = route.releases[release].target(seat).cloned();
         let Some(target) = target else {
             return Err(refused(account, Refusal::Unhealthy { route: name() }));
         };
@@ -291,7 +293,6 @@ async fn send(
         }
         // A new connection, so this happens once.
         line = connect(choice).await?;
-        choice.account.target(choice.target.address);
     }
 }
 
@@ -304,6 +305,7 @@ async fn connect(choice: &mut Choice) -> Result<Line, Refusal> {
     for target in std::iter::once(&first).chain(others) {
         match target.connect(patience).await {
             Ok(line) => {
+                choice.account.at(target);
                 choice.target = target.clone();
                 return Ok(line);
             }

@@ -1,5 +1,6 @@
 //! What the router tells about itself over its control socket.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,8 @@ pub struct Stats {
     pub health: Health,
     pub routes: Vec<RouteReport>,
     pub releases: Vec<ReleaseReport>,
+    /// Requests and WebSockets by target, where there are any; targets that left the table are among them.
+    pub in_flight: BTreeMap<SocketAddr, u64>,
     /// Requests that no route was for.
     pub unrouted: u64,
     pub log_lines_dropped: u64,

@@ -107,7 +107,7 @@ impl Router {
         let version = document.version;
         let live = lock(&self.registry).adopt(document, certificates);
         self.live.store(Arc::new(live));
-        // The counterpart of the one in `Account::open`.
+        // The counterpart of the one in `Account::at`.
         fence(Ordering::SeqCst);
         self.changes.send_replace(version);
         tracing::info!(version, "[@router:table] applied");
@@ -146,6 +146,11 @@ impl Router {
                 }
             })
             .collect();
+        let count = |target: &Arc<super::upstream::Upstream>| {
+            let count = target.in_flight.load(Ordering::SeqCst);
+            (count > 0).then_some((target.address, u64::from(count)))
+        };
+        let in_flight = registry.upstreams().filter_map(count).collect();
         drop(registry);
         releases.sort_by(|a, b| (&a.route, &a.release).cmp(&(&b.route, &b.release)));
         let held = |route: &Arc<super::live::LiveRoute>| RouteReport {
@@ -156,6 +161,7 @@ impl Router {
             health: self.health(),
             routes: live.routes.iter().map(held).collect(),
             releases,
+            in_flight,
             unrouted: self.unrouted.load(Ordering::Relaxed),
             log_lines_dropped: self.access.as_ref().map_or(0, |log| log.dropped()),
         }
@@ -177,7 +183,7 @@ impl Router {
             ticks.tick().await;
             let mut registry = lock(&self.registry);
             registry.releases().iter().for_each(|release| release.stats.tick());
-            registry.upstreams().iter().for_each(|upstream| upstream.tidy());
+            registry.upstreams().for_each(|upstream| upstream.tidy());
             registry.forget();
         }
     }

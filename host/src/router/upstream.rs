@@ -6,7 +6,7 @@
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -36,6 +36,8 @@ pub struct Upstream {
     /// Why it is out of rotation.
     reason: Mutex<String>,
     idle: Mutex<Vec<Idle>>,
+    /// Requests and WebSockets that it answers.
+    pub in_flight: AtomicU32,
     /// Set when no table has it any more: connections end after what they carry.
     closed: AtomicBool,
     pub(super) probing: Mutex<Option<(Probe, AbortHandle)>>,
@@ -108,6 +110,7 @@ impl Upstream {
             healthy: AtomicBool::new(true),
             reason: Mutex::default(),
             idle: Mutex::default(),
+            in_flight: AtomicU32::default(),
             closed: AtomicBool::new(false),
             probing: Mutex::default(),
         }

@@ -8,6 +8,7 @@ mod form;
 mod history;
 mod log;
 mod page;
+mod plan;
 mod plugins;
 mod session;
 mod stack;
@@ -45,6 +46,7 @@ pub fn router() -> Router<App> {
         .route("/stacks/new", get(stack_edit::new).post(stack_edit::create))
         .route("/stacks/{stack}", get(stack::show))
         .route("/stacks/{stack}/edit", get(stack_edit::edit).post(stack_edit::update))
+        .route("/stacks/{stack}/plan", get(plan::show))
         .route("/stacks/{stack}/deploy", post(stack::deploy))
         .route("/stacks/{stack}/rollback", post(stack::rollback))
         .route("/stacks/{stack}/delete", post(stack::delete))

@@ -1,6 +1,6 @@
 use windlass_sdk::strategy::InstanceState::{Exited, Healthy, Starting};
-use windlass_sdk::strategy::{Action, Outcome, Situation, Strategy, Timing};
-use windlass_sdk::testkit::{Before, Report, Simulation, Story};
+use windlass_sdk::strategy::{Action, Outcome, Situation, Stack, Strategy, Timing};
+use windlass_sdk::testkit::{Before, Native, Outlook, Report, Simulation, Story, forecast};
 
 use crate::Canary;
 
@@ -284,4 +284,40 @@ fn the_first_release_and_the_same_release_are_not_compared_with_anything() {
     let first = simulation("{}").in_worlds(|world| world.before = Before::Nothing);
     first.run_timed::<Canary>().expect_good();
     simulation("{}").in_worlds(|world| world.before = Before::Same).run_timed::<Canary>().expect_good();
+}
+
+fn told(params: &str) -> Result<windlass_sdk::testkit::Forecast, String> {
+    let extras = ["split", "ask"].map(|name| (name.to_owned(), "true".to_owned()));
+    let stack = Stack {
+        name: "web".to_owned(),
+        replicas: 1,
+        ports: Vec::new(),
+        volumes: Vec::new(),
+        health_timeout_ms: 60_000,
+        rollback_on_failure: true,
+        extras: extras.to_vec(),
+    };
+    let outlook = Outlook { healthy_after_ms: 2_000, requests_a_minute: 1_200, before: Before::Other };
+    forecast(&Native::<Canary>::timed(), &stack, params, &outlook)
+}
+
+#[test]
+fn a_forecast_shows_each_share_in_its_time_and_that_something_serves_throughout() {
+    let told = told("{}").expect("it comes to its end");
+    let mut shares: Vec<u32> = told.steps.iter().map(|step| step.share).collect();
+    shares.dedup();
+    assert_eq!(shares, [0, 10, 50, 100]);
+    assert_eq!(told.unserved_ms, 0);
+    let begins = |share| told.steps.iter().find(|step| step.share == share).map(|step| step.at_ms / 1_000);
+    assert_eq!(
+        [begins(10), begins(50)],
+        [Some(2), Some(302)],
+        "started in two seconds, and five minutes later"
+    );
+}
+
+#[test]
+fn a_forecast_says_why_there_is_none() {
+    let why = told(r#"{"steps":"all at once"}"#).expect_err("these are no steps");
+    assert!(why.contains("refuses its parameters"), "{why}");
 }

@@ -1,7 +1,7 @@
 use windlass_sdk::strategy::{
     Action, Instance, InstanceState, Outcome, Port, Release, Situation, Stack, Step, Strategy, Volume, Weight,
 };
-use windlass_sdk::testkit::{Report, Simulation};
+use windlass_sdk::testkit::{Before, Native, Outlook, Report, Simulation, forecast};
 
 use crate::Standard;
 
@@ -436,4 +436,16 @@ fn recreating_is_refused_where_downtime_is_not_allowed() {
     assert_eq!(problems.len(), 1);
     assert!(problems[0].message.contains("allowDowntime"), "{}", problems[0].message);
     assert!(Standard::validate("{}", &stack).is_empty());
+}
+
+#[test]
+fn a_forecast_counts_the_pause_in_which_a_port_changes_hands() {
+    let mut stack = situation().stack;
+    stack.ports.push(Port { container: 80, host: Some(8080) });
+    let outlook = Outlook { healthy_after_ms: 3_000, requests_a_minute: 0, before: Before::Other };
+    let told = forecast(&Native::<Standard>::default(), &stack, "{}", &outlook).expect("it comes to its end");
+    assert_eq!(told.unserved_ms, 3_000);
+    let first = Outlook { before: Before::Nothing, ..outlook };
+    let told = forecast(&Native::<Standard>::default(), &stack, "{}", &first).expect("it comes to its end");
+    assert_eq!(told.unserved_ms, 0, "nothing served before, so nothing is interrupted");
 }

@@ -31,6 +31,7 @@
 
 mod cassette;
 mod chance;
+mod forecast;
 mod promises;
 mod report;
 mod rules;
@@ -47,6 +48,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 pub use cassette::{Call, Cassette};
+pub use forecast::{Forecast, Foreseen, Outlook, forecast};
 pub use report::{Broken, Report, Told};
 pub use rules::Rule;
 pub use scenario::{Before, Errors, HEALTH_TIMEOUT_MS, Interruption, Life, Moment, Scenario};
@@ -58,8 +60,9 @@ pub use crate::mutant;
 use promises::Promises;
 use run::{Ending, Run};
 
-/// What the host grants a rollout: three times the health timeout, and two minutes for everything else.
-const DEADLINE_MS: u64 = 3 * HEALTH_TIMEOUT_MS + 120_000;
+/// What the host grants a rollout besides three times the health timeout.
+const SPARE_MS: u64 = 120_000;
+const DEADLINE_MS: u64 = 3 * HEALTH_TIMEOUT_MS + SPARE_MS;
 /// How long a broken world may be made simpler.
 const PATIENCE: Duration = Duration::from_secs(5);
 

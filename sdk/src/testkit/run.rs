@@ -6,7 +6,7 @@ use super::scenario::{Interruption, Moment, Scenario};
 use super::subject::Subject;
 use super::world::{STABLE, TARGET, World, known};
 use super::{DEADLINE_MS, Terms};
-use crate::strategy::{Action, Instance, InstanceState, Outcome, Situation, Step, Weight};
+use crate::strategy::{Action, Instance, InstanceState, Outcome, Situation, Stack, Step, Weight};
 
 /// Steps after which a rollout is taken to be endless.
 const MOST_STEPS: u32 = 10_000;
@@ -35,7 +35,7 @@ pub(super) struct Told {
 
 pub(super) struct Run<'a, S: Subject> {
     subject: &'a S,
-    world: World<'a>,
+    pub(super) world: World<'a>,
     terms: Terms<'a>,
     kept: Kept,
     deadline_ms: u64,
@@ -72,6 +72,13 @@ impl<'a, S: Subject> Run<'a, S> {
         }
     }
 
+    /// The same run around another stack, which may take so long.
+    pub(super) fn of_stack(mut self, stack: Stack, deadline_ms: u64) -> Self {
+        self.world = self.world.of_stack(stack);
+        self.deadline_ms = deadline_ms;
+        self
+    }
+
     pub(super) fn finish(&mut self) -> Result<Ending, Told> {
         self.drive().map_err(|breach| Told { breach, tale: self.world.tale.take().unwrap_or_default() })
     }
@@ -90,29 +97,40 @@ impl<'a, S: Subject> Run<'a, S> {
                 DEADLINE_MS.saturating_add(waits.map_err(answers)?)
             }
         };
-        while self.steps < MOST_STEPS {
-            self.steps += 1;
-            let seen = self.world.situation(self.step_started);
-            let step = self.subject.decide(&self.memory, &seen).map_err(answers)?;
-            self.world.tell(|| said(&step));
-            // Half of the steps are enough: there are thousands of worlds.
-            if (u64::from(self.steps) + self.seed).is_multiple_of(2) {
-                let again = self.subject.decide(&self.memory, &seen).map_err(answers)?;
-                hold(Rule::IsPure, again == step, || {
-                    format!("asked again it answered otherwise: first {step:?}, then {again:?}")
-                })?;
-            }
-            self.check(&step, &seen)?;
-            self.kept.check(self.terms.promises, &step, &seen, &self.world)?;
-            if let Some(ending) = self.carry_out(&step, &seen)? {
+        loop {
+            if let (_, Some(ending)) = self.once()? {
                 return Ok(ending);
             }
-            let elapsed = self.world.elapsed();
-            hold(Rule::Ends, elapsed <= self.deadline_ms.saturating_add(self.world.waited), || {
-                format!("after {} s it had not ended", elapsed / 1_000)
+        }
+    }
+
+    /// Asks once and does what the answer says; how the rollout ended, if it did.
+    pub(super) fn once(&mut self) -> Result<(Step, Option<Ending>), Breach> {
+        let answers = |why: String| Breach { rule: Rule::Answers, why };
+        hold(Rule::Ends, self.steps < MOST_STEPS, || {
+            format!("it was asked {MOST_STEPS} times and had not ended")
+        })?;
+        self.steps += 1;
+        let seen = self.world.situation(self.step_started);
+        let step = self.subject.decide(&self.memory, &seen).map_err(answers)?;
+        self.world.tell(|| said(&step));
+        // Half of the steps are enough: there are thousands of worlds.
+        if (u64::from(self.steps) + self.seed).is_multiple_of(2) {
+            let again = self.subject.decide(&self.memory, &seen).map_err(answers)?;
+            hold(Rule::IsPure, again == step, || {
+                format!("asked again it answered otherwise: first {step:?}, then {again:?}")
             })?;
         }
-        Err(Breach { rule: Rule::Ends, why: format!("it was asked {MOST_STEPS} times and had not ended") })
+        self.check(&step, &seen)?;
+        self.kept.check(self.terms.promises, &step, &seen, &self.world)?;
+        let ending = self.carry_out(&step, &seen)?;
+        let elapsed = self.world.elapsed();
+        hold(
+            Rule::Ends,
+            ending.is_some() || elapsed <= self.deadline_ms.saturating_add(self.world.waited),
+            || format!("after {} s it had not ended", elapsed / 1_000),
+        )?;
+        Ok((step, ending))
     }
 
     /// Carries the step out as far as the host lives; how it ended, if it did.
@@ -200,7 +218,7 @@ impl<'a, S: Subject> Run<'a, S> {
                 }
                 Action::Ask(prompt) => {
                     sense(!prompt.trim().is_empty(), &|| "it asked nothing".to_owned())?;
-                    sense(!self.world.scenario.plain_host, &|| {
+                    sense(self.world.offers("ask"), &|| {
                         "it asked for an approval on a host that says it cannot ask".to_owned()
                     })?;
                 }
@@ -228,7 +246,7 @@ impl<'a, S: Subject> Run<'a, S> {
         sense(served.len() == 1 || !self.world.scenario.fixed_port, &|| {
             "it split the requests of a fixed port, which only one instance can hold".to_owned()
         })?;
-        sense(served.len() == 1 || !self.world.scenario.plain_host, &|| {
+        sense(served.len() == 1 || self.world.offers("split"), &|| {
             "it split the requests on a host that says it cannot".to_owned()
         })?;
         for weight in served {
@@ -248,7 +266,7 @@ impl<'a, S: Subject> Run<'a, S> {
     fn check_preview(&self, word: &str, seen: &Situation) -> Result<(), Breach> {
         let release = word.trim_start_matches("preview ");
         hold(Rule::MakesSense, known(release).is_some(), || unknown(release))?;
-        hold(Rule::MakesSense, !self.world.scenario.plain_host, || {
+        hold(Rule::MakesSense, self.world.offers("preview"), || {
             "it ordered a preview on a host that says it has none".to_owned()
         })?;
         let mut instances = seen.instances_of(release);

@@ -38,6 +38,8 @@ pub(super) struct World<'a> {
     question: Option<(String, u64)>,
     /// Time that people were waited for; it does not count against the deadline.
     pub(super) waited: u64,
+    /// Time in which nothing answered requests.
+    pub(super) unserved: u64,
     pub(super) ended: Option<Outcome>,
     /// What happened, if anybody wants to know.
     pub(super) tale: Option<Vec<(u64, String)>>,
@@ -55,6 +57,7 @@ impl<'a> World<'a> {
             traffic: Traffic::default(),
             question: None,
             waited: 0,
+            unserved: 0,
             ended: None,
             tale: telling.then(Vec::new),
         };
@@ -100,6 +103,17 @@ impl<'a> World<'a> {
         &self.template.stack
     }
 
+    /// The same world around another stack.
+    pub(super) fn of_stack(mut self, stack: Stack) -> Self {
+        self.template.stack = stack;
+        self
+    }
+
+    /// Whether the host can do this, as the stack's extras say.
+    pub(super) fn offers(&self, ability: &str) -> bool {
+        self.template.stack.extras.iter().any(|(name, value)| name == ability && value == "true")
+    }
+
     /// Milliseconds since the rollout began.
     pub(super) fn elapsed(&self) -> u64 {
         self.now - START
@@ -115,6 +129,11 @@ impl<'a> World<'a> {
     pub(super) fn healthy(&self, release: &str) -> usize {
         let is_healthy = |unit: &&Unit| unit.release == release && unit.state == InstanceState::Healthy;
         self.units.iter().filter(is_healthy).count()
+    }
+
+    /// How many there are of the new release and of the one before.
+    pub(super) fn instances(&self) -> [usize; 2] {
+        [TARGET, STABLE].map(|release| self.units.iter().filter(|unit| unit.release == release).count())
     }
 
     pub(super) fn share(&self, release: &str) -> u32 {
@@ -223,6 +242,9 @@ impl<'a> World<'a> {
 
     /// Lets the time pass.
     pub(super) fn pass_until(&mut self, until: u64) {
+        if !self.serves() {
+            self.unserved += until - self.now;
+        }
         if self.question.is_some() && self.approval().is_none() {
             self.waited += until - self.now;
         }

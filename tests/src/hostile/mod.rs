@@ -11,7 +11,7 @@ mod wasi;
 use windlass::domain::plugin::PluginKind;
 
 pub use self::requests::World;
-pub use self::run::{NEIGHBOUR, Suite, provoke, situation};
+pub use self::run::{NEIGHBOUR, Suite, provoke};
 use crate::guests::Guest;
 
 pub struct Hostile {

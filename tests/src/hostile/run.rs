@@ -6,9 +6,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::json;
 use tempfile::TempDir;
-use windlass::domain::Id;
-use windlass::domain::rollout::{ReleaseFacts, Situation, StackFacts};
-use windlass::domain::stack::RunSpec;
 use windlass::error::{Error, PluginErrorKind};
 use windlass::plugins::{Plugins, Settings, Target};
 
@@ -16,6 +13,7 @@ use super::requests::{World, connection};
 use super::{Act, End, Hostile, all};
 use crate::calls;
 use crate::guests::trusted;
+use crate::sample;
 use crate::server::program;
 
 /// The plugin that goes on working meanwhile: a built-in strategy.
@@ -100,8 +98,8 @@ pub async fn provoke(plugins: &Plugins, hostile: &Hostile) -> Vec<Option<PluginE
             let status = plugins.inspect(&name).unwrap();
             return vec![status.error.map(PluginErrorKind::Load)];
         }
-        Act::Decide => plugins.strategy_decide(&name, Vec::new(), &situation()).await.err(),
-        Act::Validate => plugins.strategy_validate(&name, "{}", &situation().stack).await.err(),
+        Act::Decide => plugins.strategy_decide(&name, Vec::new(), &sample::situation()).await.err(),
+        Act::Validate => plugins.strategy_validate(&name, "{}", &sample::situation().stack).await.err(),
         Act::Parse => parse(None).await.err(),
         Act::Send(base) => parse(Some(Arc::new(connection(base)))).await.err(),
         Act::Everything(kind) => {
@@ -118,34 +116,5 @@ fn kind_of(error: Error) -> PluginErrorKind {
     match error {
         Error::Plugin(error) => error.kind,
         other => panic!("{other:?}"),
-    }
-}
-
-/// A rollout of one release that has just begun.
-pub fn situation() -> Situation {
-    Situation {
-        stack: StackFacts {
-            name: "shop".into(),
-            run: RunSpec::default(),
-            health_timeout_ms: 60_000,
-            rollback_on_failure: true,
-            can_split: false,
-        },
-        target: ReleaseFacts {
-            id: Id::from_text("r1"),
-            image: "shop@sha256:00".into(),
-            commit: String::new(),
-            created: 1,
-        },
-        stable: None,
-        params: "{}".into(),
-        now: 2,
-        started: 1,
-        step_started: 1,
-        fleet: Vec::new(),
-        traffic: Vec::new(),
-        samples: Vec::new(),
-        approval: None,
-        abort_requested: false,
     }
 }

@@ -21,16 +21,17 @@ async fn downloads_and_slow_answers_cross_a_cutover() {
     let big = router.get("/big").await;
     let mut pieces = big.bytes_stream();
     let mut size = pieces.next().await.unwrap().unwrap().len();
-    until("both are in flight", async || router.client.in_flight("web", "b").await.unwrap() == 2).await;
+    until("both are in flight", async || router.client.in_flight(blue.address).await.unwrap() == 2).await;
     router.apply(&table(2, &[("g", 100, &[green.address])])).await;
     assert_eq!(router.get("/").await.text().await.unwrap(), "green");
-    assert!(!router.client.drained("web", "b").await.unwrap());
+    assert_eq!(router.client.in_flight(blue.address).await.unwrap(), 2);
     while let Some(piece) = pieces.next().await {
         size += piece.unwrap().len();
     }
     assert_eq!(size, BIG);
     assert_eq!(slow.await.unwrap(), "blue");
-    until("the old release is drained", async || router.client.drained("web", "b").await.unwrap()).await;
+    until("the old release is drained", async || router.client.in_flight(blue.address).await.unwrap() == 0)
+        .await;
     let resident = resident_mb(router.pid());
     assert!(resident < 80.0, "{resident} MB: the download was collected");
 }
@@ -73,13 +74,13 @@ async fn a_websocket_crosses_a_cutover_and_is_cut_at_the_drain_deadline() {
     router.apply(&next).await;
     echoes(&mut socket, &[7; 100_000]).await;
     assert_eq!(open_websocket(&router).await.1, "gree:");
-    assert_eq!(router.client.in_flight("web", "b").await.unwrap(), 1);
+    assert_eq!(router.client.in_flight(blue).await.unwrap(), 1);
     assert_eq!(
         socket.read(&mut [0; 1]).await.unwrap_or(0),
         0,
         "cut when its release was drained for too long"
     );
-    until("it is counted as gone", async || router.client.drained("web", "b").await.unwrap()).await;
+    until("it is counted as gone", async || router.client.in_flight(blue).await.unwrap() == 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -249,8 +250,8 @@ async fn cutovers_under_load_lose_nothing() {
             if version % 2 == 0 { ("g", &mut green, &mut blue) } else { ("b", &mut blue, &mut green) };
         let address = serving.as_ref().unwrap().address;
         router.apply(&table(version, &[(name, 100, &[address])])).await;
-        let old = if name == "g" { "b" } else { "g" };
-        until("the old release is drained", async || router.client.drained("web", old).await.unwrap()).await;
+        let old = idle.as_ref().unwrap().address;
+        until("the old release is drained", async || router.client.in_flight(old).await.unwrap() == 0).await;
         *idle = Some(Upstream::start("next").await);
     }
     stop.cancel();

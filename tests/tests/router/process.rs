@@ -71,14 +71,14 @@ async fn what_the_process_before_still_does_counts_as_in_flight() {
     socket.write_all(ask.as_bytes()).await.unwrap();
     read_head(&mut socket).await;
     router.launch().await;
-    assert_eq!(router.client.in_flight("web", "b").await.unwrap(), 1);
+    assert_eq!(router.client.in_flight(blue).await.unwrap(), 1);
     let mut text = [0; 5];
     socket.read_exact(&mut text).await.unwrap();
     socket.write_all(b"hello").await.unwrap();
     socket.read_exact(&mut text).await.unwrap();
     assert_eq!(&text, b"hello", "the WebSocket lives on in the process before");
     drop(socket);
-    until("nothing is in flight", async || router.client.drained("web", "b").await.unwrap()).await;
+    until("nothing is in flight", async || router.client.in_flight(blue).await.unwrap() == 0).await;
     router.first_ends().await;
 }
 

@@ -2,6 +2,7 @@
 
 mod admin;
 mod call;
+mod plan;
 mod run;
 
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -11,6 +12,7 @@ use utoipa::ToSchema;
 
 pub use admin::{EventView, PluginView, TokenView, WebhookEventView};
 pub use call::{CallView, RecordingView, ReplayView};
+pub use plan::PlanView;
 pub use run::{ApprovalView, BuildView, DeploymentView, StepView, TaskView};
 
 use crate::app::stack::StackView as AppStackView;

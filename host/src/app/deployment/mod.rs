@@ -7,7 +7,7 @@ use serde_json::json;
 
 pub use rollback::{deployment_rollback, deployment_serving, rollback_readiness};
 pub use rows::{
-    NewDeployment, Prepared, enqueue_build, enqueue_rollout, insert, new_release, prepare, release_context,
+    NewDeployment, Prepared, enqueue_build, enqueue_rollout, environment_of, insert, new_release, prepare,
     status_event,
 };
 

@@ -208,7 +208,14 @@ pub fn new_release(
     })
 }
 
-pub fn release_context(release_id: &Id) -> String {
+/// The environment that the release's containers get.
+pub fn environment_of(app: &App, release: &Release) -> Result<Vec<EnvVar>> {
+    let Some(sealed) = &release.spec.sealed_environment else { return Ok(Vec::new()) };
+    let plain = app.vault.open_sealed(&release_context(&release.id), sealed)?;
+    serde_json::from_slice(&plain).map_err(Error::internal)
+}
+
+fn release_context(release_id: &Id) -> String {
     format!("releases/{release_id}/environment")
 }
 

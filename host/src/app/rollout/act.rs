@@ -7,11 +7,10 @@ use serde_json::json;
 
 use super::Rollout;
 use super::observe::Fleet;
-use crate::app::deployment::release_context;
+use crate::app::deployment::environment_of;
 use crate::app::{crash, traffic};
 use crate::docker::{LaunchSpec, LogOptions};
 use crate::domain::Id;
-use crate::domain::build_config::EnvVar;
 use crate::domain::event::{EventKind, NewEvent};
 use crate::domain::release::Release;
 use crate::domain::rollout::{
@@ -167,22 +166,20 @@ impl Rollout<'_> {
             }
             Effect::Companions { release } => self.bring_up_companions(release).await,
             Effect::Stop { release, name } => {
-                self.hold().await?;
-                self.drain(release).await?;
-                let grace = self.release(release)?.spec.run.stop_timeout();
-                docker.stop(name, grace).await
+                self.paused_at.get_or_insert_with(std::time::Instant::now);
+                self.stop_gently(release, name, async |docker, grace| docker.stop(name, grace).await).await
             }
             Effect::Start { name, .. } => docker.start(name).await,
             Effect::Remove { release, name, gently } => {
-                if *gently {
-                    if self.runs_alone(name).await? {
-                        self.hold().await?;
-                    }
-                    self.drain(release).await?;
-                }
                 self.show_last_output(name).await;
-                let grace = self.release(release)?.spec.run.stop_timeout();
-                docker.remove(name, gently.then_some(grace)).await
+                if !gently {
+                    return docker.remove(name, None).await;
+                }
+                if self.runs_alone(name).await? {
+                    self.paused_at.get_or_insert_with(std::time::Instant::now);
+                }
+                self.stop_gently(release, name, async |docker, grace| docker.remove(name, Some(grace)).await)
+                    .await
             }
             Effect::SetRoute { weights } => {
                 let (stack_id, weights) = (self.view.stack.id.clone(), weights.clone());
@@ -240,14 +237,8 @@ impl Rollout<'_> {
 
     pub(super) fn launch_spec(&self, release: &Id, name: &str, published: bool) -> Result<LaunchSpec> {
         let release = self.release(release)?;
-        let environment = match &release.spec.sealed_environment {
-            Some(sealed) => {
-                let plain = self.app.vault.open_sealed(&release_context(&release.id), sealed)?;
-                serde_json::from_slice::<Vec<EnvVar>>(&plain).map_err(Error::internal)?
-            }
-            None => Vec::new(),
-        };
         let mut variables = self.own_variables(release);
+        let environment = environment_of(self.app, release)?;
         variables.extend(environment.into_iter().map(|variable| (variable.name, variable.value)));
         Ok(LaunchSpec {
             name: name.to_string(),

@@ -2,10 +2,12 @@
 //! off while it is answered.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use super::Rollout;
 use super::observe::Fleet;
 use crate::app::traffic;
+use crate::docker::Docker;
 use crate::domain::Id;
 use crate::domain::rollout::{InstanceState, Route, Sample};
 use crate::error::Result;
@@ -19,7 +21,7 @@ impl Rollout<'_> {
     pub(super) async fn prove(&self, fleet: &Fleet) -> Result<()> {
         let healthy = fleet.instances.iter().filter(|instance| instance.state == InstanceState::Healthy);
         let proven: HashSet<String> = healthy.map(|instance| instance.id.clone()).collect();
-        traffic::prove(self.app, &self.view.stack, Some(proven)).await
+        traffic::prove(self.app, &self.view.stack, proven).await
     }
 
     /// What the router counted since the shares last changed. Nothing without a router: then a strategy knows as much as
@@ -50,13 +52,6 @@ impl Rollout<'_> {
             .collect()
     }
 
-    /// From here on nothing serves until something that is routed is healthy again: the router lets requests wait, and the
-    /// pause is measured.
-    pub(super) async fn hold(&mut self) -> Result<()> {
-        self.paused_at.get_or_insert_with(std::time::Instant::now);
-        traffic::hold(self.app, &self.view.stack).await
-    }
-
     /// Whether nothing of the stack runs but this container.
     pub(super) async fn runs_alone(&self, name: &str) -> Result<bool> {
         let running = self.app.docker.list(&self.view.stack.name).await?;
@@ -64,19 +59,25 @@ impl Rollout<'_> {
         Ok(running.all(|container| container.name == name))
     }
 
-    /// Lets a release answer what it has begun before its container goes, for as long as it may take to stop.
-    pub(super) async fn drain(&mut self, release: &Id) -> Result<()> {
+    /// Stops or removes a container after it has answered what it has begun, for as long as it may take to stop.
+    pub(super) async fn stop_gently(
+        &mut self,
+        release: &Id,
+        name: &str,
+        stop: impl AsyncFnOnce(&Docker, Duration) -> Result<()>,
+    ) -> Result<()> {
+        let grace = self.release(release)?.spec.run.stop_timeout();
         if !traffic::is_routed(self.app, &self.view.stack) {
-            return Ok(());
+            return stop(&self.app.docker, grace).await;
         }
-        let patience = self.release(release)?.spec.run.stop_timeout();
-        if !traffic::drain(self.app, &self.view.stack, release, patience).await {
+        if !traffic::leave(self.app, &self.view.stack, name, grace).await? {
             self.log.line(&format!(
-                "Release {} still answers requests after {} s; it is stopped all the same.",
-                release.short(),
-                patience.as_secs()
+                "{name} still answers requests after {} s; it is stopped all the same.",
+                grace.as_secs()
             ));
         }
-        Ok(())
+        let stopped = stop(&self.app.docker, grace).await;
+        traffic::left(self.app, name).await;
+        stopped
     }
 }

@@ -5,6 +5,7 @@ use super::{Rollout, status_of, sweep};
 use crate::app::App;
 use crate::app::deployment::status_event;
 use crate::app::{crash, traffic};
+use crate::domain::Id;
 use crate::domain::deployment::{Deployment, DeploymentStatus};
 use crate::domain::release::ReleaseState;
 use crate::domain::rollout::Outcome;
@@ -27,13 +28,14 @@ impl Rollout<'_> {
             status = status.as_str(),
             "[@deploy:rollout] the rollout ended"
         );
-        sweep::sweep_stack(self.app, &self.view.stack.id).await?;
-        traffic::prove(self.app, &self.view.stack, None).await
+        clean_up(self.app, &self.deployment.stack_id).await
     }
 
-    /// The engine is away, so nothing can be cleaned up now; the sweep at the next start does it.
-    pub(super) async fn finish_without_engine(&mut self, reason: &str) -> Result<()> {
-        self.record(DeploymentStatus::Failed, Some(reason)).await
+    /// The engine or the router is away, so nothing can be cleaned up now; the sweep at the next start does it.
+    pub(super) async fn give_up(&mut self, reason: &str) -> Result<()> {
+        self.record(DeploymentStatus::Failed, Some(reason)).await?;
+        traffic::trust_all(self.app, &self.deployment.stack_id).await;
+        Ok(())
     }
 
     async fn record(&mut self, status: DeploymentStatus, error: Option<&str>) -> Result<()> {
@@ -68,6 +70,12 @@ impl Rollout<'_> {
         self.deployment.status = status;
         Ok(())
     }
+}
+
+/// What is left to do once a rollout is over; may be done again.
+pub(super) async fn clean_up(app: &App, stack: &Id) -> Result<()> {
+    traffic::trust_all(app, stack).await;
+    sweep::sweep_stack(app, stack).await
 }
 
 /// A manual rollback that succeeded marks the deployment it went back behind.

@@ -48,8 +48,8 @@ const IDLE: Duration = Duration::from_secs(1);
 const SETTLED_AFTER: u32 = REQUIRED_SUCCESSES + 1;
 /// On top of the time that the instances may take, for everything else.
 const GRACE_MS: i64 = 120_000;
-/// How long the engine may be away before the rollout is given up.
-const ENGINE_PATIENCE: Duration = Duration::from_secs(60);
+/// How long the engine or the router may be away before the rollout is given up.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 struct Rollout<'a> {
     app: &'a App,
@@ -76,7 +76,7 @@ struct Rollout<'a> {
 pub async fn rollout_run(app: &App, task: &TaskContext, deployment_id: &Id) -> Result<Ended> {
     let deployment = deployment_view(app, deployment_id.as_str()).await?;
     if deployment.status.is_terminal() {
-        sweep_stack(app, &deployment.stack_id).await?;
+        finish::clean_up(app, &deployment.stack_id).await?;
         return Ok(Ended::Finished);
     }
     let view = stack_view(app, deployment.stack_id.as_str()).await?;
@@ -181,7 +181,7 @@ async fn begin(
 impl Rollout<'_> {
     async fn drive(&mut self) -> Result<Ended> {
         let mut observer = Observer::new(self.app, &self.view.stack.name);
-        let mut engine_lost: Option<std::time::Instant> = None;
+        let mut lost: Option<std::time::Instant> = None;
         self.redo_open_effects().await?;
         let mut looks = 0;
         loop {
@@ -196,11 +196,10 @@ impl Rollout<'_> {
             let fleet = match observer.look(&self.target, self.stable.as_ref()).await {
                 Ok(fleet) => fleet,
                 Err(error) => {
-                    self.endure(&mut engine_lost, error).await?;
+                    self.endure(&mut lost, error).await?;
                     continue;
                 }
             };
-            engine_lost = None;
             looks += 1;
             if self.resumed && looks < SETTLED_AFTER {
                 // The gates are new; what was healthy before the interruption has to be seen healthy again first.
@@ -209,7 +208,14 @@ impl Rollout<'_> {
             }
             self.remember_unwell(&fleet);
             self.measure_pause(&fleet.instances);
-            self.prove(&fleet).await?;
+            match self.prove(&fleet).await {
+                Err(error @ Error::Unavailable(_)) => {
+                    self.endure(&mut lost, error).await?;
+                    continue;
+                }
+                proved => proved?,
+            }
+            lost = None;
             let situation = self.situation(&fleet).await?;
             let step = self.decide(&situation).await?;
             let outcome = step.actions.iter().find_map(|action| match action {
@@ -222,7 +228,7 @@ impl Rollout<'_> {
             let acted = match acted {
                 Ok(acted) => acted,
                 Err(error) if matches!(error, Error::Unavailable(_)) => {
-                    self.endure(&mut engine_lost, error).await?;
+                    self.endure(&mut lost, error).await?;
                     continue;
                 }
                 Err(error) => {
@@ -269,19 +275,20 @@ impl Rollout<'_> {
         Ok(false)
     }
 
-    /// The engine does not answer. For a while that is nothing to act on: what runs keeps running without us.
+    /// The engine or the router does not answer. For a while that is nothing to act on: what runs keeps running without
+    /// us.
     async fn endure(&mut self, lost: &mut Option<std::time::Instant>, error: Error) -> Result<()> {
         let since = *lost.get_or_insert_with(|| {
-            self.log.line(&format!("{error}; waiting for the engine to come back"));
+            self.log.line(&format!("{error}; the rollout waits until that is over"));
             std::time::Instant::now()
         });
-        if since.elapsed() < ENGINE_PATIENCE && store::now() < self.deadline(store::now()) {
+        if since.elapsed() < PATIENCE && store::now() < self.deadline(store::now()) {
             tokio::time::sleep(BUSY * 5).await;
             return Ok(());
         }
-        self.log.line("The engine did not come back in time.");
-        let text = format!("the Docker engine was lost during the rollout: {error}");
-        self.finish_without_engine(&text).await?;
+        self.log.line("That was not over in time.");
+        let text = format!("the rollout could not go on: {error}");
+        self.give_up(&text).await?;
         Err(Error::failed(text))
     }
 

@@ -8,7 +8,7 @@ mod generator;
 mod notifier;
 mod planner;
 mod provider;
-mod strategy;
+pub(super) mod strategy;
 
 use std::fmt::Debug;
 use std::sync::Arc;

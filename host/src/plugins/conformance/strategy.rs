@@ -78,7 +78,7 @@ async fn simulated(plugins: &Plugins, name: &str) -> Result<String, String> {
 }
 
 /// A rollout that has just begun.
-fn situation() -> Situation {
+pub(in crate::plugins) fn situation() -> Situation {
     let release = |id: &str| ReleaseFacts {
         id: Id::from_text(id),
         image: format!("app@sha256:{}", "0".repeat(64)),

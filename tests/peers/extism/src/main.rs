@@ -14,7 +14,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         return Err("usage: extism-peer MODULE FUNCTION BYTES ROUNDS".into());
     };
     let (bytes, rounds): (usize, usize) = (bytes.parse()?, rounds.parse()?);
-    let manifest = Manifest::new([Wasm::file(module)]);
+    let manifest = Manifest::new([Wasm::data(std::fs::read(module)?)]);
     let compiled = CompiledPlugin::new(PluginBuilder::new(manifest))?;
     let input = vec![b'w'; bytes];
     let mut took = Vec::with_capacity(rounds);

@@ -44,10 +44,15 @@ async fn mapping(report: &mut Report) {
 async fn simulation(report: &mut Report) {
     report.section("Simulated worlds of `standard`, each step a fresh instance");
     let folder = tempfile::tempdir().unwrap();
-    let plugins = Plugins::start(Settings::new(folder.path())).await.unwrap();
+    let mut settings = Settings::new(folder.path());
+    // As the command has it.
+    settings.limits.cpu_per_minute = Duration::MAX;
+    settings.limits.wall_per_minute = Duration::MAX;
+    let plugins = Plugins::start(settings).await.unwrap();
     let started = Instant::now();
     let simulated = plugins.strategy_simulate("standard", Simulation::new().worlds(WORLDS)).await.unwrap();
     let took = started.elapsed();
+    assert!(simulated.broken.is_none(), "{simulated}");
     report.row(&format!("{WORLDS} worlds"), took.as_secs_f64(), "s", Goal::None, &simulated.to_string());
     report.row("worlds per second", WORLDS as f64 / took.as_secs_f64(), "1/s", Goal::None, "");
 }
