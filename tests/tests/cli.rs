@@ -442,7 +442,7 @@ async fn plugins_are_installed_switched_off_and_on_and_approved() {
     plugin(&["approve", "guest", "--digest", "00"]).expect(1);
     let approved = plugin(&["approve", "guest", "-o", "json"]).expect(0).json();
     assert_eq!((&approved["state"], &approved["missing"]), (&json!("enabled"), &json!([])));
-    assert!(plugin(&["reload"]).expect(0).out.contains("9 plugins are loaded"));
+    assert!(plugin(&["reload"]).expect(0).out.contains("10 plugins are loaded"));
     // A component that breaks a rule is held back with the rule's name, and the good one runs on.
     Guest::notifier("guest", "unreachable").write(&file);
     let shown = plugin(&["install", &path]).expect(1).out;
