@@ -10,7 +10,7 @@ use windlass_tests::docker::{Registry, eventually};
 use windlass_tests::fixture::Fixture;
 use windlass_tests::git_server::GitServer;
 use windlass_tests::routed::Routed;
-use windlass_tests::server::{docker, free_port};
+use windlass_tests::server::{ADMIN_TOKEN, docker, free_port};
 
 async fn routed(file: &str, strategy: &str) -> Routed {
     let mut input = stack();
@@ -28,6 +28,13 @@ async fn deploy(fixture: &Fixture, version: &str, status: &str) -> (String, Valu
     let (sha, deployment) = fixture.deploy(version).await;
     assert_eq!(deployment["status"], status, "{}", fixture.explain(&deployment).await);
     (sha, deployment)
+}
+
+/// A page of the dashboard.
+async fn page(fixture: &Fixture, path: &str) -> String {
+    let cookie = format!("windlass_token={ADMIN_TOKEN}");
+    let request = fixture.server.stranger(reqwest::Method::GET, path).header("cookie", cookie);
+    request.send().await.unwrap().text().await.unwrap()
 }
 
 async fn service(fixture: &Fixture, name: &str) -> Value {
@@ -236,8 +243,15 @@ async fn what_is_granted_is_deployed() {
     deploy(&fixture, "one", "successful").await;
     let web = fixture.server.instances();
     assert_eq!(docker(&["exec", &web[0], "/bin/busybox", "cat", "/given/given"]), "by the machine");
-    let grants = fixture.stack().await["run"]["grants"].clone();
-    assert_eq!(grants, json!(["host-mounts"]));
+    let page = page(&fixture, "/stacks/web").await;
+    assert!(
+        page.contains("It runs once for all releases") && page.contains("<dd>host-mounts</dd>"),
+        "{page}"
+    );
+    let form = self::page(&fixture, "/stacks/web/edit").await;
+    for field in ["name=\"grant.host-mounts\" checked", "name=\"grant.privileged\">", "value=\"web\""] {
+        assert!(form.contains(field), "{field} is missing in:\n{form}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
