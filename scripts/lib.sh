@@ -95,6 +95,7 @@ exit 101'
 
 # private_apt COMMAND...: apt with lists and caches of its own in the folder $work, so that the system's stay as they are,
 # and without the user _apt, who may not enter our folder. It still obeys the system's settings, a proxy for instance.
+# shellcheck disable=SC2154 # The script that sources this file makes $work.
 private_apt() {
     local command="$1"
     shift
