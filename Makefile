@@ -26,6 +26,7 @@ setup-build:
 
 setup-docker:
 	@scripts/setup-docker.sh
+	@scripts/setup-compose.sh
 
 setup-test:
 	@scripts/setup-test.sh

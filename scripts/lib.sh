@@ -92,3 +92,39 @@ start_no_services() {
 exit 101'
     fi
 }
+
+# private_apt COMMAND...: apt with lists and caches of its own in the folder $work, so that the system's stay as they are,
+# and without the user _apt, who may not enter our folder. It still obeys the system's settings, a proxy for instance.
+# shellcheck disable=SC2154 # The script that sources this file makes $work.
+private_apt() {
+    local command="$1"
+    shift
+    "$command" -o Dir::Etc::sourcelist="$work/sources.list" -o Dir::Etc::sourceparts=- \
+        -o Dir::State::lists="$work/lists" -o Dir::Cache="$work/cache" -o APT::Sandbox::User= \
+        -o APT::Update::Post-Invoke::= -o Acquire::Languages=none \
+        -o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false \
+        -o Acquire::IndexTargets::deb::Contents-deb::DefaultEnabled=false "$@" </dev/null
+}
+
+# The address of the mirror that the system's own release comes from.
+system_mirror() {
+    local codename
+    codename="$(. /etc/os-release && echo "${VERSION_CODENAME:-}")"
+    # These are apt's placeholders, not the shell's.
+    # shellcheck disable=SC2016
+    apt-get indextargets --format '$(RELEASE) $(COMPONENT) $(REPO_URI)' 'Created-By: Packages' |
+        awk -v codename="$codename" '$1 == codename && $2 == "main" && !found { print $3; found = 1 }'
+}
+
+# private_suite SUITE: reads the lists of one suite of the system's own mirror into $work. False if it cannot be read.
+private_suite() {
+    local mirror keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+    mirror="$(system_mirror)"
+    [ -n "$mirror" ] || { say "the system's apt sources name no Debian mirror"; return 1; }
+    mkdir -p "$work/lists/partial" "$work/cache/archives/partial"
+    echo "deb $([ ! -e "$keyring" ] || echo "[signed-by=$keyring]") $mirror $1 main" >"$work/sources.list"
+    if ! private_apt apt-get update -qq 2>"$work/apt.log"; then
+        say "Debian's $1 cannot be read: $(head -n 1 "$work/apt.log")"
+        return 1
+    fi
+}

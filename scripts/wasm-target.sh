@@ -80,40 +80,11 @@ fi
 work="$(mktemp -d "$cache_dir/wasm-std/work.XXXXXX")"
 trap 'rm -rf "$work"' EXIT
 
-# private_apt COMMAND...: apt with lists and caches of its own, so that the system's stay as they are, and without
-# the user _apt, who may not enter our folder. It still obeys the system's settings, a proxy for instance.
-private_apt() {
-    local command="$1"
-    shift
-    "$command" -o Dir::Etc::sourcelist="$work/sources.list" -o Dir::Etc::sourceparts=- \
-        -o Dir::State::lists="$work/lists" -o Dir::Cache="$work/cache" -o APT::Sandbox::User= \
-        -o APT::Update::Post-Invoke::= -o Acquire::Languages=none \
-        -o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false \
-        -o Acquire::IndexTargets::deb::Contents-deb::DefaultEnabled=false "$@" </dev/null
-}
-
-# The address of the mirror that the system's own release comes from.
-system_mirror() {
-    local codename
-    codename="$(. /etc/os-release && echo "${VERSION_CODENAME:-}")"
-    # These are apt's placeholders, not the shell's.
-    # shellcheck disable=SC2016
-    apt-get indextargets --format '$(RELEASE) $(COMPONENT) $(REPO_URI)' 'Created-By: Packages' |
-        awk -v codename="$codename" '$1 == codename && $2 == "main" && !found { print $3; found = 1 }'
-}
-
 # Looks through the suites and leaves the package of exactly our version in the work folder.
 fetch_rust_src() {
-    local mirror suite found keyring=/usr/share/keyrings/debian-archive-keyring.gpg
-    mirror="$(system_mirror)"
-    [ -n "$mirror" ] || explain_remedies "the system's apt sources name no Debian mirror"
-    mkdir -p "$work/lists/partial" "$work/cache/archives/partial"
+    local suite found
     for suite in $suites; do
-        echo "deb $([ ! -e "$keyring" ] || echo "[signed-by=$keyring]") $mirror $suite main" >"$work/sources.list"
-        if ! private_apt apt-get update -qq 2>"$work/apt.log"; then
-            say "Debian's $suite cannot be read: $(head -n 1 "$work/apt.log")"
-            continue
-        fi
+        private_suite "$suite" || continue
         found="$(private_apt apt-cache madison rust-src | awk -F' *[|] *' -v v="$version" \
             'index($2, v "+") == 1 || index($2, v "-") == 1 { print $2; exit }')"
         if [ -n "$found" ]; then

@@ -65,6 +65,25 @@ impl DockerBuild {
     }
 }
 
+/// Steps for a compose file. They came after the contract's version 0.1 and travel as its open case: a name and, where it
+/// has one, an argument after a blank.
+impl BuildStep {
+    /// Renders the compose file at a path relative to the repository's root. The steps below are about this file.
+    pub fn compose_config(path: &str) -> Self {
+        Self::Other(format!("compose-config {path}"))
+    }
+
+    /// Builds the images of those of the file's services that say how.
+    pub fn compose_build() -> Self {
+        Self::Other("compose-build".to_owned())
+    }
+
+    /// Pulls the images of the other services, where the engine does not have them.
+    pub fn compose_pull() -> Self {
+        Self::Other("compose-pull".to_owned())
+    }
+}
+
 #[doc(hidden)]
 pub const KIND: &str = "build-planner";
 

@@ -41,6 +41,10 @@ pub struct Fixture {
     pub port: Option<u16>,
     pub webhook: String,
     pub secret: String,
+    /// Further files of each commit: path, mode and content.
+    pub extra: Vec<(String, &'static str, String)>,
+    /// Where each commit has the program once more.
+    pub extra_programs: Vec<String>,
 }
 
 impl Fixture {
@@ -65,18 +69,22 @@ impl Fixture {
             target.extend(extra.clone());
         }
         let (webhook, secret) = server.create_stack(input).await;
-        Self { git, repo, server, port, webhook, secret }
+        Self { git, repo, server, port, webhook, secret, extra: Vec::new(), extra_programs: Vec::new() }
     }
 
     /// Commits a version; `broken` in its text makes the health check fail for ever.
     pub fn commit(&self, version: &str) -> String {
         let binary = std::fs::read(busybox()).unwrap();
-        let files = [
+        let mut files = vec![
             File { path: "busybox", mode: "100755", content: &binary },
             File { path: "Dockerfile", mode: "100644", content: DOCKERFILE.as_bytes() },
             File { path: "start.sh", mode: "100755", content: START.as_bytes() },
             File { path: "version.txt", mode: "100644", content: version.as_bytes() },
         ];
+        let extra = self.extra.iter();
+        files.extend(extra.map(|(path, mode, content)| File { path, mode, content: content.as_bytes() }));
+        let programs = self.extra_programs.iter();
+        files.extend(programs.map(|path| File { path, mode: "100755", content: &binary }));
         self.repo.commit_files("main", &files, version)
     }
 

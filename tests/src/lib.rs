@@ -6,6 +6,7 @@ pub mod anvil;
 pub mod browser;
 pub mod calls;
 pub mod components;
+pub mod compose;
 pub mod database;
 pub mod docker;
 pub mod fixture;

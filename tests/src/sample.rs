@@ -162,6 +162,7 @@ pub fn release(stack: &Stack, deployment: Option<&Id>) -> Release {
             run: RunSpec::default(),
             health: HealthCheck { path: None, timeout_secs: 5 },
             sealed_environment: Some("sealed".into()),
+            compose: None,
         },
         config_hash: "3".into(),
         plugin_digests: json!({ "docker-build": "sha256:1" }),

@@ -288,17 +288,19 @@ impl TestServer {
 
     /// Names of this server's containers, running or not.
     pub fn containers(&self) -> Vec<String> {
-        docker(&[
-            "ps",
-            "-a",
-            "--filter",
-            &format!("label=dev.windlass.server={}", self.instance()),
-            "--format",
-            "{{.Names}}",
-        ])
-        .lines()
-        .map(str::to_string)
-        .collect()
+        self.containers_with("dev.windlass.server")
+    }
+
+    /// Names of those that are instances of a release, and not what a compose stack has besides.
+    pub fn instances(&self) -> Vec<String> {
+        self.containers_with("dev.windlass.release")
+    }
+
+    fn containers_with(&self, label: &str) -> Vec<String> {
+        let own = format!("label=dev.windlass.server={}", self.instance());
+        let wanted = format!("label={label}");
+        let words = ["ps", "-a", "--filter", &own, "--filter", &wanted, "--format", "{{.Names}}"];
+        docker(&words).lines().map(str::to_string).collect()
     }
 
     fn tail(&self) -> String {
@@ -315,7 +317,13 @@ impl Drop for TestServer {
         crate::router::kill_router_of(&self.data());
         if !self.instance().is_empty() {
             for name in self.containers() {
-                docker(&["rm", "-f", &name]);
+                docker(&["rm", "-f", "-v", &name]);
+            }
+            let label = format!("label=dev.windlass.server={}", self.instance());
+            for kind in ["network", "volume"] {
+                for name in docker(&[kind, "ls", "-q", "--filter", &label]).lines() {
+                    docker(&[kind, "rm", name]);
+                }
             }
         }
     }
@@ -360,6 +368,12 @@ impl Answer {
         let status = response.status().as_u16();
         let text = response.text().await.unwrap_or_default();
         Self { status, json: serde_json::from_str(&text).unwrap_or(Value::Null), text }
+    }
+
+    /// For an answer without a body.
+    #[track_caller]
+    pub fn expect_empty(self, status: u16) {
+        assert_eq!((self.status, self.text.as_str()), (status, ""));
     }
 
     /// The body, if the status is as expected.

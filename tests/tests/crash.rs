@@ -6,6 +6,7 @@
 use std::io::Write as _;
 
 use serde_json::json;
+use windlass_tests::compose;
 use windlass_tests::fixture::{Fixture, fetch};
 use windlass_tests::server::docker;
 
@@ -20,7 +21,10 @@ enum Scenario {
 
 /// Kills at the first crash point, the second, … until a run gets through without being killed. Returns how many there were.
 async fn kill_everywhere(scenario: &Scenario, fixed_port: bool) -> u32 {
-    let mut fixture = Fixture::start(fixed_port).await;
+    kill_everywhere_in(Fixture::start(fixed_port).await, scenario).await
+}
+
+async fn kill_everywhere_in(mut fixture: Fixture, scenario: &Scenario) -> u32 {
     let mut good = fixture.deploy("start").await.0;
     for at in 1..=MOST {
         if matches!(scenario, Scenario::Rollback) {
@@ -128,7 +132,7 @@ async fn settled(fixture: &Fixture, good: &str, at: u32) {
     assert_eq!(fixture.stack().await["activeRelease"]["commitSha"], good, "killed at point {at}");
     let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(20);
     loop {
-        let containers = fixture.server.containers();
+        let containers = fixture.server.instances();
         let page_is_good = match fixture.port {
             Some(_) => fixture.page().await.contains(good),
             None => true,
@@ -188,4 +192,12 @@ async fn a_server_killed_at_any_step_of_a_broken_push_still_rolls_it_back() {
 async fn a_server_killed_at_any_step_of_a_rollback_still_brings_the_old_release_back() {
     let points = kill_everywhere(&Scenario::Rollback, true).await;
     at_least(10, points, "a rollback on request");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_killed_at_any_step_of_a_push_to_a_compose_stack_still_deploys_it() {
+    let mut fixture = Fixture::start_with(false, &[], compose::stack()).await;
+    compose::with_file(&mut fixture, compose::FILE);
+    let points = kill_everywhere_in(fixture, &Scenario::GoodPush).await;
+    at_least(20, points, "a push to a compose stack");
 }

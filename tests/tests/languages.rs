@@ -135,7 +135,16 @@ async fn releases_come_into_service_by_a_strategy_in_python() {
         "strategyParams": { "settle_ms": 100 },
     });
     let (webhook, secret) = server.create_stack(stack).await;
-    let fixture = Fixture { git, repo, server, port: None, webhook, secret };
+    let fixture = Fixture {
+        git,
+        repo,
+        server,
+        port: None,
+        webhook,
+        secret,
+        extra: Vec::new(),
+        extra_programs: Vec::new(),
+    };
     for version in ["first", "second"] {
         let (_, deployment) = fixture.deploy(version).await;
         assert_eq!(deployment["status"], "successful", "{}", fixture.explain(&deployment).await);

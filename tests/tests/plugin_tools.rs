@@ -212,6 +212,7 @@ fn every_built_in_plugin_passes_the_suite() {
         "bitbucket",
         "blue-green",
         "canary",
+        "compose-only",
         "docker-build",
         "generic",
         "gitea",

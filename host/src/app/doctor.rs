@@ -74,10 +74,25 @@ pub async fn local_checks(file: Option<&Path>, environment: impl Fn(&str) -> Opt
         Some(plugin_check(name, Path::new(path), plugin.sha256.as_deref()))
     }));
     checks.push(engine_check(&config.docker.host).await);
+    checks.push(compose_check(&config.docker.host).await);
     checks.push(Check::ok("git", "built in; neither git nor ssh has to be installed"));
     let (check, taken) = port_check(config.server.listen);
     checks.extend(check);
     Report { checks, taken }
+}
+
+/// Only stacks with a compose file need it.
+async fn compose_check(host: &str) -> Check {
+    let found = match Docker::connect(Some(host).filter(|host| !host.is_empty()), "doctor") {
+        Ok(docker) => tokio::time::timeout(ENGINE_PATIENCE, docker.compose_version()).await,
+        Err(error) => Ok(Err(error)),
+    };
+    let advice = "Install Docker's compose plugin, unless no stack has a compose file.";
+    match found {
+        Ok(Ok(version)) => Check::ok("compose", format!("docker compose {version}")),
+        Ok(Err(error)) => Check::warn("compose", error.to_string(), advice),
+        Err(_) => Check::warn("compose", "docker compose does not answer", advice),
+    }
 }
 
 fn config_check(file: Option<&Path>) -> Check {

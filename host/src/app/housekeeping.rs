@@ -7,6 +7,7 @@ use super::App;
 use crate::docker::OwnImage;
 use crate::domain::deployment::Deployment;
 use crate::domain::page::PageRequest;
+use crate::domain::release::ReleaseState;
 use crate::domain::stack::Stack;
 use crate::domain::{Id, UnixMs, retention};
 use crate::error::{Error, Result};
@@ -105,7 +106,8 @@ async fn digests_of(app: &App, stack: &Stack, rolling: &[Deployment]) -> Result<
     used.extend(of_stack.flat_map(|row| row.release_id.iter().chain(&row.stable_release_id).cloned()));
     let mut digests = HashSet::new();
     for id in used {
-        digests.insert(releases::find(&mut conn, id.as_str()).await?.image_digest);
+        let release = releases::find(&mut conn, id.as_str()).await?;
+        digests.extend(release.images().into_iter().map(str::to_string));
     }
     digests.extend(rollback_digests(&mut conn, stack, keep).await?);
     let newest = PageRequest::new(None, Some(i64::try_from(keep).unwrap_or(i64::MAX)));
@@ -125,11 +127,11 @@ async fn rollback_digests(conn: &mut Conn, stack: &Stack, keep: usize) -> Result
                 deployed.extend(releases::find_opt(conn, id.as_str()).await?);
             }
         }
-        let digests = retention::pinned(&deployed, keep);
         before = page.next;
         // Many bad releases may lie between the good ones.
-        if digests.len() >= keep || before.is_none() {
-            return Ok(digests);
+        let good = deployed.iter().filter(|release| release.state == ReleaseState::Good).count();
+        if good >= keep || before.is_none() {
+            return Ok(retention::pinned(&deployed, keep));
         }
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod approval;
 pub mod build;
+pub mod compose;
 pub mod crash;
 pub mod deployment;
 pub mod doctor;

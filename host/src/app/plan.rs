@@ -103,7 +103,7 @@ pub async fn stack_plan(app: &App, stack: &str, wanted: &Wanted) -> Result<Plan>
         traffic::is_routed(app, &view.stack),
     );
     let past = past(app, &view.stack.id).await?;
-    let mut assumptions = Vec::new();
+    let mut assumptions = services(&view, &target);
     let outlook = Outlook {
         healthy_after_ms: past.start_ms(&mut assumptions).unsigned_abs(),
         requests_a_minute: rate(app, &facts, &mut assumptions).await,
@@ -177,7 +177,7 @@ async fn from_git(app: &App, view: &StackView, git_ref: Option<&String>) -> Resu
         // Its digest is only known afterwards.
         image: "what will be built".to_string(),
         commit,
-        run: view.stack.run.clone(),
+        run: expected_run(view),
         health: HealthCheck {
             path: settings.health_check_path.clone(),
             timeout_secs: settings.health_timeout_secs(),
@@ -185,6 +185,26 @@ async fn from_git(app: &App, view: &StackView, git_ref: Option<&String>) -> Resu
         environment: settings.environment_variables.clone(),
         release: None,
     })
+}
+
+/// What a compose file says is known once it is rendered; until then it is taken to say what it said last.
+fn expected_run(view: &StackView) -> RunSpec {
+    let stack = view.stack.run.clone();
+    match view.active_release.as_ref().filter(|release| release.spec.compose.is_some()) {
+        None => stack,
+        Some(release) => {
+            let RunSpec { ports, volumes, exclusive, .. } = release.spec.run.clone();
+            RunSpec { ports, volumes, exclusive, ..stack }
+        }
+    }
+}
+
+/// Of a compose stack: for each service, whether two copies can coexist and what follows.
+fn services(view: &StackView, target: &Target) -> Vec<String> {
+    let release = target.release.as_ref().or(view.active_release.as_ref());
+    let compose = release.and_then(|release| release.spec.compose.as_ref());
+    let services = compose.into_iter().flat_map(|compose| &compose.services);
+    services.map(|facts| format!("Service {}: {}", facts.name, facts.reason)).collect()
 }
 
 async fn from_deployment(app: &App, view: &StackView, reference: &str) -> Result<Target> {
@@ -328,6 +348,10 @@ fn downtime(facts: &StackFacts, forecast: Option<&Forecast>, measured: Option<i6
             "Port {port} of the machine belongs to one container, which has to let go of it before the next one \
              takes it. Reached through the router instead, the stack would not pause."
         ),
+        (None, None) if run.exclusive.is_some() => format!(
+            "Two copies cannot run side by side ({}), so the old one stops before the new one starts.",
+            run.exclusive.as_deref().unwrap_or_default()
+        ),
         (None, None) => "The strategy stops what serves before its replacement is healthy.".to_string(),
     };
     Some(match measured {
@@ -341,8 +365,13 @@ async fn way_back(app: &App, view: &StackView) -> Result<std::result::Result<Str
     let Some(release) = &view.active_release else {
         return Ok(Err("nothing serves yet, so there is nothing to go back to".into()));
     };
-    if !app.docker.image_exists(&release.image_digest).await? {
-        return Ok(Err(format!("the image that serves now, {}, is gone from the engine", release.image_tag)));
+    for image in release.images() {
+        if !app.docker.image_exists(image).await? {
+            return Ok(Err(format!(
+                "the image that serves now, {}, is gone from the engine",
+                release.image_tag
+            )));
+        }
     }
     let automatic = if view.build.settings.rollback_on_failure {
         "a failure goes back to it by itself"

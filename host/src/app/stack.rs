@@ -316,6 +316,7 @@ pub async fn stack_delete(app: &App, reference: &str) -> Result<()> {
     for container in app.docker.list(&view.stack.name).await? {
         app.docker.remove(&container.container.name, Some(view.stack.run.stop_timeout())).await?;
     }
+    super::compose::remove(app, &view.stack).await?;
     let id = view.stack.id.clone();
     app.db
         .write(move |tx| {

@@ -32,6 +32,7 @@ pub enum StackCommand {
         name: String,
     },
     /// Create a stack from a file, from flags, or from a file with flags laid over it.
+    #[command(visible_alias = "add")]
     Create(CreateArgs),
     /// Replace a stack's settings with those of a file. Secrets that the file leaves out are kept.
     Edit(EditArgs),
@@ -44,6 +45,8 @@ pub enum StackCommand {
   windlass stack create -f web.toml
   windlass stack create --name web --repo https://git.example/team/web.git \\
       --port 8080:3000 --health-path /health
+  windlass stack create --name shop --repo https://git.example/team/shop.git \\
+      --compose-file compose.yaml --service web --port 3000 --host shop.example
 
 A file has the fields of the API's POST /api/v1/stacks, as TOML or JSON:
   name = \"web\"

@@ -40,6 +40,18 @@ pub struct StackFlags {
     /// Folder handed to the build, relative to the repository's root.
     #[arg(long, value_name = "PATH")]
     context: Option<String>,
+    /// Compose file to deploy, relative to the repository's root.
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["dockerfile", "context", "build_arg"])]
+    compose_file: Option<String>,
+    /// Service of the compose file that requests are led to; with one service it need not be said.
+    #[arg(long, value_name = "NAME")]
+    service: Option<String>,
+    /// What the compose file may ask of the machine; may be repeated.
+    #[arg(long, value_name = "GRANT", value_parser = ["privileged", "host-mounts", "host-network", "docker-socket", "external"])]
+    grant: Vec<String>,
+    /// Why two copies cannot run side by side; the old one is then stopped before the new one starts.
+    #[arg(long, value_name = "WHY")]
+    exclusive: Option<String>,
     /// Build argument; may be repeated.
     #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
     build_arg: Vec<(String, String)>,
@@ -96,14 +108,7 @@ impl StackFlags {
             self.apply_credentials(repository)?;
         }
         self.apply_build(input)?;
-        if !self.port.is_empty() || !self.volume.is_empty() || self.replicas.is_some() {
-            let run = section(input, "run")?;
-            append(run, "ports", self.port.clone())?;
-            append(run, "volumes", self.volume.clone())?;
-            if let Some(replicas) = self.replicas {
-                run.insert("replicas".into(), replicas.into());
-            }
-        }
+        self.apply_run(input)?;
         if !self.host.is_empty() {
             let traffic = section(input, "traffic")?;
             append(traffic, "hosts", self.host.iter().map(|host| host.as_str().into()).collect())?;
@@ -119,10 +124,32 @@ impl StackFlags {
         Ok(())
     }
 
+    fn apply_run(&self, input: &mut Map<String, Value>) -> Outcome<()> {
+        let mut given = Map::new();
+        text(&mut given, "service", self.service.as_deref());
+        text(&mut given, "exclusive", self.exclusive.as_deref());
+        if let Some(replicas) = self.replicas {
+            given.insert("replicas".into(), replicas.into());
+        }
+        let grants: Vec<Value> = self.grant.iter().map(|grant| grant.as_str().into()).collect();
+        if given.is_empty() && self.port.is_empty() && self.volume.is_empty() && grants.is_empty() {
+            return Ok(());
+        }
+        let run = section(input, "run")?;
+        run.extend(given);
+        append(run, "ports", self.port.clone())?;
+        append(run, "volumes", self.volume.clone())?;
+        append(run, "grants", grants)
+    }
+
     fn apply_build(&self, input: &mut Map<String, Value>) -> Outcome<()> {
         let mut given = Map::new();
         text(&mut given, "dockerfilePath", self.dockerfile.as_deref());
         text(&mut given, "contextPath", self.context.as_deref());
+        if self.compose_file.is_some() {
+            text(&mut given, "buildType", Some("compose_only"));
+            text(&mut given, "composePath", self.compose_file.as_deref());
+        }
         text(&mut given, "healthCheckPath", self.health_path.as_deref());
         if let Some(seconds) = self.health_timeout {
             given.insert("healthCheckTimeout".into(), seconds.into());
@@ -286,6 +313,23 @@ mod tests {
         let flags = StackFlags { name: Some("b".into()), port: vec![port("2").unwrap()], ..empty() };
         flags.apply(&mut input).unwrap();
         let expected = json!({ "name": "b", "run": { "replicas": 2, "ports": [{ "container": 1 }, { "container": 2 }] } });
+        assert_eq!(Value::Object(input), expected);
+    }
+
+    #[test]
+    fn a_compose_file_is_one_flag() {
+        let mut input = Map::new();
+        let flags = StackFlags {
+            compose_file: Some("deploy/compose.yaml".into()),
+            service: Some("web".into()),
+            grant: vec!["host-mounts".into()],
+            ..empty()
+        };
+        flags.apply(&mut input).unwrap();
+        let expected = json!({
+            "build": { "buildType": "compose_only", "composePath": "deploy/compose.yaml" },
+            "run": { "service": "web", "grants": ["host-mounts"] },
+        });
         assert_eq!(Value::Object(input), expected);
     }
 

@@ -11,7 +11,7 @@ use super::follow::{self, WaitArgs};
 use super::output::Tone;
 use super::table::{Cell, Table, cells, details};
 use super::text::{self, ago, status_tone, status_word};
-use super::view::{Approval, Deployment, Items, Stack, Step};
+use super::view::{Approval, Deployment, Items, Release, Stack, Step};
 
 /// Stacks that are asked for at the same time.
 const AT_ONCE: usize = 8;
@@ -138,6 +138,18 @@ async fn overview(session: &Session) -> Outcome<u8> {
     Ok(exit::SUCCESS)
 }
 
+/// What a deployment means for each service of a compose stack.
+fn services(session: &Session, serves: Option<&Release>) {
+    let Some(release) = serves.filter(|release| !release.services.is_empty()) else { return };
+    let mut table = Table::new(&["SERVICE", "ROUTED", "DEPLOYMENTS"]);
+    for service in &release.services {
+        let routed = if service.routed { "yes" } else { "" };
+        table.row(cells![service.name.as_str(), routed, service.reason.as_str()]);
+    }
+    session.out.line("");
+    table.print(&session.out);
+}
+
 pub async fn show_stack(session: &Session, value: &Value) -> Outcome<()> {
     let out = &session.out;
     if out.is_json() {
@@ -178,6 +190,7 @@ pub async fn show_stack(session: &Session, value: &Value) -> Outcome<()> {
             ("Created", ago(&stack.created_at).into()),
         ],
     );
+    services(session, serves);
     if let Some(latest) = &stack.latest_deployment {
         out.line("");
         deployment_details(session, latest, None);

@@ -141,6 +141,16 @@ pub struct BuildConfig {
 pub struct Release {
     pub image_tag: String,
     pub created_at: String,
+    #[serde(default)]
+    pub services: Vec<Service>,
+}
+
+/// One of a compose stack.
+#[derive(Debug, Deserialize)]
+pub struct Service {
+    pub name: String,
+    pub routed: bool,
+    pub reason: String,
 }
 
 /// Without `Debug`, so that the secret is not printed by accident.

@@ -168,7 +168,7 @@ fn view(found: ContainerInspectResponse) -> Option<ContainerView> {
     })
 }
 
-fn health(state: &ContainerState) -> (Option<String>, String) {
+pub(super) fn health(state: &ContainerState) -> (Option<String>, String) {
     let Some(health) = &state.health else { return (None, String::new()) };
     let word =
         health.status.map(|status| status.to_string()).filter(|word| !matches!(word.as_str(), "" | "none"));

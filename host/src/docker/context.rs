@@ -53,7 +53,7 @@ impl Context {
                 Error::invalid("contextPath", format!("there is no folder `{base}` in this commit"))
             })?;
         let dockerfile = find_dockerfile(root, &folder, &base, dockerfile)?;
-        let text = read_text(&dockerfile.path, &dockerfile.shown)?;
+        let text = read_text("dockerfilePath", &dockerfile.path, &dockerfile.shown)?;
         let ignore = find_ignore(&folder, &dockerfile.path)?;
         let mut this = Self {
             entries: Vec::new(),
@@ -122,7 +122,7 @@ impl Context {
 }
 
 /// Follows a relative path below `root` and refuses to pass a symbolic link. None if there is nothing.
-fn descend(root: &Path, field: &str, path: &str) -> Result<Option<PathBuf>> {
+pub(super) fn descend(root: &Path, field: &str, path: &str) -> Result<Option<PathBuf>> {
     let mut at = root.to_path_buf();
     if path.is_empty() {
         return Ok(Some(at));
@@ -175,19 +175,19 @@ fn find_ignore(folder: &Path, dockerfile: &Path) -> Result<Ignore> {
     own.push(".dockerignore");
     for path in [PathBuf::from(own), folder.join(".dockerignore")] {
         if fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_file()) {
-            return Ignore::parse(".dockerignore", &read_text(&path, ".dockerignore")?);
+            return Ignore::parse(".dockerignore", &read_text("dockerfilePath", &path, ".dockerignore")?);
         }
     }
     Ignore::parse(".dockerignore", "")
 }
 
-fn read_text(path: &Path, shown: &str) -> Result<String> {
+pub(super) fn read_text(field: &str, path: &Path, shown: &str) -> Result<String> {
     let meta = read(path, fs::symlink_metadata(path))?;
     if !meta.is_file() {
-        return Err(Error::invalid("dockerfilePath", format!("`{shown}` is not a file")));
+        return Err(Error::invalid(field, format!("`{shown}` is not a file")));
     }
     if meta.len() > LARGEST_TEXT {
-        return Err(Error::TooLarge { what: "Dockerfile", limit: LARGEST_TEXT });
+        return Err(Error::TooLarge { what: "Dockerfile or compose file", limit: LARGEST_TEXT });
     }
     Ok(String::from_utf8_lossy(&read(path, fs::read(path))?).into_owned())
 }

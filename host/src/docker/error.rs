@@ -44,6 +44,14 @@ pub(super) fn bounded(text: &str) -> String {
     }
 }
 
+/// What a program says that speaks with the engine for us.
+pub(super) fn refused(message: &str) -> Error {
+    match taken_port(message) {
+        Some(_) => answered(500, message),
+        None => Error::failed(bounded(message)),
+    }
+}
+
 fn unreachable_engine(host: &str, error: &Engine) -> Error {
     let mut cause: &dyn std::error::Error = error;
     while let Some(deeper) = cause.source() {

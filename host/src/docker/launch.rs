@@ -94,7 +94,11 @@ impl Docker {
         }
     }
 
-    fn adopt(&self, spec: &LaunchSpec, found: ContainerInspectResponse) -> Result<(String, String)> {
+    pub(super) fn adopt(
+        &self,
+        spec: &LaunchSpec,
+        found: ContainerInspectResponse,
+    ) -> Result<(String, String)> {
         let have = container::labels(&found);
         let want = self.labels(spec);
         // The deployment may differ: a rollback launches a release again that an earlier deployment has made.
@@ -148,7 +152,7 @@ impl Docker {
         }
     }
 
-    fn labels(&self, spec: &LaunchSpec) -> HashMap<String, String> {
+    pub(super) fn labels(&self, spec: &LaunchSpec) -> HashMap<String, String> {
         let port = spec.run.ports.first().map(|port| (label::PORT, port.container.to_string()));
         [
             (label::SERVER, self.server().to_string()),

@@ -6,6 +6,7 @@
 mod archive;
 mod build;
 mod cancel;
+mod compose;
 mod container;
 mod context;
 mod control;
@@ -26,6 +27,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::RwLock;
 
 pub use build::{BuildRequest, BuiltImage};
+pub use compose::{Companion, ComposePart, ComposeSource, read as read_compose};
 pub use container::{ContainerView, PublishedPort};
 pub use image::{ImageFacts, OwnImage};
 pub use launch::{LaunchSpec, NETWORK};

@@ -9,6 +9,7 @@ pub mod build_config;
 pub mod cassette;
 pub mod change;
 pub mod ci;
+pub mod compose;
 pub mod conformance;
 pub mod deployment;
 pub mod difference;

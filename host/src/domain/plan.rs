@@ -35,4 +35,13 @@ pub enum BuildStep {
     },
     /// Give an image that an earlier step made another name.
     Tag { source: String, target: String },
+    /// Render the compose file that the steps below are about.
+    ComposeConfig {
+        /// Relative to the repository's root and inside it; checked.
+        path: String,
+    },
+    /// Build the images of those services that say how.
+    ComposeBuild,
+    /// Pull the images of the others, where the engine does not have them.
+    ComposePull,
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Id, UnixMs, health::HealthCheck, stack::RunSpec};
+use super::{Id, UnixMs, compose::ComposeRelease, health::HealthCheck, stack::RunSpec};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Release {
@@ -27,6 +27,19 @@ pub struct Release {
     pub created_at: UnixMs,
 }
 
+impl Release {
+    /// Content addresses of all images that it needs, without repetition.
+    pub fn images(&self) -> Vec<&str> {
+        let mut images = vec![self.image_digest.as_str()];
+        images.extend(
+            self.spec.compose.iter().flat_map(|compose| &compose.services).map(|facts| facts.image.as_str()),
+        );
+        images.sort_unstable();
+        images.dedup();
+        images
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReleaseSpec {
     pub run: RunSpec,
@@ -34,6 +47,9 @@ pub struct ReleaseSpec {
     /// Sealed JSON of the containers' environment, opened when a container is created.
     #[serde(default)]
     pub sealed_environment: Option<String>,
+    /// Its compose file, if it has one.
+    #[serde(default)]
+    pub compose: Option<ComposeRelease>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::Id;
 use super::release::{Release, ReleaseState};
 
-/// Picks the images of the last `keep` different good releases from those a stack deployed, the latest deployment's first.
+/// Picks all images of the last `keep` different good releases from those a stack deployed, the latest deployment's first.
 ///
 /// What counts is when a release was deployed, not when it was made: after a rollback an old one is the latest.
 pub fn pinned<'r>(deployed: impl IntoIterator<Item = &'r Release>, keep: usize) -> HashSet<String> {
@@ -15,7 +15,7 @@ pub fn pinned<'r>(deployed: impl IntoIterator<Item = &'r Release>, keep: usize) 
         .filter(|release| release.state == ReleaseState::Good)
         .filter(|release| seen.insert(&release.id))
         .take(keep)
-        .map(|release| release.image_digest.clone())
+        .flat_map(|release| release.images().into_iter().map(str::to_string))
         .collect()
 }
 
@@ -40,6 +40,7 @@ mod tests {
                 run: RunSpec::default(),
                 health: HealthCheck { path: None, timeout_secs: 1 },
                 sealed_environment: None,
+                compose: None,
             },
             config_hash: String::new(),
             plugin_digests: serde_json::Value::Null,

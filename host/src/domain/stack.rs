@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::compose::Grant;
 use super::traffic::Traffic;
 use super::{Id, UnixMs};
 use crate::error::{Error, Result};
@@ -48,6 +49,16 @@ pub struct RunSpec {
     /// Whether a strategy may stop what serves before its replacement is healthy.
     #[serde(default)]
     pub allow_downtime: bool,
+    /// Why two copies cannot run side by side, such as `it holds a lock`; absent where they can. Then the old one is stopped
+    /// before the new one starts. For a compose stack it is also found in the file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exclusive: Option<String>,
+    /// The service of the compose file that is routed; with one service it need not be said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
+    /// What the compose file may ask of the machine.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub grants: Vec<Grant>,
 }
 
 fn one() -> u32 {
@@ -67,6 +78,9 @@ impl Default for RunSpec {
             command: None,
             stop_timeout_secs: 10,
             allow_downtime: false,
+            exclusive: None,
+            service: None,
+            grants: Vec::new(),
         }
     }
 }
@@ -128,6 +142,32 @@ impl RunSpec {
         }
         self.check_ports()?;
         self.check_volumes()?;
+        self.check_compose()
+    }
+
+    fn check_compose(&self) -> Result<()> {
+        let is_sentence = |why: &String| (1..=500).contains(&why.len()) && !why.chars().any(char::is_control);
+        if !self.exclusive.iter().all(is_sentence) {
+            return Err(Error::invalid(
+                "run.exclusive",
+                "exclusive has to say why in at most 500 bytes, on one line",
+            ));
+        }
+        let Some(service) = &self.service else { return Ok(()) };
+        let fits = (1..=128).contains(&service.len())
+            && service.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+        if !fits {
+            return Err(Error::invalid(
+                "run.service",
+                format!("`{}` cannot be the name of a service of a compose file", service.escape_debug()),
+            ));
+        }
+        if !self.volumes.is_empty() || self.command.is_some() {
+            return Err(Error::invalid(
+                "run.service",
+                "volumes and command of a compose stack are those of its compose file; remove them from the stack",
+            ));
+        }
         Ok(())
     }
 
@@ -181,7 +221,7 @@ impl RunSpec {
 
     /// Whether two instances can run side by side: a volume that both would write to forbids it.
     pub fn can_overlap(&self) -> bool {
-        self.volumes.iter().all(|volume| volume.read_only)
+        self.exclusive.is_none() && self.volumes.iter().all(|volume| volume.read_only)
     }
 
     /// Where two instances cannot coexist there is no way without a pause.

@@ -100,9 +100,21 @@ fn step_from(step: wit::BuildStep) -> Result<BuildStep, CallError> {
         wit::BuildStep::Tag(tag) => {
             Ok(BuildStep::Tag { source: image_name(tag.source)?, target: image_name(tag.target)? })
         }
-        wit::BuildStep::Other(name) => {
-            Err(nonsense(format!("the step `{}`, which this host does not know", text::line(&name, 128))))
+        wit::BuildStep::Other(words) => later_step(&words),
+    }
+}
+
+/// The steps that came after the contract's version 0.1: a name and perhaps an argument.
+fn later_step(words: &str) -> Result<BuildStep, CallError> {
+    match words.split_once(' ').unwrap_or((words, "")) {
+        ("compose-config", path) => {
+            path::check_relative("composePath", path)
+                .map_err(|error| nonsense(text::line(&error.to_string(), 2048)))?;
+            Ok(BuildStep::ComposeConfig { path: path.to_owned() })
         }
+        ("compose-build", "") => Ok(BuildStep::ComposeBuild),
+        ("compose-pull", "") => Ok(BuildStep::ComposePull),
+        _ => Err(nonsense(format!("the step `{}`, which this host does not know", text::line(words, 128)))),
     }
 }
 

@@ -115,7 +115,9 @@ pub(super) fn stack_to(stack: &StackFacts) -> wit::Stack {
             ("preview", false),
         ]
         .map(|(name, value)| (name.to_owned(), value.to_string()))
-        .to_vec(),
+        .into_iter()
+        .chain(run.exclusive.clone().map(|why| ("exclusive".to_owned(), why)))
+        .collect(),
     }
 }
 

@@ -15,6 +15,7 @@ use super::webhooks::EventRow;
 use crate::api;
 use crate::app::stack::{StackView, instances, stack_delete, stack_view, strategy_name};
 use crate::app::{App, deployment, webhook};
+use crate::domain::compose::ServiceFacts;
 use crate::domain::page::PageRequest;
 use crate::domain::repository::redact_url;
 use crate::error::{Error, Result};
@@ -52,6 +53,7 @@ struct StackPage {
     is_first: bool,
     show_stack: bool,
     events: Vec<EventRow>,
+    services: Vec<ServiceFacts>,
     facts: Vec<(&'static str, String)>,
     webhook_url: String,
     /// Until when the secret before this one counts as well.
@@ -120,6 +122,7 @@ async fn page(
         is_first: query.before.is_none(),
         show_stack: false,
         events: events.into_iter().map(|event| EventRow::new(event, &view.stack.name)).collect(),
+        services: services(&view).cloned().collect(),
         facts: facts(app, &view),
         previous_secret: view
             .repository
@@ -165,6 +168,15 @@ async fn rollback_state(app: &App, view: &StackView) -> Result<Rollback> {
     })
 }
 
+/// Of a compose stack: the services of what serves.
+fn services(view: &StackView) -> impl Iterator<Item = &ServiceFacts> {
+    let release = view.active_release.as_ref();
+    release
+        .and_then(|release| release.spec.compose.as_ref())
+        .into_iter()
+        .flat_map(|compose| &compose.services)
+}
+
 /// The configuration in a few lines.
 fn facts(app: &App, view: &StackView) -> Vec<(&'static str, String)> {
     let (settings, run) = (&view.build.settings, &view.stack.run);
@@ -180,9 +192,19 @@ fn facts(app: &App, view: &StackView) -> Vec<(&'static str, String)> {
         };
         facts.push(("Credentials", auth.replace('_', " ")));
     }
-    let context = settings.context_path.as_deref().unwrap_or(".");
-    facts.push(("Dockerfile", settings.dockerfile_path.clone().unwrap_or_else(|| "Dockerfile".into())));
-    facts.push(("Context", context.to_string()));
+    if settings.compose_path.is_some() || run.service.is_some() || services(view).next().is_some() {
+        facts.push((
+            "Compose file",
+            settings.compose_path.clone().unwrap_or_else(|| "by its usual name".into()),
+        ));
+        facts.push(("Routed service", run.service.clone().unwrap_or_else(|| "the only one".into())));
+        let grants: Vec<&str> = run.grants.iter().map(|grant| grant.as_str()).collect();
+        facts.push(("Granted", if grants.is_empty() { "nothing".into() } else { grants.join(", ") }));
+    } else {
+        let context = settings.context_path.as_deref().unwrap_or(".");
+        facts.push(("Dockerfile", settings.dockerfile_path.clone().unwrap_or_else(|| "Dockerfile".into())));
+        facts.push(("Context", context.to_string()));
+    }
     let auto = match (settings.auto_deploy_on_push, settings.auto_deploy_branches.as_slice()) {
         (false, _) => "off".to_string(),
         (true, []) => "on pushes to the branch".to_string(),

@@ -6,6 +6,7 @@ use super::form::Fields;
 use super::stack_input::stored_secret;
 use super::stack_rows::{ArgRow, EnvRow, PortRow, VolumeRow};
 use crate::app::stack::StackView;
+use crate::domain::compose::Grant;
 use crate::error::Error;
 
 /// Empty rows that a form offers beyond those in use.
@@ -29,6 +30,11 @@ pub struct StackForm {
     pub build_type: String,
     pub context_path: String,
     pub dockerfile_path: String,
+    pub compose_path: String,
+    pub service: String,
+    pub exclusive: String,
+    /// Each grant there is, and whether the stack has it.
+    pub grants: Vec<(&'static str, bool)>,
     pub target: String,
     pub timeout: String,
     pub args: Vec<ArgRow>,
@@ -56,6 +62,10 @@ pub struct StackForm {
     pub errors: Vec<FieldError>,
 }
 
+fn grants(has: impl Fn(Grant) -> bool) -> Vec<(&'static str, bool)> {
+    Grant::ALL.map(|grant| (grant.as_str(), has(grant))).to_vec()
+}
+
 #[derive(Clone)]
 pub struct FieldError {
     pub field: String,
@@ -72,6 +82,7 @@ impl StackForm {
             auth: "none".into(),
             replicas: "1".into(),
             path: "/".into(),
+            grants: grants(|_| false),
             auto_deploy: true,
             rollback_on_failure: true,
             ports: vec![PortRow { address: "127.0.0.1".into(), ..PortRow::default() }],
@@ -96,6 +107,10 @@ impl StackForm {
             build_type: settings.build_type.clone(),
             context_path: optional(&settings.context_path),
             dockerfile_path: optional(&settings.dockerfile_path),
+            compose_path: optional(&settings.compose_path),
+            service: optional(&run.service),
+            exclusive: optional(&run.exclusive),
+            grants: grants(|grant| run.grants.contains(&grant)),
             target: optional(&settings.target),
             timeout: settings.timeout.to_string(),
             args: settings.build_args.iter().map(ArgRow::from).collect(),
@@ -150,6 +165,10 @@ impl StackForm {
             build_type: text("build_type"),
             context_path: text("context_path"),
             dockerfile_path: text("dockerfile_path"),
+            compose_path: text("compose_path"),
+            service: text("service"),
+            exclusive: text("exclusive"),
+            grants: grants(|grant| fields.ticked(&format!("grant.{}", grant.as_str()))),
             target: text("target"),
             timeout: text("timeout"),
             args: fields.rows("args").iter().map(ArgRow::read).collect(),

@@ -7,6 +7,7 @@ use super::stack_form::StackForm;
 use super::stack_rows::{EnvRow, PortRow, number};
 use crate::app::stack::{RepositoryInput, StackInput, StackView};
 use crate::domain::build_config::{BuildArg, BuildSettings, EnvVar};
+use crate::domain::compose::Grant;
 use crate::domain::repository::{GitAuthType, GitCredentials};
 use crate::domain::stack::{RunSpec, Volume};
 use crate::domain::traffic::Traffic;
@@ -85,6 +86,7 @@ impl StackForm {
             build_type: if self.build_type.is_empty() { base.build_type } else { self.build_type.clone() },
             context_path: some(&self.context_path),
             dockerfile_path: some(&self.dockerfile_path),
+            compose_path: some(&self.compose_path),
             target: some(&self.target),
             timeout: number("build.timeout", &self.timeout)?.unwrap_or(base.timeout),
             build_args: self
@@ -138,6 +140,14 @@ impl StackForm {
             stop_timeout_secs: number("run.stopTimeoutSecs", &self.stop_timeout)?
                 .unwrap_or(base.stop_timeout_secs),
             allow_downtime: self.allow_downtime,
+            exclusive: Some(self.exclusive.clone()).filter(|why| !why.is_empty()),
+            service: Some(self.service.clone()).filter(|name| !name.is_empty()),
+            grants: self
+                .grants
+                .iter()
+                .filter(|(_, has)| *has)
+                .filter_map(|(name, _)| Grant::parse(name))
+                .collect(),
         })
     }
 }

@@ -137,7 +137,7 @@ fn phases(row: &Deployment, build: Option<&Build>, journal: &[JournalEntry], now
 
 fn kind_of(effect: &Effect) -> Kind {
     match effect {
-        Effect::Launch { .. } => Kind::Start,
+        Effect::Launch { .. } | Effect::Companions { .. } => Kind::Start,
         Effect::Create { .. }
         | Effect::Stop { .. }
         | Effect::Start { .. }

@@ -176,6 +176,9 @@ fn what_cannot_be_done_is_said_before_it_begins() {
     let volume = Volume { name: "data".into(), path: "/data".into(), read_only: false };
     let volume = said("{}", |stack| stack.volumes.push(volume));
     assert!(volume[0].contains("`data`"), "{volume:?}");
+    let lock = ("exclusive".to_owned(), "it holds a lock".to_owned());
+    let lock = said("{}", |stack| stack.extras.push(lock));
+    assert!(lock[0].contains("it holds a lock") && lock[0].contains("`standard`"), "{lock:?}");
     let plain = |stack: &mut Stack| {
         stack.extras = ["preview", "ask"].map(|name| (name.to_owned(), "false".to_owned())).to_vec();
     };

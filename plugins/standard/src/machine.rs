@@ -35,7 +35,7 @@ pub fn step(situation: &Situation, options: Options, memory: &[u8]) -> Result<St
 impl Options {
     /// The old release has to be gone before the new one starts.
     fn excludes_overlap(self, fleet: Fleet<'_>) -> bool {
-        fleet.old().is_some() && (self.recreate || fleet.shared_volume().is_some())
+        fleet.old().is_some() && (self.recreate || fleet.excludes_copies())
     }
 
     fn turn(self, walk: &mut Walk<'_>) -> Turn {

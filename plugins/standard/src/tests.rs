@@ -295,6 +295,17 @@ fn two_copies_cannot_share_a_volume_so_the_old_one_goes_first() {
 }
 
 #[test]
+fn where_copies_exclude_each_other_the_old_one_goes_first() {
+    let exclusive = |situation: &mut Situation| {
+        situation.stack.extras.push(("exclusive".to_owned(), "it holds a lock".to_owned()));
+    };
+    Story::new(exclusive)
+        .orders(&[Action::scale("old", 0)])
+        .sees(sees_instances(&[]))
+        .orders(&[Action::scale("new", 1)]);
+}
+
+#[test]
 fn a_read_only_volume_can_be_shared() {
     Story::new(|situation| {
         with_volume(situation);

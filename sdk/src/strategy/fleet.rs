@@ -42,6 +42,11 @@ impl<'a> Fleet<'a> {
         self.situation.stack.volumes.iter().find(|volume| !volume.read_only)
     }
 
+    /// Two releases cannot run side by side.
+    pub fn excludes_copies(self) -> bool {
+        self.shared_volume().is_some() || self.situation.stack.exclusive().is_some()
+    }
+
     /// Instances that run, or are about to.
     pub fn live(self, release: &str) -> u32 {
         self.count(release, |instance| instance.state != InstanceState::Exited)

@@ -4,6 +4,11 @@ use super::{Situation, Stack};
 use crate::{Failure, Problem};
 
 impl Stack {
+    /// Why two copies cannot run side by side, where that has another reason than ports and volumes.
+    pub fn exclusive(&self) -> Option<&str> {
+        self.extras.iter().find(|(name, _)| name == "exclusive").map(|(_, why)| why.as_str())
+    }
+
     /// Why two releases of the stack cannot run side by side and both be reached; nothing if they can. For strategies that
     /// keep the old release running while the new one serves.
     pub fn overlap_problems(&self) -> Vec<Problem> {
@@ -20,7 +25,13 @@ impl Stack {
                 volume.name
             )
         });
-        ports.chain(volumes).map(|message| Problem::at("", message)).collect()
+        let others = self.exclusive().map(|why| {
+            format!(
+                "This strategy runs both releases side by side, and two copies cannot: {why}. Change that, or use the \
+                 strategy `standard`, which stops the old release first."
+            )
+        });
+        ports.chain(volumes).chain(others).map(|message| Problem::at("", message)).collect()
     }
 }
 

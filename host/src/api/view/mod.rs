@@ -20,6 +20,7 @@ pub use run::{ApprovalView, BuildView, DeploymentView, StepView, TaskView};
 use crate::app::stack::StackView as AppStackView;
 use crate::domain::UnixMs;
 use crate::domain::build_config::BuildSettings;
+use crate::domain::compose::ServiceFacts;
 use crate::domain::forge::RepositoryDetails;
 use crate::domain::page::Page;
 use crate::domain::release::Release;
@@ -191,6 +192,9 @@ pub struct ReleaseView {
     pub config_hash: String,
     pub state: String,
     pub plugin_digests: Value,
+    /// Of a compose stack: its services, and what a deployment means for each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub services: Vec<ServiceFacts>,
     pub created_at: String,
 }
 
@@ -205,6 +209,7 @@ impl From<Release> for ReleaseView {
             config_hash: release.config_hash,
             state: release.state.as_str().into(),
             plugin_digests: release.plugin_digests,
+            services: release.spec.compose.map(|compose| compose.services).unwrap_or_default(),
             created_at: time(release.created_at),
         }
     }

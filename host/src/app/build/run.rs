@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::source::{access, mirror_id, secrets_of};
 use super::{DEFAULT_DOCKERFILE, build_event, build_view, end};
+use crate::app::compose::{Composed, Composition};
 use crate::app::crash;
 use crate::app::deployment::{deployment_view, enqueue_rollout, new_release, status_event};
 use crate::app::logs::{LogKind, LogWriter};
@@ -145,6 +146,7 @@ async fn run(
     let checkout = app.git.checkout(&access.id, &commit.sha, &build.id, sink).await?;
     task.progress(25).await?;
     let mut image: Option<(String, String)> = None;
+    let mut composition: Option<Composition<'_>> = None;
     for step in &steps {
         if task.cancel.is_cancelled() {
             return Err(Error::cancelled("the build"));
@@ -157,19 +159,59 @@ async fn run(
                 image = Some((built.tag, built.digest));
             }
             BuildStep::Tag { source, target } => app.docker.tag(source, target).await?,
+            BuildStep::ComposeConfig { path } => {
+                composition = Some(Composition::render(app, task, view, log, checkout.path(), path).await?);
+            }
+            BuildStep::ComposeBuild => rendered(&mut composition)?.build(checkout.path(), &commit).await?,
+            BuildStep::ComposePull => rendered(&mut composition)?.pull().await?,
         }
         crash::point("build: after a step");
     }
     checkout.close().await;
     task.progress(90).await?;
-    let (tag, digest) = image.ok_or_else(|| {
-        Error::failed(format!("planner `{}` planned no step that makes an image", build.planner))
-    })?;
+    let made = match (composition, image) {
+        (Some(composition), _) => Made::Compose(Box::new(composition.finish()?)),
+        (None, Some((tag, digest))) => Made::Image { tag, digest },
+        (None, None) => {
+            let planner = &build.planner;
+            return Err(Error::failed(format!("planner `{planner}` planned no step that makes an image")));
+        }
+    };
+    let (tag, digest) = made.image();
     log.line(&format!("Built {tag} as {digest}"));
     crash::point("build: before its success is recorded");
-    succeed(app, view, build, &commit, (&tag, &digest), log.size()).await?;
+    succeed(app, view, build, &commit, &made, log.size()).await?;
     crash::point("build: after its success is recorded");
     Ok(())
+}
+
+/// What a build leaves behind.
+enum Made {
+    Image { tag: String, digest: String },
+    Compose(Box<Composed>),
+}
+
+impl Made {
+    /// Name and content address of what is routed.
+    fn image(&self) -> (&str, &str) {
+        match self {
+            Self::Image { tag, digest } => (tag, digest),
+            Self::Compose(composed) => (&composed.tag, &composed.digest),
+        }
+    }
+
+    fn composed(&self) -> Option<&Composed> {
+        match self {
+            Self::Image { .. } => None,
+            Self::Compose(composed) => Some(composed),
+        }
+    }
+}
+
+fn rendered<'a, 'b>(composition: &'a mut Option<Composition<'b>>) -> Result<&'a mut Composition<'b>> {
+    composition
+        .as_mut()
+        .ok_or_else(|| Error::failed("the planner planned steps for a compose file before rendering one"))
 }
 
 async fn plan(app: &App, view: &StackView, build: &Build, commit: &Commit) -> Result<Vec<BuildStep>> {
@@ -227,10 +269,10 @@ async fn succeed(
     view: &StackView,
     build: &Build,
     commit: &Commit,
-    (tag, digest): (&str, &str),
+    made: &Made,
     log_size: i64,
 ) -> Result<()> {
-    let now = store::now();
+    let (now, (tag, digest)) = (store::now(), made.image());
     let mut done = build.clone();
     done.commit_sha = commit.sha.clone();
     done.image_tag = tag.to_string();
@@ -243,7 +285,8 @@ async fn succeed(
             deployment.commit_message = Some(commit.message.clone());
             deployment.commit_author = Some(commit.author.clone());
             let digests = json!({ &build.planner: build.planner_digest });
-            let release = new_release(app, view, &deployment, tag, digest, digests)?;
+            let image = (tag, digest);
+            let release = new_release(app, view, &deployment, image, made.composed(), digests)?;
             deployment.release_id = Some(release.id.clone());
             deployment.image_tag = tag.to_string();
             Some((deployment, release))

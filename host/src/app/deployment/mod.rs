@@ -77,10 +77,16 @@ pub async fn deployment_create_from_image(
     {
         return Err(Error::invalid("image_tag", "image_tag has to name an image, like `myapp:main-abc1234`"));
     }
+    if view.stack.run.service.is_some() || view.build.settings.compose_path.is_some() {
+        return Err(Error::conflict(format!(
+            "stack `{}` is deployed from its compose file, not from one image; deploy a branch, tag or commit",
+            view.stack.name
+        )));
+    }
     let image = app.docker.image_inspect(image_tag).await?;
     let mut prepared = without_build(&view, caller, reason);
     prepared.deployment.image_tag = image_tag.to_string();
-    let release = new_release(app, &view, &prepared.deployment, image_tag, &image.digest, json!({}))?;
+    let release = new_release(app, &view, &prepared.deployment, (image_tag, &image.digest), None, json!({}))?;
     prepared.deployment.release_id = Some(release.id.clone());
     prepared.release = Some(release);
     deployment_store(app, prepared).await

@@ -5,7 +5,7 @@ use super::{Caller, deployment_store};
 use crate::app::App;
 use crate::app::stack::{StackView, stack_view};
 use crate::domain::deployment::Deployment;
-use crate::domain::release::ReleaseState;
+use crate::domain::release::{Release, ReleaseState};
 use crate::error::{Error, Result};
 use crate::store::{deployments, releases};
 
@@ -41,10 +41,10 @@ pub async fn deployment_rollback(
             target.seq
         )));
     }
-    if !app.docker.image_exists(&release.image_digest).await? {
+    if let Some(gone) = gone_image(app, &release).await? {
         return Err(Error::conflict(format!(
-            "the image of deployment {} ({}) is gone from the engine; deploy its commit again instead",
-            target.seq, release.image_tag
+            "the image of deployment {} ({gone}) is gone from the engine; deploy its commit again instead",
+            target.seq
         )));
     }
     let mut prepared = without_build(&view, caller, Some(format!("Roll back to deployment {}", target.seq)));
@@ -70,12 +70,23 @@ pub async fn rollback_readiness(app: &App, stack: &str) -> Result<std::result::R
         let mut conn = app.db.read().await?;
         let release = releases::find(&mut conn, release_id.as_str()).await?;
         drop(conn);
-        if !app.docker.image_exists(&release.image_digest).await? {
-            return Err(Error::conflict(format!("the image {} is gone from the engine", release.image_tag)));
+        if let Some(gone) = gone_image(app, &release).await? {
+            return Err(Error::conflict(format!("the image {gone} is gone from the engine")));
         }
         Ok(target)
     };
     Ok(found.await.map_err(|error: Error| error.to_string()))
+}
+
+/// The first image that a release needs and the engine has no more, as people call it.
+async fn gone_image(app: &App, release: &Release) -> Result<Option<String>> {
+    for image in release.images() {
+        if !app.docker.image_exists(image).await? {
+            let is_main = image == release.image_digest;
+            return Ok(Some(if is_main { release.image_tag.clone() } else { image.to_string() }));
+        }
+    }
+    Ok(None)
 }
 
 /// The deployment that put into service what serves now.

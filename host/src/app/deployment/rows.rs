@@ -5,6 +5,7 @@ use serde_json::json;
 use super::Caller;
 use crate::app::App;
 use crate::app::build::{BuildSource, queued_build};
+use crate::app::compose::{self, Composed};
 use crate::app::stack::{StackView, strategy_name};
 use crate::domain::Id;
 use crate::domain::build::Build;
@@ -14,7 +15,7 @@ use crate::domain::event::{EventKind, NewEvent};
 use crate::domain::health::HealthCheck;
 use crate::domain::release::{Release, ReleaseSpec, ReleaseState};
 use crate::domain::repository::GitRepository;
-use crate::domain::stack::{RunSpec, Stack};
+use crate::domain::stack::Stack;
 use crate::domain::task::{NewTask, Task};
 use crate::error::{Error, Result};
 use crate::queue;
@@ -167,8 +168,8 @@ pub fn new_release(
     app: &App,
     view: &StackView,
     deployment: &Deployment,
-    image_tag: &str,
-    image_digest: &str,
+    (image_tag, image_digest): (&str, &str),
+    composed: Option<&Composed>,
     plugin_digests: serde_json::Value,
 ) -> Result<Release> {
     let id = store::new_id();
@@ -181,13 +182,15 @@ pub fn new_release(
         Some(app.vault.seal(&release_context(&id), &plain)?)
     };
     let spec = ReleaseSpec {
-        run: view.stack.run.clone(),
+        run: composed.map_or_else(|| view.stack.run.clone(), |composed| composed.run.clone()),
         health: HealthCheck {
             path: settings.health_check_path.clone(),
             timeout_secs: settings.health_timeout_secs(),
         },
         sealed_environment,
+        compose: composed.map(|composed| compose::kept(app, &id, composed)).transpose()?,
     };
+    let file = composed.map(|composed| &composed.file);
     Ok(Release {
         seq: 0,
         stack_id: view.stack.id.clone(),
@@ -196,7 +199,7 @@ pub fn new_release(
         image_tag: image_tag.to_string(),
         image_digest: image_digest.to_string(),
         commit_sha: deployment.commit_sha.clone(),
-        config_hash: config_hash(image_digest, &spec.run, &spec.health, environment)?,
+        config_hash: config_hash(image_digest, &spec, environment, file)?,
         spec,
         plugin_digests,
         state: ReleaseState::Candidate,
@@ -233,11 +236,16 @@ pub fn status_event(deployment: &Deployment, status: DeploymentStatus) -> NewEve
 /// Equal for two releases whose containers would look the same.
 fn config_hash(
     image_digest: &str,
-    run: &RunSpec,
-    health: &HealthCheck,
+    spec: &ReleaseSpec,
     environment: &[EnvVar],
+    file: Option<&serde_json::Value>,
 ) -> Result<String> {
     use sha2::{Digest, Sha256};
-    let text = serde_json::to_vec(&(image_digest, run, health, environment)).map_err(Error::internal)?;
+    let container = (image_digest, &spec.run, &spec.health, environment);
+    let text = match file {
+        None => serde_json::to_vec(&container),
+        Some(file) => serde_json::to_vec(&(container, file)),
+    };
+    let text = text.map_err(Error::internal)?;
     Ok(hex::encode(Sha256::digest(text)))
 }

@@ -36,6 +36,7 @@ impl Rollout<'_> {
         let mut containers = seen.to_vec();
         let mut traffic = situation.traffic.clone();
         let mut acted = false;
+        let mut stale = self.stale().await?;
         for action in &step.actions {
             let effects = {
                 let view = plan::View {
@@ -44,6 +45,7 @@ impl Rollout<'_> {
                     fixed_port: situation.stack.run.has_fixed_port(),
                     containers: &containers,
                     traffic: &traffic,
+                    stale: &stale,
                 };
                 plan::effects(action, &view)
             };
@@ -57,6 +59,7 @@ impl Rollout<'_> {
             if let Action::Route { weights } = action {
                 traffic.clone_from(weights);
             }
+            stale = self.stale().await?;
             containers = self
                 .app
                 .docker
@@ -156,11 +159,12 @@ impl Rollout<'_> {
         let docker = &self.app.docker;
         match effect {
             Effect::Create { release, name, published } => {
-                docker.create(&self.launch_spec(release, name, *published)?).await.map(|_| ())
+                self.bring_up(release, name, *published, false).await
             }
             Effect::Launch { release, name, published } => {
-                docker.launch(&self.launch_spec(release, name, *published)?).await.map(|_| ())
+                self.bring_up(release, name, *published, true).await
             }
+            Effect::Companions { release } => self.bring_up_companions(release).await,
             Effect::Stop { release, name } => {
                 self.paused_at.get_or_insert_with(std::time::Instant::now);
                 self.stop_gently(release, name, async |docker, grace| docker.stop(name, grace).await).await
@@ -170,6 +174,9 @@ impl Rollout<'_> {
                 self.show_last_output(name).await;
                 if !gently {
                     return docker.remove(name, None).await;
+                }
+                if self.runs_alone(name).await? {
+                    self.paused_at.get_or_insert_with(std::time::Instant::now);
                 }
                 self.stop_gently(release, name, async |docker, grace| docker.remove(name, Some(grace)).await)
                     .await
@@ -228,7 +235,7 @@ impl Rollout<'_> {
             })
     }
 
-    fn launch_spec(&self, release: &Id, name: &str, published: bool) -> Result<LaunchSpec> {
+    pub(super) fn launch_spec(&self, release: &Id, name: &str, published: bool) -> Result<LaunchSpec> {
         let release = self.release(release)?;
         let mut variables = self.own_variables(release);
         let environment = environment_of(self.app, release)?;
@@ -265,7 +272,9 @@ impl Rollout<'_> {
         if serving {
             let pause = i64::try_from(since.elapsed().as_millis()).unwrap_or(i64::MAX);
             self.deployment.rollout.pause_ms = Some(self.deployment.rollout.pause_ms.unwrap_or(0) + pause);
-            self.log.line(&format!("Handing the port over took {pause} ms"));
+            let is_routed = traffic::is_routed(self.app, &self.view.stack);
+            let waited = if is_routed { "; requests waited meanwhile" } else { "" };
+            self.log.line(&format!("Nothing served for {pause} ms{waited}"));
             self.paused_at = None;
         }
     }
@@ -275,6 +284,9 @@ impl Rollout<'_> {
 pub fn words(effect: &Effect) -> String {
     match effect {
         Effect::Create { name, .. } => format!("Create {name}, ready to take the stack's port"),
+        Effect::Companions { release } => {
+            format!("Bring the other services to what release {} says", release.short())
+        }
         Effect::Launch { name, published: true, .. } => format!("Start {name} on the stack's port"),
         Effect::Launch { name, published: false, .. } => format!("Start {name}"),
         Effect::Stop { name, .. } => format!("Stop {name} and keep it"),

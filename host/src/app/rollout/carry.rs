@@ -28,6 +28,13 @@ impl Rollout<'_> {
         }
     }
 
+    /// Whether nothing of the stack runs but this container.
+    pub(super) async fn runs_alone(&self, name: &str) -> Result<bool> {
+        let running = self.app.docker.list(&self.view.stack.name).await?;
+        let mut running = running.iter().map(|view| &view.container).filter(|container| container.running);
+        Ok(running.all(|container| container.name == name))
+    }
+
     /// Stops or removes a container after it has answered what it has begun, for as long as it may take to stop.
     pub(super) async fn stop_gently(
         &mut self,

@@ -7,6 +7,7 @@
 mod act;
 mod carry;
 mod finish;
+mod instance;
 mod observe;
 mod people;
 mod sweep;

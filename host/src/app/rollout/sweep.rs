@@ -1,16 +1,20 @@
 //! Containers that nothing refers to any more are removed, and what should serve is made to serve.
 
-use crate::app::App;
+use crate::app::{App, compose};
 use crate::domain::Id;
 use crate::domain::page::PageRequest;
 use crate::error::Result;
-use crate::store::{deployments, stacks};
+use crate::store::{deployments, releases, stacks};
 
 /// Removes the stack's containers that do not belong to the release that serves. Does nothing while a rollout runs.
 pub async fn sweep_stack(app: &App, stack_id: &Id) -> Result<()> {
     let mut conn = app.db.read().await?;
     let stack = stacks::find(&mut conn, stack_id.as_str()).await?;
     let rolling = deployments::list_nonterminal(&mut conn).await?;
+    let serving = match &stack.active_release_id {
+        Some(id) => releases::find_opt(&mut conn, id.as_str()).await?,
+        None => None,
+    };
     drop(conn);
     if rolling.iter().any(|row| row.stack_id == *stack_id && row.rollout.rollout_started_at.is_some()) {
         return Ok(());
@@ -20,7 +24,9 @@ pub async fn sweep_stack(app: &App, stack_id: &Id) -> Result<()> {
         let container = &view.container;
         let serves = stack.active_release_id.as_ref() == Some(&container.release)
             || routed.iter().any(|weight| weight.release == container.release);
-        let trial = stack.run.has_fixed_port() && !container.published;
+        // As the release was made: the stack may be configured in another way by now.
+        let run = serving.as_ref().map_or(&stack.run, |release| &release.spec.run);
+        let trial = run.has_fixed_port() && !container.published;
         if !serves || trial || container.created_only {
             tracing::info!(stack = %stack.name, container = %container.name, "removing a container that nothing refers to");
             app.docker.remove(&container.name, Some(stack.run.stop_timeout())).await?;
@@ -29,7 +35,7 @@ pub async fn sweep_stack(app: &App, stack_id: &Id) -> Result<()> {
             app.docker.start(&container.name).await?;
         }
     }
-    Ok(())
+    compose::settle(app, &stack, serving.as_ref()).await
 }
 
 /// All stacks, one page after the other; a stack whose engine does not answer is skipped with a warning.

@@ -134,6 +134,7 @@ mod tests {
                 fixed_port: self.run.has_fixed_port(),
                 containers: &self.containers,
                 traffic: &self.traffic,
+                stale: &[],
             };
             let effects = plan::effects(action, &view);
             let acted = !effects.is_empty();
@@ -169,6 +170,7 @@ mod tests {
                 }
                 Effect::Remove { name, .. } => self.containers.retain(|c| c.name != name),
                 Effect::SetRoute { weights } => self.traffic = weights,
+                Effect::Companions { .. } => {}
             }
         }
     }

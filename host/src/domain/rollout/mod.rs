@@ -181,6 +181,8 @@ pub enum Effect {
     Start { release: Id, name: String },
     /// Stop it if it runs, and remove it. `gently` grants the stack's stop timeout.
     Remove { release: Id, name: String, gently: bool },
+    /// Bring the services that run once for all releases to what this release says of them.
+    Companions { release: Id },
     /// Record who gets the requests.
     SetRoute { weights: Vec<Weight> },
 }

@@ -13,6 +13,8 @@ pub struct View<'a> {
     pub fixed_port: bool,
     pub containers: &'a [Container],
     pub traffic: &'a [Weight],
+    /// Releases of this rollout whose companions are not as they say.
+    pub stale: &'a [Id],
 }
 
 /// The effects that carry `action` out, in order. Empty if the world already is as ordered.
@@ -32,9 +34,15 @@ fn scale(release: &Id, count: usize, view: &View<'_>) -> Vec<Effect> {
     // Running ones come first, so that surplus is taken from those that do not serve.
     own.sort_by_key(|c| (!c.running, !c.published, c.name.clone()));
     if count == 0 {
-        return own.iter().map(|c| remove(c, c.running)).collect();
+        let restored = view.stale.iter().filter(|stale| *stale != release && is_used(stale, view));
+        let restored = restored.map(|stale| Effect::Companions { release: stale.clone() });
+        return restored.chain(own.iter().map(|c| remove(c, c.running))).collect();
     }
     let mut effects = Vec::new();
+    // Its companions come first: an instance may need them to become healthy.
+    if own.len() < count && view.stale.contains(release) {
+        effects.push(Effect::Companions { release: release.clone() });
+    }
     let kept = own.len().min(count);
     for container in &own[..kept] {
         // A container that was stopped to give its port away comes back with the port, by routing.
@@ -57,6 +65,12 @@ fn scale(release: &Id, count: usize, view: &View<'_>) -> Vec<Effect> {
         slot += 1;
     }
     effects
+}
+
+/// What is removed leaves companions to the release that goes on serving.
+fn is_used(release: &Id, view: &View<'_>) -> bool {
+    let has_traffic = view.traffic.iter().any(|weight| weight.release == *release && weight.percent > 0);
+    has_traffic && view.containers.iter().any(|c| c.release == *release && c.running)
 }
 
 /// A container that was created but never started is launched again under its name; one that stopped is started.
@@ -166,7 +180,7 @@ mod tests {
     }
 
     fn view<'a>(deployment: &'a Id, fixed_port: bool, containers: &'a [Container]) -> View<'a> {
-        View { stack: "web", deployment, fixed_port, containers, traffic: &[] }
+        View { stack: "web", deployment, fixed_port, containers, traffic: &[], stale: &[] }
     }
 
     #[test]
@@ -240,5 +254,27 @@ mod tests {
             matches!(&planned[..], [Effect::Stop { .. }, Effect::Start { .. }, Effect::SetRoute { .. }]),
             "{planned:?}"
         );
+    }
+
+    #[test]
+    fn companions_are_brought_up_before_the_first_instance_that_needs_them() {
+        let (deployment, old) = (id("d"), [container("old", 0, false, true)]);
+        let stale = [id("new")];
+        let view = View { stale: &stale, ..view(&deployment, false, &old) };
+        let planned = effects(&Action::Scale { release: id("new"), count: 1 }, &view);
+        assert!(matches!(&planned[..], [Effect::Companions { .. }, Effect::Launch { .. }]), "{planned:?}");
+    }
+
+    #[test]
+    fn removing_a_release_gives_the_companions_back_to_the_one_that_serves() {
+        let deployment = id("d");
+        let containers = [container("old", 0, false, true), container("new", 0, false, true)];
+        let (traffic, stale) = ([Weight { release: id("old"), percent: 100 }], [id("old")]);
+        let view = View { traffic: &traffic, stale: &stale, ..view(&deployment, false, &containers) };
+        let remove = Action::Scale { release: id("new"), count: 0 };
+        let planned = effects(&remove, &view);
+        assert!(matches!(&planned[..], [Effect::Companions { .. }, Effect::Remove { .. }]), "{planned:?}");
+        let planned = effects(&remove, &View { stale: &[], ..view });
+        assert!(matches!(&planned[..], [Effect::Remove { .. }]), "{planned:?}");
     }
 }

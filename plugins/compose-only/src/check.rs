@@ -1,0 +1,72 @@
+//! What can be wrong with a configuration before a commit is known. Pointers name the fields as people write them.
+
+use windlass_sdk::Problem;
+use windlass_sdk::planner::BuildConfig;
+
+pub const BUILD_TYPE: &str = "compose_only";
+
+pub fn problems(config: &BuildConfig) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    if config.build_type != BUILD_TYPE {
+        problems.push(Problem::at(
+            "/buildType",
+            format!("The build type is `{}`, but this planner deploys `{BUILD_TYPE}`.", config.build_type),
+        ));
+    }
+    if config.timeout_seconds == 0 {
+        problems.push(Problem::at("/timeout", "The timeout is 0 seconds; it has to be at least 1."));
+    }
+    problems.extend(config.compose_path.as_deref().and_then(path_problem));
+    let is_elsewhere = |path: &&str| !matches!(*path, "" | "." | "./");
+    let said = [
+        ("contextPath", config.context_path.as_deref().filter(is_elsewhere).is_some()),
+        ("dockerfilePath", config.dockerfile_path.is_some()),
+        ("target", config.target.is_some()),
+        ("buildArgs", !config.build_args.is_empty()),
+    ];
+    for (field, _) in said.into_iter().filter(|(_, is_said)| *is_said) {
+        problems.push(Problem::at(
+            format!("/{field}"),
+            format!("The compose file says how its services are built; remove `{field}` and write it there."),
+        ));
+    }
+    for (field, commands) in
+        [("preBuildCommands", &config.pre_build_commands), ("postBuildCommands", &config.post_build_commands)]
+    {
+        if !commands.is_empty() {
+            problems.push(Problem::at(
+                format!("/{field}"),
+                format!(
+                    "The build type `{BUILD_TYPE}` runs no commands. Make them a service of the compose file that \
+                     the others depend on, and remove `{field}`."
+                ),
+            ));
+        }
+    }
+    problems
+}
+
+fn path_problem(path: &str) -> Option<Problem> {
+    let complaint = if path.is_empty() {
+        "is empty"
+    } else if path.starts_with('/') {
+        "is absolute"
+    } else if path.starts_with('-') {
+        "begins with `-` and could be taken for an option"
+    } else if path.split('/').any(|part| part == "..") {
+        "has a part `..`"
+    } else if path.contains('\\') {
+        "has a backslash"
+    } else if path.chars().any(char::is_control) {
+        "has a control character"
+    } else {
+        return None;
+    };
+    Some(Problem::at(
+        "/composePath",
+        format!(
+            "`{}` {complaint}; `composePath` has to be a path inside of the repository.",
+            path.escape_debug()
+        ),
+    ))
+}
