@@ -7,6 +7,9 @@ use serde::de::DeserializeOwned;
 use crate::Failure;
 use crate::http::{Error, Request, Response};
 
+/// For a request that names no time of its own. A call has 30 s, so after one that hangs there is time to say so.
+const TIMEOUT_MS: u32 = 10_000;
+
 /// Sends the requests of one call and remembers whether one of them may have had an effect, so that each failure after it
 /// says so in `request_sent`, and none before it does.
 ///
@@ -37,7 +40,7 @@ impl Client {
     /// # Errors
     /// Whatever left it without a response. A status such as 404 is a response.
     pub fn read(&self, request: &Request) -> Result<Response, Failure> {
-        request.send().map_err(|error| self.failed(error.into()))
+        bounded(request).send().map_err(|error| self.failed(error.into()))
     }
 
     /// Sends a request that is meant to change something. An answer of 3xx or 4xx says that nothing was changed.
@@ -45,7 +48,7 @@ impl Client {
     /// # Errors
     /// Whatever left it without a response. A status such as 404 is a response.
     pub fn write(&self, request: &Request) -> Result<Response, Failure> {
-        let answer = request.send();
+        let answer = bounded(request).send();
         let may_have_happened = match &answer {
             Ok(response) => !(300..500).contains(&response.status),
             // Nothing was sent, unless it was the answer that led where the host does not go.
@@ -69,6 +72,10 @@ impl Client {
     pub fn json<T: DeserializeOwned>(&self, response: &Response) -> Result<T, Failure> {
         response.json().map_err(|failure| self.failed(failure))
     }
+}
+
+fn bounded(request: &Request) -> Request {
+    Request { timeout_ms: request.timeout_ms.or(Some(TIMEOUT_MS)), ..request.clone() }
 }
 
 #[cfg(test)]

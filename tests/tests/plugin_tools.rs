@@ -208,7 +208,8 @@ fn failures(guest: &Guest) -> Vec<String> {
 #[test]
 fn every_built_in_plugin_passes_the_suite() {
     let folder = tempfile::tempdir().unwrap();
-    for name in ["blue-green", "canary", "docker-build", "generic", "github", "rolling", "standard"] {
+    for name in ["blue-green", "canary", "docker-build", "generic", "github", "gitlab", "rolling", "standard"]
+    {
         let report = plugin_in(folder.path(), &["check", name, "-o", "json"]).expect(0).json();
         assert_eq!((&report["passed"], &report["plugin"]["manifest"]["name"]), (&json!(true), &json!(name)));
     }

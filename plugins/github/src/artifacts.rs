@@ -6,6 +6,7 @@ use windlass_sdk::http::Request;
 use windlass_sdk::provider::{Artifact, ArtifactChunk};
 
 use crate::api::{Api, Codes};
+use crate::logs::DOWNLOAD_MS;
 use crate::names::{self, Job, Started};
 
 const PIECE: usize = 4 << 20;
@@ -60,7 +61,7 @@ pub fn read(job: &str, artifact: &str, cursor: Option<&str>) -> Result<ArtifactC
         artifact.parse().map_err(|_| Failure::permanent("artifact-gone", "There is no such artifact."))?;
     let from: usize = cursor.and_then(|cursor| cursor.parse().ok()).unwrap_or(0);
     let path = format!("/repos/{}/actions/artifacts/{id}/zip", job.repository);
-    let body = api.read(Request::get(path), GONE)?.body;
+    let body = api.read(Request::get(path).timeout_ms(DOWNLOAD_MS), GONE)?.body;
     let to = body.len().min(from.saturating_add(PIECE));
     let bytes = body.get(from..to).unwrap_or_default().to_vec();
     Ok(ArtifactChunk { bytes, cursor: (to < body.len()).then(|| to.to_string()) })

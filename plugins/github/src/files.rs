@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::json;
 use windlass_sdk::Failure;
-use windlass_sdk::http::{Request, segment};
+use windlass_sdk::http::{Request, Response, segment};
 
 use crate::api::{Api, Codes};
 
@@ -58,21 +58,25 @@ pub fn put(
     if let Some(there) = there {
         body["sha"] = there.sha.into();
     }
-    commit(api, Request::put(address(repository, path)).json(&body)?)
+    let response = commit(api, Request::put(address(repository, path)).json(&body)?)?;
+    api.checked(response, WRITING).map(|_| ())
 }
 
 /// Deletes the file if it is there.
 pub fn delete(api: &Api, repository: &str, branch: &str, path: &str, message: &str) -> Result<(), Failure> {
     let Some(there) = find(api, repository, path, branch)? else { return Ok(()) };
     let body = json!({ "message": message, "sha": there.sha, "branch": branch });
-    commit(api, Request::delete(address(repository, path)).json(&body)?)
+    let response = commit(api, Request::delete(address(repository, path)).json(&body)?)?;
+    // Somebody else was faster.
+    if response.status == 404 { Ok(()) } else { api.checked(response, WRITING).map(|_| ()) }
 }
 
-fn commit(api: &Api, request: Request) -> Result<(), Failure> {
+/// Sends a commit, which fails if the branch moved on.
+fn commit(api: &Api, request: Request) -> Result<Response, Failure> {
     let response = api.ask(request)?;
     if response.status == 409 {
         let said = format!("The branch moved on meanwhile: {}.", crate::api::complaint(&response));
         return Err(api.failed(Failure::retry(None, "conflict", said)));
     }
-    api.checked(response, WRITING).map(|_| ())
+    Ok(response)
 }

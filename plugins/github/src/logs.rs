@@ -17,6 +17,8 @@ const PIECE: usize = (1 << 20) - 4096;
 /// GitHub has no log for a moment after a job has ended.
 const LATE_MS: u64 = 60_000;
 const PAGE: usize = 100;
+/// Logs are large, and may come from a slow store.
+pub const DOWNLOAD_MS: u32 = 20_000;
 const NO_BUILD: Codes = &[(404, "no-such-build")];
 
 #[derive(Deserialize)]
@@ -129,7 +131,8 @@ fn add(api: &Api, job: &Job, part: &Part, at: &mut Cursor, text: &mut String) ->
 
 /// A job's log; nothing as long as there is none.
 fn log_of(api: &Api, job: &Job, part: &Part) -> Result<Option<String>, Failure> {
-    let request = Request::get(format!("/repos/{}/actions/jobs/{}/logs", job.repository, part.id));
+    let request = Request::get(format!("/repos/{}/actions/jobs/{}/logs", job.repository, part.id))
+        .timeout_ms(DOWNLOAD_MS);
     match api.look(request) {
         Ok(response) if matches!(response.status, 404 | 410) && part.steps.is_empty() => {
             Ok(Some("(this job was never started)\n".to_owned()))

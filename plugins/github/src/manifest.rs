@@ -22,6 +22,8 @@ pub fn describe() -> Manifest {
         "Reads GitHub's webhooks, asks it about repositories, and runs jobs with GitHub Actions",
     )
     .settings_schema(params::schema(SETTINGS))
+    .with("api-base", "github.com https://api.github.com")
+    .with("api-base", "* {origin}/api/v3")
     .credential("token", "A personal access token, or one of an app's installation", "bearer", true)
     .webhooks(WebhookContract::new(vec![signed], &["x-github-delivery"], &["x-github-event"]));
     STORES.iter().fold(permissions(manifest), |manifest, store| {

@@ -40,7 +40,9 @@ pub fn read(job: &str, artifact: &str, cursor: Option<&str>) -> Result<ArtifactC
     let id: u64 =
         artifact.parse().map_err(|_| Failure::permanent("artifact-gone", "There is no such artifact."))?;
     let from: usize = cursor.and_then(|cursor| cursor.parse().ok()).unwrap_or(0);
-    let body = api.read(Request::get(format!("{}/jobs/{id}/artifacts", job.address())), GONE)?.body;
+    let request =
+        Request::get(format!("{}/jobs/{id}/artifacts", job.address())).timeout_ms(logs::DOWNLOAD_MS);
+    let body = api.read(request, GONE)?.body;
     let to = body.len().min(from.saturating_add(PIECE));
     let bytes = body.get(from..to).unwrap_or_default().to_vec();
     Ok(ArtifactChunk { bytes, cursor: (to < body.len()).then(|| to.to_string()) })

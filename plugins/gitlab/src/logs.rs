@@ -13,6 +13,8 @@ use crate::{builds, words};
 /// Most bytes of one piece, some of them for headings.
 const PIECE: usize = (1 << 20) - 4096;
 const PAGE: usize = 100;
+/// Logs are large, and may come from a slow store.
+pub const DOWNLOAD_MS: u32 = 20_000;
 /// Pages of jobs; GitLab makes at most some hundred for a pipeline.
 const PAGES: usize = 8;
 /// Each log is a request, and a call has a bounded number of them.
@@ -124,7 +126,8 @@ fn add(api: &Api, job: &Job, part: &Part, at: &mut Cursor, text: &mut String) ->
 
 /// The log so far; nothing if there is none.
 fn log_of(api: &Api, job: &Job, part: &Part) -> Result<Option<String>, Failure> {
-    match api.look(Request::get(format!("{}/jobs/{}/trace", job.address(), part.id))) {
+    let request = Request::get(format!("{}/jobs/{}/trace", job.address(), part.id));
+    match api.look(request.timeout_ms(DOWNLOAD_MS)) {
         Ok(response) if response.status == 404 => Ok(None),
         Ok(response) => api.checked(response, &[(410, "log-gone")]).map(|response| Some(response.text())),
         Err(failure) if failure.code == "too-large" => {

@@ -32,6 +32,7 @@
 mod cassette;
 mod chance;
 mod promises;
+mod provider;
 mod report;
 mod rules;
 mod run;
@@ -47,6 +48,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 pub use cassette::{Call, Cassette};
+pub use provider::replay_provider;
 pub use report::{Broken, Report, Told};
 pub use rules::Rule;
 pub use scenario::{Before, Errors, HEALTH_TIMEOUT_MS, Interruption, Life, Moment, Scenario};
