@@ -126,7 +126,7 @@ fn add(api: &Api, job: &Job, part: &Part, at: &mut Cursor, text: &mut String) ->
     }
     (at.through, at.bytes) = (at.through + 1, 0);
     // Each log is a request, and a call has a bounded number of them.
-    Ok(text.len() < PIECE / 2 && at.through % 8 != 0)
+    Ok(text.len() < PIECE / 2 && !at.through.is_multiple_of(8))
 }
 
 /// A job's log; nothing as long as there is none.

@@ -19,7 +19,10 @@ pub fn of_date(text: &str) -> Option<UnixMs> {
 pub fn to_text(at: UnixMs) -> String {
     let (mut days, seconds) = (at / 86_400_000, at / 1000 % 86_400);
     let mut year = 1970;
-    let length = |year: u64| if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) { 366 } else { 365 };
+    let length = |year: u64| {
+        let leaps = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+        if leaps { 366 } else { 365 }
+    };
     while days >= length(year) {
         days -= length(year);
         year += 1;
