@@ -33,6 +33,7 @@ use crate::Failure;
 pub use native::answering;
 
 pub use crate::bindings::host::windlass::host::http::{Error, Request, Response};
+pub use crate::client::Client;
 
 /// Characters of a foreign error message that a failure repeats.
 const QUOTED: usize = 300;
@@ -65,6 +66,10 @@ impl Request {
 
     pub fn delete(path: impl Into<String>) -> Self {
         Self::new("DELETE", path)
+    }
+
+    pub fn patch(path: impl Into<String>) -> Self {
+        Self::new("PATCH", path)
     }
 
     #[must_use]

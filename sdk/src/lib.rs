@@ -27,6 +27,7 @@
 //! [`log`] and send requests with [`http`]; a strategy that sent any would be refused by the host for the import.
 
 mod bindings;
+mod client;
 mod delivery;
 mod export;
 mod failure;

@@ -217,6 +217,7 @@ fn every_built_in_plugin_passes_the_suite() {
         "generic",
         "gitea",
         "github",
+        "gitlab",
         "rolling",
         "standard",
     ] {

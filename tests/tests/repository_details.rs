@@ -8,6 +8,7 @@ use serde_json::json;
 use windlass_tests::anvil::{Anvil, TOKEN};
 use windlass_tests::components;
 use windlass_tests::server::{ADMIN_TOKEN, TestServer, program};
+use windlass_tests::vendors::github::{self, GitHub};
 
 /// A server whose configuration has the forge `mirror`, and stacks with repositories on it.
 async fn start(anvil: &Anvil) -> (TestServer, tempfile::TempDir) {
@@ -76,13 +77,26 @@ async fn a_forge_tells_about_a_stacks_repository() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_forge_whose_api_is_not_at_the_repositorys_address_is_asked_where_it_is() {
+    let (forge, server) = (GitHub::start().await, TestServer::start().await);
+    let repository = json!({
+        "url": format!("{}/octo/app.git", forge.fake.url), "provider": "github", "authType": "http_token",
+        "credentials": { "username": "octo", "token": github::TOKEN },
+    });
+    server.create_stack(json!({ "name": "app", "repository": repository })).await;
+    let details = server.get("/api/v1/stacks/app/repository").await.expect(200)["data"].clone();
+    assert_eq!((&details["fullName"], &details["defaultBranch"]), (&json!("octo/app"), &json!("main")));
+    assert_eq!(forge.fake.trace(), ["GET /api/v3/repos/octo/app"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stack_whose_forge_cannot_be_asked_says_why() {
     let server = TestServer::start().await;
     server.create_stack(json!({ "name": "bare" })).await;
     let url = "git@git.example:team/app.git";
     server.create_stack(json!({ "name": "ssh", "repository": { "url": url, "provider": "github" } })).await;
     let url = "https://git.example/team/app.git";
-    server.create_stack(json!({ "name": "web", "repository": { "url": url, "provider": "github" } })).await;
+    server.create_stack(json!({ "name": "web", "repository": { "url": url, "provider": "generic" } })).await;
     for (stack, words) in [
         ("bare", "no repository"),
         ("ssh", "none of https:// or http://"),

@@ -45,9 +45,11 @@ fn connection(app: &App, row: &GitRepository, url: &Url) -> Result<Connection> {
     let granted = app.plugins.granted(&row.provider);
     let id = format!("repository {}", row.id);
     let words: Vec<&str> = granted.iter().map(String::as_str).collect();
-    let connection = Connection::new(id, &url.origin().ascii_serialization())?.grant(&words);
-    let slots = app.plugins.inspect(&row.provider)?.info.map(|info| info.manifest.credentials);
-    match (only(slots.as_deref().unwrap_or_default()), auth(app, row)?) {
+    let manifest = app.plugins.inspect(&row.provider)?.info.map(|info| info.manifest.clone());
+    let (slots, bases) =
+        manifest.map(|manifest| (manifest.credentials, manifest.api_bases)).unwrap_or_default();
+    let connection = Connection::new(id, &api_base(url, &bases)?)?.grant(&words);
+    match (only(&slots), auth(app, row)?) {
         (Some(slot), GitAuth::HttpToken { username, token })
             if is_granted(&granted, &format!("credential:{}", slot.name)) =>
         {
@@ -61,11 +63,57 @@ fn connection(app: &App, row: &GitRepository, url: &Url) -> Result<Connection> {
     }
 }
 
+/// Where the forge's API is for a repository at this URL. The repository's token goes there, so a plugin may only name the
+/// repository's own host, or one below it.
+fn api_base(url: &Url, bases: &[(String, String)]) -> Result<String> {
+    let (host, origin) = (url.host_str().unwrap_or_default(), url.origin().ascii_serialization());
+    let Some((_, base)) = bases.iter().find(|(at, _)| at == "*" || at == host) else {
+        return Ok(origin);
+    };
+    let base = base.replace("{origin}", &origin);
+    let is_near = Url::parse(&base).is_ok_and(|base| {
+        let there = base.host_str().unwrap_or_default();
+        base.scheme() == url.scheme() && (there == host || there.ends_with(&format!(".{host}")))
+    });
+    if is_near {
+        return Ok(base);
+    }
+    Err(Error::conflict(format!(
+        "the plugin wants to ask {base} about repositories at {origin}, and would take their token there. Only {host} and \
+         names below it are allowed"
+    )))
+}
+
 /// The slot that the repository's one token is for: the only one, or the only one that has to be filled.
 fn only(slots: &[CredentialSlot]) -> Option<&CredentialSlot> {
     let mut required = slots.iter().filter(|slot| slot.required);
     match (slots, required.next(), required.next()) {
         ([slot], ..) | (_, Some(slot), None) => Some(slot),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_stays_on_the_repositorys_host_or_below() {
+        let of = |url: &str, bases: &[(&str, &str)]| {
+            let bases: Vec<_> = bases.iter().map(|&(at, base)| (at.to_owned(), base.to_owned())).collect();
+            api_base(&Url::parse(url).expect("a URL"), &bases).ok()
+        };
+        let usual = [("forge.example", "https://api.forge.example"), ("*", "{origin}/api/v3")];
+        for (url, bases, wanted) in [
+            ("https://forge.example/a/b.git", &usual[..], Some("https://api.forge.example")),
+            ("https://own.example:8443/a/b.git", &usual[..], Some("https://own.example:8443/api/v3")),
+            ("https://own.example/a/b.git", &[], Some("https://own.example")),
+            ("https://own.example/a/b.git", &[("*", "https://evil.example")], None),
+            ("https://own.example/a/b.git", &[("*", "https://evilown.example")], None),
+            ("https://own.example/a/b.git", &[("*", "http://own.example")], None),
+            ("https://own.example/a/b.git", &[("*", "no URL")], None),
+        ] {
+            assert_eq!(of(url, bases).as_deref(), wanted, "{url} {bases:?}");
+        }
     }
 }

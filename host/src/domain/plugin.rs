@@ -124,6 +124,9 @@ pub struct Manifest {
     pub credentials: Vec<CredentialSlot>,
     pub permissions: Vec<Permission>,
     pub webhooks: Option<WebhookContract>,
+    /// Where a forge's API is for repositories at a host: its name, or `*` for any, and the API's base URL.
+    #[serde(default)]
+    pub api_bases: Vec<(String, String)>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -74,6 +74,14 @@ fn manifest_from(manifest: wit::Manifest) -> Result<Manifest, CallError> {
             })
             .collect(),
         webhooks: manifest.webhooks.map(contract_from).transpose()?,
+        api_bases: manifest
+            .extras
+            .iter()
+            .take(ENTRIES)
+            .filter(|(name, _)| name == "api-base")
+            .filter_map(|(_, value)| value.split_once(' '))
+            .map(|(host, base)| (text::line(host, 256), text::line(base, 1024)))
+            .collect(),
     })
 }
 

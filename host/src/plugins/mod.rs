@@ -187,6 +187,11 @@ impl Plugins {
         builtin::BUILTIN.iter().any(|builtin| builtin.name == name)
     }
 
+    /// The component of a plugin that the program itself brings.
+    pub fn builtin(name: &str) -> Option<&'static [u8]> {
+        builtin::BUILTIN.iter().find(|builtin| builtin.name == name).map(|builtin| builtin.bytes)
+    }
+
     /// What the operator lets a plugin do, as a connection that is made for it takes it: the configuration's grant and
     /// what was approved since.
     pub fn granted(&self, name: &str) -> Vec<String> {

@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
 use windlass_sdk::Failure;
 use windlass_sdk::forge::{Change, ChangeKind, Delivery, Event, Forge, Push};
+use windlass_sdk::testkit::{Cassette, replay_provider};
 
 use crate::GitHub;
 
@@ -180,4 +181,10 @@ fn a_delivery_without_the_event_header_is_not_githubs() {
     let failure =
         GitHub::parse_webhook(Delivery { headers: Vec::new(), body: b"{}".to_vec() }).expect_err("it is bad");
     assert!(failure.message.contains("X-GitHub-Event"), "{}", failure.message);
+}
+
+#[test]
+fn what_was_recorded_is_answered_again_and_no_fault_breaks_it() {
+    let cassette = Cassette::read(include_str!("../fixtures/life.json"));
+    assert_eq!(replay_provider::<GitHub>(&cassette), 8);
 }

@@ -33,6 +33,7 @@ mod cassette;
 mod chance;
 mod forecast;
 mod promises;
+mod provider;
 mod report;
 mod rules;
 mod run;
@@ -49,6 +50,7 @@ use std::time::{Duration, Instant};
 
 pub use cassette::{Call, Cassette};
 pub use forecast::{Forecast, Foreseen, Outlook, forecast};
+pub use provider::replay_provider;
 pub use report::{Broken, Report, Told};
 pub use rules::Rule;
 pub use scenario::{Before, Errors, HEALTH_TIMEOUT_MS, Interruption, Life, Moment, Scenario};
