@@ -39,13 +39,15 @@ pub fn list(name: &JobName, build: &str) -> Result<Vec<Artifact>, Failure> {
 
 /// The host asks for no part of a file, so each piece costs the whole.
 pub fn read(artifact: &str, cursor: Option<&str>) -> Result<ArtifactChunk, Failure> {
-    let from: usize = cursor.unwrap_or("0").parse().map_err(|_| {
-        Failure::permanent("invalid-cursor", "This is no place in an artifact of CircleCI.")
-    })?;
+    let from: usize = cursor
+        .unwrap_or("0")
+        .parse()
+        .map_err(|_| Failure::permanent("invalid-cursor", "This is no place in an artifact of CircleCI."))?;
     let mut bytes = match ask::bytes(Request::get(artifact).credential(ask::TOKEN)) {
         Ok(response) => response.body,
         Err(failure) if matches!(failure.code.as_str(), "status-404" | "status-410") => {
-            let said = format!("CircleCI no longer has `{artifact}`, or only shows it to members of the project.");
+            let said =
+                format!("CircleCI no longer has `{artifact}`, or only shows it to members of the project.");
             return Err(Failure::permanent("artifact-gone", said));
         }
         Err(failure) if failure.code == "too-large" => {

@@ -66,7 +66,8 @@ fn send(request: &Request) -> Result<Response, Failure> {
         ),
         // The request was answered before the host stopped.
         Error::Denied(why) if why.contains("redirect was refused") => {
-            Failure::permanent("request-denied", format!("CircleCI led on to elsewhere, and {why}.")).after_sending()
+            Failure::permanent("request-denied", format!("CircleCI led on to elsewhere, and {why}."))
+                .after_sending()
         }
         Error::Connect(why) if why.contains("nothing was sent") => {
             Failure::retry(None, "connect", format!("CircleCI cannot be reached: {why}."))
@@ -87,11 +88,15 @@ fn judged(response: Response) -> Result<Response, Failure> {
     Err(match status {
         401 => Failure::auth_required(
             &code,
-            format!("CircleCI does not take the token (status 401). Please enter a personal API token. {said}"),
+            format!(
+                "CircleCI does not take the token (status 401). Please enter a personal API token. {said}"
+            ),
         ),
         403 if pause.is_none() => Failure::auth_required(
             &code,
-            format!("The token's user may not do this on CircleCI (status 403); it takes write access to the project. {said}"),
+            format!(
+                "The token's user may not do this on CircleCI (status 403); it takes write access to the project. {said}"
+            ),
         ),
         403 | 429 => Failure::rate_limited(pause, &code, format!("CircleCI asks for a pause. {said}")),
         408 | 500..=599 => {

@@ -69,7 +69,11 @@ pub fn build(connection: &Connection, pipeline: &Pipeline, workflows: &[Workflow
     let status = worst.unwrap_or_else(|| state(&pipeline.state));
     let mut build = Build::new(pipeline.id.clone(), status);
     build.number = pipeline.number.to_string();
-    build.url = pipeline.project_slug.as_deref().and_then(Slug::of).map(|slug| page(connection, &slug, pipeline.number));
+    build.url = pipeline
+        .project_slug
+        .as_deref()
+        .and_then(Slug::of)
+        .map(|slug| page(connection, &slug, pipeline.number));
     build.started = current.iter().filter_map(|found| unix_ms(&found.created_at)).min();
     if is_final(&build.status) {
         let ends = current.iter().filter_map(|found| found.stopped_at.as_deref().and_then(unix_ms));

@@ -44,7 +44,11 @@ impl Provider for CircleCi {
             .permission(&["GET"], "/api/v2/me", "asks whom the token belongs to")
             .permission(&["GET"], "/api/v2/project/**", "reads projects, their pipelines and artifacts")
             .permission(&["POST"], "/api/v2/project/*/*/*/pipeline", "starts pipelines")
-            .permission(&["POST"], "/api/v2/project/*/*/*/pipeline/run", "starts pipelines by their definition")
+            .permission(
+                &["POST"],
+                "/api/v2/project/*/*/*/pipeline/run",
+                "starts pipelines by their definition",
+            )
             .permission(&["GET"], "/api/v2/pipeline/**", "follows pipelines")
             .permission(&["GET"], "/api/v2/workflow/**", "follows workflows")
             .permission(&["POST"], "/api/v2/workflow/*/cancel", "stops workflows")

@@ -97,7 +97,8 @@ fn job_into(
             return Ok(false);
         }
         if at.offset == 0 {
-            let heading: String = format!("==> {} / {}", job.name, step.name).chars().take(HEADING / 8).collect();
+            let heading: String =
+                format!("==> {} / {}", job.name, step.name).chars().take(HEADING / 8).collect();
             text.push_str(&format!("{heading} [{}]\n", action.index));
         }
         if let Some(url) = action.output_url.as_ref().filter(|_| action.has_output) {

@@ -65,7 +65,10 @@ fn parameters(job: &JobName, trigger: &Trigger) -> Result<Map<String, Value>, Fa
         return Ok(Map::new());
     }
     if given.len() > PARAMETERS {
-        return Err(invalid(format!("CircleCI takes {PARAMETERS} parameters, and {} were given.", given.len())));
+        return Err(invalid(format!(
+            "CircleCI takes {PARAMETERS} parameters, and {} were given.",
+            given.len()
+        )));
     }
     for (name, value) in given {
         if name.chars().count() > NAME || value.chars().count() > VALUE {

@@ -36,9 +36,10 @@ pub fn read(
     artifact: &str,
     cursor: Option<&str>,
 ) -> Result<ArtifactChunk, Failure> {
-    let from: usize = cursor.unwrap_or("0").parse().map_err(|_| {
-        Failure::permanent("invalid-cursor", "This is no place in an artifact of Jenkins.")
-    })?;
+    let from: usize = cursor
+        .unwrap_or("0")
+        .parse()
+        .map_err(|_| Failure::permanent("invalid-cursor", "This is no place in an artifact of Jenkins."))?;
     let gone = || {
         let said = format!("Jenkins no longer has the artifact `{artifact}` of this build.");
         Failure::permanent("artifact-gone", said)
@@ -50,7 +51,9 @@ pub fn read(
         Ok(response) => response.body,
         Err(failure) if failure.code == "status-404" => return Err(gone()),
         Err(failure) if failure.code == "too-large" => {
-            let said = format!("The artifact `{artifact}` is larger than 8 MiB. Please download it from Jenkins itself.");
+            let said = format!(
+                "The artifact `{artifact}` is larger than 8 MiB. Please download it from Jenkins itself."
+            );
             return Err(Failure::permanent("too-large", said));
         }
         Err(failure) => return Err(failure),

@@ -41,9 +41,7 @@ pub fn change(request: Request) -> Result<Response, Failure> {
 
 /// Sends it with whichever of the two credentials the operator entered.
 fn send(request: &Request) -> Result<Response, Failure> {
-    let is_empty = |answer: &Result<Response, Error>| {
-        matches!(answer, Err(Error::Denied(why)) if why.contains("no secret for the slot"))
-    };
+    let is_empty = |answer: &Result<Response, Error>| matches!(answer, Err(Error::Denied(why)) if why.contains("no secret for the slot"));
     let mut answer = request.clone().credential(TOKEN).send();
     if is_empty(&answer) {
         answer = request.clone().credential(PASSWORD).send();
@@ -104,7 +102,9 @@ fn missing_right(response: &Response, said: &str) -> String {
             "The credential lacks the right `{right}` in Jenkins. Please grant it to this user, or use another one."
         ),
         None if said.contains("crumb") => {
-            format!("Jenkins wants a crumb with this credential. Please use an API token in place of a password. {said}")
+            format!(
+                "Jenkins wants a crumb with this credential. Please use an API token in place of a password. {said}"
+            )
         }
         None => format!("The credential has too few rights in Jenkins (status 403). {said}"),
     }
@@ -132,7 +132,8 @@ fn words(response: &Response) -> String {
 }
 
 pub fn no_such_job(job: &str) -> Failure {
-    let said = format!("Jenkins has no job `{job}`, or hides it from this user, who then lacks the right Job/Read.");
+    let said =
+        format!("Jenkins has no job `{job}`, or hides it from this user, who then lacks the right Job/Read.");
     Failure::permanent("no-such-job", said)
 }
 

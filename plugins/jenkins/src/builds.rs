@@ -18,8 +18,9 @@ pub enum Found {
 
 pub fn job(path: &JobPath) -> Result<Job, Failure> {
     let definitions = "parameterDefinitions[name,type,choices]";
-    let tree =
-        format!("_class,url,color,buildable,lastBuild[{BUILD}],property[{definitions}],actions[{definitions}]");
+    let tree = format!(
+        "_class,url,color,buildable,lastBuild[{BUILD}],property[{definitions}],actions[{definitions}]"
+    );
     let item: Option<parse::Item> = ask::find(&path.url_path(), &tree)?;
     match item {
         Some(item) if !item.is_folder() => Ok(convert::job(path, &item)),

@@ -122,7 +122,8 @@ fn said(word: &str) -> BuildStatus {
 
 /// `job/a/job/b%20c/` → `a/b c`.
 fn job_of(url: &str) -> Result<String, Failure> {
-    let odd = || malformed(format!("`url` has to be a job's path such as `job/folder/job/name/`, but is `{url}`."));
+    let odd =
+        || malformed(format!("`url` has to be a job's path such as `job/folder/job/name/`, but is `{url}`."));
     let pieces: Vec<&str> = url.trim_matches('/').split('/').collect();
     let mut names = Vec::new();
     for pair in pieces.chunks(2) {

@@ -36,7 +36,12 @@ impl Provider for Jenkins {
         let signed = WebhookScheme::hmac_sha256_hex("x-windlass-signature", "sha256=");
         Manifest::new("jenkins", env!("CARGO_PKG_VERSION"), "Runs pipeline jobs on a Jenkins server")
             .settings_schema(settings::schema())
-            .credential(ask::TOKEN, "`user:token` with an API token of that user, the better way", "basic", false)
+            .credential(
+                ask::TOKEN,
+                "`user:token` with an API token of that user, the better way",
+                "basic",
+                false,
+            )
             .minted_credential(
                 ask::PASSWORD,
                 "`user:password`, where API tokens are not wanted; with a crumb against forged requests",
@@ -48,19 +53,25 @@ impl Provider for Jenkins {
             .permission(&["GET"], "/me/api/json", "asks whom the credential belongs to")
             .permission(&["POST"], "/createItem", "makes jobs and folders at the top")
             .permission(&["GET", "POST", "DELETE"], "/job/**", "makes, runs, reads, stops and deletes jobs")
-            .permission(&["GET", "POST"], "/queue/**", "follows builds that wait, and takes them out of the queue")
+            .permission(
+                &["GET", "POST"],
+                "/queue/**",
+                "follows builds that wait, and takes them out of the queue",
+            )
             .webhooks(WebhookContract::new(vec![signed], &["x-windlass-delivery"], &[]))
     }
 
     fn test_connection(_: Connection) -> Result<Account, Failure> {
-        let response = ask::read(Request::get("/api/json").query("tree", "mode,nodeDescription,quietingDown"))?;
+        let response =
+            ask::read(Request::get("/api/json").query("tree", "mode,nodeDescription,quietingDown"))?;
         let Some(version) = response.header("x-jenkins").map(str::to_owned) else {
             let said = "What answers there is not Jenkins: the header X-Jenkins is missing. Please check the base URL, and \
                         the path behind the host if Jenkins has one.";
             return Err(Failure::permanent("not-jenkins", said));
         };
         let server: parse::Server = ask::json(&response)?;
-        let me: parse::User = ask::json(&ask::read(Request::get("/me/api/json").query("tree", "id,fullName"))?)?;
+        let me: parse::User =
+            ask::json(&ask::read(Request::get("/me/api/json").query("tree", "id,fullName"))?)?;
         let mut extras = vec![("full-name".to_owned(), me.full_name.unwrap_or_default())];
         if server.quieting_down {
             extras.push(("quieting-down".to_owned(), "true".to_owned()));

@@ -35,9 +35,10 @@ impl Cursor {
         let (start, skip) = text.split_once('+').unwrap_or((text, "0"));
         match (start.parse(), skip.parse()) {
             (Ok(start), Ok(skip)) => Ok(Self { start, skip }),
-            _ => {
-                Err(Failure::permanent("invalid-cursor", format!("`{text}` is no place in a log of Jenkins.")))
-            }
+            _ => Err(Failure::permanent(
+                "invalid-cursor",
+                format!("`{text}` is no place in a log of Jenkins."),
+            )),
         }
     }
 

@@ -101,7 +101,9 @@ fn complaint(definition: &ParameterDefinition, value: &str) -> Option<String> {
         return Some(format!("The parameter `{name}` has to be true or false, but is `{value}`."));
     }
     if definition.kind.contains("FileParameter") {
-        return Some(format!("The parameter `{name}` is a file, which cannot be sent along. Please leave it out."));
+        return Some(format!(
+            "The parameter `{name}` is a file, which cannot be sent along. Please leave it out."
+        ));
     }
     let choices = definition.choices.as_ref()?;
     if choices.iter().any(|choice| choice == value) {
