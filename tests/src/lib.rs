@@ -24,3 +24,4 @@ pub mod script;
 pub mod search;
 pub mod sender;
 pub mod server;
+pub mod vendors;
