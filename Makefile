@@ -14,7 +14,7 @@ ifeq ($(RUSTUP_HOME)$(wildcard $(HOME)/.rustup/toolchains),)
   endif
 endif
 
-.PHONY: help setup setup-build setup-docker setup-test setup-examples setup-bench build demo demo-stop check test bench fmt
+.PHONY: help setup setup-build setup-docker setup-test setup-examples setup-vendors setup-bench build demo demo-stop check test bench fmt
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -33,6 +33,10 @@ setup-test:
 # Plugins in other languages are built where their tool chains can be had; else their tests say that they were skipped.
 setup-examples:
 	@scripts/setup-examples.sh
+
+# Where Prism or a client cannot be had, the tests with it say that they were skipped.
+setup-vendors:
+	@scripts/setup-vendors.sh
 
 setup-bench:
 	@scripts/setup-bench.sh
@@ -53,7 +57,7 @@ check: setup-build ## formatting and lints, as CI has them
 
 # The tests of the test package start the debug binary, so it is compiled first: as part of the whole workspace, because
 # cargo would choose other features of the dependencies for a part of it and compile them twice.
-test: setup setup-examples ## all the tests, against a real Docker Engine, PostgreSQL and a browser
+test: setup setup-examples setup-vendors ## all the tests, against a real Docker Engine, PostgreSQL and a browser
 	cargo build --locked --workspace
 	cargo test --workspace --locked --no-fail-fast
 

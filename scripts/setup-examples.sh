@@ -20,26 +20,10 @@ rm -f "$out"/*.skipped
 exec 9>"$tools/lock"
 flock 9
 
-# sum FILE...: one hash of all their contents and names.
-sum() { sha256sum "$@" | sha256sum | cut -c 1-16; }
-
 skip() {
     printf '%s\n' "$2" >"$out/$1.skipped"
     rm -f "$out/$1.path"
     say "$1: SKIPPED, $2 (see $log)"
-}
-
-# venv FOLDER REQUIREMENTS: a Python environment with exactly that; true if it is there.
-venv() {
-    [ -e "$1/complete" ] && return
-    rm -rf "$1"
-    {
-        have python3 || (apt_install "to run componentize-py, which makes plugins of Python" python3)
-        python3 -m venv "$1" || { (apt_install "to install componentize-py" python3-venv) && python3 -m venv --clear "$1"; }
-        "$1/bin/pip" install --quiet --disable-pip-version-check --no-input --require-hashes --only-binary :all: \
-            --requirement "$2"
-    } >>"$log" 2>&1 </dev/null || return 1
-    touch "$1/complete"
 }
 
 # jco wants 20.19 or newer.
