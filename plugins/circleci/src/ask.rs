@@ -8,6 +8,8 @@ use windlass_sdk::http::{Error, Request, Response};
 
 pub const TOKEN: &str = "token";
 
+/// Milliseconds for one request: a call that used up all its time could not tell why.
+const PATIENCE_MS: u32 = 10_000;
 /// Characters of CircleCI's own words that a failure repeats.
 const QUOTED: usize = 300;
 /// Pages of a list that are read; a call has 32 requests.
@@ -59,7 +61,7 @@ pub fn bytes(request: Request) -> Result<Response, Failure> {
 }
 
 fn send(request: &Request) -> Result<Response, Failure> {
-    request.send().map_err(|error| match error {
+    request.clone().timeout_ms(PATIENCE_MS).send().map_err(|error| match error {
         Error::Denied(why) if why.contains("no secret for the slot") => Failure::auth_required(
             "no-credential",
             "The connection has no token for CircleCI. Please enter a personal API token.",

@@ -11,6 +11,8 @@ pub const PASSWORD: &str = "basic";
 /// A redirect that the host did not follow: the request itself was served.
 pub const REDIRECTED: &str = "redirect-refused";
 
+/// Milliseconds for one request: a call that used up all its time could not tell why.
+const PATIENCE_MS: u32 = 10_000;
 /// Characters of Jenkins' own words that a failure repeats.
 const QUOTED: usize = 300;
 
@@ -42,9 +44,10 @@ pub fn change(request: Request) -> Result<Response, Failure> {
 /// Sends it with whichever of the two credentials the operator entered.
 fn send(request: &Request) -> Result<Response, Failure> {
     let is_empty = |answer: &Result<Response, Error>| matches!(answer, Err(Error::Denied(why)) if why.contains("no secret for the slot"));
+    let request = request.clone().timeout_ms(PATIENCE_MS);
     let mut answer = request.clone().credential(TOKEN).send();
     if is_empty(&answer) {
-        answer = request.clone().credential(PASSWORD).send();
+        answer = request.credential(PASSWORD).send();
     }
     if is_empty(&answer) {
         let said = "The connection has no credential for Jenkins. Please enter `user:token` with an API token as `token`, or \

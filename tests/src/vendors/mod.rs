@@ -3,4 +3,6 @@
 
 pub mod fake;
 pub mod fault;
+pub mod jenkins;
+pub mod rig;
 pub mod tools;
