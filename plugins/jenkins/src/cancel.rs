@@ -40,10 +40,11 @@ fn stop(path: &JobPath, build: &parse::Build) -> Result<(), Failure> {
     served(ask::change(Request::post(path.build_path(build.number, &format!("/{verb}")))))
 }
 
-/// Jenkins leads on to a page that need not be there, or to a name that the host does not reach it by.
+/// Jenkins leads on to a page that need not be there, or to a name that the host does not reach it by. A refusal may be that
+/// of the page as well.
 fn served<T>(answer: Result<T, Failure>) -> Result<(), Failure> {
     match answer {
         Err(failure) if matches!(failure.code.as_str(), ask::REDIRECTED | "status-404") => Ok(()),
-        other => other.map(|_| ()),
+        other => other.map(|_| ()).map_err(Failure::after_sending),
     }
 }

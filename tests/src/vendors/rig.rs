@@ -1,4 +1,4 @@
-//! The plugins as a server has them, and what the flight recorder took down of each call: it keeps what an adapter drops, such
+//! A plugin as a server has it, and what the flight recorder took down of each call: it keeps what an adapter drops, such
 //! as whether a request with an effect may have been sent.
 
 use std::sync::Mutex;
@@ -7,7 +7,9 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 use windlass::error::Result;
-use windlass::plugins::{Connection, Limits, Plugins, Recordings, Secret, Settings, Target};
+use windlass::plugins::{
+    Connection, Limits, PluginSource, Plugins, Recordings, Secret, Settings, Source, Target,
+};
 
 use super::fault::Fault;
 
@@ -30,20 +32,23 @@ pub struct Failed {
 }
 
 impl Rig {
-    /// The plugins that are in the program. Calls may wait for answers that never come, all at the same time.
-    pub async fn start() -> Self {
+    /// One of the plugins that are in the program. Calls may wait for answers that never come, all at the same time.
+    pub async fn start(name: &str) -> Self {
         let folder = TempDir::new().expect("a temporary folder");
         let mut settings = Settings::new(folder.path().join("plugins"));
+        settings.builtin = false;
+        settings.sources = vec![PluginSource::new(name, Source::Builtin)];
         settings.record = true;
         settings.limits =
             Limits { concurrent_calls: 64, wall_per_minute: Duration::from_secs(3600), ..Limits::default() };
         let plugins = Plugins::start(settings).await.expect("the engine starts");
+        assert_eq!(plugins.inspect(name).expect("it is listed").error, None);
         let recordings = Mutex::new(plugins.recordings().expect("nobody else asked"));
         Self { plugins, recordings, _folder: folder }
     }
 
     /// What the calls so far have said, each with the base URL of its connection.
-    pub fn said(&self) -> Vec<(String, std::result::Result<Value, Failed>)> {
+    pub fn said(&self) -> Vec<Said> {
         let mut recordings = self.recordings.lock().expect("it is read by one at a time");
         std::iter::from_fn(|| recordings.try_next())
             .map(|recording| {
@@ -98,6 +103,9 @@ impl Failed {
         }
     }
 }
+
+/// What a call said, with the base URL of its connection.
+pub type Said = (String, std::result::Result<Value, Failed>);
 
 /// Whether a vendor may have acted on a request that changes something and met this fault.
 pub fn may_have_acted(fault: Fault) -> bool {

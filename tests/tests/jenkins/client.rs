@@ -25,7 +25,7 @@ async fn a_client_that_nobody_here_wrote_lives_with_the_fake_and_does_what_the_p
     let theirs = Jenkins::start().await;
     theirs.world().eager = true;
     let (user, password) = PASSWORD.split_once(':').unwrap();
-    let Some(told) = run_client("jenkins.py", &[&theirs.fake.url, user, password], test).await else {
+    let Some(told) = run_client("drive_jenkins.py", &[&theirs.fake.url, user, password], test).await else {
         return;
     };
     let told: Value = serde_json::from_str(&told).unwrap();

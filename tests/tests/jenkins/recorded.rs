@@ -139,7 +139,7 @@ async fn the_fake_answers_in_the_shape_of_the_recorded_answers() {
     jenkins.world().start_next();
     expect_shape(&ask("/queue/item/143/api/json").await, &recorded("queueItemRunning.json"), "left");
     jenkins.world().build("team/app", 1).finish("SUCCESS");
-    expect_shape(&ask("/job/team/job/app/1/api/json").await, &recorded("build-info-no-params.json"), "build");
+    expect_shape(&ask("/job/team/job/app/1/api/json").await, &recorded("build-info.json"), "build");
     expect_shape(&ask("/job/team/job/app/api/json").await, &recorded("job-info.json"), "job");
     expect_shape(&ask("/me/api/json").await, &recorded("user.json"), "user");
     rig.plugins.provider_trigger(NAME, &target, &job.id, &trigger("b")).await.unwrap();

@@ -17,6 +17,7 @@ const DURATION: u64 = 60_750;
 pub fn answer(world: &mut World, call: &Call) -> Response {
     let path: Vec<&str> = call.path.iter().map(String::as_str).collect();
     match (call.method.as_str(), path.as_slice()) {
+        ("GET", []) => plain(200, "Welcome to Jenkins!"),
         ("GET", ["api", "json"]) => json_of(
             call,
             json!({

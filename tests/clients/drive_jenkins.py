@@ -1,4 +1,4 @@
-"""The life of a job and of a folder, as python-jenkins goes through it: jenkins.py URL USER PASSWORD."""
+"""The life of a job and of a folder, as python-jenkins goes through it: drive_jenkins.py URL USER PASSWORD."""
 
 import json
 import sys
@@ -7,7 +7,7 @@ import jenkins
 
 url, user, password = sys.argv[1:]
 server = jenkins.Jenkins(url, username=user, password=password, timeout=30)
-told = {"version": server.get_version(), "whoami": server.get_whoami()["id"]}
+told = {"whoami": server.get_whoami()["id"], "version": server.get_version()}
 
 server.create_job("a", "<com.cloudbees.hudson.plugins.folder.Folder/>")
 server.create_job("a/b", "<com.cloudbees.hudson.plugins.folder.Folder/>")
@@ -39,5 +39,5 @@ try:
 except jenkins.JenkinsException as error:
     told["missing"] = str(error)
 server.delete_job("a/b/new")
-told["exists"] = server.job_exists("a/b/new")
+told["exists"] = bool(server.job_exists("a/b/new"))
 print(json.dumps(told))
