@@ -1,6 +1,7 @@
 //! Vendors' servers as the plugins see them: stateful fakes on loopback, held to the vendors' own API documents by a
 //! proxy between them and the plugins, and to the vendors' own ways by clients that nobody here wrote.
 
+pub mod circleci;
 pub mod fake;
 pub mod fault;
 pub mod jenkins;
