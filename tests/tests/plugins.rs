@@ -161,9 +161,11 @@ async fn built_in_plugins_load_and_are_what_their_exports_say() {
         [
             ("blue-green".to_owned(), vec![PluginKind::DeploymentStrategy]),
             ("canary".to_owned(), vec![PluginKind::DeploymentStrategy]),
+            ("circleci".to_owned(), vec![PluginKind::CiProvider]),
             ("docker-build".to_owned(), vec![PluginKind::BuildPlanner]),
             ("generic".to_owned(), vec![PluginKind::GitForge]),
             ("github".to_owned(), vec![PluginKind::GitForge]),
+            ("jenkins".to_owned(), vec![PluginKind::CiProvider]),
             ("rolling".to_owned(), vec![PluginKind::DeploymentStrategy]),
             ("standard".to_owned(), vec![PluginKind::DeploymentStrategy]),
             ("webhook-notify".to_owned(), vec![PluginKind::Notifier]),
@@ -174,7 +176,7 @@ async fn built_in_plugins_load_and_are_what_their_exports_say() {
     let body = Bytes::from_static(include_bytes!("../../plugins/github/fixtures/ping.00.json"));
     let event = plugins.forge_parse("github", headers, body).await.expect("an event");
     assert_eq!(event, ForgeEvent::Ping);
-    assert_eq!(bench.cached(".cwasm").len(), 8);
+    assert_eq!(bench.cached(".cwasm").len(), 10);
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
 //! A CircleCI that keeps pipelines, workflows, jobs and what they wrote, as far as the plugin goes. `prism proxy --errors` holds
 //! its answers to CircleCI's own document (API v2); API v1.1, which has the logs, has none.
 
+#![allow(clippy::result_large_err, reason = "a refusal is the whole response")]
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 

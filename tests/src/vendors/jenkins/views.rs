@@ -1,5 +1,7 @@
 //! What each address answers.
 
+#![allow(clippy::result_large_err, reason = "a refusal is the whole response")]
+
 use axum::body::Body;
 use axum::response::Response;
 use serde_json::{Value, json};
