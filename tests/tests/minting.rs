@@ -189,6 +189,25 @@ async fn a_crumb_and_its_session_go_with_requests_that_change_something() {
     );
 }
 
+#[tokio::test]
+async fn where_there_are_no_crumbs_a_request_goes_without() {
+    let peer = Peer::start(|seen| match seen.target.as_str() {
+        "/crumbIssuer/api/json" => text(404, "no crumbs here"),
+        _ => text(200, seen.echo()),
+    })
+    .await;
+    let recipe = [("mint-path", "/crumbIssuer/api/json")];
+    let (plugins, _folder) = start(sender().with_credential("login", "crumb", &recipe), None).await;
+    let connection = connection(&peer, "login", "admin:the-password");
+    let post = Sending::new("POST", "/build").credential("login");
+    for _ in 0..2 {
+        let told = send(&plugins, &connection, &post).await.ok();
+        assert!(told.contains("Basic [secret]") && !told.contains("cookie"), "{told}");
+    }
+    // It is not looked for again with each request.
+    assert_eq!(peer.seen().len(), 3);
+}
+
 /// Answers one request over TLS.
 async fn secured() -> Peer {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
