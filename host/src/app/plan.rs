@@ -427,10 +427,10 @@ mod tests {
         let volume = Volume { name: "data".into(), path: "/data".into(), read_only: false };
         let stored = RunSpec { volumes: vec![volume], ..RunSpec::default() };
         assert_eq!(downtime(&facts(fixed.clone()), Some(&forecast(0)), Some(900)), None);
-        let told = downtime(&facts(fixed), Some(&forecast(2_000)), Some(900)).unwrap();
+        let told = downtime(&facts(fixed), Some(&forecast(2_000)), Some(900)).expect("a pause");
         assert_eq!(told.expected_ms, 900);
         assert!(told.why.contains("Port 8080"), "{}", told.why);
-        let told = downtime(&facts(stored), Some(&forecast(2_000)), None).unwrap();
+        let told = downtime(&facts(stored), Some(&forecast(2_000)), None).expect("a pause");
         assert_eq!(told.expected_ms, 2_000);
         assert!(told.why.contains("`data`"), "{}", told.why);
     }

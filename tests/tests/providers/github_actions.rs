@@ -209,8 +209,7 @@ async fn older_github_servers_do_not_say_which_run_they_started_and_it_is_found(
             .await
             .unwrap();
         assert_eq!((build.id.as_str(), build.status), ("901", CiStatus::Pending), "{dispatch:?}");
-        let asked_for =
-            server.fake.seen().into_iter().filter(|seen| seen.path().ends_with("/runs")).next_back().unwrap();
+        let asked_for = server.fake.seen().into_iter().rfind(|seen| seen.path().ends_with("/runs")).unwrap();
         assert!(asked_for.target.contains("created=%3E%3D20"), "{}", asked_for.target);
     }
 }

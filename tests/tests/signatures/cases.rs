@@ -40,7 +40,7 @@ pub enum Case {
     Missing,
     Empty,
     WrongPrefix,
-    UpperCase,
+    CapitalDigits,
     Short,
     Long,
     DuplicatedHeader,
@@ -60,7 +60,7 @@ pub const CASES: [Case; 17] = [
     Case::Missing,
     Case::Empty,
     Case::WrongPrefix,
-    Case::UpperCase,
+    Case::CapitalDigits,
     Case::Short,
     Case::Long,
     Case::DuplicatedHeader,
@@ -176,7 +176,7 @@ impl Case {
             Self::Empty => (String::new(), vec![Malformed]),
             Self::WrongPrefix => (format!("sha512={signed}"), strange),
             Self::WrongVersion => (format!("v2={signed}"), strange),
-            Self::UpperCase => {
+            Self::CapitalDigits => {
                 let wanted = match scheme.form {
                     Form::Hex { .. } => vec![Genuine(0)],
                     Form::Token => vec![Mismatch],

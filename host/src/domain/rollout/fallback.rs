@@ -12,10 +12,19 @@ const WAKE_MS: u64 = 250;
 pub fn decide(situation: &Situation, reason: &str, given_up: bool) -> Step {
     let target = &situation.target.id;
     let Some(stable) = situation.stable.as_ref().filter(|stable| stable.id != *target) else {
-        return without_stable(situation, reason);
+        return without_stable(situation, reason, given_up);
     };
     let stable = &stable.id;
     let serves = situation.is_routed(stable) && situation.healthy(stable) > 0;
+    if given_up {
+        // What is left over is swept away later; a rollout that never ends would be worse.
+        let outcome = if serves {
+            Outcome::RolledBack(reason.to_string())
+        } else {
+            Outcome::Failed(format!("{reason}; the previous release did not become healthy again either"))
+        };
+        return step("Gave up", 100, vec![Action::Finish { outcome }]);
+    }
     if serves {
         let outcome = Outcome::RolledBack(reason.to_string());
         // Routing again changes nothing unless the port is still with the other release, as it is when the host died
@@ -26,11 +35,6 @@ pub fn decide(situation: &Situation, reason: &str, given_up: bool) -> Step {
             Action::Finish { outcome },
         ];
         return step("Restored the previous release", 100, actions);
-    }
-    if given_up {
-        let outcome =
-            Outcome::Failed(format!("{reason}; the previous release did not become healthy again either"));
-        return step("Gave up", 100, vec![Action::Finish { outcome }]);
     }
     let mut actions = Vec::new();
     if !situation.stack.run.can_overlap() {
@@ -49,10 +53,10 @@ fn all_to(release: &Id) -> Vec<Weight> {
 }
 
 /// Nothing to go back to: what serves healthily stays, what does not is removed.
-fn without_stable(situation: &Situation, reason: &str) -> Step {
+fn without_stable(situation: &Situation, reason: &str, given_up: bool) -> Step {
     let target = &situation.target.id;
     let mut actions = Vec::new();
-    if situation.healthy(target) == 0 {
+    if situation.healthy(target) == 0 && !given_up {
         actions.push(Action::Scale { release: target.clone(), count: 0 });
     }
     actions.push(Action::Finish { outcome: Outcome::Failed(reason.to_string()) });
@@ -209,6 +213,18 @@ mod tests {
             worlds.push(World { containers, traffic, run, target_is_sick: bits % 3 == 0 });
         }
         worlds
+    }
+
+    #[test]
+    fn whoever_gives_up_orders_nothing_more_so_that_it_ends() {
+        for world in worlds() {
+            let step = decide(&world.situation(), "because", true);
+            assert!(matches!(step.actions.as_slice(), [Action::Finish { .. }]), "{step:?}");
+            let mut first = world.situation();
+            first.stable = None;
+            let step = decide(&first, "because", true);
+            assert!(matches!(step.actions.as_slice(), [Action::Finish { .. }]), "{step:?}");
+        }
     }
 
     #[test]
