@@ -34,24 +34,6 @@ as_root() {
     fi
 }
 
-# sum FILE...: one hash of all their contents and names.
-sum() { sha256sum "$@" | sha256sum | cut -c 1-16; }
-
-# venv FOLDER REQUIREMENTS [PIP-OPTION...]: a Python environment with exactly that; true if it is there. $log is told.
-venv() {
-    local folder=$1 requirements=$2
-    shift 2
-    [ -e "$folder/complete" ] && return
-    rm -rf "$folder"
-    {
-        have python3 || (apt_install "to run tools in Python" python3)
-        python3 -m venv "$folder" || { (apt_install "to install tools in Python" python3-venv) && python3 -m venv --clear "$folder"; }
-        "$folder/bin/pip" install --quiet --disable-pip-version-check --no-input --require-hashes --only-binary :all: "$@" \
-            --requirement "$requirements"
-    } >>"${log:?}" 2>&1 </dev/null || return 1
-    touch "$folder/complete"
-}
-
 package_installed() {
     [ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
 }

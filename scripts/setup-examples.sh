@@ -1,69 +1,31 @@
 #!/usr/bin/env bash
 # Builds plugins/examples, which are in JavaScript and in Python, for the tests: target/examples/<name>.wasm.
 #
-# The tool chains come from npm and PyPI into the cache, pinned by scripts/toolchains. Where one cannot be had, nothing fails:
-# target/examples/<language>.skipped says why, and the tests repeat it. target/examples/<language>.path says where its
-# programs are. What was built before of the same sources is taken from the cache.
+# The tool chains are pinned by scripts/toolchains. What was built before of the same sources is taken from the cache.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
+# shellcheck source=scripts/tools.sh
+. "$(dirname "$0")/tools.sh"
 cd "$(dirname "$0")/.."
-
-out="$PWD/target/examples"
-pins="$PWD/scripts/toolchains"
-tools="$cache_dir/toolchains"
+tool_set examples
 kept="$cache_dir/examples"
-log="$out/setup.log"
-mkdir -p "$out" "$tools" "$kept"
-rm -f "$out"/*.skipped
-: >"$log"
-exec 9>"$tools/lock"
-flock 9
-
-skip() {
-    printf '%s\n' "$2" >"$out/$1.skipped"
-    rm -f "$out/$1.path"
-    say "$1: SKIPPED, $2 (see $log)"
-}
-
-# jco wants 20.19 or newer.
-node_is_new() {
-    have node && have npm &&
-        node -e 'const [major, minor] = process.versions.node.split("."); process.exit(major > 20 || (major == 20 && minor >= 19) ? 0 : 1)'
-}
+mkdir -p "$kept"
 
 setup_javascript() {
-    local path=$PATH bin node
-    if ! node_is_new; then
-        node="$tools/node-$(sum "$pins/node.txt")"
-        venv "$node" "$pins/node.txt" || { skip javascript "Node.js 20.19 or newer could neither be found nor installed"; return; }
-        path="$node/bin:$PATH"
-    fi
-    local folder
-    folder="$tools/javascript-$(sum "$pins/package.json" "$pins/package-lock.json")"
-    if [ ! -e "$folder/complete" ]; then
-        say "installing jco and componentize-js, which make components of JavaScript"
-        rm -rf "$folder"
-        mkdir -p "$folder"
-        cp "$pins/package.json" "$pins/package-lock.json" "$folder/"
-        # Not `npm ci`: it refuses a lock file without the optional packages of every other platform, which some registries lack.
-        (cd "$folder" && PATH=$path npm install --no-save --no-audit --no-fund --no-update-notifier --ignore-scripts) >>"$log" 2>&1 </dev/null ||
-            { skip javascript "jco could not be installed from npm"; return; }
-        touch "$folder/complete"
-    fi
-    bin="$folder/node_modules/.bin"
-    [ "$path" = "$PATH" ] || bin="$bin:${path%%:*}"
-    printf '%s' "$bin" >"$out/javascript.path"
-    say "JavaScript: jco in $folder"
+    local node folder
+    # jco wants 20.19 or newer.
+    node="$(node_bin 20 19)" || { skip javascript "Node.js 20.19 or newer could neither be found nor installed"; return; }
+    folder="$(npm_tools "jco and componentize-js, which make components of JavaScript" scripts/toolchains "$node")" ||
+        { skip javascript "jco could not be installed from npm"; return; }
+    found javascript "$folder/node_modules/.bin:$node"
 }
 
 setup_python() {
     local folder
-    folder="$tools/python-$(sum "$pins/requirements.txt")"
-    [ -e "$folder/complete" ] || say "installing componentize-py, which makes components of Python"
-    venv "$folder" "$pins/requirements.txt" || { skip python "componentize-py could not be installed from PyPI"; return; }
-    printf '%s' "$folder/bin" >"$out/python.path"
-    say "Python: componentize-py in $folder"
+    folder="$(python_tools "componentize-py, which makes components of Python" scripts/toolchains/requirements.txt)" ||
+        { skip python "componentize-py could not be installed from PyPI"; return; }
+    found python "$folder/bin"
 }
 
 # stage LANGUAGE NAME WORLD: the project as `windlass plugin new` would have laid it out, in $stage. Always in the same place,
@@ -100,7 +62,6 @@ example() {
     rm -rf "$stage"
 }
 
-rm -f "$out"/*.path
 setup_javascript
 setup_python
 example javascript chat-room notifier chat-room npm run --silent build

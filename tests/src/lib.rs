@@ -27,4 +27,5 @@ pub mod script;
 pub mod search;
 pub mod sender;
 pub mod server;
+pub mod tools;
 pub mod vendors;

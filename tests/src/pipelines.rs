@@ -1,7 +1,7 @@
 //! The built-in pipeline generators, and what `scripts/setup-pipelines.sh` brought to check what they write.
 
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
@@ -11,24 +11,14 @@ use windlass::domain::plugin::Problem;
 use windlass::error::Result;
 use windlass::plugins::{Plugins, Settings};
 
+use crate::tools::{self, root};
+
 /// All four.
 pub const GENERATORS: [&str; 4] = ["circleci-config", "github-workflow", "gitlab-ci", "jenkins-pipeline"];
 
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests are in a workspace")
-}
-
 /// Where the script has put a tool; `None`, with a word about `test`, where it could not be had.
 pub fn tool(name: &str, test: &str) -> Option<String> {
-    let read =
-        |end: &str| std::fs::read_to_string(root().join(format!("target/pipelines/{name}.{end}"))).ok();
-    let path = read("path").filter(|_| read("skipped").is_none());
-    if path.is_none() {
-        let why = read("skipped").unwrap_or_else(|| "scripts/setup-pipelines.sh was not run".to_owned());
-        // At once, whatever the test runner hides. Who has closed standard error does not want to know.
-        let _ = writeln!(std::io::stderr(), "SKIPPED: {test}: {name}: {}", why.trim());
-    }
-    path
+    tools::tool("pipelines", name, test)
 }
 
 /// A program of `tests/peers/pipelines`.

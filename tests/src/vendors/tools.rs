@@ -2,8 +2,7 @@
 //! and the vendors' clients in Python. The documents are no part of the project: they lie in a folder `shared/contracts`
 //! beside or above it. A test that lacks one of them says so and is skipped.
 
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -11,20 +10,12 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
+use crate::tools::{root, skipped, tool};
+
 /// Node starts in seconds, or slowly where the machine is busy.
 const START: Duration = Duration::from_secs(90);
 /// For a client's whole script.
 const SCRIPT: Duration = Duration::from_secs(120);
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests are in a workspace")
-}
-
-/// Says at once, whatever the test runner hides, that a test was skipped.
-fn skipped(test: &str, why: &str) {
-    // Who has closed standard error does not want to know.
-    let _ = writeln!(std::io::stderr(), "SKIPPED: {test}: {}", why.trim());
-}
 
 /// A file of the vendors' contracts, such as `gitlab/webhooks/push.json`; `None`, with a word about `test`, where they are
 /// not to be had.
@@ -39,17 +30,6 @@ pub fn contract(file: &str, test: &str) -> Option<PathBuf> {
     found
 }
 
-/// A program that the script brought.
-fn program(tool: &str, test: &str) -> Option<PathBuf> {
-    let read = |end: &str| std::fs::read_to_string(root().join(format!("target/vendors/{tool}.{end}"))).ok();
-    let path = read("path").filter(|_| read("skipped").is_none());
-    if path.is_none() {
-        let why = read("skipped").unwrap_or_else(|| "scripts/setup-vendors.sh was not run".to_owned());
-        skipped(test, &format!("{tool}: {why}"));
-    }
-    path.map(PathBuf::from)
-}
-
 /// `prism proxy --errors`: passes requests on to a server, and answers itself with an error if a request or an answer is not
 /// as the document has it.
 pub struct Prism {
@@ -61,11 +41,13 @@ impl Prism {
     /// Puts the proxy in front of `upstream`. `document` is a file of the contracts. `None`, with a word about `test`, where
     /// there is no Prism or no document.
     pub async fn start(document: &str, upstream: &str, test: &str) -> Option<Self> {
-        let (prism, document) = (program("prism", test)?, contract(document, test)?);
+        let (node, prism) = (tool("vendors", "node", test)?, tool("vendors", "prism", test)?);
+        let document = contract(document, test)?;
         let free = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
         let port = free.local_addr().expect("an address").port();
         drop(free);
-        let mut child = Command::new(prism)
+        let mut child = Command::new(node)
+            .arg(prism)
             .args(["proxy", "--errors", "--host", "127.0.0.1", "--port", &port.to_string()])
             .arg(document)
             .arg(upstream)
@@ -98,7 +80,7 @@ impl Prism {
 /// # Panics
 /// If the script fails: then fake and client do not understand each other.
 pub async fn run_client(script: &str, arguments: &[&str], test: &str) -> Option<String> {
-    let python = program("python", test)?;
+    let python = tool("vendors", "python", test)?;
     let mut child = Command::new(python)
         .arg(root().join("tests/clients").join(script))
         .args(arguments)

@@ -1,31 +1,16 @@
 //! Libraries that others wrote sign, and judge what they are given: the host agrees with each of them.
 
-use std::path::Path;
+use std::io::Write as _;
 use std::process::{Command, Stdio};
-use std::{fs, io::Write as _};
 
 use serde_json::{Value, json};
 use windlass::plugins::signature;
+use windlass_tests::tools::tool;
 
 use crate::schemes::{Scheme, schemes};
 
 const JAVASCRIPT: &str = include_str!("outside.mjs");
 const PYTHON: &str = include_str!("outside.py");
-
-/// Where `scripts/setup-signers.sh` put the language's libraries; `None`, with a word about `test`, where it could not.
-fn folder(language: &str, test: &str) -> Option<String> {
-    let read = |end: &str| {
-        let signers = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/signers");
-        fs::read_to_string(signers.join(format!("{language}.{end}"))).ok()
-    };
-    let path = read("path");
-    if path.is_none() {
-        let why = read("skipped").unwrap_or_else(|| "scripts/setup-signers.sh was not run".to_owned());
-        // Standard error itself, which the test runner does not hide.
-        let _ = writeln!(std::io::stderr(), "SKIPPED: {test}: {}", why.trim());
-    }
-    path
-}
 
 /// Gives the program its questions, one a line, and reads as many answers.
 fn ask(mut program: Command, questions: &[Value]) -> Vec<Value> {
@@ -45,8 +30,8 @@ fn ask(mut program: Command, questions: &[Value]) -> Vec<Value> {
 }
 
 fn javascript(questions: &[Value], test: &str) -> Option<Vec<Value>> {
-    let folder = folder("javascript", test)?;
-    let mut node = Command::new("node");
+    let (node, folder) = (tool("signers", "node", test)?, tool("signers", "javascript", test)?);
+    let mut node = Command::new(node);
     // A program from the command line finds its packages from the folder it runs in.
     node.args(["--input-type=module", "--eval", JAVASCRIPT]).current_dir(folder);
     Some(ask(node, questions))
@@ -111,7 +96,7 @@ fn headers(scheme: &Scheme, body: &str) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_host_says_gidgethub_says() {
-    let Some(folder) = folder("python", "what_the_host_says_gidgethub_says") else { return };
+    let Some(python) = tool("signers", "python", "what_the_host_says_gidgethub_says") else { return };
     let scheme = scheme("GitHub").await;
     let (mut questions, mut ours) = (Vec::new(), Vec::new());
     for body in &bodies() {
@@ -120,8 +105,8 @@ async fn what_the_host_says_gidgethub_says() {
             questions.push(json!({ "secret": SECRET, "body": body, "header": header }));
         }
     }
-    let mut python = Command::new("python3");
-    python.args(["-c", PYTHON]).env("PYTHONPATH", folder);
+    let mut python = Command::new(python);
+    python.args(["-c", PYTHON]);
     assert_eq!(ask(python, &questions), ours);
 }
 
