@@ -106,3 +106,30 @@ impl<T: Planner> wit::Guest for Component<T> {
         T::plan(context)
     }
 }
+
+/// What is wrong with a path of the configuration that has to lie inside of the repository; `field` names it as people write
+/// it. Example: `contextPath`.
+pub fn path_problem(field: &str, path: &str) -> Option<Problem> {
+    let complaint = if path.is_empty() {
+        "is empty"
+    } else if path.starts_with('/') {
+        "is absolute"
+    } else if path.starts_with('-') {
+        "begins with `-` and could be taken for an option"
+    } else if path.split('/').any(|part| part == "..") {
+        "has a part `..`"
+    } else if path.contains('\\') {
+        "has a backslash"
+    } else if path.chars().any(char::is_control) {
+        "has a control character"
+    } else {
+        return None;
+    };
+    Some(Problem::at(
+        format!("/{field}"),
+        format!(
+            "`{}` {complaint}; `{field}` has to be a path inside of the repository.",
+            path.escape_debug()
+        ),
+    ))
+}

@@ -1,7 +1,7 @@
 //! What can be wrong with a configuration before a commit is known. Pointers name the fields as people write them.
 
 use windlass_sdk::Problem;
-use windlass_sdk::planner::BuildConfig;
+use windlass_sdk::planner::{BuildConfig, path_problem};
 
 pub const BUILD_TYPE: &str = "compose_only";
 
@@ -16,7 +16,7 @@ pub fn problems(config: &BuildConfig) -> Vec<Problem> {
     if config.timeout_seconds == 0 {
         problems.push(Problem::at("/timeout", "The timeout is 0 seconds; it has to be at least 1."));
     }
-    problems.extend(config.compose_path.as_deref().and_then(path_problem));
+    problems.extend(config.compose_path.as_deref().and_then(|path| path_problem("composePath", path)));
     let is_elsewhere = |path: &&str| !matches!(*path, "" | "." | "./");
     let said = [
         ("contextPath", config.context_path.as_deref().filter(is_elsewhere).is_some()),
@@ -44,29 +44,4 @@ pub fn problems(config: &BuildConfig) -> Vec<Problem> {
         }
     }
     problems
-}
-
-fn path_problem(path: &str) -> Option<Problem> {
-    let complaint = if path.is_empty() {
-        "is empty"
-    } else if path.starts_with('/') {
-        "is absolute"
-    } else if path.starts_with('-') {
-        "begins with `-` and could be taken for an option"
-    } else if path.split('/').any(|part| part == "..") {
-        "has a part `..`"
-    } else if path.contains('\\') {
-        "has a backslash"
-    } else if path.chars().any(char::is_control) {
-        "has a control character"
-    } else {
-        return None;
-    };
-    Some(Problem::at(
-        "/composePath",
-        format!(
-            "`{}` {complaint}; `composePath` has to be a path inside of the repository.",
-            path.escape_debug()
-        ),
-    ))
 }

@@ -1,7 +1,7 @@
 //! What can be wrong with a configuration before a commit is known. Pointers name the fields as people write them.
 
 use windlass_sdk::Problem;
-use windlass_sdk::planner::BuildConfig;
+use windlass_sdk::planner::{BuildConfig, path_problem};
 
 pub const BUILD_TYPE: &str = "docker_build";
 
@@ -16,8 +16,8 @@ pub fn problems(config: &BuildConfig) -> Vec<Problem> {
     if config.timeout_seconds == 0 {
         problems.push(Problem::at("/timeout", "The timeout is 0 seconds; it has to be at least 1."));
     }
-    problems.extend(path_problem("contextPath", config.context_path.as_deref()));
-    problems.extend(path_problem("dockerfilePath", config.dockerfile_path.as_deref()));
+    problems.extend(config.context_path.as_deref().and_then(|path| path_problem("contextPath", path)));
+    problems.extend(config.dockerfile_path.as_deref().and_then(|path| path_problem("dockerfilePath", path)));
     if config.compose_path.is_some() {
         problems.push(Problem::at(
             "/composePath",
@@ -29,32 +29,6 @@ pub fn problems(config: &BuildConfig) -> Vec<Problem> {
     problems.extend(command_problem("preBuildCommands", "before", &config.pre_build_commands));
     problems.extend(command_problem("postBuildCommands", "after", &config.post_build_commands));
     problems
-}
-
-fn path_problem(field: &str, path: Option<&str>) -> Option<Problem> {
-    let path = path?;
-    let complaint = if path.is_empty() {
-        "is empty"
-    } else if path.starts_with('/') {
-        "is absolute"
-    } else if path.starts_with('-') {
-        "begins with `-` and could be taken for an option"
-    } else if path.split('/').any(|part| part == "..") {
-        "has a part `..`"
-    } else if path.contains('\\') {
-        "has a backslash"
-    } else if path.chars().any(char::is_control) {
-        "has a control character"
-    } else {
-        return None;
-    };
-    Some(Problem::at(
-        format!("/{field}"),
-        format!(
-            "`{}` {complaint}; `{field}` has to be a path inside of the repository.",
-            path.escape_debug()
-        ),
-    ))
 }
 
 fn stage_problem(stage: Option<&str>) -> Option<Problem> {
