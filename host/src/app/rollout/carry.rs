@@ -46,13 +46,19 @@ impl Rollout<'_> {
         if !traffic::is_routed(self.app, &self.view.stack) {
             return stop(&self.app.docker, grace).await;
         }
-        if !traffic::leave(self.app, &self.view.stack, name, grace).await? {
-            self.log.line(&format!(
-                "{name} still answers requests after {} s; it is stopped all the same.",
-                grace.as_secs()
-            ));
-        }
-        let stopped = stop(&self.app.docker, grace).await;
+        let stopped = match traffic::leave(self.app, &self.view.stack, name, grace).await {
+            Ok(has_answered) => {
+                if !has_answered {
+                    self.log.line(&format!(
+                        "{name} still answers requests after {} s; it is stopped all the same.",
+                        grace.as_secs()
+                    ));
+                }
+                stop(&self.app.docker, grace).await
+            }
+            Err(error) => Err(error),
+        };
+        // Also where it could not be stopped: then it goes on serving.
         traffic::left(self.app, name).await;
         stopped
     }
