@@ -14,7 +14,7 @@ ifeq ($(RUSTUP_HOME)$(wildcard $(HOME)/.rustup/toolchains),)
   endif
 endif
 
-.PHONY: help setup setup-build setup-docker setup-test setup-examples setup-pipelines setup-signers setup-vendors setup-bench build demo demo-stop check test bench fmt
+.PHONY: help setup setup-build setup-docker setup-test setup-examples setup-pipelines setup-signers setup-sockets setup-oidc setup-schemathesis setup-vendors setup-bench build demo demo-stop check test bench fmt
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -43,6 +43,18 @@ setup-pipelines:
 setup-signers:
 	@scripts/setup-signers.sh
 
+# The client that dashboards and scripts speak Socket.IO with.
+setup-sockets:
+	@scripts/setup-sockets.sh
+
+# An OpenID provider to log in through; where it cannot be had, its tests say that they were skipped.
+setup-oidc:
+	@scripts/setup-oidc.sh
+
+# It asks the server whatever its OpenAPI document allows.
+setup-schemathesis:
+	@scripts/setup-schemathesis.sh
+
 # Where Prism or a client cannot be had, the tests with it say that they were skipped.
 setup-vendors:
 	@scripts/setup-vendors.sh
@@ -64,16 +76,13 @@ check: setup-build ## formatting and lints, as CI has them
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 
-# The tests of the test package start the debug binary, so it is compiled first: as part of the whole workspace, because
-# cargo would choose other features of the dependencies for a part of it and compile them twice.
-test: setup setup-examples setup-pipelines setup-signers setup-vendors ## all the tests, against a real Docker Engine, PostgreSQL and a browser
-	cargo build --locked --workspace
-	cargo test --workspace --locked --no-fail-fast
+test: setup setup-examples setup-pipelines setup-signers setup-sockets setup-oidc setup-schemathesis setup-vendors ## all the tests, against a real Docker Engine, PostgreSQL and a browser
+	@scripts/test.sh
 
 # Server and benchmark are compiled in one go: cargo would choose other features of the dependencies for each of them, and
 # compile nearly everything twice.
-bench: setup setup-bench ## the benchmarks, of the release program; `make bench ARGS=--json` for programs
-	cargo build --release --locked -p windlass -p windlass-tests --bin windlass --bin bench
+bench: setup setup-bench ## the benchmarks, of the release program; `make bench ARGS=cutovers` for one of them, `ARGS=--json` for programs
+	cargo build --release --locked -p windlass -p windlass-tests --bin windlass --bin bench --bin visited
 	WINDLASS_PROGRAM=target/release/windlass target/release/bench $(ARGS)
 
 fmt: ## format the Rust code

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Brings what `make test` needs besides a compiler and a Docker Engine: PostgreSQL's server programs, a browser with
-# its driver, an SSH server, git's HTTP back end and a registry. Only programs are installed: the tests start their own, on
-# ports and folders of their own, so no service is started here.
+# its driver, an SSH server, git's HTTP back end, a registry, a mail server, and networks for further machines. Only programs
+# are installed: the tests start their own, on ports and folders of their own, so no service is started here.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -54,6 +54,9 @@ say "browser: $(browser), driver: $(command -v chromedriver)"
 have sshd || install_sshd
 say "SSH server: $(command -v sshd)"
 
+have ssh || apt_install "for deploy targets that are reached by it" openssh-client
+have ip || apt_install "for networks in which the tests start further Docker Engines" iproute2
+
 have git || apt_install "as the git server of the tests" git
 if [ ! -x "$(git --exec-path)/git-http-backend" ]; then
     apt_install "for its HTTP back end, the git server of the tests" git
@@ -71,3 +74,13 @@ have docker-registry || {
     fi
 }
 say "registry: $(command -v docker-registry)"
+
+# The system's own Python, since that is what the package is for.
+/usr/bin/python3 -c 'import aiosmtpd' 2>/dev/null || apt_install "as the mail server of the tests" python3-aiosmtpd
+say "mail server: aiosmtpd $(/usr/bin/python3 -c 'import aiosmtpd; print(aiosmtpd.__version__)')"
+
+# Not every system has it; without it the tests of certificates say that they were skipped.
+if ! have pebble; then
+    (apt_install "as the ACME server that certificates come from in the tests" pebble) || true
+fi
+say "ACME server: $(command -v pebble || echo none, its tests are skipped)"

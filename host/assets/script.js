@@ -85,10 +85,10 @@
   }
   for (const form of all("form[method=post]")) {
     form.addEventListener("submit", () => {
-      // A second click must not order the same thing twice. The button is given back if the page comes back.
-      const button = form.querySelector("button[type=submit]");
-      setTimeout(() => { button.disabled = true; });
-      addEventListener("pageshow", () => { button.disabled = false; }, { once: true });
+      // A second click must not order the same thing twice. The buttons are given back if the page comes back.
+      const buttons = all("button[type=submit]", form);
+      setTimeout(() => { for (const button of buttons) button.disabled = true; });
+      addEventListener("pageshow", () => { for (const button of buttons) button.disabled = false; }, { once: true });
     });
   }
 
@@ -153,7 +153,7 @@
   const feed = document.body.dataset.events;
   if (feed && all("[data-live]").length > 0) {
     const source = new EventSource(feed);
-    for (const kind of ["stack.changed", "build.status", "deployment.status", "deployment.step", "webhook.processed", "plugin.changed"]) {
+    for (const kind of ["stack.changed", "build.status", "deployment.status", "deployment.step", "webhook.processed", "plugin.changed", "provider.changed", "ci_build.status", "ci_build.moved"]) {
       source.addEventListener(kind, refreshSoon);
     }
     // After a lost connection something may have been missed.
@@ -181,28 +181,68 @@
   });
   if (follow.checked) toEnd();
 
+  // As the server does it for what is in the page already; the text is only ever set as text.
+  const nearest = (...rgb) => {
+    const most = Math.max(...rgb);
+    const least = Math.min(...rgb);
+    if (most - least < 48) return most < 160 ? 0 : 7;
+    return rgb.reduce((bits, part, at) => bits | (part > (most + least) / 2 ? 1 << at : 0), 0);
+  };
+  const extended = (codes) => {
+    const kind = codes.shift();
+    if (kind === 2) return nearest(...codes.splice(0, 3));
+    if (kind !== 5) return null;
+    const colour = codes.shift() ?? 0;
+    if (colour < 16) return colour % 8;
+    if (colour > 231) return nearest(8 + (colour - 232) * 10, 8 + (colour - 232) * 10, 8 + (colour - 232) * 10);
+    const cube = colour - 16;
+    return nearest(Math.floor(cube / 36) * 51, (Math.floor(cube / 6) % 6) * 51, (cube % 6) * 51);
+  };
+  const restyle = (style, codes) => {
+    const words = { 1: "bold", 2: "dim", 3: "italic", 4: "underline", 7: "inverse" };
+    while (codes.length > 0) {
+      const code = codes.shift();
+      if (code === 0) for (const key of Object.keys(style)) delete style[key];
+      else if (words[code]) style[words[code]] = true;
+      else if (code === 22) { delete style.bold; delete style.dim; }
+      else if (words[code - 20]) delete style[words[code - 20]];
+      else if (code === 38) style.text = extended(codes) ?? style.text;
+      else if (code === 48) style.back = extended(codes) ?? style.back;
+      else if (code === 39) delete style.text;
+      else if (code === 49) delete style.back;
+      else if ((code >= 30 && code <= 37) || (code >= 90 && code <= 97)) style.text = code % 10;
+      else if ((code >= 40 && code <= 47) || (code >= 100 && code <= 107)) style.back = code % 10;
+    }
+  };
+  const classes = (style) => {
+    const [text, back] = style.inverse ? [style.back, style.text] : [style.text, style.back];
+    const names = ["bold", "dim", "italic", "underline"].filter((name) => style[name]).map((name) => `ansi-${name}`);
+    if (back !== undefined) names.unshift(`ansi-bg-${back}`);
+    if (text !== undefined) names.unshift(`ansi-${text}`);
+    if (style.inverse && text === undefined && back === undefined) names.push("ansi-inverse");
+    return names.join(" ");
+  };
+  const afterSequence = (style, piece) => {
+    if (piece.startsWith("[")) {
+      const end = piece.slice(1).search(/[@-~]/) + 1;
+      if (end < 1) return "";
+      if (piece[end] === "m") restyle(style, piece.slice(1, end).split(/[;:]/).map((code) => Number(code) || 0));
+      return piece.slice(end + 1);
+    }
+    if (piece.startsWith("]")) {
+      const end = piece.indexOf("\ufffd");
+      return end < 0 ? "" : piece.slice(end + 1);
+    }
+    if (/^[()]/.test(piece)) return piece.slice(2);
+    return /^[0-~]/.test(piece) ? piece.slice(1) : piece;
+  };
   const colours = (text, line) => {
-    let classes = [];
+    const style = {};
     for (const [index, piece] of text.split("\u001b").entries()) {
-      let rest = piece;
-      if (index > 0 && piece.startsWith("[")) {
-        const end = piece.slice(1).search(/[@-~]/) + 1;
-        if (end > 0 && piece[end] === "m") {
-          for (const code of piece.slice(1, end).split(";").map(Number)) {
-            if (code === 0) classes = [];
-            else if (code === 1) classes.push("ansi-bold");
-            else if (code === 22) classes = classes.filter((name) => name !== "ansi-bold");
-            else if (code === 39 || (code >= 30 && code <= 37) || (code >= 90 && code <= 97)) {
-              classes = classes.filter((name) => name === "ansi-bold");
-              if (code !== 39) classes.push(`ansi-${code % 10}`);
-            }
-          }
-        }
-        rest = end > 0 ? piece.slice(end + 1) : "";
-      }
+      const rest = index === 0 ? piece : afterSequence(style, piece);
       if (!rest) continue;
       const span = document.createElement("span");
-      span.className = classes.join(" ");
+      span.className = classes(style);
       span.textContent = rest;
       line.append(span);
     }

@@ -59,7 +59,13 @@ pub struct PluginError {
 #[derive(Debug, Clone)]
 pub enum PluginErrorKind {
     /// The plugin answered with a typed failure.
-    Failure { code: String, message: String, retry_after_secs: Option<u32>, retryable: bool },
+    Failure {
+        code: String,
+        message: String,
+        disposition: Disposition,
+        /// A request with an effect may have reached the other side: the call must not simply be made once more.
+        request_sent: bool,
+    },
     /// The guest trapped; the text is bounded and scrubbed.
     Trap(String),
     /// It used more CPU or wall time than it may.
@@ -78,7 +84,38 @@ pub enum PluginErrorKind {
     Suspended { reason: String, free_at: i64, free_in_ms: u64 },
 }
 
+/// What a plugin advises to do about its failure.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Disposition {
+    /// Worth another try, after so many seconds if given.
+    Retry(Option<u32>),
+    Permanent,
+    /// A person has to do something about the credential.
+    AuthRequired,
+    /// The other side asks for a pause of so many seconds, if it said how long.
+    RateLimited(Option<u32>),
+    Other(String),
+}
+
+impl Disposition {
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::Retry(_) | Self::RateLimited(_))
+    }
+
+    pub fn retry_after_secs(&self) -> Option<u32> {
+        match self {
+            Self::Retry(after) | Self::RateLimited(after) => *after,
+            Self::Permanent | Self::AuthRequired | Self::Other(_) => None,
+        }
+    }
+}
+
 impl PluginErrorKind {
+    /// The plugin answered with a failure that another try may not meet.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::Failure { disposition, .. } if disposition.is_retryable())
+    }
+
     /// The plugin's own doing: no answer, or one that makes no sense. A failure is an answer.
     pub fn is_fault(&self) -> bool {
         matches!(self, Self::Trap(_) | Self::Timeout { .. } | Self::Memory { .. } | Self::Nonsense(_))
@@ -183,10 +220,7 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Unavailable(_) | Self::Internal(_) => true,
-            Self::Plugin(error) => {
-                matches!(error.kind, PluginErrorKind::Failure { retryable: true, .. })
-                    || error.kind.pause_ms().is_some()
-            }
+            Self::Plugin(error) => error.kind.is_retryable() || error.kind.pause_ms().is_some(),
             _ => false,
         }
     }

@@ -16,4 +16,5 @@ pub mod queue;
 pub mod router;
 pub mod serve;
 pub mod store;
+pub mod telemetry;
 pub mod web;

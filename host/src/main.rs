@@ -6,6 +6,10 @@ use clap::Parser;
 use windlass::cli::{Cli, Command};
 use windlass::plugins::{CompileRequest, compile_child};
 
+/// Address space of a worker's stack; only what is used becomes memory. What polls one future inside of another takes much of
+/// it in an unoptimised program, more than tokio's 2 MiB.
+const STACK_BYTES: usize = 8 << 20;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     if let Command::CompilePlugin(arguments) = &cli.command {
@@ -24,7 +28,11 @@ fn main() -> ExitCode {
             }
         };
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("windlass").build();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("windlass")
+        .thread_stack_size(STACK_BYTES)
+        .build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -1,29 +1,33 @@
 //! `windlass serve`: puts the parts together, listens, and ends in order.
 
 mod footprint;
+mod headers;
+mod log;
 
-pub use footprint::return_large_buffers;
+pub use footprint::{keep_no_core, return_large_buffers};
 
 use std::future::IntoFuture;
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::http::{HeaderValue, header};
-use axum::response::Response;
+use axum::{Extension, Router};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::app::{App, housekeeping, plugin, plugin_nodes, recorder, recover, rollout, token, traffic};
-use crate::config::{Config, LogFormat};
+use crate::app::{
+    App, certificate, cicd, housekeeping, look, notify, plugin, plugin_nodes, preview, recorder, recover,
+    rollout, schedule, target, token, traffic,
+};
+use crate::config::{Config, variable};
 use crate::error::{Error, Result};
 use crate::queue::{Handler, Queue, TaskContext};
 use crate::router::{self, watch::Keeper};
+use crate::telemetry::Traces;
 use crate::{api, jobs, web};
 
 /// How long work in progress gets to reach a point where it can be resumed.
@@ -31,20 +35,24 @@ const STOP_PATIENCE: Duration = Duration::from_secs(20);
 
 /// Runs the router until SIGTERM or SIGINT, or until another router takes over.
 pub async fn router_process(file: Option<&Path>, data: Option<&Path>) -> Result<()> {
+    keep_no_core();
     let mut config = Config::load(file, |name| std::env::var(name).ok())?;
     if let Some(data) = data {
         config.server.data_dir = data.to_path_buf();
     }
-    start_log(&config)?;
+    log::start(&config, None)?;
     router::run(&config).await
 }
 
 /// Runs the server until SIGTERM or SIGINT.
 pub async fn serve(file: Option<&Path>) -> Result<()> {
     let started = std::time::Instant::now();
+    keep_no_core();
     return_large_buffers();
     let config = Config::load(file, |name| std::env::var(name).ok())?;
-    start_log(&config)?;
+    let endpoint = config.telemetry.otlp_endpoint.trim();
+    let traces = if endpoint.is_empty() { None } else { Some(Traces::start(endpoint)?) };
+    log::start(&config, traces.as_ref())?;
     let address = config.server.listen;
     let listener = TcpListener::bind(address).await.map_err(|error| {
         Error::unavailable(format!(
@@ -55,9 +63,10 @@ pub async fn serve(file: Option<&Path>) -> Result<()> {
     let config =
         Config { server: crate::config::Server { listen: bound, ..config.server.clone() }, ..config };
     let app = App::open(config, own_program()).await?;
+    target::forget_keys(&app.config.server.data_dir)?;
     plugin::plugin_started(&app).await?;
-    let configured = std::env::var("WINDLASS_ADMIN_TOKEN").ok().filter(|token| !token.is_empty());
-    let fresh = token::token_bootstrap(&app, configured.as_deref()).await?;
+    let configured = variable(&|name: &str| std::env::var(name).ok(), "WINDLASS_ADMIN_TOKEN")?;
+    let fresh = token::token_bootstrap(&app, configured.as_ref().map(|token| token.as_str())).await?;
     announce(bound, fresh.as_deref());
     tracing::info!(address = %bound, milliseconds = started.elapsed().as_millis(), "[@server:http] listening");
 
@@ -65,8 +74,14 @@ pub async fn serve(file: Option<&Path>) -> Result<()> {
     let queue = start_queue(&app).await?;
     let recorder = tokio::spawn(recorder::keep_recordings(app.clone(), stop.clone()));
     let tender = tokio::spawn(tend(app.clone(), stop.clone()));
+    let scheduler = tokio::spawn(schedule::schedule_keep(app.clone(), stop.clone()));
+    let looker = tokio::spawn(look::look_keep(app.clone(), stop.clone()));
+    let previewer = tokio::spawn(preview::preview_keep(app.clone(), stop.clone()));
     let follower = tokio::spawn(plugin_nodes::plugin_follow(app.clone(), stop.clone()));
     let plugin_tender = tokio::spawn(plugin::plugin_tend(app.clone(), stop.clone()));
+    let target_watch = tokio::spawn(target::target_watch(app.clone(), stop.clone()));
+    let provider_watch = tokio::spawn(cicd::health::health_watch(app.clone(), stop.clone()));
+    let teller = tokio::spawn(notify::spread_keep(app.clone(), stop.clone()));
     // The router is left running: the next server adopts it.
     let keeper = start_router(&app, &stop);
     let server =
@@ -85,9 +100,19 @@ pub async fn serve(file: Option<&Path>) -> Result<()> {
     tender.abort();
     plugin_tender.abort();
     follower.abort();
+    looker.abort();
+    previewer.abort();
+    scheduler.abort();
+    provider_watch.abort();
+    target_watch.abort();
+    teller.abort();
     // What was recorded up to now is stored before the database closes.
     let _ = tokio::time::timeout(Duration::from_secs(5), recorder).await;
     app.db.close().await;
+    if let Some(traces) = traces {
+        // It blocks; a collector that is gone takes no more than its own patience.
+        let _ = tokio::task::spawn_blocking(move || traces.close()).await;
+    }
     Ok(())
 }
 
@@ -95,17 +120,25 @@ fn start_router(app: &App, stop: &CancellationToken) -> Option<JoinHandle<()>> {
     let program = app.config.router.enabled.then(own_program).flatten()?;
     let (app, stop, keeper) = (app.clone(), stop.clone(), Keeper::new(&app.config, &program));
     Some(tokio::spawn(async move {
-        tokio::join!(keeper.keep(stop.clone()), traffic::keep(app, stop));
+        tokio::join!(
+            keeper.keep(stop.clone()),
+            traffic::keep(app.clone(), stop.clone()),
+            certificate::keep(app, stop)
+        );
     }))
 }
 
 fn paths(app: App) -> Router {
-    api::router().merge(web::router()).layer(axum::middleware::map_response(no_sniff)).with_state(app)
-}
-
-async fn no_sniff(mut response: Response) -> Response {
-    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    response
+    // Writing the document cannot fail; without one, every route of the API would be refused.
+    let document = serde_json::to_value(api::openapi()).unwrap_or_default();
+    let policies = api::Policies::of(&document, web::PAGES);
+    let sockets = api::sockets(&app);
+    let is_https = headers::IsHttps(app.config.public_url().starts_with("https://"));
+    api::recorded(api::router().merge(web::router()), app.clone())
+        .layer(Extension(policies))
+        .layer(axum::middleware::from_fn_with_state(is_https, headers::set))
+        .with_state(app)
+        .layer(sockets)
 }
 
 async fn start_queue(app: &App) -> Result<Queue> {
@@ -124,15 +157,22 @@ const TIDY_PAUSE: Duration = Duration::from_secs(3600);
 
 /// What a crash left behind is cleaned up as soon as the engine answers; what nobody works on is found every minute.
 async fn tend(app: App, stop: CancellationToken) {
+    // Stacks whose engine did not answer yet.
+    let mut left = Vec::new();
     let mut swept = false;
     let mut tidied: Option<std::time::Instant> = None;
     while !stop.is_cancelled() {
         if let Err(error) = recover::recover(&app).await {
             tracing::warn!(error = %error.for_log(), "[@queue:recover] looking for abandoned work failed");
         }
-        if !swept && app.docker.ping().await.is_ok() {
+        if let Err(error) = app.auditor.checkpoint_if_due().await {
+            tracing::error!(error = %error.for_log(), "[@audit:checkpoint] the record could not be signed");
+        }
+        if swept {
+            left = rollout::sweep_left(&app, left).await;
+        } else {
             match rollout::sweep_all(&app).await {
-                Ok(()) => swept = true,
+                Ok(later) => (swept, left) = (true, later),
                 Err(error) => {
                     tracing::warn!(error = %error.for_log(), "[@deploy:sweep] the sweep did not finish")
                 }
@@ -142,7 +182,8 @@ async fn tend(app: App, stop: CancellationToken) {
             housekeeping::tidy(&app).await;
             tidied = Some(std::time::Instant::now());
         }
-        let pause = if swept { Duration::from_secs(60) } else { Duration::from_secs(5) };
+        let is_done = swept && left.is_empty();
+        let pause = if is_done { Duration::from_secs(60) } else { Duration::from_secs(5) };
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(pause) => {}
@@ -189,19 +230,4 @@ async fn wait_for_signal(app: &App) -> Result<()> {
             }
         }
     }
-}
-
-fn start_log(config: &Config) -> Result<()> {
-    use tracing_subscriber::EnvFilter;
-    let filter = EnvFilter::try_new(&config.log.level).map_err(|error| {
-        Error::invalid("log.level", format!("log.level (WINDLASS_LOG) is not understood: {error}"))
-    })?;
-    let colours = std::io::stderr().is_terminal();
-    let builder =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
-    let result = match config.log.format {
-        LogFormat::Json => builder.json().try_init(),
-        LogFormat::Text => builder.with_target(false).try_init(),
-    };
-    result.map_err(|error| Error::internal(format!("the log cannot be started: {error}")))
 }

@@ -28,6 +28,7 @@
 
 mod bindings;
 mod client;
+mod connection;
 mod delivery;
 mod export;
 mod failure;

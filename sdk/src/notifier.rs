@@ -56,6 +56,13 @@ impl Request {
         }
     }
 
+    /// A mail, for a connection to a mail server. Name the receivers with the header `to`, once for each, and put plain
+    /// text into the body.
+    pub fn mail(from: &str, subject: &str) -> Self {
+        let mail = Self { method: "MAIL".to_owned(), ..Self::post("") };
+        mail.header("from", from).header("subject", subject)
+    }
+
     #[must_use]
     pub fn header(mut self, name: &str, value: impl Into<String>) -> Self {
         self.headers.push((name.to_owned(), value.into()));
@@ -86,6 +93,15 @@ impl Request {
         })?;
         Ok(self.header("content-type", "application/json").body(body))
     }
+}
+
+/// At most so many characters, with a sign where something was left out.
+pub fn cut(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
+        return text.to_owned();
+    }
+    let kept: String = text.chars().take(most.saturating_sub(1)).collect();
+    format!("{kept}…")
 }
 
 #[doc(hidden)]

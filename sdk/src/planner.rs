@@ -27,12 +27,18 @@
 //! windlass_sdk::export_planner!(Plain);
 //! ```
 
+mod later;
+
 use std::marker::PhantomData;
 
 use crate::bindings::base::exports::windlass::plugin::manifest::Guest as ManifestGuest;
 use crate::bindings::planner::exports::windlass::build_planner::planner as wit;
 use crate::{Failure, Manifest, Problem};
 
+pub use later::{
+    Options, READS, RunInContainer, after_build, before_build, command_problems, image_problem, image_tag,
+    refuse_problems,
+};
 pub use wit::{BuildConfig, BuildStep, Context, DockerBuild, ImageTag};
 
 /// A build planner. Export it with [`crate::export_planner!`].
@@ -105,6 +111,21 @@ impl<T: Planner> wit::Guest for Component<T> {
     fn plan(context: Context) -> Result<Vec<BuildStep>, Failure> {
         T::plan(context)
     }
+}
+
+/// What every planner asks of a configuration: that it is meant for this one, and leaves time to build.
+pub fn common_problems(config: &BuildConfig, build_type: &str) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    if config.build_type != build_type {
+        problems.push(Problem::at(
+            "/buildType",
+            format!("The build type is `{}`, but this planner builds `{build_type}`.", config.build_type),
+        ));
+    }
+    if config.timeout_seconds == 0 {
+        problems.push(Problem::at("/timeout", "The timeout is 0 seconds; it has to be at least 1."));
+    }
+    problems
 }
 
 /// What is wrong with a path of the configuration that has to lie inside of the repository; `field` names it as people write

@@ -5,12 +5,15 @@ use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use fantoccini::error::CmdError;
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
 
 use crate::server::{ADMIN_TOKEN, TestServer, free_port};
+use crate::tools::skipped;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -29,7 +32,7 @@ impl Browser {
     /// `None` where no browser is installed; says which test was left out for it.
     pub async fn start(test: &str) -> Option<Self> {
         if !is_installed("chromedriver") || !(is_installed("chromium") || is_installed("google-chrome")) {
-            eprintln!("skipped: `{test}` needs chromium and chromedriver; scripts/setup-test.sh brings them");
+            skipped(test, "it needs chromium and chromedriver; scripts/setup-test.sh brings them");
             return None;
         }
         let (port, profile) = (free_port(), tempfile::tempdir().unwrap());
@@ -143,6 +146,14 @@ impl Browser {
 
     pub async fn devtools(&self, command: &str, parameters: Value) -> Value {
         self.driver_call("goog/cdp/execute", json!({ "cmd": command, "params": parameters })).await
+    }
+
+    /// Keeps a picture of the whole page in the folder that `WINDLASS_SHOTS` names, for people to look at; without it, none.
+    pub async fn shot(&self, name: &str) {
+        let Some(folder) = std::env::var_os("WINDLASS_SHOTS") else { return };
+        let picture = self.devtools("Page.captureScreenshot", json!({ "captureBeyondViewport": true })).await;
+        let bytes = STANDARD.decode(picture["data"].as_str().unwrap()).unwrap();
+        std::fs::write(std::path::Path::new(&folder).join(format!("{name}.png")), bytes).unwrap();
     }
 
     /// What the console complained about since the last call: errors, warnings and violations of the policy.

@@ -138,6 +138,7 @@ async fn of_a_planner(plugins: &Plugins, name: &str) -> Vec<Said> {
         commit: "0".repeat(40),
         files: vec!["Dockerfile".into()],
         settings: settings.clone(),
+        contents: Vec::new(),
     };
     vec![
         said(plugins.planner_validate(name, &settings).await),

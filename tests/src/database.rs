@@ -5,6 +5,7 @@ use std::time::Duration;
 use windlass::store::{Db, DbConfig};
 
 use crate::postgres;
+use crate::tools::{skipped, this_test};
 
 /// Nothing in a test takes longer than this; whoever waits, waits at most this long.
 pub const DEADLINE: Duration = Duration::from_secs(60);
@@ -39,7 +40,7 @@ impl TestDb {
                 Some(Self { db, url, _folder: None })
             }
             Err(why) => {
-                eprintln!("skipped: there is no PostgreSQL to test with: {why}");
+                skipped(&this_test(), &format!("there is no PostgreSQL to test with: {why}"));
                 None
             }
         }

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::cutover;
 use crate::docker::busybox;
 use crate::git_server::{File, GitServer, TestRepo};
 use crate::server::{TestServer, free_port};
@@ -45,6 +46,8 @@ pub struct Fixture {
     pub extra: Vec<(String, &'static str, String)>,
     /// Where each commit has the program once more.
     pub extra_programs: Vec<String>,
+    /// Each commit is the program that cutovers are measured with, instead of a page.
+    pub is_visited: bool,
 }
 
 impl Fixture {
@@ -69,11 +72,28 @@ impl Fixture {
             target.extend(extra.clone());
         }
         let (webhook, secret) = server.create_stack(input).await;
-        Self { git, repo, server, port, webhook, secret, extra: Vec::new(), extra_programs: Vec::new() }
+        let (extra, extra_programs) = (Vec::new(), Vec::new());
+        Self { git, repo, server, port, webhook, secret, extra, extra_programs, is_visited: false }
+    }
+
+    /// Changes the stack's settings, as a person who edits it.
+    pub async fn edit(&self, change: impl FnOnce(&mut Value)) {
+        let stack = self.stack().await;
+        let repository = &stack["gitRepository"];
+        let mut input = json!({
+            "name": stack["name"], "build": stack["buildConfig"], "run": stack["run"], "traffic": stack["traffic"],
+            "strategy": stack["strategy"], "strategyParams": stack["strategyParams"],
+            "repository": { "url": repository["url"], "branch": repository["branch"], "provider": repository["provider"] },
+        });
+        change(&mut input);
+        self.server.put("/api/v1/stacks/web", input).await.expect(200);
     }
 
     /// Commits a version; `broken` in its text makes the health check fail for ever.
     pub fn commit(&self, version: &str) -> String {
+        if self.is_visited {
+            return cutover::commit(&self.repo, version);
+        }
         let binary = std::fs::read(busybox()).unwrap();
         let mut files = vec![
             File { path: "busybox", mode: "100755", content: &binary },

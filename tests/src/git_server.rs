@@ -68,6 +68,11 @@ impl GitServer {
         Self { root, address, shared, task }
     }
 
+    /// What answers, for a forge that has its API at the same address.
+    pub fn router(&self) -> Router {
+        Router::new().fallback(serve).with_state(Arc::clone(&self.shared))
+    }
+
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -368,6 +373,12 @@ impl Sshd {
     pub fn url(&self, repo: &TestRepo) -> String {
         let user = String::from_utf8(Command::new("id").arg("-un").output().unwrap().stdout).unwrap();
         format!("ssh://{}@127.0.0.1:{}{}", user.trim(), self.port, repo.path().display())
+    }
+
+    /// Of an engine whose socket is on this machine, as the user the test runs as.
+    pub fn address(&self, socket: &Path) -> String {
+        let user = String::from_utf8(Command::new("id").arg("-un").output().unwrap().stdout).unwrap();
+        format!("ssh://{}@127.0.0.1:{}{}", user.trim(), self.port, socket.display())
     }
 
     pub fn client_key(&self) -> String {

@@ -2,11 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
 
+pub mod acme;
 pub mod anvil;
 pub mod browser;
 pub mod calls;
+pub mod cli;
+pub mod compiled;
 pub mod components;
 pub mod compose;
+pub mod crossing;
+pub mod cutover;
 pub mod database;
 pub mod docker;
 pub mod fixture;
@@ -15,6 +20,9 @@ pub mod git_server;
 pub mod guests;
 pub mod hostile;
 pub mod languages;
+pub mod log_rig;
+pub mod machine;
+pub mod mail;
 pub mod ordering;
 pub mod peer;
 pub mod pipelines;

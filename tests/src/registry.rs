@@ -3,6 +3,8 @@
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::tools::skipped;
+
 const PATIENCE: Duration = Duration::from_secs(20);
 pub const USER: &str = "ada";
 pub const PASSWORD: &str = "secret of ada";
@@ -34,7 +36,7 @@ impl Registry {
             .stderr(Stdio::null())
             .status();
         if !found.is_ok_and(|status| status.success()) {
-            eprintln!("SKIPPED {test}: there is no docker-registry; scripts/setup-test.sh installs it");
+            skipped(test, "there is no docker-registry; scripts/setup-test.sh installs it");
             return None;
         }
         let folder = tempfile::tempdir().unwrap();

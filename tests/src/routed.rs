@@ -15,7 +15,7 @@ pub const HOST: &str = "app.windlass.test";
 /// One stack named `web` whose requests go through the router.
 pub struct Routed {
     pub fixture: Fixture,
-    address: SocketAddr,
+    pub address: SocketAddr,
     /// What the server was started with.
     pub variables: Vec<(&'static str, String)>,
 }
@@ -56,11 +56,16 @@ impl Routed {
         }
     }
 
-    /// Asks without a pause, over kept connections, until told to stop.
+    /// Ask nearly without a pause, over kept connections, until told to stop.
     pub fn visitors(&self) -> Visitors {
+        self.some_visitors(4, Duration::from_millis(5))
+    }
+
+    /// So many, with such a pause between two requests.
+    pub fn some_visitors(&self, count: usize, pause: Duration) -> Visitors {
         let stop = Arc::new(AtomicBool::new(false));
         let counts = Arc::new([AtomicU64::new(0), AtomicU64::new(0)]);
-        let tasks = (0..4)
+        let tasks = (0..count)
             .map(|_| {
                 let (client, url) = (self.client(), self.url());
                 let (stop, counts) = (stop.clone(), counts.clone());
@@ -71,7 +76,7 @@ impl Routed {
                             Err(_) => false,
                         };
                         counts[usize::from(!is_good)].fetch_add(1, Ordering::Relaxed);
-                        tokio::time::sleep(Duration::from_millis(5)).await;
+                        tokio::time::sleep(pause).await;
                     }
                 })
             })

@@ -9,6 +9,7 @@ use windlass::{
         deployment::{Deployment, DeploymentStatus, RolloutState, TriggerType},
         event::{EventKind, NewEvent},
         health::HealthCheck,
+        people::DEFAULT_ID,
         project::Project,
         release::{Release, ReleaseSpec, ReleaseState},
         repository::{GitAuthType, GitRepository},
@@ -17,14 +18,15 @@ use windlass::{
         task::{NewTask, Task, TaskRow},
         template::{PipelineTemplate, TemplateContent},
         traffic::Traffic,
-        webhook::MatchedSecret,
+        webhook::{MatchedSecret, Origin},
     },
     queue,
     store::{Db, deployments, new_id, now, projects, repositories, stacks, tasks, webhooks::NewDelivery},
 };
 
 pub fn project(name: &str) -> Project {
-    Project { id: new_id(), seq: 0, name: name.into(), created_at: now(), updated_at: now() }
+    let team_id = Id::from_text(DEFAULT_ID);
+    Project { id: new_id(), seq: 0, name: name.into(), team_id, created_at: now(), updated_at: now() }
 }
 
 pub fn stack(project: &Project, name: &str) -> Stack {
@@ -38,6 +40,7 @@ pub fn stack(project: &Project, name: &str) -> Stack {
         traffic: Traffic { hosts: vec![format!("{name}.example.org")], ..Traffic::default() },
         strategy: "blue-green".into(),
         strategy_params: json!({ "bake": 5, "z": 1, "a": 2 }),
+        target: None,
         active_release_id: None,
         created_at: now(),
         updated_at: now(),
@@ -111,6 +114,7 @@ pub fn build(stack: &Stack, deployment: Option<&Id>) -> Build {
         started_at: None,
         finished_at: None,
         created_at: now(),
+        pushed: Vec::new(),
     }
 }
 
@@ -207,6 +211,7 @@ pub fn task(subject: &str) -> NewTask {
         unique_key: None,
         concurrency_key: None,
         run_at: None,
+        trace: None,
     }
 }
 
@@ -222,6 +227,7 @@ pub fn delivery(id: &str) -> NewDelivery {
         verified: true,
         matched_secret: Some(MatchedSecret::Current),
         replay_of: None,
+        origin: Origin::Delivery,
     }
 }
 
@@ -289,6 +295,7 @@ pub fn situation() -> Situation {
             health_timeout_ms: 60_000,
             rollback_on_failure: true,
             can_split: false,
+            can_preview: false,
         },
         target: ReleaseFacts {
             id: Id::from_text("r1"),

@@ -33,10 +33,31 @@ pub fn encodings(secret: &str) -> [(&'static str, String); 8] {
     ]
 }
 
+/// Each with its name, and which of them begin with each two bytes.
+#[derive(Debug, Default)]
+struct Needles {
+    all: Vec<(String, Vec<u8>)>,
+    by_start: Vec<Vec<usize>>,
+}
+
+impl Needles {
+    fn new(all: Vec<(String, Vec<u8>)>) -> Self {
+        let mut by_start = vec![Vec::new(); 1 << 16];
+        for (i, (_, needle)) in all.iter().enumerate() {
+            by_start[start(needle)].push(i);
+        }
+        Self { all, by_start }
+    }
+}
+
+fn start(bytes: &[u8]) -> usize {
+    usize::from(u16::from_be_bytes([bytes[0], bytes[1]]))
+}
+
 /// What a guest's memory is searched for, and what was found.
 #[derive(Debug, Default)]
 pub struct Search {
-    needles: Mutex<Vec<(String, Vec<u8>)>>,
+    needles: Mutex<Needles>,
     found: Mutex<Vec<String>>,
     searched: Mutex<(usize, usize)>,
 }
@@ -46,21 +67,21 @@ impl Search {
         let needles = secrets.iter().flat_map(|secret| {
             encodings(secret).map(|(encoding, text)| (format!("{secret} as {encoding}"), text.into_bytes()))
         });
-        *self.needles.lock().expect("it") = needles.collect();
+        *self.needles.lock().expect("it") = Needles::new(needles.collect());
     }
 
-    /// One pass: at each place only the needles that begin with its byte are compared.
+    /// One pass: at each place only the needles that begin with its two bytes are compared.
     pub fn look(&self, place: &str, bytes: &[u8]) {
         let needles = self.needles.lock().expect("it");
-        let mut by_first: Vec<Vec<usize>> = vec![Vec::new(); 256];
-        for (i, (_, needle)) in needles.iter().enumerate() {
-            by_first[usize::from(needle[0])].push(i);
+        if needles.all.is_empty() {
+            return;
         }
         let mut found = BTreeSet::new();
-        for (at, byte) in bytes.iter().enumerate() {
-            for i in &by_first[usize::from(*byte)] {
-                if bytes[at..].starts_with(&needles[*i].1) {
-                    found.insert(format!("{} in {place}", needles[*i].0));
+        for (at, pair) in bytes.windows(2).enumerate() {
+            for i in &needles.by_start[start(pair)] {
+                let (name, needle) = &needles.all[*i];
+                if bytes[at..].starts_with(needle) {
+                    found.insert(format!("{name} in {place}"));
                 }
             }
         }

@@ -10,6 +10,8 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
+use crate::compiled::borrow_plugins;
+
 /// Long enough for a slow machine, short enough that a hung test ends.
 const PATIENCE: Duration = Duration::from_secs(60);
 pub const ADMIN_TOKEN: &str = "test-admin-token-0123456789";
@@ -59,7 +61,7 @@ impl TestServer {
     /// The address stays what it was at the first start, so that webhook URLs go on working.
     pub async fn launch(&mut self, variables: &[(&str, &str)]) -> Result<(), String> {
         let listen = self.url.strip_prefix("http://").unwrap_or("127.0.0.1:0").to_string();
-        borrow_compiled_plugins(&self.data());
+        borrow_plugins(&self.data());
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.server_log()).unwrap();
         let mut command = Command::new(program());
         command
@@ -88,7 +90,6 @@ impl TestServer {
         match line.trim().strip_prefix("listening on ") {
             Some(url) => {
                 self.url = url.to_string();
-                lend_compiled_plugins(&self.data());
                 Ok(())
             }
             None => {
@@ -327,31 +328,6 @@ impl Drop for TestServer {
             }
         }
     }
-}
-
-/// Compiling the plugins takes a debug build seconds, so servers of all tests share what one has compiled.
-fn shared_plugins() -> PathBuf {
-    program().with_file_name("compiled-plugins-of-tests")
-}
-
-fn borrow_compiled_plugins(data: &Path) {
-    let own = data.join("plugins");
-    if !own.exists() && shared_plugins().exists() {
-        std::fs::create_dir_all(data).unwrap();
-        assert!(Command::new("cp").arg("-r").arg(shared_plugins()).arg(&own).status().unwrap().success());
-    }
-}
-
-fn lend_compiled_plugins(data: &Path) {
-    if shared_plugins().exists() {
-        return;
-    }
-    let copy = tempfile::tempdir_in(program().parent().unwrap()).unwrap().keep();
-    let inner = copy.join("plugins");
-    assert!(Command::new("cp").arg("-r").arg(data.join("plugins")).arg(&inner).status().unwrap().success());
-    // Another test may have been faster; then this copy is not needed.
-    let _ = std::fs::rename(&inner, shared_plugins());
-    let _ = std::fs::remove_dir_all(copy);
 }
 
 /// A response, read whole.

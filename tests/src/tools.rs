@@ -13,6 +13,11 @@ pub fn folder(set: &str) -> PathBuf {
     root().join("target").join(set)
 }
 
+/// The running test: the harness names its thread after it.
+pub fn this_test() -> String {
+    std::thread::current().name().unwrap_or("a test").to_owned()
+}
+
 /// Says at once, whatever the test runner hides, that a test was skipped.
 pub fn skipped(test: &str, why: &str) {
     // Who has closed standard error does not want to know.

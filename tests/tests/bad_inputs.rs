@@ -181,7 +181,7 @@ async fn a_stack_that_cannot_work_is_refused_with_its_field() {
         ("repository.url", repository("ext::sh -c id")),
         ("repository.url", repository("file:///etc")),
         ("repository.url", repository("ssh://-oProxyCommand=id/x")),
-        ("ref", json!({ "name": "web", "repository": { "url": URL, "branch": "-h" } })),
+        ("repository.branch", json!({ "name": "web", "repository": { "url": URL, "branch": "-h" } })),
     ] {
         let answer = server.post("/api/v1/stacks", input.clone()).await;
         assert_eq!(answer.status, 422, "{input}: {}", answer.text);

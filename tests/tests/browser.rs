@@ -8,6 +8,7 @@ use windlass_tests::fixture::Fixture;
 use windlass_tests::guests::Guest;
 use windlass_tests::routed::Routed;
 use windlass_tests::server::TestServer;
+use windlass_tests::vendors::jenkins::{self, Jenkins};
 
 #[tokio::test]
 async fn logging_in_with_a_wrong_token_says_why() {
@@ -126,6 +127,50 @@ async fn the_log_of_a_deployment_appears_while_it_runs() {
 }
 
 #[tokio::test]
+async fn a_programs_colours_are_shown_alike_live_and_later_and_its_html_is_text() {
+    let Some(browser) = Browser::start("a program's colours are shown alike live and later").await else {
+        return;
+    };
+    let mut fixture = Fixture::start(true).await;
+    // It never becomes healthy, so what it has written comes into the log.
+    let script = "#!/bin/busybox sh\nb() { /bin/busybox printf \"$@\"; }\n\
+        b 'plain \\033[1;31mred\\033[0m \\033[38;5;196;4mmany\\033[0m \\033[7mturned\\033[27m \\033]0;title\\007 end\\n'\n\
+        b '<img src=x onerror=\"window.broken=1\"><script>window.broken=1</script>\\n'\n\
+        exec /bin/busybox sleep 1000\n";
+    fixture.extra.push(("start.sh".into(), "100755", script.into()));
+    fixture.commit("one");
+    browser.log_in(&fixture.server).await;
+    browser.open(&format!("{}/stacks/web", fixture.server.url)).await;
+    browser.press("form[action$='/deploy'] button").await;
+    browser.wait_text("#log", "<img src=x").await;
+    browser.wait_text("#live .badge", "failed").await;
+    browser.wait_text("#log", "is failed").await;
+    let styled =
+        "return [...document.querySelectorAll('#log [class^=ansi]')].map(s => [s.className, s.textContent])";
+    let text = "return [...document.querySelectorAll('#log .line')].map(l => l.textContent.trim())";
+    let live = (browser.run(styled).await, browser.run(text).await);
+    let wanted =
+        json!([["ansi-1 ansi-bold", "red"], ["ansi-1 ansi-underline", "many"], ["ansi-inverse", "turned"]]);
+    assert_eq!(live.0, wanted);
+    browser.open(&format!("{}/deployments/1", fixture.server.url)).await;
+    assert_eq!((browser.run(styled).await, browser.run(text).await), live);
+    assert_eq!(
+        browser
+            .run("return [document.querySelectorAll('#log img, #log script').length, window.broken ?? 0]")
+            .await,
+        json!([0, 0])
+    );
+    // Looked for without regard to case; only lines that have it stay.
+    browser.fill("#main [name=find]", "ONERROR=").await;
+    browser.press(".log-find button").await;
+    browser.wait_text(".log-card", "line has “ONERROR=”").await;
+    assert_eq!(browser.run("return document.querySelectorAll('#log .line').length").await, 1);
+    browser.fill("#main [name=find]", "nowhere in it").await;
+    browser.press(".log-find button").await;
+    browser.wait_text(".log-card", "No line has “nowhere in it”").await;
+}
+
+#[tokio::test]
 async fn rolling_back_names_what_it_goes_back_to_before_it_does() {
     let Some(browser) = Browser::start("rolling back names what it goes back to before it does").await else {
         return;
@@ -202,6 +247,148 @@ async fn a_rollout_shows_who_gets_the_requests_and_goes_on_when_somebody_says_so
     assert!(routed.page().await.contains(&sha));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_is_tried_connected_and_its_job_run_with_parameters_and_a_live_log() {
+    let name = "a provider is tried, connected, and its job run with parameters and a live log";
+    let Some(browser) = Browser::start(name).await else { return };
+    let (vendor, server) = (Jenkins::start().await, TestServer::start().await);
+    vendor.world().eager = true;
+    let (username, token) = jenkins::TOKEN.split_once(':').unwrap();
+    browser.log_in(&server).await;
+    browser.open(&format!("{}/providers", server.url)).await;
+    browser.press(".head a.button").await;
+    browser.run("document.getElementById('kind').value = 'jenkins'").await;
+    browser.fill("#name", "ci").await;
+    browser.fill("#url", &vendor.fake.url).await;
+    browser.fill("#username", username).await;
+    browser.fill("#secret", "not-the-token").await;
+    // Tried with a wrong credential, then with the right one; nothing is stored by it.
+    browser.press("[name='test-connection']").await;
+    browser.wait_text("#form-error", "credential").await;
+    browser.fill("#secret", token).await;
+    browser.press("[name='test-connection']").await;
+    browser.wait_text("#connection", "takes the credential").await;
+    assert_eq!(server.get("/api/v1/providers").await.expect(200)["data"]["items"], json!([]));
+    browser.shot("provider-form").await;
+    browser.press(".form-foot button.primary").await;
+    browser.wait_text("h1", "ci is connected").await;
+    let secret = browser.text("#secret").await;
+    for page in ["/providers/1", "/providers/1/edit"] {
+        browser.open(&format!("{}{page}", server.url)).await;
+        let source = browser.client.source().await.unwrap();
+        assert!(!source.contains(token) && !source.contains(&secret), "{page} shows a secret");
+    }
+    // Changed without its credential, it keeps the one it has.
+    browser.fill("#tenant", "acme").await;
+    browser.press(".form-foot button.primary").await;
+    browser.press("form[action$='/test'] button").await;
+    browser.wait_text("#provider", "healthy").await;
+
+    browser.press("a[href='/providers/1/jobs/new']").await;
+    browser.fill("#name", "web").await;
+    browser.fill("#url", "https://git.example/team/app.git").await;
+    browser.fill("#scripts", "deploy.sh\n  LEVEL=info").await;
+    browser.fill("#hosts", "web-1 192.0.2.10").await;
+    browser.press(".form-foot button").await;
+    browser.wait_text("#hosts-error", "an environment").await;
+    browser.fill("#hosts", "web-1 192.0.2.10 production").await;
+    browser.fill("#parameters", "TARGET=staging").await;
+    browser.shot("job-form").await;
+    browser.press(".form-foot button").await;
+    browser.wait_text("h1", "web").await;
+    // Of the forms that were refused.
+    browser.complaints().await;
+    browser.fill("#values", "TARGET=qa").await;
+    browser.shot("job").await;
+    browser.press("form[action$='/trigger'] button").await;
+    browser.wait_text("h1", "Build #1").await;
+    browser.run("window.untouched = true").await;
+    browser.wait_text("#ci-status", "running").await;
+    let sent = vendor.world().build("web", 1).parameters.clone();
+    assert!(sent.contains(&("TARGET".into(), "qa".into())), "{sent:?}");
+    vendor.world().build("web", 1).write("it is deployed\n");
+    browser.wait_text("#log", "it is deployed").await;
+    vendor.world().build("web", 1).artifacts.insert("out/report.txt".into(), b"all well".to_vec());
+    vendor.world().build("web", 1).finish("SUCCESS");
+    browser.wait_text("#ci-status", "success").await;
+    assert_eq!(browser.run("return window.untouched").await, true);
+    browser.shot("ci-build").await;
+    browser.open(&format!("{}/ci-builds/1/artifacts", server.url)).await;
+    browser.wait_text("tbody", "out/report.txt").await;
+
+    browser.open(&format!("{}/ci-jobs/1/schedules", server.url)).await;
+    browser.fill("#name", "nightly").await;
+    browser.fill("#cron", "@daily").await;
+    browser.press(".form-foot button").await;
+    browser.wait_text("tbody", "nightly").await;
+    assert_eq!(browser.complaints().await, Vec::<String>::new());
+
+    for page in ["/providers", "/providers/new", "/providers/1/jobs/new", "/ci-jobs/1", "/ci-builds/1"] {
+        for width in [360, 1280] {
+            browser.become_phone(width).await;
+            browser.open(&format!("{}{page}", server.url)).await;
+            let found = browser.run("return document.documentElement.scrollWidth").await;
+            assert!(found.as_u64().unwrap() <= width.into(), "{page} is {found} pixels wide at {width}");
+            browser.shot(&format!("{}-{width}", page.replace('/', "_"))).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stack_is_given_to_a_provider_and_taken_back() {
+    let Some(browser) = Browser::start("a stack is given to a provider and taken back").await else { return };
+    let (vendor, server) = (Jenkins::start().await, TestServer::start().await);
+    vendor.world().eager = true;
+    for name in ["ci", "spare"] {
+        let provider = json!({
+            "type": "jenkins", "name": name, "url": vendor.fake.url, "credentials": { "token": jenkins::TOKEN },
+        });
+        server.post("/api/v1/providers", provider).await.expect(201);
+    }
+    let repository =
+        json!({ "url": "https://git.example/team/app.git", "branch": "main", "provider": "generic" });
+    server.create_stack(json!({ "name": "web", "repository": repository })).await;
+    browser.log_in(&server).await;
+    browser.open(&format!("{}/stacks/web", server.url)).await;
+    browser.press("a[href$='/ci']").await;
+    browser.press(".form-foot button").await;
+    // It has to do something.
+    browser.wait_text("[role=alert]", "scripts").await;
+    browser.complaints().await;
+    browser.fill("#scripts", "deploy.sh").await;
+    browser.fill("#values", "TARGET=production").await;
+    browser.fill("#parameters", "TARGET=staging").await;
+    let choose = |id: &str, text: &str| {
+        format!(
+            "const s = document.getElementById('{id}'); s.value = [...s.options].find(o => o.text === '{text}').value"
+        )
+    };
+    browser.run(&choose("provider", "ci")).await;
+    browser.run(&choose("second", "spare")).await;
+    browser.fill("#after", "300").await;
+    for width in [360, 1280] {
+        browser.become_phone(width).await;
+        browser.shot(&format!("stack-ci-{width}")).await;
+    }
+    browser.press(".form-foot button").await;
+    browser.wait_text("[role=status]", "Saved").await;
+    let stored = server.get("/api/v1/stacks/web/ci").await.expect(200)["data"].clone();
+    assert_eq!((&stored["provider"], &stored["parameters"]["TARGET"]), (&json!("ci"), &json!("production")));
+    assert_eq!(stored["job"]["failover"]["after_secs"], 300, "{stored}");
+    // What the form does not show is kept by it.
+    browser.open(&format!("{}/stacks/web/ci", server.url)).await;
+    assert_eq!(browser.value("#scripts").await, "deploy.sh\n");
+    browser.press(".form-foot button").await;
+    browser.wait_text("[role=status]", "Saved").await;
+    let again = server.get("/api/v1/stacks/web/ci").await.expect(200)["data"].clone();
+    assert_eq!(again, stored);
+    browser.open(&format!("{}/stacks/web/ci", server.url)).await;
+    browser.press("[data-dialog='confirm-remove']").await;
+    browser.press("#confirm-remove button").await;
+    browser.wait_text("main", "Built and deployed by this server").await;
+    assert_eq!(browser.complaints().await, Vec::<String>::new());
+}
+
 /// Every page with something on it.
 async fn pages(fixture: &Fixture) -> Vec<String> {
     let sha = fixture.commit("one");
@@ -210,6 +397,11 @@ async fn pages(fixture: &Fixture) -> Vec<String> {
     fixture.deploy("broken").await;
     let model = json!({ "name": "deploy", "repository": { "url": "https://git.example/a.git", "branch": "main" },
         "scripts": [{ "path": "scripts/deploy.sh" }] });
+    let channel = json!({ "name": "chat", "plugin": "webhook-notify", "url": "https://127.0.0.1:9/hook",
+        "rules": [{ "events": ["deployment.failed"] }] });
+    let made = fixture.server.post("/api/v1/teams/default/channels", channel).await.expect(201);
+    let channel = made["data"]["channel"]["seq"].to_string();
+    fixture.server.post(&format!("/api/v1/channels/{channel}/test"), json!({})).await.expect(200);
     fixture.server.put("/api/v1/templates/deploy", json!({ "model": model })).await.expect(200);
     let events = fixture.server.get("/api/v1/webhooks").await.expect(200);
     let event = events["data"]["items"][0]["id"].as_str().unwrap().to_string();
@@ -220,13 +412,17 @@ async fn pages(fixture: &Fixture) -> Vec<String> {
         "/stacks/web",
         "/stacks/web/edit",
         "/stacks/web/plan",
+        "/stacks/web/protection",
+        "/people",
         "/deployments/1",
         "/deployments/2",
     ];
     let templates = ["/templates", "/template/new", "/templates/deploy", "/templates/deploy?diff=1"];
-    let more = ["/webhooks", "/plugins", "/plugins/calls", "/plugins/calls/1", "/tokens", "/status"];
+    let more =
+        ["/webhooks", "/plugins", "/plugins/calls", "/plugins/calls/1", "/tokens", "/audit", "/status"];
     let all = fixed.into_iter().chain(templates).chain(more).map(str::to_string);
-    all.chain([format!("/webhooks/{event}")]).collect()
+    let told = ["/notifications".to_owned(), format!("/notifications/{channel}")];
+    all.chain([format!("/webhooks/{event}")]).chain(told).collect()
 }
 
 #[tokio::test]

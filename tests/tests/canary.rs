@@ -2,11 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
 
-use std::process::Command;
-
 use serde_json::{Value, json};
 use windlass_tests::routed::Routed;
-use windlass_tests::server::{ADMIN_TOKEN, program};
 
 async fn routed() -> Routed {
     Routed::start(json!({
@@ -31,16 +28,6 @@ async fn at_share(routed: &Routed, number: &str, percent: u64) -> Value {
     routed.fixture.server.get(&path).await.expect(200)["data"].clone()
 }
 
-fn windlass(routed: &Routed, words: &[&str]) -> (bool, String) {
-    let output = Command::new(program())
-        .args(["--server", &routed.fixture.server.url])
-        .args(words)
-        .env("WINDLASS_TOKEN", ADMIN_TOKEN)
-        .output()
-        .unwrap();
-    (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_good_release_gets_more_and_more_and_every_decision_can_be_made_again() {
     let routed = routed().await;
@@ -56,7 +43,7 @@ async fn a_good_release_gets_more_and_more_and_every_decision_can_be_made_again(
     assert_eq!(shares, [20, 80]);
     assert_eq!(seen["releases"][0]["role"], "new");
     assert_eq!(seen["releases"][0]["instances"][0]["state"], "healthy", "{seen}");
-    let (_, shown) = windlass(&routed, &["rollout", "show", &number]);
+    let shown = routed.fixture.server.cli(&["rollout", "show", &number]).out;
     assert!(shown.contains("20 %") && shown.contains("1 of 1 healthy"), "{shown}");
 
     let deployment = routed.fixture.server.wait_deployment(&number).await;
@@ -67,8 +54,9 @@ async fn a_good_release_gets_more_and_more_and_every_decision_can_be_made_again(
     let over = routed.fixture.server.get(&format!("/api/v1/deployments/{number}/rollout")).await.expect(200);
     assert_eq!(over["data"], json!({ "running": false, "routed": false, "releases": [] }));
 
-    let (is_same, told) = windlass(&routed, &["rollout", "replay", &number]);
-    assert!(is_same && told.contains("the same") && told.contains(", 0 otherwise"), "{told}");
+    let replayed = routed.fixture.server.cli(&["rollout", "replay", &number]);
+    let told = replayed.expect(0).out;
+    assert!(told.contains("the same") && told.contains(", 0 otherwise"), "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,68 +6,31 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use clap::Parser as _;
+use clap::error::ErrorKind;
 use serde_json::{Value, json};
+use windlass_tests::cli::{self, NOBODY, Run, command};
 use windlass_tests::guests::Guest;
 use windlass_tests::script::{Script, http, stream};
-use windlass_tests::server::{ADMIN_TOKEN, TestServer, program};
+use windlass_tests::server::TestServer;
 
 const TOKEN: &str = "wl_never-to-be-printed";
 
-#[derive(Debug)]
-struct Run {
-    code: i32,
-    out: String,
-    err: String,
+/// One document a line.
+fn json_lines(run: &Run) -> Vec<Value> {
+    run.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-impl Run {
-    #[track_caller]
-    fn expect(self, code: i32) -> Self {
-        assert_eq!(self.code, code, "{self:#?}");
-        self
-    }
-
-    #[track_caller]
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:#?}"))
-    }
-
-    /// One document a line.
-    fn json_lines(&self) -> Vec<Value> {
-        self.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-    }
-}
-
-/// The program with nothing of our environment that would change what it does.
-fn command(server: &str, token: &str, words: &[&str]) -> Command {
-    let mut command = Command::new(program());
-    for name in [
-        "WINDLASS_CONFIG",
-        "WINDLASS_DATA_DIR",
-        "WINDLASS_LISTEN",
-        "BUILD_LOG_DIR",
-        "WEBHOOK_SECRET",
-        "JOB_WORKERS",
-    ] {
-        command.env_remove(name);
-    }
-    command.args(words).env("WINDLASS_SERVER", server).env("WINDLASS_TOKEN", token).stdin(Stdio::null());
-    command
-}
-
-fn run(mut command: Command) -> Run {
-    let output = command.output().unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    let run =
-        Run { code: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) };
-    assert!(!run.out.contains(TOKEN) && !run.err.contains(TOKEN), "the token was printed: {run:#?}");
-    assert!(!run.err.contains("panicked"), "{run:#?}");
+/// With a token that must never be printed.
+fn run(command: Command) -> Run {
+    let run = cli::run(command);
+    assert!(!run.said().contains(TOKEN), "the token was printed: {run:#?}");
     run
 }
 
 /// Against an address where nobody listens.
 fn alone(words: &[&str]) -> Run {
-    run(command("http://127.0.0.1:1", TOKEN, words))
+    run(command(NOBODY, TOKEN, words))
 }
 
 #[test]
@@ -196,7 +159,7 @@ fn doctor(config: &Path) -> (HashMap<String, String>, i32) {
 
 #[test]
 fn a_reader_that_leaves_early_is_no_error() {
-    let mut command = command("http://127.0.0.1:1", TOKEN, &["completion", "zsh"]);
+    let mut command = command(NOBODY, TOKEN, &["completion", "zsh"]);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());
     let output = child.wait_with_output().unwrap();
@@ -236,7 +199,7 @@ fn followed_json_is_one_document_a_line_and_ends_with_the_outcome() {
     let server = deploying_then("failed");
     let run = run(command(&server.url, TOKEN, &["deploy", "web", "-w", "-o", "json"])).expect(1);
     let statuses: Vec<String> =
-        run.json_lines().iter().map(|line| line["status"].as_str().unwrap().into()).collect();
+        json_lines(&run).iter().map(|line| line["status"].as_str().unwrap().into()).collect();
     assert_eq!(statuses, ["deploying", "failed"]);
 }
 
@@ -297,7 +260,7 @@ fn a_delete_without_anybody_to_ask_needs_yes() {
 #[tokio::test]
 async fn tokens_are_made_listed_and_revoked() {
     let server = TestServer::start().await;
-    let admin = |words: &[&str]| run(command(&server.url, ADMIN_TOKEN, words));
+    let admin = |words: &[&str]| server.cli(words);
     let secret = admin(&["token", "create", "ci"]).expect(0).out.trim().to_string();
     let tokens = admin(&["token", "list", "-o", "json"]).expect(0).json();
     let ci = tokens["items"].as_array().unwrap().iter().find(|token| token["name"] == "ci").unwrap();
@@ -314,7 +277,7 @@ async fn tokens_are_made_listed_and_revoked() {
 #[tokio::test]
 async fn a_stack_is_created_shown_changed_and_deleted() {
     let server = TestServer::start().await;
-    let admin = |words: &[&str]| run(command(&server.url, ADMIN_TOKEN, words));
+    let admin = |words: &[&str]| server.cli(words);
     assert!(admin(&["status"]).expect(0).out.contains("no stacks yet"));
     let flags = ["--repo", "https://git.example/team/web.git", "--port", "3000", "--health-path", "/health"];
     let created = admin(&[&["stack", "create", "--name", "web"][..], &flags].concat()).expect(0).out;
@@ -350,7 +313,7 @@ async fn a_stack_is_created_shown_changed_and_deleted() {
 #[tokio::test]
 async fn what_does_not_exist_is_said_so() {
     let server = TestServer::start().await;
-    let admin = |words: &[&str]| run(command(&server.url, ADMIN_TOKEN, words));
+    let admin = |words: &[&str]| server.cli(words);
     let deploy = admin(&["deploy", "nothing", "-w"]).expect(1);
     assert!(
         deploy.err.contains("There is no stack `nothing`") && deploy.err.contains("windlass stack list"),
@@ -367,7 +330,7 @@ async fn what_does_not_exist_is_said_so() {
 #[tokio::test]
 async fn plugins_and_the_server_itself_can_be_looked_at() {
     let server = TestServer::start().await;
-    let admin = |words: &[&str]| run(command(&server.url, ADMIN_TOKEN, words));
+    let admin = |words: &[&str]| server.cli(words);
     let list = admin(&["plugin", "list"]).expect(0).out;
     assert!(list.contains("standard") && list.contains("loaded") && !list.contains("not loaded"), "{list}");
     let standard = admin(&["plugin", "inspect", "standard", "-o", "json"]).expect(0).json();
@@ -423,7 +386,7 @@ async fn plugins_are_installed_switched_off_and_on_and_approved() {
     let guest = Guest::good("guest");
     guest.write(&file);
     let path = file.display().to_string();
-    let plugin = |words: &[&str]| run(command(&server.url, ADMIN_TOKEN, &[&["plugin"], words].concat()));
+    let plugin = |words: &[&str]| server.cli(&[&["plugin"], words].concat());
     let shown = plugin(&["install", &path]).expect(0).out;
     assert!(shown.contains("Plugin guest 1.0.0: loaded"), "{shown}");
     assert!(plugin(&["disable", "guest"]).expect(0).out.contains("disabled by admin"));
@@ -451,4 +414,48 @@ async fn plugins_are_installed_switched_off_and_on_and_approved() {
     assert!(plugin(&["inspect", "guest"]).expect(0).out.contains("failed"));
     plugin(&["install", "/does/not/exist.wasm"]).expect(2);
     plugin(&["approve", "nothing"]).expect(1);
+}
+
+/// Every `windlass …` of README and documents: a line of a block, or a span of text.
+fn written_commands() -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let pages = std::fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    let pages = pages.filter(|path| path.extension().is_some_and(|end| end == "md"));
+    let mut found = Vec::new();
+    for page in pages.chain([root.join("README.md")]) {
+        let text = std::fs::read_to_string(&page).unwrap().replace("\\\n", "");
+        let blocks = text.lines().map(str::trim).filter(|line| line.starts_with("windlass "));
+        let spans = text.split('`').filter(|span| span.starts_with("windlass ") && !span.contains('\n'));
+        for command in blocks.chain(spans) {
+            found.push((page.display().to_string(), command.to_owned()));
+        }
+    }
+    found
+}
+
+/// A span may name a command without what it needs, and its arguments in capitals.
+#[test]
+fn every_command_in_the_documents_exists() {
+    let commands = written_commands();
+    assert!(commands.len() > 80, "only {} commands were found", commands.len());
+    let mut wrong = Vec::new();
+    for (page, written) in commands {
+        let words = shlex::Shlex::new(&written).take_while(|word| !["#", ">", "|"].contains(&word.as_str()));
+        let is_placeholder =
+            |word: &str| word.chars().all(|c| c.is_ascii_uppercase()) || word.starts_with('<');
+        let words = words
+            .filter(|word| word != "…")
+            .map(|word| if is_placeholder(&word) { "1".into() } else { word });
+        let Err(error) = windlass::cli::Cli::try_parse_from(words) else { continue };
+        let is_short = [
+            ErrorKind::MissingRequiredArgument,
+            ErrorKind::MissingSubcommand,
+            ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand,
+            ErrorKind::DisplayHelp,
+        ];
+        if !is_short.contains(&error.kind()) {
+            wrong.push(format!("{page}: `{written}`\n{error}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

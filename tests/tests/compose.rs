@@ -2,8 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
 
-use std::io::Write as _;
-
 use serde_json::{Value, json};
 use windlass_tests::compose::{FILE, companion, stack, with_file};
 use windlass_tests::docker::{Registry, eventually};
@@ -11,6 +9,7 @@ use windlass_tests::fixture::Fixture;
 use windlass_tests::git_server::GitServer;
 use windlass_tests::routed::Routed;
 use windlass_tests::server::{ADMIN_TOKEN, docker, free_port};
+use windlass_tests::tools::{skipped, this_test};
 
 async fn routed(file: &str, strategy: &str) -> Routed {
     let mut input = stack();
@@ -314,10 +313,7 @@ fn logged_in(registry: &Registry) -> tempfile::TempDir {
 #[tokio::test(flavor = "multi_thread")]
 async fn images_are_pulled_with_the_log_in_and_a_rollback_needs_neither_git_nor_registry() {
     let Some(registry) = Registry::start() else {
-        let _ = writeln!(
-            std::io::stderr(),
-            "skipped: there is no docker-registry here; scripts/setup-test.sh brings it"
-        );
+        skipped(&this_test(), "there is no docker-registry; scripts/setup-test.sh installs it");
         return;
     };
     let config = logged_in(&registry);

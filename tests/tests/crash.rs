@@ -1,102 +1,151 @@
 //! The server is killed with SIGKILL at every journal step of build, deploy and rollback, before and after each effect.
-//! After a restart the deployment ends right, nothing is orphaned or doubled, and what was healthy serves.
+//! After a restart the deployment ends right, nothing is orphaned or doubled, and what was healthy serves; with the router,
+//! visitors do not notice at all.
+//!
+//! A build is the same whatever follows it, so one kind of push goes through all of it; where the strategies are tried, two
+//! releases that are built already take turns.
 
 #![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
 
 use std::io::Write as _;
+use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use windlass_tests::compose;
 use windlass_tests::fixture::{Fixture, fetch};
-use windlass_tests::server::docker;
+use windlass_tests::routed::{Routed, Visitors};
+use windlass_tests::server::{ADMIN_TOKEN, docker};
 
+/// Each scenario has two servers, one for every other crash point: most of the time is spent waiting.
+const LANES: usize = 2;
 /// More crash points than any scenario has.
 const MOST: u32 = 80;
 
 enum Scenario {
     GoodPush,
     BrokenPush,
-    Rollback,
+    /// Two releases take turns: each one's deployment and commit. The second one serves first.
+    Turns([(String, String); 2]),
 }
 
-/// Kills at the first crash point, the second, … until a run gets through without being killed. Returns how many there were.
-async fn kill_everywhere(scenario: &Scenario, fixed_port: bool) -> u32 {
-    kill_everywhere_in(Fixture::start(fixed_port).await, scenario).await
+/// One stack, and what happens to it again and again.
+struct Trial {
+    fixture: Fixture,
+    scenario: Scenario,
+    replicas: usize,
+    /// Where the router carries its requests, somebody who asks all the time.
+    visitors: Option<Visitors>,
 }
 
-async fn kill_everywhere_in(mut fixture: Fixture, scenario: &Scenario) -> u32 {
-    let mut good = fixture.deploy("start").await.0;
-    for at in 1..=MOST {
-        if matches!(scenario, Scenario::Rollback) {
-            fixture.deploy(&format!("left {at}")).await;
-        }
-        fixture.server.kill();
-        fixture.server.launch(&[("WINDLASS_CRASH_AT", &at.to_string())]).await.unwrap();
-        let version = match scenario {
-            Scenario::BrokenPush => format!("broken {at}"),
-            _ => format!("version {at}"),
-        };
-        let (wanted, status, begun) = begin(&fixture, scenario, &version).await;
-        let was_killed = until_killed_or_over(&mut fixture).await;
-        if was_killed {
-            still_serves(&fixture, &good, &wanted, at).await;
-        }
-        fixture.server.launch(&[]).await.unwrap();
-        let number = match begun {
-            Some(number) => number,
-            None => newest(&fixture).await,
-        };
-        let deployment = fixture.server.wait_deployment(&number).await;
-        assert_eq!(
-            deployment["status"],
-            status,
-            "killed at point {at}: {}",
-            fixture.explain(&deployment).await
-        );
-        good = if status == "successful" { wanted } else { good };
-        settled(&fixture, &good, at).await;
-        if !was_killed {
-            return at - 1;
-        }
+impl Trial {
+    fn new(fixture: Fixture, scenario: Scenario) -> Self {
+        Self { fixture, scenario, replicas: 1, visitors: None }
     }
-    panic!("the scenario has more than {MOST} crash points");
+
+    /// Two releases that are built take turns.
+    async fn of_turns(fixture: Fixture) -> Self {
+        let scenario = turns(&fixture).await;
+        Self::new(fixture, scenario)
+    }
+
+    /// The same behind the router, with visitors.
+    async fn visited(routed: Routed, replicas: usize) -> Self {
+        let scenario = turns(&routed.fixture).await;
+        let visitors = Some(routed.some_visitors(2, Duration::from_millis(20)));
+        Self { fixture: routed.fixture, scenario, replicas, visitors }
+    }
+
+    /// Kills at the `first` crash point, the one after the next, … until a run gets through without being killed. Returns the
+    /// last one there was.
+    async fn kill_everywhere(mut self, first: u32) -> u32 {
+        let mut good = match &self.scenario {
+            Scenario::Turns([_, (_, commit)]) => commit.clone(),
+            _ => self.fixture.deploy("start").await.0,
+        };
+        let mut last = 0;
+        for at in (first..=MOST).step_by(LANES) {
+            self.fixture.server.kill();
+            self.fixture.server.launch(&[("WINDLASS_CRASH_AT", &at.to_string())]).await.unwrap();
+            let (wanted, status, begun) = self.begin(at, &good).await;
+            let was_killed = until_killed_or_over(&mut self.fixture).await;
+            if was_killed && self.visitors.is_none() {
+                still_serves(&self.fixture, &good, &wanted, at).await;
+            }
+            self.fixture.server.launch(&[]).await.unwrap();
+            let number = match begun {
+                Some(number) => number,
+                None => newest(&self.fixture).await,
+            };
+            let deployment = self.fixture.server.wait_deployment(&number).await;
+            let told = self.fixture.explain(&deployment).await;
+            assert_eq!(deployment["status"], status, "killed at point {at}: {told}");
+            good = if status == "successful" { wanted } else { good };
+            self.settled(&good, at).await;
+            if was_killed {
+                last = at;
+                continue;
+            }
+            if let Some(visitors) = self.visitors.take() {
+                let (good, bad) = visitors.leave().await;
+                assert_eq!(bad, 0, "of {} requests while the server died", good + bad);
+            }
+            return last;
+        }
+        panic!("the scenario has more than {MOST} crash points");
+    }
+
+    /// Starts the scenario. The commit that should serve if all goes well, the status it should end in, and its number if the
+    /// server lived long enough to say.
+    async fn begin(&self, at: u32, serving: &str) -> (String, &'static str, Option<String>) {
+        let (version, status) = match &self.scenario {
+            Scenario::Turns(built) => {
+                let (deployment, commit) = &built[usize::from(built[0].1 == serving)];
+                let request =
+                    self.fixture.server.stranger(reqwest::Method::POST, "/api/v1/stacks/web/rollback");
+                let body = json!({ "deployment": deployment });
+                let answer = request.bearer_auth(ADMIN_TOKEN).json(&body).send().await.ok();
+                // The server may die while it answers; the deployment is stored by then all the same.
+                let row = match answer {
+                    Some(answer) => {
+                        assert_eq!(answer.status(), 202);
+                        answer.json::<Value>().await.ok()
+                    }
+                    None => None,
+                };
+                return (commit.clone(), "successful", row.map(|row| row["data"]["seq"].to_string()));
+            }
+            Scenario::GoodPush => (format!("version {at}"), "successful"),
+            Scenario::BrokenPush => (format!("broken {at}"), "rolled_back"),
+        };
+        let Fixture { git, server, webhook, secret, .. } = &self.fixture;
+        let sha = self.fixture.commit(&version);
+        // Here it is the delivery that is stored.
+        server.try_push_webhook(webhook, secret, &git.url("app"), "main", &sha).await;
+        (sha, status, None)
+    }
 }
 
-/// Starts the scenario. The commit that should serve if all goes well, the status it should end in, and its number if the
-/// server lived long enough to say.
-async fn begin(
-    fixture: &Fixture,
-    scenario: &Scenario,
-    version: &str,
-) -> (String, &'static str, Option<String>) {
-    match scenario {
-        Scenario::Rollback => {
-            let row = fixture.server.post("/api/v1/stacks/web/rollback", json!({})).await.expect(202)["data"]
-                .clone();
-            (row["commitSha"].as_str().unwrap().to_string(), "successful", Some(row["seq"].to_string()))
-        }
-        Scenario::GoodPush | Scenario::BrokenPush => {
-            let sha = fixture.commit(version);
-            let url = fixture.git.url("app");
-            // The server may die before its answer is on the way; the delivery is stored by then all the same.
-            fixture.server.try_push_webhook(&fixture.webhook, &fixture.secret, &url, "main", &sha).await;
-            let status = if matches!(scenario, Scenario::GoodPush) { "successful" } else { "rolled_back" };
-            (sha, status, None)
-        }
+async fn turns(fixture: &Fixture) -> Scenario {
+    let mut built = Vec::new();
+    for version in ["one", "two"] {
+        let (commit, deployment) = fixture.deploy(version).await;
+        assert_eq!(deployment["status"], "successful", "{}", fixture.explain(&deployment).await);
+        built.push((deployment["seq"].to_string(), commit));
     }
+    Scenario::Turns(built.try_into().unwrap())
 }
 
 /// True if the crash point was reached. If the newest deployment ended without reaching it, the server is asked to end: it
 /// lets running work finish first, so a crash point after the end of the deployment is still found. Either way it is down.
 async fn until_killed_or_over(fixture: &mut Fixture) -> bool {
-    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(60);
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
     loop {
         assert!(tokio::time::Instant::now() < deadline, "neither killed nor over");
         if fixture.server.has_ended() || is_over(fixture).await {
             fixture.server.terminate();
             return fixture.server.wait();
         }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
@@ -104,7 +153,7 @@ async fn until_killed_or_over(fixture: &mut Fixture) -> bool {
 async fn is_over(fixture: &Fixture) -> bool {
     let first = async |path: &str| {
         let request = fixture.server.stranger(reqwest::Method::GET, path);
-        let answer = request.bearer_auth(windlass_tests::server::ADMIN_TOKEN).send().await.ok()?;
+        let answer = request.bearer_auth(ADMIN_TOKEN).send().await.ok()?;
         Some(answer.json::<serde_json::Value>().await.ok()?["data"]["items"][0].clone())
     };
     let Some(event) = first("/api/v1/webhooks?limit=1").await else { return false };
@@ -127,31 +176,34 @@ async fn still_serves(fixture: &Fixture, good: &str, wanted: &str, at: u32) {
     assert!(serving, "killed at point {at}: nothing serves");
 }
 
-/// One container, running, of the right release; no open step in any journal.
-async fn settled(fixture: &Fixture, good: &str, at: u32) {
-    assert_eq!(fixture.stack().await["activeRelease"]["commitSha"], good, "killed at point {at}");
-    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(20);
-    loop {
-        let containers = fixture.server.instances();
-        let page_is_good = match fixture.port {
-            Some(_) => fixture.page().await.contains(good),
-            None => true,
-        };
-        if containers.len() == 1 && page_is_good {
-            break;
+impl Trial {
+    /// As many containers as there should be, of the right release; no open step in any journal.
+    async fn settled(&self, good: &str, at: u32) {
+        let fixture = &self.fixture;
+        assert_eq!(fixture.stack().await["activeRelease"]["commitSha"], good, "killed at point {at}");
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+        loop {
+            let containers = fixture.server.instances();
+            let page_is_good = match fixture.port {
+                Some(_) => fixture.page().await.contains(good),
+                None => true,
+            };
+            if containers.len() == self.replicas && page_is_good {
+                break;
+            }
+            assert!(
+                tokio::time::Instant::now() < deadline,
+                "killed at point {at}: containers {containers:?}, page {:?}, wanted {good}",
+                fixture.page().await
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        assert!(
-            tokio::time::Instant::now() < deadline,
-            "killed at point {at}: containers {containers:?}, page {:?}, wanted {good}",
-            fixture.page().await
-        );
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        let newest = newest(fixture).await;
+        let steps = fixture.server.get(&format!("/api/v1/deployments/{newest}/steps")).await.expect(200);
+        let steps = steps["data"].as_array().unwrap();
+        let open: Vec<_> = steps.iter().filter(|step| step["state"] == "intent").collect();
+        assert!(open.is_empty(), "killed at point {at}: {open:?}");
     }
-    let newest = newest(fixture).await;
-    let steps = fixture.server.get(&format!("/api/v1/deployments/{newest}/steps")).await.expect(200);
-    let open: Vec<_> =
-        steps["data"].as_array().unwrap().iter().filter(|step| step["state"] == "intent").cloned().collect();
-    assert!(open.is_empty(), "killed at point {at}: {open:?}");
 }
 
 async fn newest(fixture: &Fixture) -> String {
@@ -164,40 +216,95 @@ async fn newest(fixture: &Fixture) -> String {
     fixture.server.get("/api/v1/deployments?limit=1").await.expect(200)["data"]["items"][0]["seq"].to_string()
 }
 
-/// Says how many there were, past the test runner, which keeps what a good test prints to itself.
-fn at_least(wanted: u32, points: u32, scenario: &str) {
+/// Kills everywhere, and says how many points there were, past the test runner, which keeps what a good test prints to itself.
+async fn at_least(wanted: u32, scenario: &str, prepare: impl AsyncFn() -> Trial) {
+    let lane = async |first| prepare().await.kill_everywhere(first).await;
+    let (odd, even) = tokio::join!(lane(1), lane(2));
+    let points = odd.max(even);
     let _ = writeln!(std::io::stderr(), "killed at each of {points} points in {scenario}: 100 % ended right");
     assert!(points >= wanted, "only {points} crash points were reached in {scenario}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_killed_at_any_step_of_a_good_push_still_deploys_it() {
-    let points = kill_everywhere(&Scenario::GoodPush, true).await;
-    at_least(25, points, "a push that takes the port over");
+    let push = async || Trial::new(Fixture::start(true).await, Scenario::GoodPush);
+    at_least(25, "a push that takes the port over", push).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_killed_at_any_step_of_an_overlapping_push_never_leaves_nothing_serving() {
-    let points = kill_everywhere(&Scenario::GoodPush, false).await;
-    at_least(20, points, "a push that overlaps");
+async fn a_server_killed_at_any_step_of_an_overlap_never_leaves_nothing_serving() {
+    let turns = async || Trial::of_turns(Fixture::start(false).await).await;
+    at_least(10, "an overlap without a router", turns).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_killed_at_any_step_of_a_broken_push_still_rolls_it_back() {
-    let points = kill_everywhere(&Scenario::BrokenPush, true).await;
-    at_least(15, points, "a push that is rolled back");
+    // Each of them waits until the new release has had its time.
+    let build = json!({ "build": { "healthCheckPath": "/health", "healthCheckTimeout": 2 } });
+    let push = async || Trial::new(Fixture::start_with(true, &[], build.clone()).await, Scenario::BrokenPush);
+    at_least(15, "a push that is rolled back", push).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_killed_at_any_step_of_a_rollback_still_brings_the_old_release_back() {
-    let points = kill_everywhere(&Scenario::Rollback, true).await;
-    at_least(10, points, "a rollback on request");
+    let turns = async || Trial::of_turns(Fixture::start(true).await).await;
+    at_least(10, "a rollback on request", turns).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_killed_at_any_step_of_a_push_to_a_compose_stack_still_deploys_it() {
-    let mut fixture = Fixture::start_with(false, &[], compose::stack()).await;
-    compose::with_file(&mut fixture, compose::FILE);
-    let points = kill_everywhere_in(fixture, &Scenario::GoodPush).await;
-    at_least(20, points, "a push to a compose stack");
+    let push = async || {
+        let mut fixture = Fixture::start_with(false, &[], compose::stack()).await;
+        compose::with_file(&mut fixture, compose::FILE);
+        Trial::new(fixture, Scenario::GoodPush)
+    };
+    at_least(20, "a push to a compose stack", push).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_killed_at_any_step_of_a_standard_rollout_is_not_noticed() {
+    let turns = async || Trial::visited(Routed::start(json!({})).await, 1).await;
+    at_least(10, "a standard rollout with the router", turns).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_killed_at_any_step_of_blue_green_is_not_noticed() {
+    let stack = json!({ "strategy": "blue-green", "strategyParams": { "checks": 1, "bake_s": 1 } });
+    let turns = async || Trial::visited(Routed::start(stack.clone()).await, 1).await;
+    at_least(10, "blue-green", turns).await;
+}
+
+/// One step by time and one by a verdict, with a latency that no busy machine exceeds.
+fn canary() -> Value {
+    json!({
+        "steps": [{ "weight": 10, "seconds": 1, "analysis": false }, { "weight": 50, "seconds": 1 }],
+        "interval_s": 1, "min_requests": 10, "slower_ms": 5000, "low_traffic": "promote", "bake_s": 1,
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_killed_at_any_step_of_a_canary_is_not_noticed() {
+    let stack = json!({ "strategy": "canary", "strategyParams": canary() });
+    let turns = async || Trial::visited(Routed::start(stack.clone()).await, 1).await;
+    at_least(15, "a canary", turns).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_killed_at_any_step_of_a_rolling_rollout_is_not_noticed() {
+    let run = json!({ "ports": [{ "container": 8080 }], "stopTimeoutSecs": 2, "replicas": 2 });
+    let stack = json!({ "run": run, "strategy": "rolling", "strategyParams": { "settle_s": 0 } });
+    let turns = async || Trial::visited(Routed::start(stack.clone()).await, 2).await;
+    at_least(15, "a rolling rollout", turns).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_killed_at_any_step_of_a_compose_stacks_canary_is_not_noticed() {
+    let mut stack = compose::stack();
+    (stack["strategy"], stack["strategyParams"]) = ("canary".into(), canary());
+    let turns = async || {
+        let mut routed = Routed::start(stack.clone()).await;
+        compose::with_file(&mut routed.fixture, compose::FILE);
+        Trial::visited(routed, 1).await
+    };
+    at_least(15, "a compose stack's canary", turns).await;
 }

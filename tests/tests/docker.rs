@@ -8,7 +8,8 @@ use futures_util::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 use windlass::{
     docker::{
-        BuildRequest, BuiltImage, ContainerView, Docker, LaunchSpec, LogOptions, LogStream, NETWORK, label,
+        BuildExtras, BuildRequest, BuiltImage, ContainerView, Docker, LaunchSpec, LogOptions, LogStream,
+        NETWORK, label,
     },
     domain::{
         Id,
@@ -38,6 +39,7 @@ async fn image(engine: &TestEngine, lines: &str) -> BuiltImage {
         modified_at: None,
         logins: Vec::new(),
         timeout: Duration::from_secs(120),
+        extras: BuildExtras::default(),
     };
     let mut lines = Vec::new();
     let built = engine.docker.build(request, |line| lines.push(line.text), &CancellationToken::new()).await;

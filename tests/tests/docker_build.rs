@@ -12,11 +12,12 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 use windlass::{
-    docker::{BuildRequest, BuiltImage, LogLine, RegistryLogin},
+    docker::{BuildExtras, BuildRequest, BuiltImage, LogLine, RegistryLogin},
     domain::build_config::BuildArg,
     error::{Error, Result},
 };
 use windlass_tests::docker::{BUSYBOX, Registry, TestEngine, eventually, unique};
+use windlass_tests::tools::{skipped, this_test};
 
 fn request(engine: &TestEngine, root: &Path) -> BuildRequest {
     BuildRequest {
@@ -31,6 +32,7 @@ fn request(engine: &TestEngine, root: &Path) -> BuildRequest {
         modified_at: Some(1_700_000_000_000),
         logins: Vec::new(),
         timeout: Duration::from_secs(120),
+        extras: BuildExtras::default(),
     }
 }
 
@@ -299,7 +301,7 @@ async fn the_classic_builder_works_and_stops_too() {
 #[tokio::test(flavor = "multi_thread")]
 async fn images_go_to_a_registry_and_come_back_and_refusals_are_told() {
     let Some(registry) = Registry::start() else {
-        println!("skipped: no docker-registry is installed");
+        skipped(&this_test(), "there is no docker-registry; scripts/setup-test.sh installs it");
         return;
     };
     let engine = TestEngine::start().await;

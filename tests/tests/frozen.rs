@@ -174,5 +174,6 @@ fn stack() -> StackFacts {
         health_timeout_ms: 60_000,
         rollback_on_failure: true,
         can_split: false,
+        can_preview: false,
     }
 }

@@ -17,6 +17,7 @@ use windlass::{
 };
 use windlass_tests::docker::eventually;
 use windlass_tests::git_server::{File, GitDaemon, GitServer, Sshd, TestRepo};
+use windlass_tests::tools::{skipped, this_test};
 
 /// A `Git` in a folder of its own, and what it said.
 struct Rig {
@@ -519,7 +520,7 @@ async fn files_outside_the_repository_cannot_be_asked_for() {
 #[tokio::test(flavor = "multi_thread")]
 async fn ssh_takes_a_key_from_memory_and_pins_the_host_key() {
     let Some(mut sshd) = Sshd::start() else {
-        println!("skipped: no sshd is installed");
+        skipped(&this_test(), "no sshd is installed; scripts/setup-test.sh brings it");
         return;
     };
     let folder = tempfile::tempdir().unwrap();

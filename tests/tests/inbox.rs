@@ -2,7 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
 
-use std::process::Command;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -11,7 +10,7 @@ use serde_json::{Value, json};
 use windlass_tests::database::TestDb;
 use windlass_tests::docker::eventually;
 use windlass_tests::git_server::{GitServer, TestRepo};
-use windlass_tests::server::{ADMIN_TOKEN, TestServer, program, push_body, sign};
+use windlass_tests::server::{ADMIN_TOKEN, TestServer, push_body, sign};
 
 const URL: &str = "https://git.example/team/app.git";
 const A: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
@@ -263,14 +262,7 @@ async fn a_delivery_is_replayed_over_the_api_on_the_command_line_and_in_the_dash
     let again = server.get("/api/v1/webhooks/1").await.expect(200);
     assert_eq!(again["data"]["reason"], "branch_mismatch", "an event ends once");
 
-    let output = Command::new(program())
-        .args(["webhook", "replay", "1", "-o", "json"])
-        .env("WINDLASS_SERVER", &server.url)
-        .env("WINDLASS_TOKEN", ADMIN_TOKEN)
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let copy: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let copy = server.cli(&["webhook", "replay", "1", "-o", "json"]).expect(0).json();
     assert_eq!(server.wait_webhook(copy["id"].as_str().unwrap()).await["replayOf"], first["id"]);
 
     let page = async |method: Method, path: &str| {

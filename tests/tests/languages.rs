@@ -106,7 +106,7 @@ async fn a_notifier_in_javascript_reaches_a_chat_room() {
     assert_eq!(quiet, [], "a success is less important than asked for");
     let requests = plugins.notifier_render("chat-room", &target, &event(Severity::Error)).await.unwrap();
     let [request] = requests.as_slice() else { panic!("{requests:?}") };
-    assert_eq!(plugins.notifier_send("chat-room", &target, request, "e1").await.unwrap(), 200);
+    assert_eq!(plugins.notifier_send("chat-room", &target, request, "e1").await.unwrap().status, 200);
 
     let seen = &peer.seen()[0];
     assert_eq!((seen.method.as_str(), seen.target.as_str()), ("POST", "/hooks/7"));
@@ -144,6 +144,7 @@ async fn releases_come_into_service_by_a_strategy_in_python() {
         secret,
         extra: Vec::new(),
         extra_programs: Vec::new(),
+        is_visited: false,
     };
     for version in ["first", "second"] {
         let (_, deployment) = fixture.deploy(version).await;

@@ -2,27 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
 
-use std::process::Command;
-
 use serde_json::{Value, json};
 use windlass_tests::fixture::Fixture;
-use windlass_tests::server::{ADMIN_TOKEN, program};
 
 async fn plan(fixture: &Fixture, query: &str) -> Value {
     fixture.server.get(&format!("/api/v1/stacks/web/plan{query}")).await.expect(200)["data"].clone()
-}
-
-/// Changes the stack's settings, as a person who edits it.
-async fn edit(fixture: &Fixture, change: impl FnOnce(&mut Value)) {
-    let stack = fixture.stack().await;
-    let repository = &stack["gitRepository"];
-    let mut input = json!({
-        "name": stack["name"], "build": stack["buildConfig"], "run": stack["run"], "traffic": stack["traffic"],
-        "strategy": stack["strategy"], "strategyParams": stack["strategyParams"],
-        "repository": { "url": repository["url"], "branch": repository["branch"], "provider": repository["provider"] },
-    });
-    change(&mut input);
-    fixture.server.put("/api/v1/stacks/web", input).await.expect(200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -36,12 +20,13 @@ async fn a_plan_tells_changes_steps_downtime_and_the_way_back_and_does_nothing()
     assert_eq!(first["status"], "successful", "{}", fixture.explain(&first).await);
 
     let head = fixture.commit("two");
-    edit(&fixture, |stack| {
-        stack["build"]["environmentVariables"] =
-            json!([{ "name": "API_KEY", "value": "hunter2hunter2", "secret": true }]);
-        stack["run"]["stopTimeoutSecs"] = json!(3);
-    })
-    .await;
+    fixture
+        .edit(|stack| {
+            stack["build"]["environmentVariables"] =
+                json!([{ "name": "API_KEY", "value": "hunter2hunter2", "secret": true }]);
+            stack["run"]["stopTimeoutSecs"] = json!(3);
+        })
+        .await;
     let told = plan(&fixture, "").await;
     let change = |what: &str| {
         let changes = told["changes"].as_array().unwrap();
@@ -82,13 +67,7 @@ async fn a_plan_asks_the_strategy_itself_and_says_what_people_will_be_asked() {
     let asked = told["steps"].as_array().unwrap().iter().filter(|step| step["question"].is_string());
     assert_eq!(asked.count(), 1, "{told}");
 
-    let output = Command::new(program())
-        .args(["--server", &fixture.server.url, "plan", "web"])
-        .env("WINDLASS_TOKEN", ADMIN_TOKEN)
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = fixture.server.cli(&["plan", "web"]).expect(0).out;
     for expected in ["Strategy blue-green", "asks: ", "Downtime: none", "Way back: not ready"] {
         assert!(text.contains(expected), "`{expected}` is missing in:\n{text}");
     }

@@ -10,6 +10,8 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use windlass_tests::anvil::{Anvil, TOKEN};
+use windlass_tests::database::soon;
 use windlass_tests::server::{ADMIN_TOKEN, TestServer, program};
 
 /// A build on a busy machine.
@@ -117,6 +119,14 @@ fn bumped(project: &Path) -> String {
     manifest.replacen("version = \"0.1.0\"", "version = \"9.9.9\"", 1)
 }
 
+/// Exit code and report of `plugin test`.
+fn tested(project: &Path) -> (Option<i32>, Value) {
+    let run = windlass(&["plugin", "test", "-o", "json"]).arg(project).output().unwrap();
+    let report = serde_json::from_slice(&run.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&run.stderr)));
+    (run.status.code(), report)
+}
+
 #[test]
 fn the_cassettes_of_a_project_are_played_in_every_way_that_a_network_has() {
     let folder = tempfile::tempdir().unwrap();
@@ -139,12 +149,7 @@ fn the_cassettes_of_a_project_are_played_in_every_way_that_a_network_has() {
         let cassette = json!({ "windlass-cassette": 1, "calls": [call] });
         fs::write(project.join("tests/cassettes/ping.json"), cassette.to_string()).unwrap();
     };
-    let test = || {
-        let run = windlass(&["plugin", "test", "-o", "json"]).arg(&project).output().unwrap();
-        let report: Value = serde_json::from_slice(&run.stdout)
-            .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&run.stderr)));
-        (run.status.code(), report)
-    };
+    let test = || tested(&project);
     write(json!({ "ok": "ping" }));
     let (code, report) = test();
     assert_eq!((code, &report["passed"]), (Some(0), &json!(true)), "{report:#}");
@@ -162,4 +167,70 @@ fn the_cassettes_of_a_project_are_played_in_every_way_that_a_network_has() {
         (Some(1), &json!(false), &json!(false))
     );
     assert!(!report["takes"][0]["problems"].as_array().unwrap().is_empty(), "{report:#}");
+}
+
+/// The project of the forge `mirror`, compiled.
+fn mirror(folder: &Path) -> (PathBuf, PathBuf) {
+    let project = begun(folder, "git-forge", "mirror");
+    fs::write(project.join("src/lib.rs"), include_str!("../guests/mirror/src/lib.rs")).unwrap();
+    let built = windlass(&["plugin", "build", "-o", "json"]).arg(&project).output().unwrap();
+    let report: Value = serde_json::from_slice(&built.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&built.stderr)));
+    let component = PathBuf::from(report["file"].as_str().unwrap());
+    (project, component)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn real_traffic_of_a_server_becomes_fixtures_of_a_project() {
+    let folder = tempfile::tempdir().unwrap();
+    let (project, component) = mirror(folder.path());
+    let config = folder.path().join("windlass.toml");
+    let source = component.display();
+    let grant = "grant = [\"http:self\", \"credential:token\"]";
+    fs::write(&config, format!("[plugins.mirror]\nsource = \"path:{source}\"\n{grant}\n")).unwrap();
+    let anvil = Anvil::start().await;
+    let server = TestServer::start_with(&[("WINDLASS_CONFIG", &config.display().to_string())]).await;
+    let repository = json!({
+        "url": format!("{}/smith/blade.git", anvil.url), "provider": "mirror", "authType": "http_token",
+        "credentials": { "username": "smith", "token": TOKEN },
+    });
+    server.create_stack(json!({ "name": "blade", "repository": repository })).await;
+    server.get("/api/v1/stacks/blade/repository").await.expect(200);
+
+    let recorded = soon("the recording", async {
+        let record = ["plugin", "record", "--plugin", "mirror", "--server", &server.url];
+        loop {
+            let run = windlass(&record).env("WINDLASS_TOKEN", ADMIN_TOKEN).output().unwrap();
+            if run.status.success() {
+                return String::from_utf8(run.stdout).unwrap();
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    let cassette = recorded.await;
+    assert!(cassette.contains("http@0.1.0#send") && !cassette.contains(TOKEN), "{cassette}");
+    fs::create_dir_all(project.join("tests/cassettes")).unwrap();
+    fs::write(project.join("tests/cassettes/details.json"), &cassette).unwrap();
+    let (code, report) = tested(&project);
+    assert_eq!((code, &report["passed"]), (Some(0), &json!(true)), "{report:#}");
+    let takes = report["takes"].as_array().unwrap();
+    for (variant, outcome) in [
+        ("as recorded", "ok"),
+        ("429 in response 1", "failure"),
+        ("timeout in response 1", "failure"),
+        ("truncated-body in response 1", "failure"),
+    ] {
+        assert!(
+            takes.iter().any(|take| take["variant"] == variant && take["outcome"] == outcome),
+            "{variant}: {report:#}"
+        );
+    }
+    // A plugin that asks for something else is told what it asked before.
+    let elsewhere =
+        include_str!("../guests/mirror/src/lib.rs").replace("\"/repos/{}{rest}\"", "\"/other/{}{rest}\"");
+    fs::write(project.join("src/lib.rs"), elsewhere).unwrap();
+    let (code, report) = tested(&project);
+    assert_eq!(code, Some(1), "{report:#}");
+    let problems = report["takes"][0]["problems"].to_string();
+    assert!(problems.contains("recorded") && problems.contains("/other/"), "{problems}");
 }

@@ -41,7 +41,8 @@ async fn follows(server: &TestServer, what: &str, wanted: impl Fn(&Value) -> boo
 #[tokio::test(flavor = "multi_thread")]
 async fn the_other_node_follows_an_installation_and_what_is_decided_later() {
     let Some(database) = TestDb::postgres().await else { return };
-    let variables = [("WINDLASS_DATABASE_URL", database.url.as_str())];
+    let key = "5a".repeat(32);
+    let variables = [("WINDLASS_DATABASE_URL", database.url.as_str()), ("WINDLASS_MASTER_KEY", &key)];
     let (one, two) = (TestServer::start_with(&variables).await, TestServer::start_with(&variables).await);
 
     let first = install(&one, &guest("1.0.0")).await;

@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
 
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use base64::Engine as _;
 use p256::ecdsa::signature::Signer as _;
@@ -15,9 +14,10 @@ use tempfile::TempDir;
 use windlass::app::plugin_pack::{artefact, plugin_push};
 use windlass::app::plugin_tool::plugin_open;
 use windlass::plugins::{PluginSource, Plugins, Settings, Source, oci};
+use windlass_tests::cli::{command, run};
 use windlass_tests::guests::Guest;
 use windlass_tests::registry::{PASSWORD, Registry, USER};
-use windlass_tests::server::{ADMIN_TOKEN, TestServer, program};
+use windlass_tests::server::{ADMIN_TOKEN, TestServer};
 
 fn component() -> Vec<u8> {
     Guest::good("guest").build()
@@ -173,17 +173,10 @@ async fn a_plugin_is_installed_from_a_registry_and_pinned() {
 
 /// The program, run in a folder with the log-ins that are kept there.
 fn windlass(folder: &Path, server: &str, words: &[&str]) -> (i32, String, String) {
-    let output = Command::new(program())
-        .args(words)
-        .current_dir(folder)
-        .env("DOCKER_CONFIG", folder)
-        .env("WINDLASS_SERVER", server)
-        .env("WINDLASS_TOKEN", ADMIN_TOKEN)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
-    (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
+    let mut command = command(server, ADMIN_TOKEN, words);
+    command.current_dir(folder).env("DOCKER_CONFIG", folder);
+    let run = run(command);
+    (run.code, run.out.trim().to_owned(), run.err.trim().to_owned())
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,50 +4,19 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
+use windlass_tests::cli::{NOBODY, Run, command, run};
 use windlass_tests::guests::{ANSWER, Guest};
 use windlass_tests::ordering::{Order, strategy_ordering};
-use windlass_tests::server::program;
-
-#[derive(Debug)]
-struct Run {
-    code: i32,
-    out: String,
-    err: String,
-}
-
-impl Run {
-    #[track_caller]
-    fn expect(self, code: i32) -> Self {
-        assert_eq!(self.code, code, "{self:#?}");
-        self
-    }
-
-    #[track_caller]
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:#?}"))
-    }
-}
 
 /// The program in a folder, without a server.
 fn plugin_in(folder: &Path, words: &[&str]) -> Run {
-    let output = Command::new(program())
-        .arg("plugin")
-        .args(words)
-        .current_dir(folder)
-        .env("WINDLASS_SERVER", "http://127.0.0.1:1")
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    let run =
-        Run { code: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) };
-    assert!(!run.err.contains("panicked"), "{run:#?}");
-    run
+    let mut command = command(NOBODY, "", &[&["plugin"], words].concat());
+    command.current_dir(folder);
+    run(command)
 }
 
 /// A guest as a file.
@@ -212,6 +181,7 @@ fn every_built_in_plugin_passes_the_suite() {
         "bitbucket",
         "blue-green",
         "canary",
+        "auto",
         "compose-only",
         "docker-build",
         "generic",
@@ -219,6 +189,7 @@ fn every_built_in_plugin_passes_the_suite() {
         "github",
         "gitlab",
         "rolling",
+        "script",
         "standard",
     ] {
         let report = plugin_in(folder.path(), &["check", name, "-o", "json"]).expect(0).json();

@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
 
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -19,7 +18,7 @@ use windlass::plugins::{
 use windlass_tests::fixture::Fixture;
 use windlass_tests::guests::{ANSWER, Guest};
 use windlass_tests::sample;
-use windlass_tests::server::{ADMIN_TOKEN, TestServer, program};
+use windlass_tests::server::{ADMIN_TOKEN, TestServer};
 
 /// One plugin `p` in a folder of its own.
 struct Bench {
@@ -275,18 +274,6 @@ async fn a_replay_gives_the_recorded_answers_and_notices_other_questions() {
     assert!(replay.error.as_ref().unwrap().contains("no more answers were recorded"), "{replay:?}");
 }
 
-/// The command line against a server.
-fn run(server: &TestServer, words: &[&str]) -> (i32, String) {
-    let output = Command::new(program())
-        .args(words)
-        .env("WINDLASS_SERVER", &server.url)
-        .env("WINDLASS_TOKEN", ADMIN_TOKEN)
-        .output()
-        .unwrap();
-    let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
-    (output.status.code().unwrap(), text)
-}
-
 /// Asks until the list has what is wanted: recordings are stored a moment after their calls.
 async fn calls(server: &TestServer, query: &str, wanted: impl Fn(&[Value]) -> bool) -> Vec<Value> {
     let path = format!("/api/v1/plugins/calls?limit=200&{query}");
@@ -355,34 +342,41 @@ async fn every_call_of_a_deployment_is_listed_and_replays_identically_without_an
     assert!(metrics.contains("windlass_plugin_calls_dropped_total 0"), "{metrics}");
 
     let seq = decided[0]["seq"].to_string();
-    assert_eq!(run(server, &["plugin", "replay", &seq]).0, 0);
-    let (code, shown) = run(server, &["plugin", "call", &seq]);
+    server.cli(&["plugin", "replay", &seq]).expect(0);
+    let run = server.cli(&["plugin", "call", &seq]);
+    let (code, shown) = (run.code, run.said());
     assert!(code == 0 && shown.contains("step-started"), "{shown}");
-    let (code, list) = run(server, &["plugin", "calls", "--deployment", "1", "--outcome", "ok"]);
+    let run = server.cli(&["plugin", "calls", "--deployment", "1", "--outcome", "ok"]);
+    let (code, list) = (run.code, run.said());
     assert!(code == 0 && list.contains("decide"), "{list}");
     a_cassette_of_it_plays_without_the_server(&fixture);
 }
 
 fn a_cassette_of_it_plays_without_the_server(fixture: &Fixture) {
     let server = &fixture.server;
-    let (code, cassette) = run(server, &["plugin", "record", "--deployment", "1", "--last", "3"]);
+    let run = server.cli(&["plugin", "record", "--deployment", "1", "--last", "3"]);
+    let (code, cassette) = (run.code, run.said());
     assert_eq!(code, 0, "{cassette}");
     let path = server.folder.path().join("cassette.json");
     std::fs::write(&path, &cassette).unwrap();
     let path = path.display().to_string();
     let play = ["plugin", "replay", "--server", "http://127.0.0.1:1", "--cassette", &path];
-    let (code, played) = run(server, &play);
+    let run = server.cli(&play);
+    let (code, played) = (run.code, run.said());
     assert!(code == 0 && played.contains("identical"), "{played}");
     let mut tampered: Value = serde_json::from_str(&cassette).unwrap();
     tampered["calls"][0]["output"]["ok"]["label"] = json!("something else");
     std::fs::write(&path, tampered.to_string()).unwrap();
-    let (code, played) = run(server, &play);
+    let run = server.cli(&play);
+    let (code, played) = (run.code, run.said());
     assert!(code == 1 && played.contains("output/ok/label: recorded \"something else\""), "{played}");
-    let (code, played) = run(server, &[&play[..], &["--fault", "429"]].concat());
+    let run = server.cli(&[&play[..], &["--fault", "429"]].concat());
+    let (code, played) = (run.code, run.said());
     assert!(code == 1 && played.contains("no call of the cassette has a response"), "{played}");
     tampered["windlass-cassette"] = json!(2);
     std::fs::write(&path, tampered.to_string()).unwrap();
-    let (code, played) = run(server, &play);
+    let run = server.cli(&play);
+    let (code, played) = (run.code, run.said());
     assert!(code == 1 && played.contains("version 2"), "{played}");
 }
 

@@ -2,12 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
 
-use std::process::Command;
-
 use serde_json::json;
 use windlass_tests::anvil::{Anvil, TOKEN};
 use windlass_tests::components;
-use windlass_tests::server::{ADMIN_TOKEN, TestServer, program};
+use windlass_tests::server::TestServer;
 use windlass_tests::vendors::github::{self, GitHub};
 
 /// A server whose configuration has the forge `mirror`, and stacks with repositories on it.
@@ -17,10 +15,7 @@ async fn start(anvil: &Anvil) -> (TestServer, tempfile::TempDir) {
     std::fs::write(&component, components::MIRROR).unwrap();
     let config = folder.path().join("windlass.toml");
     let grant = "[\"http:self\", \"credential:token\"]";
-    let text = format!(
-        "[plugins.mirror]\nsource = \"path:{}\"\ngrant = {grant}\nskip_conformance = true\n",
-        component.display()
-    );
+    let text = format!("[plugins.mirror]\nsource = \"path:{}\"\ngrant = {grant}\n", component.display());
     std::fs::write(&config, text).unwrap();
     let server = TestServer::start_with(&[("WINDLASS_CONFIG", &config.display().to_string())]).await;
     for (name, repository) in [("blade", "smith/blade.git"), ("none", "smith/none")] {
@@ -45,14 +40,8 @@ async fn a_forge_tells_about_a_stacks_repository() {
     let seen = anvil.seen().pop().unwrap();
     assert_eq!(seen.headers.get("x-mirror-token").unwrap(), TOKEN);
 
-    let output = Command::new(program())
-        .args(["stack", "repository", "blade"])
-        .env("WINDLASS_SERVER", &server.url)
-        .env("WINDLASS_TOKEN", ADMIN_TOKEN)
-        .output()
-        .unwrap();
-    let shown = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success() && shown.contains("trunk"), "{shown}");
+    let shown = server.cli(&["stack", "repository", "blade"]).expect(0).out;
+    assert!(shown.contains("trunk"), "{shown}");
 
     let refused = server.get("/api/v1/stacks/none/repository").await;
     assert!(refused.status >= 400 && refused.text.contains("no-such-repository"), "{}", refused.text);

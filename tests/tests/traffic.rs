@@ -92,3 +92,44 @@ async fn a_host_leads_to_one_stack() {
     let stack = routed.fixture.server.get("/api/v1/stacks/other").await.expect(200);
     assert_eq!(stack["data"]["traffic"]["path"], "/api");
 }
+
+/// Asks the router for another host, or with another header, than all others.
+async fn look(routed: &Routed, host: &str, header: Option<(&str, &str)>) -> String {
+    let client = reqwest::Client::builder().resolve(host, routed.address).build().unwrap();
+    let mut request = client.get(format!("http://{host}:{}/", routed.address.port()));
+    if let Some((name, value)) = header {
+        request = request.header(name, value);
+    }
+    request.send().await.unwrap().text().await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn testers_look_at_a_release_before_it_is_promoted() {
+    let (preview, tester) = ("next.windlass.test", Some(("x-try", "new")));
+    let routed = Routed::start(json!({
+        "traffic": {
+            "hosts": [HOST], "previewHosts": [preview], "testers": { "header": "x-try", "value": "new" },
+        },
+    }))
+    .await;
+    let (first, deployment) = routed.fixture.deploy("one").await;
+    assert_eq!(deployment["status"], "successful", "{}", routed.fixture.explain(&deployment).await);
+    let params = json!({ "checks": 0, "promotion": "approval", "preview": true, "bake_s": 0 });
+    let change = |stack: &mut Value| {
+        (stack["strategy"], stack["strategyParams"]) = ("blue-green".into(), params);
+    };
+    routed.fixture.edit(change).await;
+    let second = routed.fixture.commit("two");
+    let number = routed.fixture.push(&second).await;
+    let asks = |event: &Value| (event["kind"] == "deployment.approval").then_some(());
+    routed.fixture.server.wait_event("the question", asks).await;
+    assert!(routed.page().await.contains(&first), "nothing is promoted");
+    assert!(look(&routed, preview, None).await.contains(&second), "the preview's host shows it");
+    assert!(look(&routed, HOST, tester).await.contains(&second), "testers get it");
+    assert!(look(&routed, HOST, Some(("x-try", "other"))).await.contains(&first));
+    let path = format!("/api/v1/deployments/{number}/reject");
+    routed.fixture.server.post(&path, json!({})).await.expect(200);
+    routed.fixture.server.wait_deployment(&number).await;
+    assert!(look(&routed, preview, None).await.contains(&first), "without a rollout it shows what serves");
+    assert!(look(&routed, HOST, tester).await.contains(&first));
+}

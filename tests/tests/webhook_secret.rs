@@ -2,11 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
 
-use std::process::Command;
-
 use reqwest::Method;
 use serde_json::{Value, json};
-use windlass_tests::server::{ADMIN_TOKEN, TestServer, program, push_body, sign};
+use windlass_tests::cli::run;
+use windlass_tests::server::{ADMIN_TOKEN, TestServer, push_body, sign};
 
 const URL: &str = "https://git.example/team/app.git";
 
@@ -96,6 +95,26 @@ async fn a_secret_that_is_set_by_hand_ends_all_others() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_secret_that_the_forge_made_takes_over_with_an_overlap() {
+    let server = TestServer::start().await;
+    let (path, first) = server.create_stack(stack("web")).await;
+    let given = "made-by-the-forge-0123456789";
+    let rotated = rotate(&server, json!({ "secret": given })).await;
+    assert_eq!(rotated["secret"], Value::Null, "whoever gave it has it: {rotated}");
+    assert!(rotated["previousUntil"].is_string(), "{rotated}");
+    let (status, answer) = deliver(&server, &path, "d1", &[given]).await;
+    assert_eq!((status, matched(&server, &answer).await), (202, json!("current")));
+    let (status, answer) = deliver(&server, &path, "d2", &[&first]).await;
+    assert_eq!((status, matched(&server, &answer).await), (202, json!("previous")));
+    for bad in ["short", " with a blank before it", "two\nlines of a secret", &"x".repeat(1025)] {
+        let path = "/api/v1/stacks/web/rotate-webhook-secret";
+        let refused = server.post(path, json!({ "secret": bad })).await.expect(422).to_string();
+        assert!(refused.contains("as the forge shows it") && !refused.contains(bad), "{refused}");
+    }
+    assert_eq!(deliver(&server, &path, "d3", &[given]).await.0, 202, "a refused one changes nothing");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_rotation_is_bounded_and_needs_a_repository() {
     let server = TestServer::start().await;
     server.create_stack(stack("web")).await;
@@ -115,15 +134,14 @@ async fn a_rotation_is_bounded_and_needs_a_repository() {
 async fn the_command_line_and_the_dashboard_show_the_new_secret_once() {
     let server = TestServer::start().await;
     let (path, _) = server.create_stack(stack("web")).await;
-    let output = Command::new(program())
-        .args(["webhook", "rotate", "web", "--overlap", "60", "-o", "json"])
-        .env("WINDLASS_SERVER", &server.url)
-        .env("WINDLASS_TOKEN", ADMIN_TOKEN)
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let rotated: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let rotated = server.cli(&["webhook", "rotate", "web", "--overlap", "60", "-o", "json"]).expect(0).json();
     assert_eq!(deliver(&server, &path, "d1", &[&secret(&rotated)]).await.0, 202);
+
+    let mut command = server.command(&["webhook", "rotate", "web", "--secret-env", "OF_THE_FORGE"]);
+    command.env("OF_THE_FORGE", "given-by-the-forge-0123");
+    let said = run(command).expect(0).said();
+    assert!(!said.contains("given-by-the-forge"), "{said}");
+    assert_eq!(deliver(&server, &path, "d1b", &["given-by-the-forge-0123"]).await.0, 202);
 
     let page = async |method: Method, path: &str, form: &str| {
         let request = server.stranger(method, path).bearer_auth(ADMIN_TOKEN);
@@ -138,6 +156,10 @@ async fn the_command_line_and_the_dashboard_show_the_new_secret_once() {
     let start = shown.find("id=\"secret\">").unwrap() + "id=\"secret\">".len();
     let made = shown[start..].split('<').next().unwrap();
     assert_eq!(deliver(&server, &path, "d2", &[made]).await.0, 202);
+    let given = "overlap=3600&secret=pasted-from-the-forge";
+    let (status, shown) = page(Method::POST, "/stacks/web/rotate-webhook-secret", given).await;
+    assert!(status == 200 && !shown.contains("pasted-from-the-forge"), "{shown}");
+    assert_eq!(deliver(&server, &path, "d3", &["pasted-from-the-forge"]).await.0, 202);
     let (status, shown) = page(Method::POST, "/stacks/web/rotate-webhook-secret", "overlap=9999999").await;
     assert!(status == 422 && shown.contains("30 days"), "{status} {shown}");
 }

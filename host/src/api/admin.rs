@@ -13,8 +13,9 @@ use utoipa_axum::routes;
 use super::error::ApiResult;
 use super::extract::{Auth, Body, PageQuery, Params, Success, ok};
 use super::view::{PageView, PluginView, TokenView};
-use crate::app::{App, health, metrics, plugin, token};
+use crate::app::{App, health, metrics, people, plugin, token};
 use crate::domain::Id;
+use crate::domain::access::Role;
 use crate::error::Error;
 
 pub fn router() -> OpenApiRouter<App> {
@@ -36,6 +37,18 @@ struct TokenInput {
     /// RFC 3339; never if left out.
     #[serde(default)]
     expires_at: Option<String>,
+    /// The most that it may do; as much as its owner if left out.
+    #[serde(default)]
+    role: Option<Role>,
+    /// Id or name of the only team that it is good for.
+    #[serde(default)]
+    team: Option<String>,
+    /// Id, number or name of the only project that it is good for.
+    #[serde(default)]
+    project: Option<String>,
+    /// Whose it is: you if left out; somebody else's is made by an administrator of the installation.
+    #[serde(default)]
+    user: Option<String>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -49,23 +62,26 @@ struct Health {
 
 /// Lists tokens; never the secrets.
 #[utoipa::path(get, path = "/api/v1/tokens", tag = "tokens", params(PageQuery),
-    responses((status = 200, body = Success<PageView<TokenView>>)))]
+    responses((status = 200, body = Success<PageView<TokenView>>)),
+    security(("token" = ["viewer:any"])))]
 async fn token_list(
     State(app): State<App>,
-    _: Auth,
+    auth: Auth,
     Params(page): Params<PageQuery>,
 ) -> ApiResult<Json<Success<PageView<TokenView>>>> {
-    Ok(ok(PageView::of(token::token_list(&app, page.request()).await?, TokenView::from)))
+    Ok(ok(PageView::of(token::token_list(&app, page.request(), &auth.who).await?, TokenView::from)))
 }
 
 /// Makes a token. Its secret is in this answer and nowhere else.
 #[utoipa::path(post, path = "/api/v1/tokens", tag = "tokens", request_body = TokenInput,
-    responses((status = 201, body = Success<TokenView>)))]
+    responses((status = 201, body = Success<TokenView>)),
+    security(("token" = ["viewer:any"])))]
 async fn token_create(
     State(app): State<App>,
-    _: Auth,
+    auth: Auth,
     Body(input): Body<TokenInput>,
 ) -> ApiResult<(StatusCode, Json<Success<TokenView>>)> {
+    auth.who.unlimited()?;
     let expires_at = match &input.expires_at {
         Some(text) => Some(
             DateTime::parse_from_rfc3339(text)
@@ -76,27 +92,42 @@ async fn token_create(
         ),
         None => None,
     };
-    let created = token::token_create(&app, &input.name, expires_at).await?;
+    let owner = match &input.user {
+        Some(key) => people::user_for_token(&app, &auth.who, key).await?.id,
+        None => auth.who.user.id.clone(),
+    };
+    let new = token::TokenInput {
+        name: &input.name,
+        user: &owner,
+        expires_at,
+        role: input.role,
+        team: input.team.as_deref(),
+        project: input.project.as_deref(),
+    };
+    let created = token::token_create(&app, &auth.who, new).await?;
     let view = TokenView { secret: Some(created.secret), ..created.token.into() };
     Ok((StatusCode::CREATED, ok(view)))
 }
 
 /// Revokes a token at once.
-#[utoipa::path(delete, path = "/api/v1/tokens/{token}", tag = "tokens", responses((status = 204)))]
+#[utoipa::path(delete, path = "/api/v1/tokens/{token}", tag = "tokens", responses((status = 204)),
+    security(("token" = ["viewer:token"])))]
 async fn token_revoke(State(app): State<App>, _: Auth, Path(id): Path<String>) -> ApiResult<StatusCode> {
     token::token_revoke(&app, &Id::from_text(id)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// Lists plugins, those that could not be loaded with the reason.
-#[utoipa::path(get, path = "/api/v1/plugins", tag = "plugins", responses((status = 200, body = Success<Vec<PluginView>>)))]
+#[utoipa::path(get, path = "/api/v1/plugins", tag = "plugins", responses((status = 200, body = Success<Vec<PluginView>>)),
+    security(("token" = ["viewer:any"])))]
 async fn plugin_list(State(app): State<App>, _: Auth) -> ApiResult<Json<Success<Vec<PluginView>>>> {
     Ok(ok(plugin::plugin_list(&app).into_iter().map(PluginView::from).collect()))
 }
 
 /// Shows a plugin: kinds, imports, exports and schema, read from the component.
 #[utoipa::path(get, path = "/api/v1/plugins/{plugin}", tag = "plugins",
-    responses((status = 200, body = Success<PluginView>)))]
+    responses((status = 200, body = Success<PluginView>)),
+    security(("token" = ["viewer:any"])))]
 async fn plugin_inspect(
     State(app): State<App>,
     _: Auth,
@@ -123,7 +154,8 @@ async fn readyz(State(app): State<App>) -> impl IntoResponse {
 }
 
 /// Metrics in Prometheus' text format.
-#[utoipa::path(get, path = "/metrics", tag = "server", responses((status = 200, content_type = "text/plain", body = String)))]
+#[utoipa::path(get, path = "/metrics", tag = "server", responses((status = 200, content_type = "application/openmetrics-text", body = String)),
+    security(("token" = ["viewer:server"])))]
 async fn metrics_text(State(app): State<App>, _: Auth) -> ApiResult<impl IntoResponse> {
     let text = metrics::metrics_text(&app).await?;
     Ok(([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text))

@@ -57,7 +57,8 @@ impl From<&CallQuery> for Narrowed {
 
 /// Lists recorded calls into plugins, newest first, without their recordings.
 #[utoipa::path(get, path = "/api/v1/plugins/calls", tag = "plugins", params(CallQuery),
-    responses((status = 200, body = Success<PageView<CallView>>)))]
+    responses((status = 200, body = Success<PageView<CallView>>)),
+    security(("token" = ["admin:server"])))]
 async fn call_list(
     State(app): State<App>,
     _: Auth,
@@ -70,7 +71,8 @@ async fn call_list(
 
 /// Recorded calls as a cassette: those named by `calls`, or else the newest `limit` that were recorded whole.
 #[utoipa::path(get, path = "/api/v1/plugins/calls/cassette", tag = "plugins", params(CallQuery),
-    responses((status = 200, body = Success<Value>)))]
+    responses((status = 200, body = Success<Value>)),
+    security(("token" = ["admin:server"])))]
 async fn call_cassette(
     State(app): State<App>,
     _: Auth,
@@ -89,7 +91,8 @@ async fn call_cassette(
 
 /// Shows a recorded call by id or number, with input, exchange and output.
 #[utoipa::path(get, path = "/api/v1/plugins/calls/{call}", tag = "plugins",
-    responses((status = 200, body = Success<RecordingView>)))]
+    responses((status = 200, body = Success<RecordingView>)),
+    security(("token" = ["admin:server"])))]
 async fn call_view(
     State(app): State<App>,
     _: Auth,
@@ -100,7 +103,8 @@ async fn call_view(
 
 /// Executes a recorded call again and compares. Nothing outside hears of it: the recorded answers are given again.
 #[utoipa::path(post, path = "/api/v1/plugins/calls/{call}/replay", tag = "plugins",
-    responses((status = 200, body = Success<ReplayView>), (status = 409)))]
+    responses((status = 200, body = Success<ReplayView>), (status = 409)),
+    security(("token" = ["admin:server"])))]
 async fn call_replay(
     State(app): State<App>,
     _: Auth,

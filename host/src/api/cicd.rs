@@ -2,7 +2,8 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -10,6 +11,8 @@ use utoipa_axum::routes;
 
 use super::error::ApiResult;
 use super::extract::{Auth, Body, PageQuery, Params};
+use super::logs::LogQuery;
+use super::runs::{log_of_build, log_of_deployment};
 use super::view::time;
 use crate::app::build::BuildOverrides;
 use crate::app::stack::StackView;
@@ -23,10 +26,12 @@ pub fn router() -> OpenApiRouter<App> {
         .routes(routes!(service_build))
         .routes(routes!(service_builds))
         .routes(routes!(build_view))
+        .routes(routes!(build_logs))
         .routes(routes!(service_deploy))
         .routes(routes!(service_rollback))
         .routes(routes!(service_deployments))
         .routes(routes!(deployment_view))
+        .routes(routes!(deployment_logs))
         .routes(routes!(job_view))
 }
 
@@ -141,7 +146,8 @@ fn deployment_row(row: Deployment, numbers: &Numbers) -> DeploymentRow {
 
 /// Triggers a manual build.
 #[utoipa::path(post, path = "/v1/cicd/services/{service}/build", tag = "cicd", request_body = BuildRequest,
-    responses((status = 202, body = BuildQueued)))]
+    responses((status = 202, body = BuildQueued)),
+    security(("token" = ["developer:stack"])))]
 async fn service_build(
     State(app): State<App>,
     auth: Auth,
@@ -157,7 +163,8 @@ async fn service_build(
 
 /// Lists a service's builds, newest first.
 #[utoipa::path(get, path = "/v1/cicd/services/{service}/builds", tag = "cicd", params(PageQuery),
-    responses((status = 200, body = Vec<BuildRow>)))]
+    responses((status = 200, body = Vec<BuildRow>)),
+    security(("token" = ["viewer:stack"])))]
 async fn service_builds(
     State(app): State<App>,
     _: Auth,
@@ -171,16 +178,32 @@ async fn service_builds(
 }
 
 /// Shows a build.
-#[utoipa::path(get, path = "/v1/cicd/builds/{build}", tag = "cicd", responses((status = 200, body = BuildRow)))]
+#[utoipa::path(get, path = "/v1/cicd/builds/{build}", tag = "cicd", responses((status = 200, body = BuildRow)),
+    security(("token" = ["viewer:build"])))]
 async fn build_view(State(app): State<App>, _: Auth, Path(id): Path<String>) -> ApiResult<Json<BuildRow>> {
     let row = build::build_view(&app, &id).await?;
     let numbers = numbers(&app, &row.stack_id).await?;
     Ok(Json(build_row(row, &numbers)))
 }
 
+/// A build's log: as text, or live as server-sent events.
+#[utoipa::path(get, path = "/v1/cicd/builds/{build}/logs", tag = "cicd", params(LogQuery),
+    responses((status = 200, content_type = "text/plain", body = String)),
+    security(("token" = ["viewer:build"])))]
+async fn build_logs(
+    State(app): State<App>,
+    _: Auth,
+    Path(id): Path<String>,
+    Params(query): Params<LogQuery>,
+    headers: HeaderMap,
+) -> ApiResult<Response> {
+    log_of_build(app, &id, &query, &headers).await
+}
+
 /// Deploys an image that is there already.
 #[utoipa::path(post, path = "/v1/cicd/services/{service}/deploy", tag = "cicd", request_body = DeployRequest,
-    responses((status = 202, body = DeploymentRow)))]
+    responses((status = 202, body = DeploymentRow)),
+    security(("token" = ["deployer:stack"])))]
 async fn service_deploy(
     State(app): State<App>,
     auth: Auth,
@@ -196,7 +219,8 @@ async fn service_deploy(
 
 /// Rolls back to the previous deployment. Takes no body.
 #[utoipa::path(post, path = "/v1/cicd/services/{service}/rollback", tag = "cicd",
-    responses((status = 202, body = DeploymentRow)))]
+    responses((status = 202, body = DeploymentRow)),
+    security(("token" = ["deployer:stack"])))]
 async fn service_rollback(
     State(app): State<App>,
     auth: Auth,
@@ -209,22 +233,24 @@ async fn service_rollback(
 
 /// Lists a service's deployments, newest first.
 #[utoipa::path(get, path = "/v1/cicd/services/{service}/deployments", tag = "cicd", params(PageQuery),
-    responses((status = 200, body = Vec<DeploymentRow>)))]
+    responses((status = 200, body = Vec<DeploymentRow>)),
+    security(("token" = ["viewer:stack"])))]
 async fn service_deployments(
     State(app): State<App>,
-    _: Auth,
+    auth: Auth,
     Path(service): Path<String>,
     Params(page): Params<PageQuery>,
 ) -> ApiResult<Json<Vec<DeploymentRow>>> {
     let view: StackView = stack::stack_view(&app, &service).await?;
     let numbers = numbers(&app, &view.stack.id).await?;
-    let page = deployment::deployment_list(&app, Some(&view.stack.id), page.request()).await?;
+    let page = deployment::deployment_list(&app, Some(&view.stack.id), page.request(), &auth.reach()).await?;
     Ok(Json(page.items.into_iter().map(|row| deployment_row(row, &numbers)).collect()))
 }
 
 /// Shows a deployment.
 #[utoipa::path(get, path = "/v1/cicd/deployments/{deployment}", tag = "cicd",
-    responses((status = 200, body = DeploymentRow)))]
+    responses((status = 200, body = DeploymentRow)),
+    security(("token" = ["viewer:deployment"])))]
 async fn deployment_view(
     State(app): State<App>,
     _: Auth,
@@ -235,8 +261,23 @@ async fn deployment_view(
     Ok(Json(deployment_row(row, &numbers)))
 }
 
+/// A deployment's log, that of its build first: as text, or live as server-sent events.
+#[utoipa::path(get, path = "/v1/cicd/deployments/{deployment}/logs", tag = "cicd", params(LogQuery),
+    responses((status = 200, content_type = "text/plain", body = String)),
+    security(("token" = ["viewer:deployment"])))]
+async fn deployment_logs(
+    State(app): State<App>,
+    _: Auth,
+    Path(id): Path<String>,
+    Params(query): Params<LogQuery>,
+    headers: HeaderMap,
+) -> ApiResult<Response> {
+    log_of_deployment(app, &id, &query, &headers).await
+}
+
 /// Shows a job's status and progress.
-#[utoipa::path(get, path = "/v1/cicd/jobs/{job}", tag = "cicd", responses((status = 200, body = JobRow)))]
+#[utoipa::path(get, path = "/v1/cicd/jobs/{job}", tag = "cicd", responses((status = 200, body = JobRow)),
+    security(("token" = ["viewer:task"])))]
 async fn job_view(State(app): State<App>, _: Auth, Path(id): Path<String>) -> ApiResult<Json<JobRow>> {
     let row = task::task_view(&app, &Id::from_text(id)).await?;
     Ok(Json(JobRow {

@@ -1,16 +1,42 @@
 //! HTTP for programs: `/api/v1`, the seeds' routes, health and metrics, and their OpenAPI document.
 
 mod admin;
+mod apply;
+mod audit;
+mod badges;
+mod builds;
 mod calls;
+mod certificates;
+mod channels;
+mod ci_builds;
+mod ci_jobs;
 mod cicd;
+mod deliveries;
+mod document;
 mod error;
 mod extract;
+mod logs;
+mod overview;
+mod people;
 mod pipelines;
 mod plugins;
+mod policy;
+mod previews;
+mod protections;
+mod providers;
+mod recorded;
+mod registries;
 mod rollouts;
 mod runs;
+mod schedules;
+mod secrets;
+mod sessions;
+mod socket;
+mod stack_ci;
 mod stacks;
 mod stream;
+mod targets;
+mod teams;
 mod templates;
 mod view;
 mod webhooks;
@@ -26,8 +52,13 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::app::App;
 
+pub use apply::file_schemas;
 pub use error::{ApiError, status};
 pub use extract::{Auth, COOKIE, same_origin};
+pub use policy::{Policies, declared, is_public};
+pub use recorded::recorded;
+pub use sessions::client_address;
+pub use socket::sockets;
 pub use view::time;
 
 /// JSON requests beyond this are refused.
@@ -54,7 +85,12 @@ pub fn openapi() -> OpenApi {
 fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .merge(stacks::router())
+        .merge(apply::router())
         .merge(runs::router())
+        .merge(schedules::router())
+        .merge(builds::router())
+        .merge(registries::router())
+        .merge(previews::router())
         .merge(rollouts::router())
         .merge(stream::router())
         .merge(webhooks::router())
@@ -63,7 +99,23 @@ fn routes() -> OpenApiRouter<App> {
         .merge(calls::router())
         .merge(pipelines::router())
         .merge(templates::router())
+        .merge(certificates::router())
+        .merge(channels::router())
+        .merge(deliveries::router())
         .merge(cicd::router())
+        .merge(protections::router())
+        .merge(people::router())
+        .merge(teams::router())
+        .merge(sessions::router())
+        .merge(providers::router())
+        .merge(ci_jobs::router())
+        .merge(ci_builds::router())
+        .merge(stack_ci::router())
+        .merge(targets::router())
+        .merge(secrets::router())
+        .merge(audit::router())
+        .merge(overview::router())
+        .merge(badges::router())
 }
 
 fn described(mut document: OpenApi) -> OpenApi {
@@ -78,5 +130,7 @@ fn described(mut document: OpenApi) -> OpenApi {
     components.add_security_scheme("token", bearer);
     document.components = Some(components);
     document.security = Some(vec![SecurityRequirement::new("token", Vec::<String>::new())]);
-    OpenApiBuilder::from(document).build()
+    let mut document = OpenApiBuilder::from(document).build();
+    document::complete(&mut document);
+    document
 }

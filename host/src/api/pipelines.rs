@@ -13,8 +13,10 @@ use utoipa_axum::routes;
 use super::error::ApiResult;
 use super::extract::{Auth, Body, Success, ok};
 use crate::app::App;
+use crate::app::access::require;
 use crate::app::pipeline::{GeneratorOutput, Order, Rendering, Source, pipeline_render};
 use crate::app::template::Scope;
+use crate::domain::access::{Role, Subject};
 use crate::domain::plugin::Problem;
 use crate::domain::template::TemplateContent;
 use crate::error::{Error, Result};
@@ -57,6 +59,14 @@ struct PipelineInput {
 }
 
 impl PipelineInput {
+    /// Whether the caller may see the project whose template is named.
+    async fn check(&self, app: &App, auth: &Auth) -> Result<()> {
+        match self.project.as_deref().filter(|key| !key.is_empty()) {
+            Some(key) => require(app, &auth.who.rights, Role::Viewer, Subject::Project, key).await,
+            None => Ok(()),
+        }
+    }
+
     fn order(self) -> Result<Order> {
         let source = match (self.model, self.template, self.draft) {
             (Some(model), None, None) => Source::Model(model),
@@ -131,23 +141,27 @@ impl From<Rendering> for RenderingView {
 
 /// The files that each generator makes of a model or a template. Nothing is stored.
 #[utoipa::path(post, path = "/api/v1/pipelines/render", tag = "pipelines", request_body = PipelineInput,
-    responses((status = 200, body = Success<RenderingView>)))]
+    responses((status = 200, body = Success<RenderingView>)),
+    security(("token" = ["viewer:any"])))]
 async fn render(
     State(app): State<App>,
-    _: Auth,
+    auth: Auth,
     Body(input): Body<PipelineInput>,
 ) -> ApiResult<Json<Success<RenderingView>>> {
+    input.check(&app, &auth).await?;
     Ok(ok(pipeline_render(&app, input.order()?).await?.into()))
 }
 
 /// What is wrong with a model or a template, for each generator.
 #[utoipa::path(post, path = "/api/v1/pipelines/lint", tag = "pipelines", request_body = PipelineInput,
-    responses((status = 200, body = Success<RenderingView>)))]
+    responses((status = 200, body = Success<RenderingView>)),
+    security(("token" = ["viewer:any"])))]
 async fn lint(
     State(app): State<App>,
-    _: Auth,
+    auth: Auth,
     Body(input): Body<PipelineInput>,
 ) -> ApiResult<Json<Success<RenderingView>>> {
+    input.check(&app, &auth).await?;
     let mut rendering = pipeline_render(&app, input.order()?).await?;
     rendering.outputs.iter_mut().for_each(|output| output.files.clear());
     Ok(ok(rendering.into()))

@@ -50,7 +50,8 @@ struct ApproveInput {
 /// Installs a plugin: a component's bytes as `application/wasm`, or JSON with a source. It goes by the name in its manifest.
 #[utoipa::path(post, path = "/api/v1/plugins/install", tag = "plugins",
     request_body(content((InstallInput = "application/json"), (Vec<u8> = "application/wasm"))),
-    responses((status = 200, body = Success<PluginView>)))]
+    responses((status = 200, body = Success<PluginView>)),
+    security(("token" = ["admin:server"])))]
 async fn plugin_install(
     State(app): State<App>,
     _: Auth,
@@ -73,14 +74,16 @@ async fn plugin_install(
 }
 
 /// Loads the plugins of the configuration anew. No call is lost.
-#[utoipa::path(post, path = "/api/v1/plugins/reload", tag = "plugins", responses((status = 200, body = Success<Vec<PluginView>>)))]
+#[utoipa::path(post, path = "/api/v1/plugins/reload", tag = "plugins", responses((status = 200, body = Success<Vec<PluginView>>)),
+    security(("token" = ["admin:server"])))]
 async fn plugin_reload(State(app): State<App>, _: Auth) -> ApiResult<Json<Success<Vec<PluginView>>>> {
     Ok(ok(plugin::plugin_reload(&app).await?.into_iter().map(PluginView::from).collect()))
 }
 
 /// Starts a disabled plugin, or gives a quarantined component another chance.
 #[utoipa::path(post, path = "/api/v1/plugins/{plugin}/enable", tag = "plugins",
-    responses((status = 200, body = Success<PluginView>), (status = 409)))]
+    responses((status = 200, body = Success<PluginView>), (status = 409)),
+    security(("token" = ["admin:server"])))]
 async fn plugin_enable(
     State(app): State<App>,
     _: Auth,
@@ -91,7 +94,8 @@ async fn plugin_enable(
 
 /// Stops a plugin until it is enabled again.
 #[utoipa::path(post, path = "/api/v1/plugins/{plugin}/disable", tag = "plugins",
-    responses((status = 200, body = Success<PluginView>), (status = 409)))]
+    responses((status = 200, body = Success<PluginView>), (status = 409)),
+    security(("token" = ["admin:server"])))]
 async fn plugin_disable(
     State(app): State<App>,
     auth: Auth,
@@ -101,7 +105,8 @@ async fn plugin_disable(
 }
 
 /// Removes a plugin that was installed; the components that nobody needs any more go with it.
-#[utoipa::path(delete, path = "/api/v1/plugins/{plugin}", tag = "plugins", responses((status = 204), (status = 409)))]
+#[utoipa::path(delete, path = "/api/v1/plugins/{plugin}", tag = "plugins", responses((status = 204), (status = 409)),
+    security(("token" = ["admin:server"])))]
 async fn plugin_remove(State(app): State<App>, _: Auth, Path(name): Path<String>) -> ApiResult<StatusCode> {
     plugin::plugin_remove(&app, &name).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -109,7 +114,8 @@ async fn plugin_remove(State(app): State<App>, _: Auth, Path(name): Path<String>
 
 /// Grants a plugin what it asks for (`missing` of the plugin).
 #[utoipa::path(post, path = "/api/v1/plugins/{plugin}/approve", tag = "plugins", request_body = ApproveInput,
-    responses((status = 200, body = Success<PluginView>), (status = 409)))]
+    responses((status = 200, body = Success<PluginView>), (status = 409)),
+    security(("token" = ["admin:server"])))]
 async fn plugin_approve(
     State(app): State<App>,
     _: Auth,

@@ -36,7 +36,8 @@ struct AnswerInput {
 
 /// A rollout while it runs: who gets the requests, what runs, and how it answers.
 #[utoipa::path(get, path = "/api/v1/deployments/{deployment}/rollout", tag = "deployments",
-    responses((status = 200, body = Success<RolloutView>)))]
+    responses((status = 200, body = Success<RolloutView>)),
+    security(("token" = ["viewer:deployment"])))]
 async fn rollout_view(
     State(app): State<App>,
     _: Auth,
@@ -48,7 +49,8 @@ async fn rollout_view(
 
 /// Everything a rollout asked people, the latest last.
 #[utoipa::path(get, path = "/api/v1/deployments/{deployment}/approvals", tag = "deployments",
-    responses((status = 200, body = Success<Vec<ApprovalView>>)))]
+    responses((status = 200, body = Success<Vec<ApprovalView>>)),
+    security(("token" = ["viewer:deployment"])))]
 async fn approval_list(
     State(app): State<App>,
     _: Auth,
@@ -61,7 +63,8 @@ async fn approval_list(
 
 /// Says yes to what a rollout waits for.
 #[utoipa::path(post, path = "/api/v1/deployments/{deployment}/approve", tag = "deployments", request_body = AnswerInput,
-    responses((status = 200, body = Success<DeploymentView>), (status = 409)))]
+    responses((status = 200, body = Success<DeploymentView>), (status = 409)),
+    security(("token" = ["deployer:deployment"])))]
 async fn deployment_approve(
     State(app): State<App>,
     auth: Auth,
@@ -73,7 +76,8 @@ async fn deployment_approve(
 
 /// Says no to what a rollout waits for; its strategy then restores what served before.
 #[utoipa::path(post, path = "/api/v1/deployments/{deployment}/reject", tag = "deployments", request_body = AnswerInput,
-    responses((status = 200, body = Success<DeploymentView>), (status = 409)))]
+    responses((status = 200, body = Success<DeploymentView>), (status = 409)),
+    security(("token" = ["deployer:deployment"])))]
 async fn deployment_reject(
     State(app): State<App>,
     auth: Auth,
@@ -90,15 +94,15 @@ async fn answer(
     verdict: Verdict,
     input: AnswerInput,
 ) -> ApiResult<Json<Success<DeploymentView>>> {
-    let by = &auth.token.name;
-    let row =
-        approval::approval_decide(app, id, verdict, input.plan_hash.as_deref(), input.comment, by).await?;
+    let hash = input.plan_hash.as_deref();
+    let row = approval::approval_decide(app, id, verdict, hash, input.comment, &auth.who).await?;
     Ok(ok(row.into()))
 }
 
 /// Holds a rollout where it is; what serves goes on serving. The time does not count against its deadline.
 #[utoipa::path(post, path = "/api/v1/deployments/{deployment}/pause", tag = "deployments",
-    responses((status = 200, body = Success<DeploymentView>), (status = 409)))]
+    responses((status = 200, body = Success<DeploymentView>), (status = 409)),
+    security(("token" = ["deployer:deployment"])))]
 async fn deployment_pause(
     State(app): State<App>,
     auth: Auth,
@@ -109,7 +113,8 @@ async fn deployment_pause(
 
 /// Lets a paused rollout go on.
 #[utoipa::path(post, path = "/api/v1/deployments/{deployment}/resume", tag = "deployments",
-    responses((status = 200, body = Success<DeploymentView>), (status = 409)))]
+    responses((status = 200, body = Success<DeploymentView>), (status = 409)),
+    security(("token" = ["deployer:deployment"])))]
 async fn deployment_resume(
     State(app): State<App>,
     auth: Auth,

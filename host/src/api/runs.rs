@@ -9,11 +9,13 @@ use utoipa_axum::routes;
 
 use super::error::ApiResult;
 use super::extract::{Auth, PageQuery, Params, Success, ok};
-use super::stream::{self, Part};
+use super::logs::{self, FoundLines, LogQuery, Part, SearchQuery};
 use super::view::{BuildView, DeploymentView, PageView, StepView, TaskView};
 use crate::app::logs::LogKind;
-use crate::app::{App, build, deployment, task};
+use crate::app::{App, build, cicd, deployment, task};
 use crate::domain::Id;
+use crate::domain::deployment::Deployment;
+use crate::error::Result;
 
 pub fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -21,28 +23,32 @@ pub fn router() -> OpenApiRouter<App> {
         .routes(routes!(deployment_view))
         .routes(routes!(deployment_steps))
         .routes(routes!(deployment_logs))
+        .routes(routes!(deployment_logs_search))
         .routes(routes!(deployment_cancel))
         .routes(routes!(build_view))
         .routes(routes!(build_logs))
+        .routes(routes!(build_logs_search))
         .routes(routes!(build_cancel))
         .routes(routes!(task_view))
 }
 
 /// Lists all deployments, newest first.
 #[utoipa::path(get, path = "/api/v1/deployments", tag = "deployments", params(PageQuery),
-    responses((status = 200, body = Success<PageView<DeploymentView>>)))]
+    responses((status = 200, body = Success<PageView<DeploymentView>>)),
+    security(("token" = ["viewer:any"])))]
 async fn deployment_list(
     State(app): State<App>,
-    _: Auth,
+    auth: Auth,
     Params(page): Params<PageQuery>,
 ) -> ApiResult<Json<Success<PageView<DeploymentView>>>> {
-    let page = deployment::deployment_list(&app, None, page.request()).await?;
+    let page = deployment::deployment_list(&app, None, page.request(), &auth.reach()).await?;
     Ok(ok(PageView::of(page, DeploymentView::from)))
 }
 
 /// Shows a deployment by id or number.
 #[utoipa::path(get, path = "/api/v1/deployments/{deployment}", tag = "deployments",
-    responses((status = 200, body = Success<DeploymentView>)))]
+    responses((status = 200, body = Success<DeploymentView>)),
+    security(("token" = ["viewer:deployment"])))]
 async fn deployment_view(
     State(app): State<App>,
     _: Auth,
@@ -53,7 +59,8 @@ async fn deployment_view(
 
 /// The journal of the rollout: what was ordered, and how it went.
 #[utoipa::path(get, path = "/api/v1/deployments/{deployment}/steps", tag = "deployments",
-    responses((status = 200, body = Success<Vec<StepView>>)))]
+    responses((status = 200, body = Success<Vec<StepView>>)),
+    security(("token" = ["viewer:deployment"])))]
 async fn deployment_steps(
     State(app): State<App>,
     _: Auth,
@@ -66,28 +73,60 @@ async fn deployment_steps(
 
 /// The log of build and rollout: as text, or live as server-sent events when `Accept` is `text/event-stream`.
 ///
-/// Each SSE event has one line of the log as data and a position as id, which `Last-Event-ID` resumes after. The event
-/// `end` carries the deployment's final status.
-#[utoipa::path(get, path = "/api/v1/deployments/{deployment}/logs", tag = "deployments",
-    responses((status = 200, content_type = "text/plain", body = String)))]
+/// Each SSE event has one line of the log as data and `<part>:<line>` as id, which `Last-Event-ID` resumes after; the build
+/// is part 0, lines count from 1. The event `end` carries the deployment's final status.
+#[utoipa::path(get, path = "/api/v1/deployments/{deployment}/logs", tag = "deployments", params(LogQuery),
+    responses((status = 200, content_type = "text/plain", body = String)),
+    security(("token" = ["viewer:deployment"])))]
 async fn deployment_logs(
     State(app): State<App>,
     _: Auth,
     Path(id): Path<String>,
+    Params(query): Params<LogQuery>,
     headers: HeaderMap,
 ) -> ApiResult<Response> {
+    log_of_deployment(app, &id, &query, &headers).await
+}
+
+/// What every address of a deployment's log answers.
+pub(super) async fn log_of_deployment(
+    app: App,
+    key: &str,
+    query: &LogQuery,
+    headers: &HeaderMap,
+) -> ApiResult<Response> {
+    let row = deployment::deployment_view(&app, key).await?;
+    let name = format!("deployment-{}", row.seq);
+    let parts = parts_of(&app, row).await?;
+    Ok(logs::logs(app, parts, &name, query, headers))
+}
+
+/// The lines of a deployment's log that have a text.
+#[utoipa::path(get, path = "/api/v1/deployments/{deployment}/logs/search", tag = "deployments", params(SearchQuery),
+    responses((status = 200, body = Success<FoundLines>)),
+    security(("token" = ["viewer:deployment"])))]
+async fn deployment_logs_search(
+    State(app): State<App>,
+    _: Auth,
+    Path(id): Path<String>,
+    Params(query): Params<SearchQuery>,
+) -> ApiResult<Json<Success<FoundLines>>> {
     let row = deployment::deployment_view(&app, &id).await?;
-    let mut parts = Vec::new();
-    if let Some(build_id) = row.build_id {
-        parts.push(Part { kind: LogKind::Build, id: build_id });
-    }
-    parts.push(Part { kind: LogKind::Deployment, id: row.id });
-    stream::logs(app, parts, &headers).await
+    logs::search(&app, &parts_of(&app, row).await?, &query).await
+}
+
+/// First the build, here or at a provider, then the rollout.
+pub async fn parts_of(app: &App, row: Deployment) -> Result<Vec<Part>> {
+    let own = row.build_id.map(|id| Part { kind: LogKind::Build, id });
+    let builds = cicd::build::build_list_of(app, &row.id).await?;
+    let elsewhere = builds.into_iter().map(|build| Part { kind: LogKind::Ci, id: build.id });
+    Ok(own.into_iter().chain(elsewhere).chain([Part { kind: LogKind::Deployment, id: row.id }]).collect())
 }
 
 /// Stops a running deployment; what served before goes on serving.
 #[utoipa::path(post, path = "/api/v1/deployments/{deployment}/cancel", tag = "deployments",
-    responses((status = 202, body = Success<DeploymentView>)))]
+    responses((status = 202, body = Success<DeploymentView>)),
+    security(("token" = ["deployer:deployment"])))]
 async fn deployment_cancel(
     State(app): State<App>,
     _: Auth,
@@ -97,7 +136,8 @@ async fn deployment_cancel(
 }
 
 /// Shows a build by id or number.
-#[utoipa::path(get, path = "/api/v1/builds/{build}", tag = "builds", responses((status = 200, body = Success<BuildView>)))]
+#[utoipa::path(get, path = "/api/v1/builds/{build}", tag = "builds", responses((status = 200, body = Success<BuildView>)),
+    security(("token" = ["viewer:build"])))]
 async fn build_view(
     State(app): State<App>,
     _: Auth,
@@ -107,21 +147,49 @@ async fn build_view(
 }
 
 /// A build's log: as text, or live as server-sent events.
-#[utoipa::path(get, path = "/api/v1/builds/{build}/logs", tag = "builds",
-    responses((status = 200, content_type = "text/plain", body = String)))]
+#[utoipa::path(get, path = "/api/v1/builds/{build}/logs", tag = "builds", params(LogQuery),
+    responses((status = 200, content_type = "text/plain", body = String)),
+    security(("token" = ["viewer:build"])))]
 async fn build_logs(
     State(app): State<App>,
     _: Auth,
     Path(id): Path<String>,
+    Params(query): Params<LogQuery>,
     headers: HeaderMap,
 ) -> ApiResult<Response> {
+    log_of_build(app, &id, &query, &headers).await
+}
+
+/// What every address of a build's log answers.
+pub(super) async fn log_of_build(
+    app: App,
+    key: &str,
+    query: &LogQuery,
+    headers: &HeaderMap,
+) -> ApiResult<Response> {
+    let row = build::build_view(&app, key).await?;
+    let name = format!("build-{}", row.seq);
+    Ok(logs::logs(app, vec![Part { kind: LogKind::Build, id: row.id }], &name, query, headers))
+}
+
+/// The lines of a build's log that have a text.
+#[utoipa::path(get, path = "/api/v1/builds/{build}/logs/search", tag = "builds", params(SearchQuery),
+    responses((status = 200, body = Success<FoundLines>)),
+    security(("token" = ["viewer:build"])))]
+async fn build_logs_search(
+    State(app): State<App>,
+    _: Auth,
+    Path(id): Path<String>,
+    Params(query): Params<SearchQuery>,
+) -> ApiResult<Json<Success<FoundLines>>> {
     let row = build::build_view(&app, &id).await?;
-    stream::logs(app, vec![Part { kind: LogKind::Build, id: row.id }], &headers).await
+    logs::search(&app, &[Part { kind: LogKind::Build, id: row.id }], &query).await
 }
 
 /// Stops a build, and with it the deployment that waits for it.
 #[utoipa::path(post, path = "/api/v1/builds/{build}/cancel", tag = "builds",
-    responses((status = 202, body = Success<BuildView>)))]
+    responses((status = 202, body = Success<BuildView>)),
+    security(("token" = ["developer:build"])))]
 async fn build_cancel(
     State(app): State<App>,
     _: Auth,
@@ -131,7 +199,8 @@ async fn build_cancel(
 }
 
 /// Shows a task of the queue.
-#[utoipa::path(get, path = "/api/v1/tasks/{task}", tag = "tasks", responses((status = 200, body = Success<TaskView>)))]
+#[utoipa::path(get, path = "/api/v1/tasks/{task}", tag = "tasks", responses((status = 200, body = Success<TaskView>)),
+    security(("token" = ["viewer:task"])))]
 async fn task_view(
     State(app): State<App>,
     _: Auth,

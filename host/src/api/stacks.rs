@@ -10,11 +10,16 @@ use utoipa_axum::routes;
 
 use super::error::ApiResult;
 use super::extract::{Auth, Body, PageQuery, Params, Success, ok};
-use super::view::{BuildView, DeploymentView, PageView, PlanView, RepositoryDetailsView, StackView, times};
+use super::view::{
+    BuildView, ConnectionView, DeploymentView, PageView, PlanView, RepositoryDetailsView, StackView, times,
+};
+use crate::app::access::require;
 use crate::app::plan::{self, Wanted};
 use crate::app::stack::{StackInput, WebhookSetup};
 use crate::app::webhook_secret::{DEFAULT_OVERLAP_SECS, webhook_secret_rotate};
-use crate::app::{App, build, deployment, repository, stack};
+use crate::app::{App, build, deployment, look, repository, stack};
+use crate::domain::access::{Role, Subject};
+use crate::domain::repository::RepositoryInput;
 use crate::error::{Error, Result};
 
 pub fn router() -> OpenApiRouter<App> {
@@ -28,6 +33,8 @@ pub fn router() -> OpenApiRouter<App> {
         .routes(routes!(stack_rollback_readiness, stack_rollback))
         .routes(routes!(stack_rotate_webhook_secret))
         .routes(routes!(stack_repository))
+        .routes(routes!(stack_sync))
+        .routes(routes!(repository_test))
 }
 
 #[derive(Serialize, ToSchema)]
@@ -88,16 +95,31 @@ struct RotateInput {
     /// Seconds for which the previous secret counts as well: at most 30 days, a day if left out, 0 to end it at once.
     #[serde(default)]
     overlap: Option<u32>,
+    /// The secret that the forge has made; one is made here if left out.
+    #[serde(default)]
+    #[schema(write_only)]
+    secret: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct RotatedView {
     url: String,
-    /// Shown this once.
-    secret: String,
+    /// Shown this once; absent if it was given.
+    secret: Option<String>,
     /// Until when the previous secret counts as well; absent if it ended at once.
     previous_until: Option<String>,
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct TestInput {
+    /// Id, number or name of a stack whose repository is tested, or whose stored credentials count for the same URL.
+    #[serde(default)]
+    stack: Option<String>,
+    /// What to test instead of what is stored.
+    #[serde(default)]
+    repository: Option<RepositoryInput>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -111,29 +133,32 @@ struct RollbackReadiness {
 
 /// Lists stacks, newest first.
 #[utoipa::path(get, path = "/api/v1/stacks", tag = "stacks", params(PageQuery),
-    responses((status = 200, body = Success<PageView<StackView>>)))]
+    responses((status = 200, body = Success<PageView<StackView>>)),
+    security(("token" = ["viewer:any"])))]
 async fn stack_list(
     State(app): State<App>,
-    _: Auth,
+    auth: Auth,
     Params(page): Params<PageQuery>,
 ) -> ApiResult<Json<Success<PageView<StackView>>>> {
-    Ok(ok(PageView::of(stack::stack_list(&app, page.request()).await?, StackView::from)))
+    Ok(ok(PageView::of(stack::stack_list(&app, page.request(), &auth.reach()).await?, StackView::from)))
 }
 
 /// Creates a stack with its repository and build configuration.
 #[utoipa::path(post, path = "/api/v1/stacks", tag = "stacks", request_body = StackInput,
-    responses((status = 201, body = Success<StackCreated>)))]
+    responses((status = 201, body = Success<StackCreated>)),
+    security(("token" = ["developer:any"])))]
 async fn stack_create(
     State(app): State<App>,
-    _: Auth,
+    auth: Auth,
     Body(input): Body<StackInput>,
 ) -> ApiResult<(StatusCode, Json<Success<StackCreated>>)> {
-    let (view, webhook) = stack::stack_create(&app, input).await?;
+    let (view, webhook) = stack::stack_create(&app, input, &auth.who).await?;
     Ok((StatusCode::CREATED, ok(StackCreated { stack: view.into(), webhook })))
 }
 
 /// Shows a stack by id, number or name.
-#[utoipa::path(get, path = "/api/v1/stacks/{stack}", tag = "stacks", responses((status = 200, body = Success<StackView>)))]
+#[utoipa::path(get, path = "/api/v1/stacks/{stack}", tag = "stacks", responses((status = 200, body = Success<StackView>)),
+    security(("token" = ["viewer:stack"])))]
 async fn stack_view(
     State(app): State<App>,
     _: Auth,
@@ -144,7 +169,8 @@ async fn stack_view(
 
 /// Changes a stack. Secrets that are left out are kept.
 #[utoipa::path(put, path = "/api/v1/stacks/{stack}", tag = "stacks", request_body = StackInput,
-    responses((status = 200, body = Success<StackView>)))]
+    responses((status = 200, body = Success<StackView>)),
+    security(("token" = ["developer:stack"])))]
 async fn stack_update(
     State(app): State<App>,
     _: Auth,
@@ -155,7 +181,8 @@ async fn stack_update(
 }
 
 /// Removes a stack, its history and its containers.
-#[utoipa::path(delete, path = "/api/v1/stacks/{stack}", tag = "stacks", responses((status = 204)))]
+#[utoipa::path(delete, path = "/api/v1/stacks/{stack}", tag = "stacks", responses((status = 204)),
+    security(("token" = ["admin:stack"])))]
 async fn stack_delete(State(app): State<App>, _: Auth, Path(name): Path<String>) -> ApiResult<StatusCode> {
     stack::stack_delete(&app, &name).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -163,21 +190,23 @@ async fn stack_delete(State(app): State<App>, _: Auth, Path(name): Path<String>)
 
 /// Lists a stack's deployments, newest first.
 #[utoipa::path(get, path = "/api/v1/stacks/{stack}/deployments", tag = "stacks", params(PageQuery),
-    responses((status = 200, body = Success<PageView<DeploymentView>>)))]
+    responses((status = 200, body = Success<PageView<DeploymentView>>)),
+    security(("token" = ["viewer:stack"])))]
 async fn stack_deployments(
     State(app): State<App>,
-    _: Auth,
+    auth: Auth,
     Path(name): Path<String>,
     Params(page): Params<PageQuery>,
 ) -> ApiResult<Json<Success<PageView<DeploymentView>>>> {
     let id = stack::stack_view(&app, &name).await?.stack.id;
-    let page = deployment::deployment_list(&app, Some(&id), page.request()).await?;
+    let page = deployment::deployment_list(&app, Some(&id), page.request(), &auth.reach()).await?;
     Ok(ok(PageView::of(page, DeploymentView::from)))
 }
 
 /// Lists a stack's builds, newest first.
 #[utoipa::path(get, path = "/api/v1/stacks/{stack}/builds", tag = "stacks", params(PageQuery),
-    responses((status = 200, body = Success<PageView<BuildView>>)))]
+    responses((status = 200, body = Success<PageView<BuildView>>)),
+    security(("token" = ["viewer:stack"])))]
 async fn stack_builds(
     State(app): State<App>,
     _: Auth,
@@ -190,7 +219,8 @@ async fn stack_builds(
 
 /// Says what a deployment would do. Nothing is changed.
 #[utoipa::path(get, path = "/api/v1/stacks/{stack}/plan", tag = "stacks", params(PlanQuery),
-    responses((status = 200, body = Success<PlanView>), (status = 409)))]
+    responses((status = 200, body = Success<PlanView>), (status = 409)),
+    security(("token" = ["viewer:stack"])))]
 async fn stack_plan(
     State(app): State<App>,
     _: Auth,
@@ -202,7 +232,8 @@ async fn stack_plan(
 
 /// Deploys a branch, tag or commit, or an image that is there already.
 #[utoipa::path(post, path = "/api/v1/stacks/{stack}/deploy", tag = "stacks", request_body = DeployInput,
-    responses((status = 202, body = Success<DeploymentView>)))]
+    responses((status = 202, body = Success<DeploymentView>)),
+    security(("token" = ["deployer:stack"])))]
 async fn stack_deploy(
     State(app): State<App>,
     auth: Auth,
@@ -221,7 +252,8 @@ async fn stack_deploy(
 
 /// Says whether a rollback would work now, and to what.
 #[utoipa::path(get, path = "/api/v1/stacks/{stack}/rollback", tag = "stacks",
-    responses((status = 200, body = Success<RollbackReadiness>)))]
+    responses((status = 200, body = Success<RollbackReadiness>)),
+    security(("token" = ["viewer:stack"])))]
 async fn stack_rollback_readiness(
     State(app): State<App>,
     _: Auth,
@@ -235,7 +267,8 @@ async fn stack_rollback_readiness(
 
 /// Brings a kept release back.
 #[utoipa::path(post, path = "/api/v1/stacks/{stack}/rollback", tag = "stacks", request_body = RollbackInput,
-    responses((status = 202, body = Success<DeploymentView>)))]
+    responses((status = 202, body = Success<DeploymentView>)),
+    security(("token" = ["deployer:stack"])))]
 async fn stack_rollback(
     State(app): State<App>,
     auth: Auth,
@@ -247,9 +280,10 @@ async fn stack_rollback(
     Ok((StatusCode::ACCEPTED, ok(row.into())))
 }
 
-/// Gives the stack's repository a new webhook secret. The previous one counts as well until the overlap is over.
+/// Gives the stack's repository a new webhook secret, made here or by the forge. The previous one counts as well until the overlap is over.
 #[utoipa::path(post, path = "/api/v1/stacks/{stack}/rotate-webhook-secret", tag = "stacks", request_body = RotateInput,
-    responses((status = 200, body = Success<RotatedView>), (status = 409)))]
+    responses((status = 200, body = Success<RotatedView>), (status = 409)),
+    security(("token" = ["developer:stack"])))]
 async fn stack_rotate_webhook_secret(
     State(app): State<App>,
     _: Auth,
@@ -257,7 +291,7 @@ async fn stack_rotate_webhook_secret(
     Body(input): Body<RotateInput>,
 ) -> ApiResult<Json<Success<RotatedView>>> {
     let overlap = input.overlap.unwrap_or(DEFAULT_OVERLAP_SECS);
-    let rotated = webhook_secret_rotate(&app, &name, overlap).await?;
+    let rotated = webhook_secret_rotate(&app, &name, overlap, input.secret.as_deref()).await?;
     Ok(ok(RotatedView {
         url: rotated.url,
         secret: rotated.secret,
@@ -265,14 +299,43 @@ async fn stack_rotate_webhook_secret(
     }))
 }
 
+/// Looks at the stack's git server for pushes that no delivery told, now instead of later.
+#[utoipa::path(post, path = "/api/v1/stacks/{stack}/sync", tag = "stacks",
+    responses((status = 202, body = Success<StackView>), (status = 409)),
+    security(("token" = ["deployer:stack"])))]
+async fn stack_sync(
+    State(app): State<App>,
+    _: Auth,
+    Path(name): Path<String>,
+) -> ApiResult<(StatusCode, Json<Success<StackView>>)> {
+    Ok((StatusCode::ACCEPTED, ok(look::look_now(&app, &name).await?.into())))
+}
+
 /// Asks the forge about the stack's repository, with the repository's own token. Its plugin needs the optional interface
 /// `repository`.
 #[utoipa::path(get, path = "/api/v1/stacks/{stack}/repository", tag = "stacks",
-    responses((status = 200, body = Success<RepositoryDetailsView>), (status = 409)))]
+    responses((status = 200, body = Success<RepositoryDetailsView>), (status = 409)),
+    security(("token" = ["viewer:stack"])))]
 async fn stack_repository(
     State(app): State<App>,
     _: Auth,
     Path(name): Path<String>,
 ) -> ApiResult<Json<Success<RepositoryDetailsView>>> {
     Ok(ok(repository::repository_details(&app, &name).await?.into()))
+}
+
+/// Connects to a repository as a build would: one that is described, or that of a stack.
+#[utoipa::path(post, path = "/api/v1/repositories/test", tag = "stacks", request_body = TestInput,
+    responses((status = 200, body = Success<ConnectionView>), (status = 422), (status = 502), (status = 503)),
+    security(("token" = ["developer:any"])))]
+async fn repository_test(
+    State(app): State<App>,
+    auth: Auth,
+    Body(input): Body<TestInput>,
+) -> ApiResult<Json<Success<ConnectionView>>> {
+    let TestInput { stack, repository } = input;
+    if let Some(name) = &stack {
+        require(&app, &auth.who.rights, Role::Developer, Subject::Stack, name).await?;
+    }
+    Ok(ok(repository::repository_test(&app, stack.as_deref(), repository.as_ref()).await?.into()))
 }

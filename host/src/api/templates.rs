@@ -88,7 +88,8 @@ impl TemplateQuery {
 
 /// Lists templates of pipelines, each with its latest version.
 #[utoipa::path(get, path = "/api/v1/templates", tag = "pipelines", params(TemplateQuery),
-    responses((status = 200, body = Success<PageView<TemplateView>>)))]
+    responses((status = 200, body = Success<PageView<TemplateView>>)),
+    security(("token" = ["viewer:template"])))]
 async fn template_list(
     State(app): State<App>,
     _: Auth,
@@ -100,7 +101,8 @@ async fn template_list(
 
 /// Shows a version of a template.
 #[utoipa::path(get, path = "/api/v1/templates/{template}", tag = "pipelines", params(TemplateQuery),
-    responses((status = 200, body = Success<TemplateView>)))]
+    responses((status = 200, body = Success<TemplateView>)),
+    security(("token" = ["viewer:template"])))]
 async fn template_view(
     State(app): State<App>,
     _: Auth,
@@ -112,7 +114,8 @@ async fn template_view(
 
 /// Adds a version, the first one of a new template included. What equals the latest version is not stored again.
 #[utoipa::path(put, path = "/api/v1/templates/{template}", tag = "pipelines", params(TemplateQuery),
-    request_body = TemplateContent, responses((status = 200, body = Success<TemplateView>)))]
+    request_body = TemplateContent, responses((status = 200, body = Success<TemplateView>)),
+    security(("token" = ["developer:template"])))]
 async fn template_save(
     State(app): State<App>,
     auth: Auth,
@@ -126,7 +129,8 @@ async fn template_save(
 
 /// Removes a template with all its versions.
 #[utoipa::path(delete, path = "/api/v1/templates/{template}", tag = "pipelines", params(TemplateQuery),
-    responses((status = 204)))]
+    responses((status = 204)),
+    security(("token" = ["developer:template"])))]
 async fn template_delete(
     State(app): State<App>,
     _: Auth,
@@ -139,7 +143,8 @@ async fn template_delete(
 
 /// Lists a template's versions, newest first.
 #[utoipa::path(get, path = "/api/v1/templates/{template}/versions", tag = "pipelines", params(TemplateQuery),
-    responses((status = 200, body = Success<PageView<TemplateView>>)))]
+    responses((status = 200, body = Success<PageView<TemplateView>>)),
+    security(("token" = ["viewer:template"])))]
 async fn template_versions(
     State(app): State<App>,
     _: Auth,
@@ -152,7 +157,8 @@ async fn template_versions(
 
 /// Compares two versions line by line.
 #[utoipa::path(get, path = "/api/v1/templates/{template}/diff", tag = "pipelines", params(TemplateQuery),
-    responses((status = 200, body = Success<DiffView>)))]
+    responses((status = 200, body = Success<DiffView>)),
+    security(("token" = ["viewer:template"])))]
 async fn template_diff(
     State(app): State<App>,
     _: Auth,

@@ -2,10 +2,12 @@
 
 mod body;
 
+pub(super) use body::read as read_body;
+
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -87,6 +89,14 @@ async fn receive_shared(
     take(&app, Target::Provider(SEED4_FORGE.to_string()), &headers, body).await
 }
 
+/// Names are in lower case already.
+pub(super) fn lower_headers(headers: &HeaderMap) -> Vec<(String, String)> {
+    let read = |(name, value): (&HeaderName, &HeaderValue)| {
+        (name.as_str().to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+    };
+    headers.iter().map(read).collect()
+}
+
 async fn take(
     app: &App,
     target: Target,
@@ -95,12 +105,7 @@ async fn take(
 ) -> ApiResult<(StatusCode, Json<Accepted>)> {
     // The room is given back once the delivery is answered.
     let (body, _room) = body::read(app, headers, body).await?;
-    let headers = headers
-        .iter()
-        .map(|(name, value)| {
-            (name.as_str().to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())
-        })
-        .collect();
+    let headers = lower_headers(headers);
     let received = webhook::webhook_receive(app, Incoming { target, headers, body }).await?;
     let (event_id, duplicate) = match received {
         Received::Accepted { event_id } => (event_id, false),
@@ -111,21 +116,23 @@ async fn take(
 
 /// Lists received deliveries, newest first.
 #[utoipa::path(get, path = "/api/v1/webhooks", tag = "webhooks", params(ListQuery),
-    responses((status = 200, body = Success<PageView<WebhookEventView>>)))]
+    responses((status = 200, body = Success<PageView<WebhookEventView>>)),
+    security(("token" = ["viewer:any"])))]
 async fn webhook_list(
     State(app): State<App>,
-    _: Auth,
+    auth: Auth,
     Params(query): Params<ListQuery>,
 ) -> ApiResult<Json<Success<PageView<WebhookEventView>>>> {
     let repository = query.repository.map(Id::from_text);
-    let page =
-        webhook::webhook_list(&app, repository.as_ref(), PageRequest::new(query.before, query.limit)).await?;
+    let page = PageRequest::new(query.before, query.limit);
+    let page = webhook::webhook_list(&app, repository.as_ref(), page, &auth.reach()).await?;
     Ok(ok(PageView::of(page, WebhookEventView::summary)))
 }
 
 /// Shows a delivery with its headers and body.
 #[utoipa::path(get, path = "/api/v1/webhooks/{event}", tag = "webhooks",
-    responses((status = 200, body = Success<WebhookEventView>)))]
+    responses((status = 200, body = Success<WebhookEventView>)),
+    security(("token" = ["viewer:event"])))]
 async fn webhook_view(
     State(app): State<App>,
     _: Auth,
@@ -136,7 +143,8 @@ async fn webhook_view(
 
 /// Reads a delivery again and acts on it, as a new one with the same headers and body.
 #[utoipa::path(post, path = "/api/v1/webhooks/{event}/replay", tag = "webhooks",
-    responses((status = 202, body = Success<WebhookEventView>), (status = 404), (status = 409)))]
+    responses((status = 202, body = Success<WebhookEventView>), (status = 404), (status = 409)),
+    security(("token" = ["deployer:event"])))]
 async fn webhook_replay(
     State(app): State<App>,
     _: Auth,

@@ -3,13 +3,16 @@
 use serde_json::json;
 
 use super::App;
+use super::access::Identity;
+use super::cicd::deployment::is_carried;
 use super::deployment::deployment_view;
 use crate::domain::Id;
 use crate::domain::approval::{Approval, ApprovalState, Verdict};
 use crate::domain::deployment::Deployment;
 use crate::domain::event::{EventKind, NewEvent};
+use crate::domain::people::User;
 use crate::error::{Error, Result};
-use crate::store::{self, approvals, deployments, events};
+use crate::store::{self, Tx, approvals, deployments, events, protections};
 
 /// Characters of a comment.
 const COMMENT: usize = 1000;
@@ -27,7 +30,7 @@ pub async fn approval_decide(
     verdict: Verdict,
     plan_hash: Option<&str>,
     comment: Option<String>,
-    by: &str,
+    who: &Identity,
 ) -> Result<Deployment> {
     if comment.as_ref().is_some_and(|text| text.chars().count() > COMMENT) {
         return Err(Error::invalid("comment", format!("a comment has at most {COMMENT} characters")));
@@ -42,12 +45,25 @@ pub async fn approval_decide(
             row.seq, question.prompt
         )));
     }
-    let (deployment, by) = (row.clone(), by.to_string());
+    if let Some(comment) = &comment {
+        super::audit::because(comment);
+    }
+    let (deployment, by, user) = (row.clone(), who.token.name.clone(), who.user.clone());
     let decided = app
         .db
         .write(move |tx| {
             Box::pin(async move {
                 let (state, now) = (verdict.state(), store::now());
+                if verdict == Verdict::Approve && !suffices(tx, &deployment, &question, &user).await? {
+                    let open = ApprovalState::Open;
+                    events::append(tx, question_event(&deployment, &question, open, Some(&by))).await?;
+                    return Ok(true);
+                }
+                // Of several who approve, all are named.
+                let by = match protections::voters(tx, &question.id).await? {
+                    names if verdict == Verdict::Approve && names.len() > 1 => names.join(", "),
+                    _ => by,
+                };
                 let decided =
                     approvals::decide(tx, &question.id, state, &by, comment.as_deref(), now).await?;
                 if decided {
@@ -58,6 +74,28 @@ pub async fn approval_decide(
         })
         .await?;
     if decided { deployment_view(app, reference).await } else { Err(nothing()) }
+}
+
+/// Whether this person's approval is the last one that a protected stack asks for; on others one is enough.
+///
+/// # Errors
+/// `Forbidden` for whoever asked for the deployment, `Conflict` for whoever has approved already.
+async fn suffices(tx: &mut Tx, row: &Deployment, question: &Approval, user: &User) -> Result<bool> {
+    let Some(protection) = protections::find_opt(tx, &row.stack_id).await? else { return Ok(true) };
+    if !protection.self_approval && deployments::requester(tx, &row.id).await?.as_ref() == Some(&user.id) {
+        let text = format!("you asked for deployment {}, so somebody else has to approve it", row.seq);
+        return Err(Error::Forbidden(text));
+    }
+    // What a strategy asks later, one person answers.
+    if row.rollout.rollout_started_at.is_some() {
+        return Ok(true);
+    }
+    if !protections::vote(tx, &question.id, &user.id, &user.name, store::now()).await? {
+        let text = format!("you have approved deployment {} already; it takes others as well", row.seq);
+        return Err(Error::conflict(text));
+    }
+    let voters = protections::voters(tx, &question.id).await?;
+    Ok(voters.len() >= usize::try_from(protection.approvals).unwrap_or(usize::MAX))
 }
 
 /// Holds a rollout where it is. What serves goes on serving, and the rollout's deadline waits too.
@@ -72,6 +110,12 @@ pub async fn deployment_pause(app: &App, reference: &str, by: &str) -> Result<De
     }
     if row.rollout.abort_requested {
         return Err(Error::conflict(format!("deployment {} is being cancelled", row.seq)));
+    }
+    if is_carried(app, &row.id).await? {
+        let seq = row.seq;
+        return Err(Error::conflict(format!(
+            "deployment {seq} is carried out by a provider, which cannot be paused"
+        )));
     }
     hold(app, &row, true, by).await?;
     deployment_view(app, reference).await

@@ -1,5 +1,7 @@
 //! What a server needs of the machine it runs on, looked at without changing anything.
 
+mod router;
+
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
@@ -76,6 +78,7 @@ pub async fn local_checks(file: Option<&Path>, environment: impl Fn(&str) -> Opt
     checks.push(engine_check(&config.docker.host).await);
     checks.push(compose_check(&config.docker.host).await);
     checks.push(Check::ok("git", "built in; neither git nor ssh has to be installed"));
+    checks.extend(router::router_checks(&config).await);
     let (check, taken) = port_check(config.server.listen);
     checks.extend(check);
     Report { checks, taken }
@@ -149,9 +152,15 @@ fn nearest(folder: &Path) -> Option<PathBuf> {
     Some(if found.as_os_str().is_empty() { PathBuf::from(".") } else { found.to_path_buf() })
 }
 
-fn disk_check(folder: &Path) -> Option<Check> {
+/// Bytes that are free where the folder is or will be.
+pub(super) fn free_bytes(folder: &Path) -> Option<u64> {
     let facts = rustix::fs::statvfs(nearest(folder)?).ok()?;
-    let free = facts.f_bavail.saturating_mul(facts.f_frsize);
+    Some(facts.f_bavail.saturating_mul(facts.f_frsize))
+}
+
+/// How much room there is; nothing where that cannot be found out.
+pub(super) fn disk_check(folder: &Path) -> Option<Check> {
+    let free = free_bytes(folder)?;
     let detail = format!("{} MiB are free for {}", free / 1_048_576, folder.display());
     Some(match free {
         0..LEAST_FREE => Check::fail("disk", detail, "Make room; a full disk stops builds and the database."),

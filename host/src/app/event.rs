@@ -2,6 +2,7 @@
 
 use super::App;
 use crate::domain::Id;
+use crate::domain::access::Reach;
 use crate::domain::event::Event;
 use crate::error::Result;
 use crate::store::events;
@@ -14,7 +15,7 @@ pub async fn latest_seq(app: &App) -> Result<i64> {
     events::latest_seq(&mut conn).await
 }
 
-pub async fn list_after(app: &App, cursor: i64, stack_id: Option<&Id>) -> Result<Vec<Event>> {
+pub async fn list_after(app: &App, cursor: i64, stack_id: Option<&Id>, reach: &Reach) -> Result<Vec<Event>> {
     let mut conn = app.db.read().await?;
-    events::list_after(&mut conn, cursor, BATCH, stack_id).await
+    events::list_after(&mut conn, cursor, BATCH, stack_id, reach).await
 }

@@ -4,7 +4,8 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::App;
-use crate::docker::OwnImage;
+use super::target::engines;
+use crate::docker::{Docker, OwnImage};
 use crate::domain::deployment::Deployment;
 use crate::domain::page::PageRequest;
 use crate::domain::release::ReleaseState;
@@ -12,8 +13,8 @@ use crate::domain::stack::Stack;
 use crate::domain::{Id, UnixMs, retention};
 use crate::error::{Error, Result};
 use crate::store::{
-    self, BoxFuture, Conn, Tx, builds, deployments, events, plugin_components, releases, repositories,
-    stacks, webhook_events,
+    self, BoxFuture, Conn, Tx, artifacts, builds, deployments, events, notification_deliveries,
+    plugin_components, releases, repositories, stacks, webhook_events,
 };
 
 const DAY_MS: UnixMs = 24 * 3600 * 1000;
@@ -29,13 +30,54 @@ pub async fn tidy(app: &App) {
     report("webhook deliveries", prune.await);
     let prune = in_chunks(app, move |tx| Box::pin(events::prune(tx, outdated, CHUNK)));
     report("events", prune.await);
+    let prune = in_chunks(app, move |tx| Box::pin(notification_deliveries::prune(tx, outdated, CHUNK)));
+    report("notifications", prune.await);
+    report("entries of the record", app.auditor.prune(before(retention.audit_days)).await);
     let yesterday = before(1);
     let prune = app.db.write(move |tx| Box::pin(plugin_components::prune(tx, yesterday)));
     report("plugin components", prune.await);
     let prune = app.db.write(|tx| Box::pin(repositories::forget_previous_secrets(tx, store::now())));
     report("webhook secrets", prune.await);
+    let now = store::now();
+    let prune = in_chunks(app, move |tx| Box::pin(artifacts::prune(tx, now, CHUNK)));
+    report("artifacts", prune.await);
+    report("files of artifacts", super::artifact::artifacts_sweep(app).await);
     report("logs", app.logs.prune(Duration::from_secs(u64::from(retention.log_days) * 24 * 3600)).await);
+    report("containers of builds", remove_command_containers(app).await);
     report("images", collect_images(app).await);
+}
+
+/// On every engine, however many of them are away now: those are asked again the next time.
+async fn on_each_engine<F>(app: &App, tidy: impl Fn(Docker) -> F) -> Result<u64>
+where
+    F: Future<Output = Result<u64>>,
+{
+    let (mut removed, mut failed) = (0, None);
+    for docker in engines(app).await? {
+        match tidy(docker).await {
+            Ok(count) => removed += count,
+            Err(error) => failed = Some(error),
+        }
+    }
+    failed.map_or(Ok(removed), Err)
+}
+
+/// Containers whose build has ended without them: a server that was killed could not remove them.
+async fn remove_command_containers(app: &App) -> Result<u64> {
+    on_each_engine(app, |docker| async move {
+        let mut removed = 0;
+        for (container, build) in docker.command_containers().await? {
+            let mut conn = app.db.read().await?;
+            let found = builds::find_opt(&mut conn, &build).await?;
+            drop(conn);
+            if found.is_none_or(|build| build.status.is_terminal()) {
+                docker.remove(&container, None).await?;
+                removed += 1;
+            }
+        }
+        Ok(removed)
+    })
+    .await
 }
 
 fn report(what: &str, removed: Result<u64>) {
@@ -67,8 +109,17 @@ where
 ///
 /// An image that a container uses, or that somebody gave a name of their own, stays as well.
 pub async fn collect_images(app: &App) -> Result<u64> {
+    on_each_engine(app, |docker| async move {
+        let removed = collect_on(app, &docker).await?;
+        app.metrics.images_removed(removed);
+        Ok(removed)
+    })
+    .await
+}
+
+async fn collect_on(app: &App, docker: &Docker) -> Result<u64> {
     // What is built from now on is not among them.
-    let images = app.docker.own_images().await?;
+    let images = docker.own_images().await?;
     let (mut wanted, mut removed) = (HashSet::new(), 0);
     let mut conn = app.db.read().await?;
     let building = builds::list_nonterminal(&mut conn).await?;
@@ -88,9 +139,8 @@ pub async fn collect_images(app: &App) -> Result<u64> {
         }
     }
     for image in images.iter().filter(|image| !wanted.contains(&image.digest)) {
-        removed += u64::from(remove(app, image).await?);
+        removed += u64::from(remove(docker, image).await?);
     }
-    app.metrics.images_removed(removed);
     Ok(removed)
 }
 
@@ -137,13 +187,13 @@ async fn rollback_digests(conn: &mut Conn, stack: &Stack, keep: usize) -> Result
 }
 
 /// True if the image is gone. Its own names go first; the image goes with its last one.
-async fn remove(app: &App, image: &OwnImage) -> Result<bool> {
+async fn remove(docker: &Docker, image: &OwnImage) -> Result<bool> {
     let own = format!("{}:", image.stack);
     let (ours, others): (Vec<&String>, Vec<&String>) =
         image.tags.iter().partition(|tag| tag.starts_with(&own));
     let names = if image.tags.is_empty() { vec![&image.digest] } else { ours };
     for name in names {
-        match app.docker.remove_image(name).await {
+        match docker.remove_image(name).await {
             Ok(()) => {}
             Err(Error::Conflict(why)) => {
                 tracing::debug!(image = %image.digest, why, "[@server:housekeeping] an image is in use and stays");

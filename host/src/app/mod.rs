@@ -1,7 +1,14 @@
 //! Use cases: a file per noun, the same verb on every floor. This is where transactions begin and end.
 
+pub mod access;
+pub mod apply;
 pub mod approval;
+pub mod artifact;
+pub mod audit;
+pub mod badge;
 pub mod build;
+pub mod certificate;
+pub mod cicd;
 pub mod compose;
 pub mod crash;
 pub mod deployment;
@@ -9,8 +16,15 @@ pub mod doctor;
 pub mod event;
 pub mod health;
 pub mod housekeeping;
+pub mod login;
+pub mod login_limits;
 pub mod logs;
+pub mod look;
 pub mod metrics;
+pub mod notify;
+pub mod overview;
+pub mod password;
+pub mod people;
 pub mod pipeline;
 pub mod plan;
 pub mod plugin;
@@ -19,12 +33,19 @@ pub mod plugin_nodes;
 pub mod plugin_pack;
 pub mod plugin_rehearsal;
 pub mod plugin_tool;
+pub mod preview;
+pub mod protection;
 pub mod recorder;
 pub mod recover;
+pub mod registry;
 pub mod repository;
 pub mod rollout;
 pub mod router;
+pub mod schedule;
+pub mod second_factor;
+pub mod sign_on;
 pub mod stack;
+pub mod target;
 pub mod task;
 pub mod template;
 pub mod token;
@@ -63,18 +84,35 @@ pub struct Parts {
     /// The program that compiles plugins.
     compiler: Option<PathBuf>,
     pub git: Git,
+    /// The local engine; [`target::engine`] says which one is a stack's.
     pub docker: Docker,
+    /// The others.
+    engines: target::Engines,
     /// The router of this data folder, whether it runs or not.
     pub router: RouterClient,
     pub vault: Vault,
+    pub auditor: audit::Auditor,
     pub logs: Logs,
     pub metrics: Metrics,
     pub endpoints: Endpoints,
     pub limits: Limits,
+    /// Receivers of notifications that are talked to at the same time.
+    notify_room: tokio::sync::Semaphore,
     /// Bytes of deliveries that may be in memory, in KiB.
     pub delivery_room: tokio::sync::Semaphore,
+    pub login_limits: login_limits::LoginLimits,
+    pub passwords: password::Passwords,
+    pub sign_on: sign_on::SignOn,
     published: traffic::Published,
     seen: rollout::Seen,
+    /// Logs of builds at providers that grow.
+    ci_logs: cicd::Live,
+    /// How many requests providers still take.
+    ci_budgets: Arc<cicd::Budgets>,
+    /// What the router answers to ACME servers now.
+    challenges: certificate::Challenges,
+    /// Somebody wants a certificate now.
+    wake_certificates: tokio::sync::Notify,
     /// Tells this server, its containers and its tasks from those of another one. Lives as long as the data folder.
     pub instance: String,
     /// When this process began.
@@ -103,16 +141,18 @@ impl App {
     pub async fn open(config: Config, compiler: Option<PathBuf>) -> Result<Self> {
         let data = config.server.data_dir.clone();
         private_folder(&data)?;
-        let vault = Vault::open(&data.join("secret.key"))?;
+        let vault = Vault::open(&config.master_key, &data)?;
         let logs = Logs::open(&config.build.log_dir)?;
         let database = DbConfig::new(config.database_url());
         let db = Db::open(&database).await?;
+        let auditor = audit::Auditor::open(&db, &vault).await?;
         let plugins = Plugins::start(plugin::settings(&config, compiler.clone(), &db).await?).await?;
         let git = Git::open(data.join("git"))?;
         let host = Some(config.docker.host.as_str()).filter(|host| !host.is_empty());
         let instance = instance_id(&data)?;
         let docker = Docker::connect(host, &instance)?;
         let metrics = Metrics::new(&plugins);
+        let sign_on = sign_on::SignOn::of(&config)?;
         let router = RouterClient::new(&data);
         let webhooks = &config.webhooks;
         let delivery_room = tokio::sync::Semaphore::new(webhooks.max_buffered_bytes / 1024);
@@ -125,15 +165,25 @@ impl App {
             compiler,
             git,
             docker,
+            engines: target::Engines::default(),
             router,
             vault,
+            auditor,
             logs,
             metrics,
             endpoints: Endpoints::default(),
             limits,
+            notify_room: tokio::sync::Semaphore::new(notify::AT_ONCE),
             delivery_room,
+            login_limits: login_limits::LoginLimits::default(),
+            passwords: password::Passwords::default(),
+            sign_on,
             published: traffic::Published::default(),
             seen: rollout::Seen::default(),
+            ci_logs: cicd::Live::default(),
+            ci_budgets: Arc::default(),
+            challenges: certificate::Challenges::default(),
+            wake_certificates: tokio::sync::Notify::new(),
             instance,
             started_at: store::now(),
         })))

@@ -10,6 +10,7 @@ use windlass_sdk::testkit::{Before, Forecast, Outlook};
 use super::build::auth;
 use super::deployment::{deployment_serving, environment_of, rollback_readiness};
 use super::stack::{StackView, stack_facts, stack_view, strategy_name};
+use super::target::engine;
 use super::{App, traffic};
 use crate::domain::build_config::EnvVar;
 use crate::domain::change::{Change, Shape, changes};
@@ -90,18 +91,15 @@ struct Target {
 /// `NotFound`; `Conflict` if there is nothing that could be deployed.
 pub async fn stack_plan(app: &App, stack: &str, wanted: &Wanted) -> Result<Plan> {
     let view = stack_view(app, stack).await?;
+    super::cicd::stack::refuse_plan(app, &view.stack).await?;
     let target = match wanted {
         Wanted::Branch => from_git(app, &view, None).await?,
         Wanted::Ref(name) => from_git(app, &view, Some(name)).await?,
         Wanted::Deployment(reference) => from_deployment(app, &view, reference).await?,
     };
     let strategy = strategy_name(app, &view.stack).to_string();
-    let facts = stack_facts(
-        &view.stack.name,
-        &target.run,
-        &view.build.settings,
-        traffic::is_routed(app, &view.stack),
-    );
+    let facts =
+        stack_facts(&view.stack.name, &target.run, &view.build.settings, traffic::routed(app, &view.stack));
     let past = past(app, &view.stack.id).await?;
     let mut assumptions = services(&view, &target);
     let outlook = Outlook {
@@ -365,8 +363,9 @@ async fn way_back(app: &App, view: &StackView) -> Result<std::result::Result<Str
     let Some(release) = &view.active_release else {
         return Ok(Err("nothing serves yet, so there is nothing to go back to".into()));
     };
+    let docker = engine(app, &view.stack).await?;
     for image in release.images() {
-        if !app.docker.image_exists(image).await? {
+        if !docker.image_exists(image).await? {
             return Ok(Err(format!(
                 "the image that serves now, {}, is gone from the engine",
                 release.image_tag
@@ -413,6 +412,7 @@ mod tests {
             health_timeout_ms: 1,
             rollback_on_failure: true,
             can_split: false,
+            can_preview: false,
         }
     }
 

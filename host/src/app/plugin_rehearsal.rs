@@ -42,12 +42,16 @@ pub async fn plugin_rehearse(component: &str, cassettes: &[(String, Cassette)]) 
     let mut takes = Vec::new();
     for (cassette, content) in cassettes {
         for (n, variant, wanted, call) in variants(&content.calls) {
-            let function = call.function.clone();
+            let (function, recorded) = (call.function.clone(), call.outcome);
             let replay = opened.plugins.replay(call, Some(name)).await?;
             let is_answer = matches!(replay.outcome, Outcome::Ok | Outcome::Failure);
             let passed = if wanted == Wanted::Same { replay.identical } else { is_answer };
             let problems = match (passed, wanted) {
                 (true, _) => Vec::new(),
+                // How it ended says more than what is missing since.
+                (false, Wanted::Same) if replay.outcome != recorded => {
+                    replay.error.into_iter().chain(replay.differences).collect()
+                }
                 (false, Wanted::Same) => replay.differences,
                 (false, Wanted::Answer) => replay.error.into_iter().collect(),
             };

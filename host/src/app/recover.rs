@@ -1,13 +1,14 @@
 //! Nothing sticks: a deployment or build that has not ended and that no task works on gets a task again.
 
 use super::App;
+use super::cicd;
 use super::deployment::{enqueue_build, enqueue_rollout};
 use crate::domain::Id;
 use crate::domain::build::BuildStatus;
 use crate::domain::deployment::DeploymentStatus;
 use crate::domain::task::TaskStatus;
 use crate::error::Result;
-use crate::store::{Conn, builds, deployments, tasks};
+use crate::store::{Conn, builds, ci_builds, deployment_cicd_mappings as mappings, deployments, tasks};
 
 /// Finds what was abandoned and enqueues it. Unique keys make a second look harmless.
 pub async fn recover(app: &App) -> Result<()> {
@@ -18,6 +19,12 @@ pub async fn recover(app: &App) -> Result<()> {
             orphaned_builds.push(build);
         }
     }
+    let mut unfollowed = Vec::new();
+    for build in ci_builds::list_open(&mut conn).await? {
+        if !is_worked_on(&mut conn, &build.id).await? {
+            unfollowed.push(build);
+        }
+    }
     let mut orphaned = Vec::new();
     for row in deployments::list_nonterminal(&mut conn).await? {
         let waits_for_build = match &row.build_id {
@@ -25,7 +32,9 @@ pub async fn recover(app: &App) -> Result<()> {
             None => false,
         };
         let rolls = row.status == DeploymentStatus::Deploying || !waits_for_build;
-        if rolls && !is_worked_on(&mut conn, &row.id).await? {
+        // A provider carries it out, so its build is what is worked on.
+        let is_carried = mappings::has(&mut conn, &row.id).await?;
+        if rolls && !is_carried && !is_worked_on(&mut conn, &row.id).await? {
             orphaned.push(row);
         }
     }
@@ -36,6 +45,13 @@ pub async fn recover(app: &App) -> Result<()> {
             "[@queue:recover] nobody works on this build; it is enqueued again"
         );
         app.db.write(move |tx| Box::pin(async move { enqueue_build(tx, &build).await })).await?;
+    }
+    for build in unfollowed {
+        tracing::warn!(
+            build = build.seq,
+            "[@queue:recover] nobody follows this build at a provider; it is enqueued again"
+        );
+        app.db.write(move |tx| Box::pin(async move { cicd::build::enqueue(tx, &build.id).await })).await?;
     }
     for row in orphaned {
         tracing::warn!(

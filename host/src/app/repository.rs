@@ -3,18 +3,21 @@
 use std::sync::Arc;
 
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::App;
-use super::build::auth;
+use super::build::{auth, auth_of};
 use super::stack::stack_view;
 use crate::domain::admission::is_granted;
 use crate::domain::forge::RepositoryDetails;
 use crate::domain::plugin::CredentialSlot;
-use crate::domain::repository::{GitRepository, redact_url};
+use crate::domain::reference;
+use crate::domain::repository::{GitRepository, RepositoryInput, check_url, redact_url};
 use crate::error::{Error, Result};
-use crate::git::GitAuth;
+use crate::git::{GitAuth, RepoAccess};
 use crate::plugins::{Connection, Secret, Target};
+use crate::store;
 
 /// Asks the forge about the stack's repository.
 ///
@@ -26,6 +29,15 @@ pub async fn repository_details(app: &App, reference: &str) -> Result<Repository
     let Some(row) = view.repository else {
         return Err(Error::conflict(format!("stack `{}` has no repository", view.stack.name)));
     };
+    let (target, full_name) = target(app, &row)?;
+    app.plugins.forge_repository(&row.provider, &target, &full_name).await
+}
+
+/// How the forge of a repository is asked about it, and what the repository is called there.
+///
+/// # Errors
+/// `Conflict` if the repository is not reached by HTTP.
+pub(super) fn target(app: &App, row: &GitRepository) -> Result<(Target, String)> {
     let url = Url::parse(&row.url).ok().filter(|url| matches!(url.scheme(), "https" | "http"));
     let Some(url) = url else {
         return Err(Error::conflict(format!(
@@ -34,10 +46,70 @@ pub async fn repository_details(app: &App, reference: &str) -> Result<Repository
             redact_url(&row.url)
         )));
     };
-    let target = Target { connection: Arc::new(connection(app, &row, &url)?), settings: json!({}) };
+    let target = Target { connection: Arc::new(connection(app, row, &url)?), settings: json!({}) };
     let path = url.path().trim_matches('/');
-    let full_name = path.strip_suffix(".git").unwrap_or(path);
-    app.plugins.forge_repository(&row.provider, &target, full_name).await
+    Ok((target, path.strip_suffix(".git").unwrap_or(path).to_owned()))
+}
+
+/// What a connection test found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reached {
+    /// The branch that is to be deployed.
+    pub branch: String,
+    pub has_branch: bool,
+    /// None for an empty repository.
+    pub default_branch: Option<String>,
+}
+
+impl Reached {
+    /// For people.
+    pub fn words(&self) -> String {
+        match &self.default_branch {
+            _ if self.has_branch => format!("Connected. The branch `{}` is there.", self.branch),
+            Some(other) => {
+                format!("Connected, but there is no branch `{}`; the default one is `{other}`.", self.branch)
+            }
+            None => "Connected. The repository is empty: push a commit first.".into(),
+        }
+    }
+}
+
+/// Connects to a repository as a build would: to the one that is described, or else to the stack's. Credentials that are left
+/// out are those of the stack's repository, if that has the same URL; they are sent nowhere else.
+///
+/// # Errors
+/// `Invalid` for a URL or branch that is none, or if neither says what to test; otherwise what the server of the repository
+/// said.
+pub async fn repository_test(
+    app: &App,
+    stack: Option<&str>,
+    given: Option<&RepositoryInput>,
+) -> Result<Reached> {
+    let stored = match stack {
+        Some(reference) => stack_view(app, reference).await?.repository,
+        None => None,
+    };
+    let (url, branch, auth) = match (given, stored) {
+        (None, None) => {
+            let text = "there is nothing to test: describe a repository, or name a stack that has one";
+            return Err(Error::invalid("repository", text));
+        }
+        (None, Some(row)) => (row.url.clone(), row.branch.clone(), auth(app, &row)?),
+        (Some(given), stored) => {
+            let same = stored.filter(|row| row.url == given.url || redact_url(&row.url) == given.url);
+            let url = same.as_ref().map_or(&given.url, |row| &row.url).clone();
+            let auth = match (&given.credentials, &same) {
+                (None, Some(row)) => auth(app, row)?,
+                (credentials, _) => auth_of(given.auth_type, credentials.clone().unwrap_or_default())?,
+            };
+            (url, given.branch.clone(), auth)
+        }
+    };
+    check_url(&url)?;
+    reference::check_name(&branch)?;
+    let access = RepoAccess { id: store::new_id(), url, auth };
+    let refs = app.git.ls_remote(&access, &CancellationToken::new()).await?;
+    Ok(Reached { has_branch: refs.commit(&branch).is_some(), branch, default_branch: refs.default_branch })
 }
 
 /// A connection to where the repository lives, with what the operator granted the plugin there.

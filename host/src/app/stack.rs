@@ -1,106 +1,49 @@
 //! Stacks with their repository and build configuration: created, changed and shown as one thing.
 
 mod check;
+mod input;
+mod parts;
 
 use std::collections::HashMap;
 
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::Serialize;
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::App;
+use super::access::{Identity, require};
+use super::people::teams::{project_insert, team_for};
 use super::webhook_secret::{fresh, webhook_context};
+use crate::docker::ContainerView;
 use crate::domain::Id;
+use crate::domain::access::{Reach, Role, Subject};
 use crate::domain::build_config::{BuildConfig, BuildSettings};
 use crate::domain::deployment::Deployment;
 use crate::domain::event::{EventKind, NewEvent};
+use crate::domain::look::Look;
 use crate::domain::page::{Page, PageRequest};
-use crate::domain::project::Project;
 use crate::domain::release::Release;
-use crate::domain::repository::{self, GitAuthType, GitCredentials, GitRepository};
+use crate::domain::repository::{self, GitRepository, RepositoryInput};
 use crate::domain::rollout::StackFacts;
 use crate::domain::stack::{RunSpec, Stack};
+use crate::domain::target::LOCAL;
 use crate::domain::traffic::Traffic;
 use crate::error::{Error, Result};
-use crate::store::{self, Tx, build_configs, deployments, events, projects, releases, repositories, stacks};
+use crate::store::{
+    self, Tx, build_configs, deployments, events, git_looks, projects, releases, repositories, stacks,
+};
 
-/// What a person writes to create or change a stack. Unknown fields are refused.
-#[derive(Debug, Clone, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct StackInput {
-    pub name: String,
-    #[serde(default = "default_project")]
-    pub project: String,
-    #[serde(default)]
-    pub description: String,
-    #[serde(default)]
-    pub repository: Option<RepositoryInput>,
-    #[serde(default)]
-    pub build: BuildSettings,
-    #[serde(default)]
-    pub run: RunSpec,
-    #[serde(default)]
-    pub traffic: Traffic,
-    #[serde(default)]
-    pub strategy: String,
-    #[serde(default = "empty_object")]
-    pub strategy_params: Value,
-}
-
-#[derive(Clone, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct RepositoryInput {
-    pub url: String,
-    #[serde(default = "main_branch")]
-    pub branch: String,
-    /// Name of the forge plugin.
-    #[serde(default = "generic")]
-    pub provider: String,
-    #[serde(default = "no_auth")]
-    pub auth_type: GitAuthType,
-    /// Left out in a change: the stored ones are kept.
-    #[serde(default)]
-    pub credentials: Option<GitCredentials>,
-    /// Left out when creating: one is made. Left out in a change: the stored one is kept.
-    #[serde(default)]
-    pub webhook_secret: Option<String>,
-    #[serde(default)]
-    pub auto_sync: bool,
-}
-
-impl std::fmt::Debug for RepositoryInput {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RepositoryInput")
-            .field("url", &repository::redact_url(&self.url))
-            .finish_non_exhaustive()
-    }
-}
-
-fn default_project() -> String {
-    "default".into()
-}
-
-fn main_branch() -> String {
-    "main".into()
-}
-
-fn generic() -> String {
-    "generic".into()
-}
-
-fn no_auth() -> GitAuthType {
-    GitAuthType::None
-}
-
-fn empty_object() -> Value {
-    Value::Object(serde_json::Map::new())
-}
+pub use input::StackInput;
+pub(super) use parts::unchanged;
+pub use parts::{stack_save_build, stack_save_repository};
 
 /// A stack with all that belongs to it (seed 2, `StackCICDExtension`).
 #[derive(Debug, Clone)]
 pub struct StackView {
     pub stack: Stack,
     pub repository: Option<GitRepository>,
+    /// How looking for pushes goes; absent until the first time.
+    pub look: Option<Look>,
     pub build: BuildConfig,
     pub latest_deployment: Option<Deployment>,
     pub active_release: Option<Release>,
@@ -113,7 +56,26 @@ pub struct WebhookSetup {
     pub secret: String,
 }
 
-pub async fn stack_create(app: &App, input: StackInput) -> Result<(StackView, Option<WebhookSetup>)> {
+/// Everything that can be said about an input before it is stored.
+pub async fn stack_check(app: &App, input: &StackInput) -> Result<()> {
+    check::check(app, input).await
+}
+
+pub async fn stack_create(
+    app: &App,
+    input: StackInput,
+    who: &Identity,
+) -> Result<(StackView, Option<WebhookSetup>)> {
+    let team = project_team(app, &input, who).await?;
+    stack_make(app, input, team).await
+}
+
+/// The same for the server itself: `team` is whose the stack will be.
+pub(super) async fn stack_make(
+    app: &App,
+    input: StackInput,
+    team: Id,
+) -> Result<(StackView, Option<WebhookSetup>)> {
     check::check(app, &input).await?;
     let now = store::now();
     let stack = Stack {
@@ -126,6 +88,7 @@ pub async fn stack_create(app: &App, input: StackInput) -> Result<(StackView, Op
         traffic: input.traffic.clone(),
         strategy: input.strategy.clone(),
         strategy_params: input.strategy_params.clone(),
+        target: input.target.clone().filter(|name| !name.is_empty() && name != LOCAL),
         active_release_id: None,
         created_at: now,
         updated_at: now,
@@ -159,12 +122,13 @@ pub async fn stack_create(app: &App, input: StackInput) -> Result<(StackView, Op
         .db
         .write(move |tx| {
             Box::pin(async move {
-                let project_id = project_ensure(tx, &project).await?;
+                let project_id = project_ensure(tx, &project, team).await?;
                 let stack = stacks::insert(tx, Stack { project_id, ..stack }).await?;
                 if let Some(row) = &repository {
                     repositories::insert(tx, row).await?;
                 }
                 build_configs::insert(tx, &build).await?;
+                tx.changed("stack", Value::Null, recorded(&stack, repository.as_ref(), &build));
                 events::append(tx, changed(&stack.id, "created")).await?;
                 Ok(stack.id)
             })
@@ -179,22 +143,26 @@ pub async fn stack_create(app: &App, input: StackInput) -> Result<(StackView, Op
     Ok((stack_view(app, id.as_str()).await?, setup))
 }
 
-pub async fn stack_update(app: &App, reference: &str, input: StackInput) -> Result<StackView> {
-    check::check(app, &input).await?;
+pub async fn stack_update(app: &App, reference: &str, mut input: StackInput) -> Result<StackView> {
     let old = stack_view(app, reference).await?;
+    input.target = input.target.or_else(|| old.stack.target.clone());
+    check::check(app, &input).await?;
     if input.name != old.stack.name {
         return Err(Error::invalid(
             "name",
             "a stack cannot be renamed: its containers and images carry the name",
         ));
     }
+    let target = check::target_of(app, &old, &input).await?;
     let now = store::now();
+    let before = recorded(&old.stack, old.repository.as_ref(), &old.build);
     let stack = Stack {
         description: input.description.clone(),
         run: input.run.clone(),
         traffic: input.traffic.clone(),
         strategy: input.strategy.clone(),
         strategy_params: input.strategy_params.clone(),
+        target,
         updated_at: now,
         ..old.stack
     };
@@ -212,16 +180,33 @@ pub async fn stack_update(app: &App, reference: &str, input: StackInput) -> Resu
         },
     )?;
     let (is_new, id) = (old.repository.is_none(), stack.id.clone());
+    let given = input.repository.as_ref();
+    let keeps_credentials = given.is_none_or(|given| given.credentials.is_none());
+    let keeps_secret = given.is_none_or(|given| given.webhook_secret.as_deref().is_none_or(str::is_empty));
     app.db
         .write(move |tx| {
             Box::pin(async move {
                 stacks::update(tx, &stack).await?;
                 match &repository {
                     Some(row) if is_new => repositories::insert(tx, row).await?,
-                    Some(row) => repositories::update(tx, row).await?,
+                    Some(row) => {
+                        // What stays may have been sealed with another key, or rotated, since it was read.
+                        let stored = repositories::find(tx, &row.id).await?;
+                        let mut row = row.clone();
+                        if keeps_credentials {
+                            row.credentials = stored.credentials;
+                        }
+                        if keeps_secret {
+                            row.webhook_secret = stored.webhook_secret;
+                            row.previous_webhook_secret = stored.previous_webhook_secret;
+                            row.previous_webhook_secret_until = stored.previous_webhook_secret_until;
+                        }
+                        repositories::update(tx, &row).await?;
+                    }
                     None => {}
                 }
                 build_configs::update(tx, &build).await?;
+                tx.changed("stack", before, recorded(&stack, repository.as_ref(), &build));
                 events::append(tx, changed(&stack.id, "changed")).await?;
                 Ok(())
             })
@@ -236,6 +221,10 @@ pub async fn stack_view(app: &App, reference: &str) -> Result<StackView> {
     let mut conn = app.db.read().await?;
     let stack = stacks::find(&mut conn, reference).await?;
     let repository = repositories::by_stack(&mut conn, &stack.id).await?;
+    let look = match &repository {
+        Some(row) => git_looks::find_opt(&mut conn, &row.id).await?,
+        None => None,
+    };
     let build = build_configs::by_stack(&mut conn, &stack.id)
         .await?
         .ok_or_else(|| Error::internal(format!("stack {} has no build configuration", stack.name)))?;
@@ -246,12 +235,12 @@ pub async fn stack_view(app: &App, reference: &str) -> Result<StackView> {
     };
     drop(conn);
     let build = BuildConfig { settings: open_settings(app, &build)?, ..build };
-    Ok(StackView { stack, repository, build, latest_deployment, active_release })
+    Ok(StackView { stack, repository, look, build, latest_deployment, active_release })
 }
 
-pub async fn stack_list(app: &App, page: PageRequest) -> Result<Page<Stack>> {
+pub async fn stack_list(app: &App, page: PageRequest, reach: &Reach) -> Result<Page<Stack>> {
     let mut conn = app.db.read().await?;
-    stacks::list(&mut conn, page).await
+    stacks::list(&mut conn, page, reach).await
 }
 
 /// Names for a list that mentions stacks by id; those that are gone are left out.
@@ -284,11 +273,15 @@ pub async fn stack_names_by_repository(app: &App, ids: &[Id]) -> Result<HashMap<
 }
 
 /// The releases of the stack's running containers, one entry a container; `None` if the engine does not answer soon.
-pub async fn instances(app: &App, name: &str) -> Option<Vec<Id>> {
-    let found =
-        tokio::time::timeout(std::time::Duration::from_secs(2), app.docker.list(name)).await.ok()?.ok()?;
-    let running = found.into_iter().filter(|view| view.container.running);
+pub async fn instances(app: &App, stack: &Stack) -> Option<Vec<Id>> {
+    let running = containers(app, stack).await?.into_iter().filter(|view| view.container.running);
     Some(running.map(|view| view.container.release).collect())
+}
+
+/// The stack's containers; `None` if the engine does not answer soon.
+pub(super) async fn containers(app: &App, stack: &Stack) -> Option<Vec<ContainerView>> {
+    let asked = super::target::stack_views(app, stack);
+    tokio::time::timeout(std::time::Duration::from_secs(2), asked).await.ok()?.ok()
 }
 
 pub async fn project_name(app: &App, id: &Id) -> Result<String> {
@@ -313,15 +306,19 @@ pub async fn stack_delete(app: &App, reference: &str) -> Result<()> {
             running.seq, view.stack.name
         )));
     }
-    for container in app.docker.list(&view.stack.name).await? {
-        app.docker.remove(&container.container.name, Some(view.stack.run.stop_timeout())).await?;
+    super::preview::preview_end_all(app, &view.stack.id).await?;
+    let docker = super::target::engine(app, &view.stack).await?;
+    for container in docker.list(&view.stack.name).await? {
+        docker.remove(&container.container.name, Some(view.stack.run.stop_timeout())).await?;
     }
     super::compose::remove(app, &view.stack).await?;
     let id = view.stack.id.clone();
+    let before = recorded(&view.stack, view.repository.as_ref(), &view.build);
     app.db
         .write(move |tx| {
             Box::pin(async move {
                 stacks::delete(tx, &id).await?;
+                tx.changed("stack", before, Value::Null);
                 events::append(tx, changed(&id, "deleted")).await?;
                 Ok(())
             })
@@ -346,14 +343,20 @@ pub fn strategy_name<'a>(app: &'a App, stack: &'a Stack) -> &'a str {
     if stack.strategy.is_empty() { &app.config.strategies.default } else { &stack.strategy }
 }
 
-/// `routed`: the router carries its requests.
-pub fn stack_facts(name: &str, run: &RunSpec, settings: &BuildSettings, routed: bool) -> StackFacts {
+/// `traffic`: how its requests arrive, if the router carries them.
+pub fn stack_facts(
+    name: &str,
+    run: &RunSpec,
+    settings: &BuildSettings,
+    traffic: Option<&Traffic>,
+) -> StackFacts {
     StackFacts {
         name: name.to_string(),
         run: run.clone(),
         health_timeout_ms: i64::from(settings.health_timeout_secs()) * 1000,
         rollback_on_failure: settings.rollback_on_failure,
-        can_split: routed && !run.has_fixed_port(),
+        can_split: traffic.is_some() && !run.has_fixed_port(),
+        can_preview: traffic.is_some_and(Traffic::has_preview),
     }
 }
 
@@ -410,14 +413,57 @@ fn seal_build(app: &App, mut config: BuildConfig) -> Result<BuildConfig> {
     Ok(config)
 }
 
-async fn project_ensure(tx: &mut Tx, name: &str) -> Result<Id> {
-    if let Some(project) = projects::by_name(tx, name).await? {
-        return Ok(project.id);
+/// Whose the project is: of one that exists, a team in which the caller is a developer; else the one that it will be.
+async fn project_team(app: &App, input: &StackInput, who: &Identity) -> Result<Id> {
+    let found = projects::by_name(&mut *app.db.read().await?, &input.project).await?;
+    match found {
+        Some(project) => {
+            // By its id: a name of digits would be read as a number.
+            require(app, &who.rights, Role::Developer, Subject::Project, project.id.as_str()).await.map_err(
+                |error| match error {
+                    Error::NotFound { what, .. } => Error::not_found(what, &input.project),
+                    other => other,
+                },
+            )?;
+            Ok(project.team_id)
+        }
+        None => team_for(app, who, input.team.as_deref()).await,
     }
-    let now = store::now();
-    let project =
-        Project { id: store::new_id(), seq: 0, name: name.to_string(), created_at: now, updated_at: now };
-    Ok(projects::insert(tx, project).await?.id)
+}
+
+/// `team` is the one that was asked for a moment ago; another team's project is not taken.
+async fn project_ensure(tx: &mut Tx, name: &str, team: Id) -> Result<Id> {
+    match projects::by_name(tx, name).await? {
+        Some(project) if project.team_id == team => Ok(project.id),
+        Some(_) => Err(Error::not_found("project", name)),
+        None => Ok(project_insert(tx, name, team).await?.id),
+    }
+}
+
+/// A stack as the record compares it. Of credentials it says only whether there are any.
+fn recorded(stack: &Stack, repository: Option<&GitRepository>, build: &BuildConfig) -> Value {
+    let repository = repository.map(|row| {
+        json!({
+            "url": repository::redact_url(&row.url),
+            "branch": row.branch,
+            "provider": row.provider,
+            "authType": row.auth_type,
+            "hasCredentials": row.credentials.is_some(),
+            "hasWebhookSecret": row.webhook_secret.is_some(),
+            "autoSync": row.auto_sync,
+        })
+    });
+    json!({
+        "name": stack.name,
+        "description": stack.description,
+        "run": stack.run,
+        "traffic": stack.traffic,
+        "strategy": stack.strategy,
+        "strategyParams": stack.strategy_params,
+        "target": stack.target,
+        "repository": repository,
+        "build": build.settings,
+    })
 }
 
 pub(super) fn changed(stack_id: &Id, how: &str) -> NewEvent {

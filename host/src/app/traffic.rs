@@ -1,20 +1,23 @@
 //! The route table of this server: what its stacks' weights and containers say, kept in the router.
 
 use std::collections::{HashMap, HashSet};
-use std::net::SocketAddr;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::App;
+use super::certificate::certificate_files;
+use super::target::{Bells, engine, stack_views, watch_all};
 use crate::docker::ContainerView;
 use crate::domain::Id;
 use crate::domain::rollout::{Route, Sample, Weight};
 use crate::domain::route::RouteTable;
 use crate::domain::stack::Stack;
-use crate::domain::traffic::{Reachable, Routed, table};
+use crate::domain::traffic::{Reachable, Routed, Traffic, table};
 use crate::error::{Error, Result};
+use crate::router::report::Stats;
 use crate::store::{self, deployments, releases, routes, stacks};
 
 /// Changes of containers are taken together that come within this time.
@@ -45,6 +48,11 @@ struct State {
 /// Whether requests reach the stack through the router.
 pub fn is_routed(app: &App, stack: &Stack) -> bool {
     app.config.router.enabled && stack.traffic.is_routed()
+}
+
+/// How requests reach the stack, if it is through the router.
+pub fn routed<'a>(app: &App, stack: &'a Stack) -> Option<&'a Traffic> {
+    is_routed(app, stack).then_some(&stack.traffic)
 }
 
 /// Brings the router up to date. When this returns, new requests go where they should.
@@ -107,21 +115,42 @@ async fn wanted(app: &App, state: &State) -> Result<RouteTable> {
     let mut conn = app.db.read().await?;
     let known = stacks::list_routed(&mut conn).await?;
     let rolling = deployments::list_nonterminal(&mut conn).await?;
-    let rolling: HashSet<Id> = rolling
+    let rolling: HashMap<Id, Option<Id>> = rolling
         .into_iter()
         .filter(|row| row.rollout.rollout_started_at.is_some())
-        .map(|row| row.stack_id)
+        .map(|row| (row.stack_id, row.release_id))
         .collect();
     let mut routed = Vec::new();
     for stack in known {
         let weights = routes::get(&mut conn, &stack.id).await?.map(|route| route.weights).unwrap_or_default();
-        let paths = health_paths(&mut conn, &weights).await?;
-        routed.push((stack, weights, paths));
+        let candidate = rolling.get(&stack.id).cloned().flatten();
+        let releases = weights.iter().map(|weight| &weight.release).chain(&candidate);
+        let paths = health_paths(&mut conn, releases).await?;
+        routed.push((stack, weights, candidate, paths));
     }
     drop(conn);
+    let found = join_all(routed.iter().map(|(stack, ..)| stack_views(app, stack))).await;
     let mut all = Vec::new();
-    for (stack, weights, paths) in routed {
-        let mut views = app.docker.list(&stack.name).await?;
+    for ((stack, weights, candidate, paths), found) in routed.into_iter().zip(found) {
+        let held = rolling.contains_key(&stack.id);
+        let mut views = match found {
+            Ok(views) => views,
+            // What runs there runs on without us, and so do its requests.
+            Err(error) if stack.target.is_some() => {
+                tracing::debug!(stack = %stack.name, error = error.for_log(), "[@router:table] a target does not answer");
+                let instances = known_instances(app, &stack.name).await?;
+                all.push(Routed {
+                    name: stack.name,
+                    traffic: stack.traffic,
+                    weights,
+                    instances,
+                    candidate,
+                    held,
+                });
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
         let is_proven = |view: &ContainerView| {
             state.proven.get(&stack.id).is_none_or(|known| known.contains(&view.container.id))
         };
@@ -131,19 +160,19 @@ async fn wanted(app: &App, state: &State) -> Result<RouteTable> {
             views.retain(is_proven);
         }
         let instances = views.iter().filter_map(|view| reachable(view, &paths)).collect();
-        let held = rolling.contains(&stack.id);
-        all.push(Routed { name: stack.name, traffic: stack.traffic, weights, instances, held });
+        all.push(Routed { name: stack.name, traffic: stack.traffic, weights, instances, candidate, held });
     }
-    Ok(table(&all))
+    let certificates = certificate_files(app).await?;
+    Ok(RouteTable { certificates, challenges: app.challenges.list(), ..table(&all) })
 }
 
 async fn health_paths(
     conn: &mut crate::store::Conn,
-    weights: &[Weight],
+    releases: impl Iterator<Item = &Id>,
 ) -> Result<HashMap<Id, Option<String>>> {
     let mut paths = HashMap::new();
-    for weight in weights {
-        if let Some(release) = releases::find_opt(conn, weight.release.as_str()).await? {
+    for release in releases {
+        if let Some(release) = releases::find_opt(conn, release.as_str()).await? {
             paths.insert(release.id, release.spec.health.path);
         }
     }
@@ -155,13 +184,24 @@ fn reachable(view: &ContainerView, paths: &HashMap<Id, Option<String>>) -> Optio
         return None;
     }
     let release = &view.container.release;
-    let address = address(view)?;
+    let address = view.address()?;
     let health_path = paths.get(release).cloned().flatten();
     Some(Reachable { release: release.clone(), address, health_path })
 }
 
-fn address(view: &ContainerView) -> Option<SocketAddr> {
-    Some(SocketAddr::new(view.ip?, view.port?))
+/// Where the router sends a stack's requests now.
+async fn known_instances(app: &App, stack: &str) -> Result<Vec<Reachable>> {
+    let table = app.router.table().await?;
+    let shares =
+        table.routes.into_iter().filter(|route| route.name == stack).flat_map(|route| route.releases);
+    Ok(shares
+        .flat_map(|share| share.targets.into_iter().map(move |target| (share.release.clone(), target)))
+        .map(|(release, target)| Reachable {
+            release: Id::from_text(release),
+            address: target.address,
+            health_path: target.probe.map(|probe| probe.path),
+        })
+        .collect())
 }
 
 /// What the router counted of a stack's releases since their shares last changed.
@@ -174,11 +214,16 @@ pub async fn samples(app: &App, stack: &Stack, route: &Route) -> Vec<Sample> {
             return Vec::new();
         }
     };
-    let is_own = |release: &str| route.weights.iter().any(|weight| weight.release.as_str() == release);
+    samples_of(stats, &stack.name, &route.weights)
+}
+
+/// What these numbers say of the releases that share a route's requests.
+pub fn samples_of(stats: Stats, route: &str, shares: &[Weight]) -> Vec<Sample> {
+    let is_own = |release: &str| shares.iter().any(|weight| weight.release.as_str() == release);
     stats
         .releases
         .into_iter()
-        .filter(|report| report.route == stack.name && is_own(&report.release))
+        .filter(|report| report.route == route && is_own(&report.release))
         .map(|report| Sample {
             release: Id::from_text(report.release),
             requests: report.window.requests,
@@ -192,9 +237,10 @@ pub async fn samples(app: &App, stack: &Stack, route: &Route) -> Vec<Sample> {
 
 /// Keeps the router up to date with what nobody ordered: containers that end or are restarted, and the router itself.
 pub async fn keep(app: App, stop: CancellationToken) {
-    let watch = app.docker.watch(None);
+    let mut bells = None;
     let mut failing = false;
     loop {
+        bells = watch_all(&app, bells.take()).await.ok();
         match publish(&app).await {
             Ok(()) => failing = false,
             Err(error) if !failing => {
@@ -207,8 +253,15 @@ pub async fn keep(app: App, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(pause) => {}
-            () = watch.changed() => tokio::time::sleep(GATHER).await,
+            () = rung(bells.as_ref()) => tokio::time::sleep(GATHER).await,
         }
+    }
+}
+
+async fn rung(bells: Option<&Bells>) {
+    match bells {
+        Some(bells) => bells.changed().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -222,8 +275,8 @@ pub async fn leave(app: &App, stack: &Stack, container: &str, patience: Duration
     state.leaving.insert(container.to_owned());
     publish_locked(app, &mut state).await?;
     drop(state);
-    let views = app.docker.list(&stack.name).await?;
-    let address = views.iter().find(|view| view.container.name == container).and_then(address);
+    let views = engine(app, stack).await?.list(&stack.name).await?;
+    let address = views.iter().find(|view| view.container.name == container).and_then(ContainerView::address);
     let Some(address) = address else { return Ok(true) };
     let answered = async {
         loop {

@@ -5,6 +5,7 @@
 
 mod act;
 mod limits;
+mod news;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,10 +16,11 @@ use bytes::Bytes;
 use super::App;
 use super::webhook_secret::{self, Key};
 use crate::domain::Id;
+use crate::domain::access::Reach;
 use crate::domain::page::{Page, PageRequest};
 use crate::domain::plugin::WebhookContract;
 use crate::domain::repository::{GitRepository, normalized_url};
-use crate::domain::webhook::{ForgeEvent, MatchedSecret, Push, ReasonCode, WebhookEvent};
+use crate::domain::webhook::{ForgeEvent, MatchedSecret, Origin, Push, ReasonCode, WebhookEvent};
 use crate::error::{Error, Result};
 use crate::plugins::signature::{self, SignatureError};
 use crate::plugins::unrecorded;
@@ -107,7 +109,7 @@ pub async fn webhook_receive(app: &App, incoming: Incoming) -> Result<Received> 
         }
     };
     let bucket = endpoint.repository_id.as_ref().map_or(endpoint.provider.clone(), Id::to_string);
-    let delivery = delivery(&endpoint, incoming, verdict.as_ref().ok().copied());
+    let delivery = delivery(&endpoint, incoming, verdict.as_ref().ok());
     app.metrics.webhook_received(&delivery.provider, delivery.matched_secret);
     // Only after the signature was checked: nobody can use up what is for others.
     app.limits.webhook_take(&bucket, verdict.is_ok(), store::now())?;
@@ -144,7 +146,14 @@ async fn misdirected(
     Err(Error::conflict(detail))
 }
 
-type Verdict = Result<MatchedSecret, SignatureError>;
+/// What a delivery was signed with.
+struct Proof {
+    which: MatchedSecret,
+    /// Whose secret that is.
+    repository_id: Option<Id>,
+}
+
+type Verdict = Result<Proof, SignatureError>;
 
 /// Judges a delivery by what is known of the repository, and by what is stored if that makes it forged.
 async fn judged(app: &App, id: &Id, incoming: &Incoming) -> Result<(Arc<Endpoint>, Verdict)> {
@@ -164,16 +173,18 @@ fn verified(endpoint: &Endpoint, incoming: &Incoming) -> Verdict {
     let keys: Vec<&Key> = endpoint.keys.iter().filter(|key| key.counts_at(now)).collect();
     let secrets: Vec<&[u8]> = keys.iter().map(|key| key.bytes.as_slice()).collect();
     let matched = signature::verify(&endpoint.contract, &incoming.headers, &incoming.body, &secrets, now)?;
-    keys.get(matched).map(|key| key.which).ok_or(SignatureError::NoSecret)
+    let proof = |key: &&Key| Proof { which: key.which, repository_id: key.repository_id.clone() };
+    keys.get(matched).map(proof).ok_or(SignatureError::NoSecret)
 }
 
 pub async fn webhook_list(
     app: &App,
     repository: Option<&Id>,
     page: PageRequest,
+    reach: &Reach,
 ) -> Result<Page<WebhookEvent>> {
     let mut conn = app.db.read().await?;
-    webhook_events::list(&mut conn, page, repository).await
+    webhook_events::list(&mut conn, page, repository, reach).await
 }
 
 /// Has a delivery read and acted on once more, as a new event with the same headers and body. It counts as the newest push
@@ -185,6 +196,9 @@ pub async fn webhook_replay(app: &App, reference: &str) -> Result<WebhookEvent> 
     let event = webhook_view(app, reference).await?;
     let (seq, reason) = (event.seq, event.reason);
     let refuse = |why: &str| Err(Error::conflict(format!("delivery {seq} cannot be replayed: {why}")));
+    if matches!(reason, Some(ReasonCode::CiStatus | ReasonCode::CiHint)) {
+        return refuse("it reports a build at a provider, whom the server asks anyway");
+    }
     if !event.verified {
         return refuse("it was refused when it came in, and only the beginning of its body is kept");
     }
@@ -206,6 +220,7 @@ pub async fn webhook_replay(app: &App, reference: &str) -> Result<WebhookEvent> 
         verified: true,
         matched_secret: event.matched_secret,
         replay_of: Some(event.id),
+        origin: event.origin,
     };
     let (Ingested::Stored { event_id: id } | Ingested::Duplicate { of: id }) =
         webhooks::ingest(&app.db, copy).await?;
@@ -269,8 +284,13 @@ async fn matching(app: &App, provider: &str, push: &Push) -> Result<Vec<GitRepos
     Ok(rows)
 }
 
+/// Whether two stacks use one repository of one forge. What was pushed is then the same for both.
+fn same_repository(one: &GitRepository, other: &GitRepository) -> bool {
+    one.provider == other.provider && normalized_url(&one.url) == normalized_url(&other.url)
+}
+
 /// The row of a delivery. Headers that carry a secret are stored without it.
-fn delivery(endpoint: &Endpoint, incoming: Incoming, matched: Option<MatchedSecret>) -> NewDelivery {
+fn delivery(endpoint: &Endpoint, incoming: Incoming, proof: Option<&Proof>) -> NewDelivery {
     let first = |names: &[String]| {
         names
             .iter()
@@ -291,7 +311,8 @@ fn delivery(endpoint: &Endpoint, incoming: Incoming, matched: Option<MatchedSecr
         .map(|(_, value)| value.chars().take(512).collect())
         .next();
     NewDelivery {
-        repository_id: endpoint.repository_id.clone(),
+        // On an address that many share, a repository's own secret says whose delivery it is.
+        repository_id: proof.and_then(|proof| proof.repository_id.clone()).or(endpoint.repository_id.clone()),
         provider: endpoint.provider.clone(),
         event_type: first(&contract.event_headers).unwrap_or_default(),
         delivery_id: first(&contract.delivery_headers),
@@ -303,8 +324,9 @@ fn delivery(endpoint: &Endpoint, incoming: Incoming, matched: Option<MatchedSecr
             .collect(),
         // Without a copy, where nobody else holds the body.
         payload: incoming.body.into(),
-        verified: matched.is_some(),
-        matched_secret: matched,
+        verified: proof.is_some(),
+        matched_secret: proof.map(|proof| proof.which),
         replay_of: None,
+        origin: Origin::Delivery,
     }
 }

@@ -27,6 +27,18 @@ pub enum TokenCommand {
         /// When it stops working, RFC 3339; never if left out.
         #[arg(long, value_name = "TIME", value_parser = rfc3339)]
         expires: Option<String>,
+        /// The most that it may do: viewer, developer, deployer or admin; as much as its owner if left out.
+        #[arg(long, value_parser = super::people::role)]
+        role: Option<String>,
+        /// The only team that it is good for.
+        #[arg(long)]
+        team: Option<String>,
+        /// The only project that it is good for.
+        #[arg(long)]
+        project: Option<String>,
+        /// Whose it is: you if left out. Only an administrator makes somebody else's.
+        #[arg(long)]
+        user: Option<String>,
     },
     /// List tokens; never the secrets.
     List,
@@ -69,9 +81,10 @@ pub enum PluginCommand {
 pub async fn token(session: &Session, command: &TokenCommand) -> Outcome<u8> {
     let out = &session.out;
     match command {
-        TokenCommand::Create { name, expires } => {
-            let value =
-                session.client.post(&["tokens"], &json!({ "name": name, "expiresAt": expires })).await?;
+        TokenCommand::Create { name, expires, role, team, project, user } => {
+            let body = json!({ "name": name, "expiresAt": expires, "role": role, "team": team,
+                "project": project, "user": user });
+            let value = session.client.post(&["tokens"], &body).await?;
             if out.is_json() {
                 out.json(&value);
                 return Ok(exit::SUCCESS);
@@ -83,13 +96,11 @@ pub async fn token(session: &Session, command: &TokenCommand) -> Outcome<u8> {
         }
         TokenCommand::List => token_list(session).await?,
         TokenCommand::Revoke { id } => {
-            session.client.delete(&["tokens", id]).await.map_err(|failure| {
-                if failure.is_not_found() {
-                    failure.advise("`windlass token list` shows what there is.")
-                } else {
-                    failure
-                }
-            })?;
+            session
+                .client
+                .delete(&["tokens", id])
+                .await
+                .map_err(|failure| failure.listed_by("windlass token list"))?;
             if out.is_json() {
                 out.json(&Value::Null);
             } else {
@@ -107,11 +118,12 @@ async fn token_list(session: &Session) -> Outcome<()> {
         out.json(&value);
         return Ok(());
     }
-    let mut table = Table::new(&["ID", "NAME", "BEGINS WITH", "CREATED", "LAST USED", "STATE"]);
+    let mut table = Table::new(&["ID", "NAME", "BEGINS WITH", "MAY DO", "CREATED", "LAST USED", "STATE"]);
     for token in read::<Items<Token>>(&value)?.items {
         let used = token.last_used_at.as_deref().map_or("never".into(), ago);
         let (created, state) = (ago(&token.created_at), token_state(&token));
-        table.row(cells![token.id, token.name, token.prefix, created, used, state]);
+        let role = token.role.unwrap_or_else(|| "as its owner".into());
+        table.row(cells![token.id, token.name, token.prefix, role, created, used, state]);
     }
     table.print(out);
     Ok(())
@@ -162,13 +174,11 @@ async fn plugin_list(session: &Session) -> Outcome<()> {
 
 async fn plugin_inspect(session: &Session, name: &str) -> Outcome<()> {
     let out = &session.out;
-    let value = session.client.get(&["plugins", name]).await.map_err(|failure| {
-        if failure.is_not_found() {
-            failure.advise("`windlass plugin list` shows what there is.")
-        } else {
-            failure
-        }
-    })?;
+    let value = session
+        .client
+        .get(&["plugins", name])
+        .await
+        .map_err(|failure| failure.listed_by("windlass plugin list"))?;
     if out.is_json() {
         out.json(&value);
         return Ok(());

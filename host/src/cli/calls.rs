@@ -262,11 +262,7 @@ pub async fn record(session: &Session, args: &RecordArgs) -> Outcome<()> {
 }
 
 fn unknown(failure: Failure) -> Failure {
-    if failure.is_not_found() {
-        failure.advise("`windlass plugin calls` shows what there is.")
-    } else {
-        failure
-    }
+    failure.listed_by("windlass plugin calls")
 }
 
 fn code(good: bool) -> u8 {

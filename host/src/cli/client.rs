@@ -121,10 +121,11 @@ impl Client {
     pub async fn stream(
         &self,
         path: &[&str],
+        query: &[(&str, &str)],
         accept: &'static str,
         last_id: Option<&str>,
     ) -> Outcome<Response> {
-        let mut request = self.request(Method::GET, self.api(path, &[])?).header(ACCEPT, accept);
+        let mut request = self.request(Method::GET, self.api(path, query)?).header(ACCEPT, accept);
         if let Some(id) = last_id {
             request = request.header("Last-Event-ID", id);
         }
@@ -209,7 +210,8 @@ impl Client {
         let Some(message) = envelope.and_then(|value| value.get("error")).and_then(Value::as_str) else {
             return self.stranger(status.as_u16());
         };
-        if status == StatusCode::UNAUTHORIZED {
+        // Of a log-in, the server says itself what is wrong; it is about no token.
+        if status == StatusCode::UNAUTHORIZED && message.contains("token") {
             let (what, advice) = if self.token.is_some() {
                 (
                     "refuses the token",
@@ -228,7 +230,7 @@ impl Client {
             };
         }
         let kind = match status {
-            StatusCode::FORBIDDEN => Kind::Unauthenticated,
+            StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED => Kind::Unauthenticated,
             other => Kind::Refused(other.as_u16()),
         };
         let field = envelope.and_then(|value| value.get("field")).and_then(Value::as_str).unwrap_or("");

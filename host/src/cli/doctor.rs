@@ -7,12 +7,14 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::Value;
 
+use super::certificate::Certificate;
 use super::client::{Client, read};
 use super::failure::{Failure, Outcome, exit};
 use super::output::{Output, Tone};
 use super::table::Cell;
+use super::target::Target;
 use super::text::clean;
-use super::view::Plugin;
+use super::view::{Items, Plugin};
 use crate::app::doctor::{Check, Verdict, local_checks};
 
 /// For one question to the server.
@@ -69,6 +71,10 @@ async fn server_checks(address: SocketAddr, token: Option<&str>) -> Vec<Check> {
         }
     }
     checks.push(plugins(&client, token.is_some()).await);
+    if token.is_some() {
+        checks.extend(certificates(&client).await);
+        checks.extend(targets(&client).await);
+    }
     checks
 }
 
@@ -94,6 +100,67 @@ async fn plugins(client: &Client, has_token: bool) -> Check {
         }
         Err(Failure { what, advice, .. }) => Check::warn("plugins", what.trim_end_matches('.'), advice),
     }
+}
+
+/// One check for each certificate that people should look at, or one for all if they are well.
+async fn certificates(client: &Client) -> Vec<Check> {
+    let found: Outcome<Vec<Certificate>> = match client.get(&["certificates"]).await {
+        Ok(value) => read(&value),
+        Err(failure) => Err(failure),
+    };
+    let rows = match found {
+        Ok(rows) => rows,
+        Err(Failure { what, advice, .. }) => {
+            return vec![Check::warn("certs", what.trim_end_matches('.'), advice)];
+        }
+    };
+    let told = |row: &Certificate| {
+        let why = row.error.as_deref().map_or(String::new(), |error| format!(": {}", clean(error)));
+        format!("{} is {}{why}", clean(&row.host), clean(&row.state).replace('_', " "))
+    };
+    let advice = "`windlass certificate renew HOST` tries at once; `windlass certificate list` says when it is tried anyhow.";
+    let wrong: Vec<Check> = rows
+        .iter()
+        .filter_map(|row| match row.state.as_str() {
+            "failing" | "expired" => Some(Check::fail("certs", told(row), advice)),
+            "renewal_failing" => Some(Check::warn("certs", told(row), advice)),
+            _ => None,
+        })
+        .collect();
+    if wrong.is_empty() && !rows.is_empty() {
+        return vec![Check::ok("certs", format!("{} for hosts of stacks", rows.len()))];
+    }
+    wrong
+}
+
+/// One check for each target that does not answer, or one for all if they do.
+async fn targets(client: &Client) -> Vec<Check> {
+    let found: Outcome<Items<Target>> = match client.get(&["targets"]).await {
+        Ok(value) => read(&value),
+        Err(failure) => Err(failure),
+    };
+    let rows = match found {
+        Ok(rows) => rows.items,
+        Err(Failure { what, advice, .. }) => {
+            return vec![Check::warn("targets", what.trim_end_matches('.'), advice)];
+        }
+    };
+    let advice = "`windlass target test NAME` asks again; stacks on it cannot be deployed meanwhile.";
+    let silent: Vec<Check> = rows
+        .iter()
+        .filter_map(|row| {
+            let error = row.health.error.as_deref()?;
+            Some(Check::fail("targets", format!("{}: {}", clean(&row.name), clean(error)), advice))
+        })
+        .collect();
+    if silent.is_empty() && !rows.is_empty() {
+        let asked = rows.iter().filter(|row| row.health.state == "reachable").count();
+        return vec![Check::ok(
+            "targets",
+            format!("{asked} of {} answered when they were last asked", rows.len()),
+        )];
+    }
+    silent
 }
 
 fn stranger(address: SocketAddr) -> Check {

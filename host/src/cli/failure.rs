@@ -57,6 +57,11 @@ impl Failure {
         self
     }
 
+    /// Where something is not there, says which command lists what is.
+    pub fn listed_by(self, command: &str) -> Self {
+        if self.is_not_found() { self.advise(format!("`{command}` shows what there is.")) } else { self }
+    }
+
     pub fn is_not_found(&self) -> bool {
         self.kind == Kind::Refused(404)
     }

@@ -2,9 +2,11 @@
 
 use clap::Args;
 use futures_util::StreamExt;
+use serde::Deserialize;
 use serde_json::json;
 
 use super::Session;
+use super::client::read;
 use super::failure::{Failure, Kind, Outcome, exit};
 use super::{follow, status, text};
 
@@ -13,6 +15,7 @@ use super::{follow, status, text};
   windlass logs 12            the log of deployment 12, its build included
   windlass logs web -f        the newest deployment of stack web, live
   windlass logs --build 7
+  windlass logs web --find 'error|warn' --regex
 
 With -f, lines are shown as they are written; after a broken connection it goes on where it was.
 -o json prints one object a line.")]
@@ -26,6 +29,12 @@ pub struct LogsArgs {
     /// Follow until the deployment or build has ended.
     #[arg(short, long)]
     follow: bool,
+    /// Only the lines that have this text, in upper or lower case. Without one, the exit code is 1.
+    #[arg(long, value_name = "TEXT", conflicts_with = "follow")]
+    find: Option<String>,
+    /// The text to find is a regular expression.
+    #[arg(long, requires = "find")]
+    regex: bool,
 }
 
 pub async fn logs(session: &Session, args: &LogsArgs) -> Outcome<u8> {
@@ -36,23 +45,63 @@ pub async fn logs(session: &Session, args: &LogsArgs) -> Outcome<u8> {
         }
         (None, None) => return Err(Failure::usage("A deployment, a stack or --build is needed.")),
     };
-    let path = [kind, id.as_str(), "logs"];
-    if args.follow {
-        let end = follow::log_lines(session, &path, |line| print(session, line)).await?;
+    if let Some(text) = &args.find {
+        return find(session, [kind, id.as_str()], text, args.regex).await;
+    }
+    show(session, &[kind, id.as_str(), "logs"], args.follow).await
+}
+
+/// Prints the log at this path of the API, as it is now or until its end.
+pub async fn show(session: &Session, path: &[&str], is_followed: bool) -> Outcome<u8> {
+    if is_followed {
+        let end = follow::log_lines(session, path, |line| print(session, line)).await?;
         if session.out.is_json() {
             session.out.json_line(&json!({ "end": end }));
         }
         return Ok(exit::SUCCESS);
     }
-    if whole(session, &path).await? == 0 {
+    if whole(session, path).await? == 0 {
         session.out.note("The log is empty so far; -f waits for its lines.");
     }
     Ok(exit::SUCCESS)
 }
 
+/// Prints the lines that have the text, page by page; the server looks through the log.
+async fn find(session: &Session, [kind, id]: [&str; 2], text: &str, is_regex: bool) -> Outcome<u8> {
+    let mut after = String::new();
+    let mut any = false;
+    loop {
+        let regex = is_regex.to_string();
+        let mut query = vec![("q", text), ("regex", regex.as_str()), ("limit", "1000")];
+        if !after.is_empty() {
+            query.push(("after", after.as_str()));
+        }
+        let page: FoundPage = read(&session.client.get_with(&[kind, id, "logs", "search"], &query).await?)?;
+        for found in &page.items {
+            any = true;
+            print(session, &found.text);
+        }
+        match page.next.filter(|_| !session.out.is_closed()) {
+            Some(next) => after = next,
+            None => return Ok(if any { exit::SUCCESS } else { exit::FAILED }),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct FoundPage {
+    items: Vec<FoundLine>,
+    next: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct FoundLine {
+    text: String,
+}
+
 /// Prints the log as it is now, and returns how many lines that were.
 async fn whole(session: &Session, path: &[&str]) -> Outcome<usize> {
-    let response = session.client.stream(path, "text/plain", None).await?;
+    let response = session.client.stream(path, &[], "text/plain", None).await?;
     let mut chunks = response.bytes_stream();
     let mut rest = Vec::new();
     let mut lines = 0;

@@ -4,8 +4,13 @@
 
 mod address;
 mod admin;
+mod apply;
 mod approve;
+mod audit;
+mod badge;
+mod build;
 mod calls;
+mod certificate;
 mod client;
 mod compile;
 mod deploy;
@@ -13,19 +18,31 @@ mod doctor;
 mod failure;
 mod follow;
 mod init;
+mod job;
 mod logs;
+mod notify;
 mod output;
+mod overview;
+mod people;
 mod pipeline;
 mod plan;
 mod plugin;
 mod plugin_manage;
+mod preview;
+mod protect;
+mod provider;
+mod registry;
 mod rollout;
 mod router;
+mod schedule;
+mod secrets;
 mod sse;
 mod stack;
 mod stack_input;
 mod status;
 mod table;
+mod target;
+mod team;
 mod template;
 mod text;
 mod view;
@@ -118,12 +135,22 @@ pub enum Command {
     /// Stacks: what is deployed, and how.
     #[command(subcommand)]
     Stack(stack::StackCommand),
+    /// Make the server what a file says: stacks, repositories, build configurations, schedules.
+    Apply(apply::ApplyArgs),
     /// Deploy a stack.
     Deploy(deploy::DeployArgs),
     /// Say what a deployment would do, before anything is done.
     Plan(plan::PlanArgs),
+    /// Builds: what one would do, and the files that they have left behind.
+    #[command(subcommand)]
+    Build(build::BuildCommand),
+    /// Registries of images: their log-ins, and whether they work.
+    #[command(subcommand)]
+    Registry(registry::RegistryCommand),
     /// Show all stacks, one stack, or a deployment with its steps.
     Status(status::StatusArgs),
+    /// Say whether everything is all right, and how delivery goes. Exits with 1 if something does not work.
+    Overview,
     /// Show the log of a deployment or build.
     Logs(logs::LogsArgs),
     /// Bring an earlier release back.
@@ -143,15 +170,59 @@ pub enum Command {
     Pause(approve::HoldArgs),
     /// Let a paused rollout go on.
     Resume(approve::HoldArgs),
+    /// What deployments of a stack have to wait for: people, a time, the end of a freeze.
+    Protect(protect::ProtectArgs),
+    /// A stack's state as a picture, for everybody who knows its address.
+    Badge(badge::BadgeArgs),
     /// Webhook deliveries that were received.
     #[command(subcommand)]
     Webhook(webhook::WebhookCommand),
+    /// Who is told what happened: channels, rules, and what they were told.
+    #[command(subcommand)]
+    Notify(notify::NotifyCommand),
+    /// Deployments at set times.
+    #[command(subcommand)]
+    Schedule(schedule::ScheduleCommand),
+    /// Pull requests that are shown as stacks of their own.
+    #[command(subcommand)]
+    Preview(preview::PreviewCommand),
     /// Pipelines of CI/CD providers: made from a model or a template, without storing anything.
     #[command(subcommand)]
     Pipeline(pipeline::PipelineCommand),
     /// Templates of pipelines: named, versioned, with parameters.
     #[command(subcommand)]
     Template(template::TemplateCommand),
+    /// Log in by name and password. Prints a token for `WINDLASS_TOKEN`.
+    Login(people::LoginArgs),
+    /// End the session that `login` began.
+    Logout,
+    /// Accounts, and one's own password and second factor.
+    #[command(subcommand)]
+    User(people::UserCommand),
+    /// Teams: who is in them, in what role, and who is invited.
+    #[command(subcommand)]
+    Team(team::TeamCommand),
+    /// Projects, and whose they are.
+    #[command(subcommand)]
+    Project(team::ProjectCommand),
+    /// CI/CD providers: connections, their health, and the stacks that they deploy.
+    #[command(subcommand)]
+    Provider(provider::ProviderCommand),
+    /// Deploy targets: engines and swarms besides the server's own, on which stacks run.
+    #[command(subcommand)]
+    Target(target::TargetCommand),
+    /// Jobs at CI/CD providers, and their builds.
+    #[command(subcommand)]
+    Job(job::JobCommand),
+    /// The keys that secrets are sealed with.
+    #[command(subcommand)]
+    Secrets(secrets::SecretsCommand),
+    /// The record of who did what.
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
+    /// Certificates of the hosts of stacks.
+    #[command(subcommand)]
+    Certificate(certificate::CertificateCommand),
     /// API tokens.
     #[command(subcommand)]
     Token(admin::TokenCommand),
@@ -198,6 +269,9 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Router(args) => ended(router::router(&out, &args).await, &out),
         Command::Completion { shell } => ended(completion(&out, shell), &out),
         Command::Version => ended(version(&out), &out),
+        Command::Audit(audit::AuditCommand::Verify(args)) if args.file.is_some() => {
+            ended(audit::verify_file(&out, &args), &out)
+        }
         Command::Plugin(admin::PluginCommand::Tool(command)) => {
             ended(plugin::tool(&out, &command).await, &out)
         }
@@ -222,9 +296,14 @@ pub async fn run(cli: Cli) -> ExitCode {
 async fn remote(session: &Session, command: Command) -> Outcome<u8> {
     match command {
         Command::Stack(command) => stack::stack(session, &command).await,
+        Command::Apply(args) => apply::apply(session, &args).await,
         Command::Deploy(args) => deploy::deploy(session, &args).await,
         Command::Plan(args) => plan::plan(session, &args).await,
+        Command::Build(command) => build::build(session, &command).await,
+        Command::Registry(command) => registry::registry(session, &command).await,
         Command::Status(args) => status::status(session, &args).await,
+        Command::Overview => overview::overview(session).await,
+        Command::Badge(args) => badge::badge(session, &args).await,
         Command::Logs(args) => logs::logs(session, &args).await,
         Command::Rollback(args) => deploy::rollback(session, &args).await,
         Command::Cancel(args) => deploy::cancel(session, &args).await,
@@ -233,9 +312,24 @@ async fn remote(session: &Session, command: Command) -> Outcome<u8> {
         Command::Reject(args) => approve::answer(session, &args, "reject").await,
         Command::Pause(args) => approve::hold(session, &args, "pause").await,
         Command::Resume(args) => approve::hold(session, &args, "resume").await,
+        Command::Protect(args) => protect::protect(session, &args).await,
         Command::Webhook(command) => webhook::webhook(session, &command).await,
+        Command::Notify(command) => notify::notify(session, &command).await,
+        Command::Schedule(command) => schedule::schedule(session, &command).await,
+        Command::Preview(command) => preview::preview(session, &command).await,
         Command::Pipeline(command) => pipeline::pipeline(session, &command).await,
         Command::Template(command) => template::template(session, &command).await,
+        Command::Login(args) => people::login(session, &args).await,
+        Command::Logout => people::logout(session).await,
+        Command::User(command) => people::user(session, &command).await,
+        Command::Team(command) => team::team(session, &command).await,
+        Command::Project(command) => team::project(session, &command).await,
+        Command::Provider(command) => provider::provider(session, &command).await,
+        Command::Target(command) => target::target(session, &command).await,
+        Command::Job(command) => job::job(session, &command).await,
+        Command::Secrets(command) => secrets::secrets(session, &command).await,
+        Command::Audit(command) => audit::audit(session, &command).await,
+        Command::Certificate(command) => certificate::certificate(session, &command).await,
         Command::Token(command) => admin::token(session, &command).await,
         Command::Plugin(command) => admin::plugin(session, &command).await,
         Command::Serve(_) => Err(failure::Failure::usage("`serve` is not run from here.")),

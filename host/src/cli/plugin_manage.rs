@@ -43,13 +43,7 @@ pub enum ManageCommand {
 /// The exit code is that of a failure if what was to run does not.
 pub async fn manage(session: &Session, command: &ManageCommand) -> Outcome<u8> {
     let client = &session.client;
-    let hint = |failure: Failure| {
-        if failure.is_not_found() {
-            failure.advise("`windlass plugin list` shows what there is.")
-        } else {
-            failure
-        }
-    };
+    let hint = |failure: Failure| failure.listed_by("windlass plugin list");
     let value = match command {
         ManageCommand::Install { source } if source.starts_with("oci:") => {
             client.post(&["plugins", "install"], &json!({ "source": source })).await?

@@ -38,7 +38,7 @@ pub async fn follow(
     let mut connected = false;
     loop {
         let resume = Some(last_id.as_str()).filter(|id| !id.is_empty());
-        let failure = match client.stream(path, "text/event-stream", resume).await {
+        let failure = match client.stream(path, &[], "text/event-stream", resume).await {
             Ok(response) => {
                 connected = true;
                 let since = Instant::now();

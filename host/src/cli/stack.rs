@@ -1,10 +1,11 @@
-//! `stack list | show | create | edit | delete`.
+//! `stack list | show | repository | test-connection | create | edit | sync | delete`.
 
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use serde_json::Value;
+use serde::Deserialize;
+use serde_json::{Value, json};
 
 use super::Session;
 use super::client::read;
@@ -31,11 +32,21 @@ pub enum StackCommand {
         /// Name, number or id.
         name: String,
     },
+    /// Connect to a stack's repository as a build would.
+    TestConnection {
+        /// Name, number or id.
+        name: String,
+    },
     /// Create a stack from a file, from flags, or from a file with flags laid over it.
     #[command(visible_alias = "add")]
     Create(CreateArgs),
     /// Replace a stack's settings with those of a file. Secrets that the file leaves out are kept.
     Edit(EditArgs),
+    /// Look at a stack's git server for pushes that no delivery told, now instead of later.
+    Sync {
+        /// Name, number or id.
+        name: String,
+    },
     /// Delete a stack, its history and its containers.
     Delete(DeleteArgs),
 }
@@ -92,8 +103,10 @@ pub async fn stack(session: &Session, command: &StackCommand) -> Outcome<u8> {
             status::show_stack(session, &value).await?;
         }
         StackCommand::Repository { name } => repository(session, name).await?,
+        StackCommand::TestConnection { name } => return test_connection(session, name).await,
         StackCommand::Create(args) => create(session, args).await?,
         StackCommand::Edit(args) => edit(session, args).await?,
+        StackCommand::Sync { name } => sync(session, name).await?,
         StackCommand::Delete(args) => delete(session, args).await?,
     }
     Ok(exit::SUCCESS)
@@ -101,6 +114,26 @@ pub async fn stack(session: &Session, command: &StackCommand) -> Outcome<u8> {
 
 async fn get(session: &Session, name: &str) -> Outcome<Value> {
     session.client.get(&["stacks", name]).await.map_err(|failure| unknown_stack(failure, name))
+}
+
+/// The exit code says whether the stack's branch can be deployed.
+async fn test_connection(session: &Session, name: &str) -> Outcome<u8> {
+    let asked = session.client.post(&["repositories", "test"], &json!({ "stack": name })).await;
+    let value = asked.map_err(|failure| unknown_stack(failure, name))?;
+    let found: Connection = read(&value)?;
+    if session.out.is_json() {
+        session.out.json(&value);
+    } else {
+        session.out.line(&clean(&found.message));
+    }
+    Ok(if found.branch_exists { exit::SUCCESS } else { exit::FAILED })
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Connection {
+    branch_exists: bool,
+    message: String,
 }
 
 async fn repository(session: &Session, name: &str) -> Outcome<()> {
@@ -125,6 +158,20 @@ async fn repository(session: &Session, name: &str) -> Outcome<()> {
             ("Visibility", state.into()),
         ],
     );
+    Ok(())
+}
+
+async fn sync(session: &Session, name: &str) -> Outcome<()> {
+    let out = &session.out;
+    let asked = session.client.post(&["stacks", name, "sync"], &serde_json::json!({})).await;
+    let value = asked.map_err(|failure| unknown_stack(failure, name))?;
+    if out.is_json() {
+        out.json(&value);
+        return Ok(());
+    }
+    let stack: Stack = read(&value)?;
+    out.line(&format!("The git server of {} is looked at now.", out.paint(Tone::Strong, &stack.name)));
+    out.note(&format!("`windlass webhook list --stack {}` shows what was found.", stack.name));
     Ok(())
 }
 

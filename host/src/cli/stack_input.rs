@@ -28,12 +28,18 @@ pub struct StackFlags {
     /// Plugin that understands the forge's webhooks; `windlass plugin list` names them.
     #[arg(long, value_name = "PLUGIN", requires = "repo")]
     provider: Option<String>,
+    /// Look at the git server regularly for pushes, for repositories that cannot send webhooks.
+    #[arg(long, requires = "repo")]
+    poll: bool,
     /// File with the private key for an ssh repository.
     #[arg(long, value_name = "FILE", requires = "repo")]
     ssh_key: Option<PathBuf>,
     /// Environment variable that holds the token for an https repository.
     #[arg(long, value_name = "VARIABLE", requires = "repo", conflicts_with = "ssh_key")]
     git_token_env: Option<String>,
+    /// How images are built: docker_build, auto, script, or what a planner of your own is called.
+    #[arg(long, value_name = "TYPE", conflicts_with = "compose_file")]
+    build_type: Option<String>,
     /// Dockerfile, relative to the repository's root.
     #[arg(long, value_name = "PATH")]
     dockerfile: Option<String>,
@@ -76,6 +82,12 @@ pub struct StackFlags {
     /// Path below which the router leads to it.
     #[arg(long, value_name = "PATH", requires = "host")]
     path: Option<String>,
+    /// Host that leads to a new release while it is rolled out; may be repeated.
+    #[arg(long, value_name = "NAME", requires = "host")]
+    preview_host: Vec<String>,
+    /// Header whose requests get a new release while it is rolled out.
+    #[arg(long, value_name = "HEADER=VALUE", value_parser = pair, requires = "host")]
+    testers: Option<(String, String)>,
     /// Containers that run at the same time.
     #[arg(long)]
     replicas: Option<u32>,
@@ -85,6 +97,9 @@ pub struct StackFlags {
     /// Secret environment variable, taken from the variable of that name here; may be repeated.
     #[arg(long, value_name = "NAME")]
     secret_env: Vec<String>,
+    /// Machine or swarm that it runs on, `local` for the server's own engine; `windlass target list` names them.
+    #[arg(long = "on", value_name = "TARGET")]
+    target: Option<String>,
     /// Deployment strategy; `windlass plugin list` names them.
     #[arg(long, value_name = "PLUGIN")]
     strategy: Option<String>,
@@ -100,11 +115,15 @@ impl StackFlags {
         text(input, "project", self.project.as_deref());
         text(input, "description", self.description.as_deref());
         text(input, "strategy", self.strategy.as_deref());
+        text(input, "target", self.target.as_deref());
         if let Some(url) = &self.repo {
             let repository = section(input, "repository")?;
             text(repository, "url", Some(url));
             text(repository, "branch", self.branch.as_deref());
             text(repository, "provider", self.provider.as_deref());
+            if self.poll {
+                repository.insert("autoSync".into(), true.into());
+            }
             self.apply_credentials(repository)?;
         }
         self.apply_build(input)?;
@@ -113,6 +132,13 @@ impl StackFlags {
             let traffic = section(input, "traffic")?;
             append(traffic, "hosts", self.host.iter().map(|host| host.as_str().into()).collect())?;
             text(traffic, "path", self.path.as_deref());
+            if !self.preview_host.is_empty() {
+                let hosts = self.preview_host.iter().map(|host| host.as_str().into()).collect();
+                append(traffic, "previewHosts", hosts)?;
+            }
+            if let Some((header, value)) = &self.testers {
+                traffic.insert("testers".into(), json!({ "header": header, "value": value }));
+            }
         }
         if !self.param.is_empty() {
             let params = section(input, "strategyParams")?;
@@ -144,6 +170,7 @@ impl StackFlags {
 
     fn apply_build(&self, input: &mut Map<String, Value>) -> Outcome<()> {
         let mut given = Map::new();
+        text(&mut given, "buildType", self.build_type.as_deref());
         text(&mut given, "dockerfilePath", self.dockerfile.as_deref());
         text(&mut given, "contextPath", self.context.as_deref());
         if self.compose_file.is_some() {
@@ -219,7 +246,7 @@ fn unreadable(file: &Path, error: &std::io::Error) -> Failure {
     Failure::usage(format!("{} cannot be read: {why}.", file.display())).advise("Check the path.")
 }
 
-fn variable(name: &str) -> Outcome<String> {
+pub fn variable(name: &str) -> Outcome<String> {
     std::env::var(name).map_err(|_| {
         Failure::usage(format!("The environment variable {name} is not set, or is no text."))
             .advise(format!("Set it first: export {name}=…"))

@@ -115,11 +115,7 @@ fn query<'a>(scope: &'a ScopeArgs, rest: &[(&'a str, Option<&'a str>)]) -> Vec<(
 }
 
 fn unknown(failure: Failure) -> Failure {
-    if failure.is_not_found() {
-        failure.advise("`windlass template list` shows what there is.")
-    } else {
-        failure
-    }
+    failure.listed_by("windlass template list")
 }
 
 async fn list(session: &Session, scope: &ScopeArgs) -> Outcome<()> {

@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::domain::deployment::DeploymentStatus;
+use crate::domain::webhook::StackOutcome;
 
 #[derive(Debug, Deserialize)]
 pub struct Items<T> {
@@ -76,6 +77,8 @@ pub struct Stack {
     pub description: String,
     pub run: Run,
     pub strategy: String,
+    #[serde(default)]
+    pub target: String,
     pub created_at: String,
     pub git_repository: Option<Repository>,
     pub build_config: Option<BuildConfig>,
@@ -115,6 +118,23 @@ pub struct Repository {
     pub branch: String,
     pub provider: String,
     pub webhook_url: Option<String>,
+    #[serde(default)]
+    pub auto_sync: bool,
+    #[serde(default)]
+    pub looked_at: Option<String>,
+    #[serde(default)]
+    pub look_error: Option<String>,
+}
+
+impl Repository {
+    /// How looking for pushes on its git server goes.
+    pub fn looks(&self) -> String {
+        let how = if self.auto_sync { "regularly" } else { "at the server's start" };
+        let last = self.looked_at.as_deref().map(super::text::ago);
+        let last = last.map_or(String::new(), |ago| format!(", last {ago}"));
+        let error = self.look_error.as_deref().map_or(String::new(), |error| format!("; failed: {error}"));
+        format!("{how}{last}{error}")
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -165,7 +185,7 @@ pub struct Webhook {
 #[serde(rename_all = "camelCase")]
 pub struct Rotated {
     pub url: String,
-    pub secret: String,
+    pub secret: Option<String>,
     pub previous_until: Option<String>,
 }
 
@@ -189,6 +209,10 @@ pub struct WebhookEvent {
     pub matched_secret: Option<String>,
     #[serde(default)]
     pub replay_of: Option<String>,
+    #[serde(default)]
+    pub origin: String,
+    #[serde(default)]
+    pub outcomes: Vec<StackOutcome>,
     pub reason: Option<String>,
     pub detail: Option<String>,
     pub deployment_id: Option<String>,
@@ -210,6 +234,7 @@ pub struct Token {
     pub last_used_at: Option<String>,
     pub expires_at: Option<String>,
     pub revoked_at: Option<String>,
+    pub role: Option<String>,
     pub secret: Option<String>,
 }
 

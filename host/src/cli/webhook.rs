@@ -8,6 +8,7 @@ use super::client::read;
 use super::deploy::unknown_stack;
 use super::failure::{Failure, Outcome, exit};
 use super::output::Tone;
+use super::stack_input::variable;
 use super::table::{Cell, Table, cells, details};
 use super::text::{ago, clean, log_line};
 use super::view::{Items, Rotated, Stack, WebhookEvent};
@@ -43,6 +44,9 @@ pub enum WebhookCommand {
         /// Seconds for which the previous secret counts: up to 30 days; 0 ends it at once.
         #[arg(long, value_name = "SECONDS", default_value_t = DEFAULT_OVERLAP_SECS)]
         overlap: u32,
+        /// Environment variable with the secret that the forge has made; one is made here if left out.
+        #[arg(long, value_name = "VARIABLE")]
+        secret_env: Option<String>,
     },
 }
 
@@ -51,7 +55,9 @@ pub async fn webhook(session: &Session, command: &WebhookCommand) -> Outcome<u8>
         WebhookCommand::List { stack, limit } => list(session, stack.as_deref(), &limit.to_string()).await?,
         WebhookCommand::Show { event } => show(session, event).await?,
         WebhookCommand::Replay { event } => replay(session, event).await?,
-        WebhookCommand::Rotate { stack, overlap } => rotate(session, stack, *overlap).await?,
+        WebhookCommand::Rotate { stack, overlap, secret_env } => {
+            rotate(session, stack, *overlap, secret_env.as_deref()).await?;
+        }
     }
     Ok(exit::SUCCESS)
 }
@@ -117,6 +123,7 @@ async fn show(session: &Session, event: &str) -> Outcome<()> {
             ("Provider", event.provider.as_str().into()),
             ("Event", event.event_type.as_str().into()),
             ("Delivery id", event.delivery_id.as_deref().unwrap_or("").into()),
+            ("Came by", came_by(&event.origin).into()),
             ("Signature", signature(&event)),
             ("Replay of", event.replay_of.as_deref().unwrap_or("").into()),
             ("Result", result(&event)),
@@ -125,6 +132,14 @@ async fn show(session: &Session, event: &str) -> Outcome<()> {
             ("Deployment", event.deployment_id.as_deref().unwrap_or("").into()),
         ],
     );
+    if !event.outcomes.is_empty() {
+        out.line("");
+        let mut table = Table::new(&["STACK", "BRANCH", "RESULT", "DETAIL"]);
+        for one in &event.outcomes {
+            table.row(cells![&one.stack, &one.branch, one.reason.as_str(), &one.detail]);
+        }
+        table.print(out);
+    }
     out.line("");
     for (name, value) in &event.headers {
         out.line(&format!("{} {}", out.paint(Tone::Faint, &format!("{}:", clean(name))), clean(value)));
@@ -149,7 +164,18 @@ async fn replay(session: &Session, event: &str) -> Outcome<()> {
     Ok(())
 }
 
+fn came_by(origin: &str) -> &'static str {
+    match origin {
+        "start" => "looking at the git server when this server started",
+        "poll" => "looking at the git server",
+        _ => "a delivery",
+    }
+}
+
 fn signature(event: &WebhookEvent) -> Cell {
+    if matches!(event.origin.as_str(), "start" | "poll") {
+        return Cell::toned("none: found on the git server", Tone::Faint);
+    }
     match (event.verified, event.matched_secret.as_deref()) {
         (false, _) => Cell::toned("not valid", Tone::Bad),
         (true, Some("previous")) => Cell::toned("valid, previous secret", Tone::Busy),
@@ -157,9 +183,10 @@ fn signature(event: &WebhookEvent) -> Cell {
     }
 }
 
-async fn rotate(session: &Session, stack: &str, overlap: u32) -> Outcome<()> {
+async fn rotate(session: &Session, stack: &str, overlap: u32, secret_env: Option<&str>) -> Outcome<()> {
     let out = &session.out;
-    let input = json!({ "overlap": overlap });
+    let secret = secret_env.map(variable).transpose()?;
+    let input = json!({ "overlap": overlap, "secret": secret });
     let asked = session.client.post(&["stacks", stack, "rotate-webhook-secret"], &input).await;
     let value = asked.map_err(|failure| unknown_stack(failure, stack))?;
     if out.is_json() {
@@ -175,7 +202,7 @@ async fn rotate(session: &Session, stack: &str, overlap: u32) -> Outcome<()> {
         out,
         vec![
             ("Webhook URL", rotated.url.as_str().into()),
-            ("Secret", Cell::toned(rotated.secret.as_str(), Tone::Strong)),
+            ("Secret", Cell::toned(rotated.secret.as_deref().unwrap_or("the given one"), Tone::Strong)),
             ("Previous secret", previous.into()),
         ],
     );

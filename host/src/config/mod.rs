@@ -2,23 +2,33 @@
 //!
 //! The embedded defaults are the manual (`windlass init` writes them); a key they do not list is an error.
 
+mod oidc;
+mod polling;
 mod registry_login;
+mod sections;
+mod variable;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use toml::{Table, Value};
 
+pub use self::polling::Polling;
 pub use self::registry_login::RegistryLogin;
+pub use self::sections::{
+    Acme, Build, Database, DockerConfig, Jobs, Log, LogFormat, Notifications, Oidc, OwnCertificate, Plugin,
+    PluginLimits, RecorderConfig, Retention, Rollouts, RouterConfig, Server, SignOnRule, Strategies,
+    Telemetry, Webhooks,
+};
+pub use self::variable::{MasterKey, variable};
 use crate::error::{Error, Result};
 
 /// The commented file that `windlass init` writes.
 pub const DEFAULTS: &str = include_str!("defaults.toml");
 
 /// Environment variables and the settings they override. The last three names are the seeds'.
-const ENVIRONMENT: [(&str, &str, &str); 12] = [
+const ENVIRONMENT: &[(&str, &str, &str)] = &[
     ("WINDLASS_LISTEN", "server", "listen"),
     ("WINDLASS_DATA_DIR", "server", "data_dir"),
     ("WINDLASS_PUBLIC_URL", "server", "public_url"),
@@ -28,10 +38,21 @@ const ENVIRONMENT: [(&str, &str, &str); 12] = [
     ("WINDLASS_ROUTER", "router", "enabled"),
     ("WINDLASS_ROUTER_HTTP", "router", "http"),
     ("WINDLASS_ROUTER_HTTPS", "router", "https"),
+    ("WINDLASS_POLL_INTERVAL", "polling", "interval_secs"),
+    ("WINDLASS_ACME_DIRECTORY", "acme", "directory"),
+    ("WINDLASS_NOTIFY_ATTEMPTS", "notifications", "attempts"),
+    ("WINDLASS_NOTIFY_RETRY", "notifications", "retry_secs"),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "telemetry", "otlp_endpoint"),
+    ("WINDLASS_OIDC_ISSUER", "oidc", "issuer"),
+    ("WINDLASS_OIDC_CLIENT_ID", "oidc", "client_id"),
+    ("WINDLASS_OIDC_CLIENT_SECRET", "oidc", "client_secret"),
     ("WEBHOOK_SECRET", "webhooks", "secret"),
     ("BUILD_LOG_DIR", "build", "log_dir"),
     ("JOB_WORKERS", "jobs", "workers"),
 ];
+
+/// Keys of a plugin's section.
+const PLUGIN_KEYS: [&str; 5] = ["source", "sha256", "grant", "cosign_key", "skip_conformance"];
 
 #[derive(Debug, Clone, Deserialize)]
 pub struct Config {
@@ -43,143 +64,25 @@ pub struct Config {
     pub rollouts: Rollouts,
     pub retention: Retention,
     pub webhooks: Webhooks,
+    pub notifications: Notifications,
+    pub polling: Polling,
     pub log: Log,
     pub recorder: RecorderConfig,
     pub router: RouterConfig,
+    pub acme: Acme,
+    pub telemetry: Telemetry,
+    pub oidc: Oidc,
     pub strategies: Strategies,
     pub plugin_limits: PluginLimits,
     #[serde(default)]
     pub plugins: BTreeMap<String, Plugin>,
+    /// Where the key is that seals secrets. It has no place in the file.
+    #[serde(skip)]
+    pub master_key: MasterKey,
     /// The file this was read from, to read it again.
     #[serde(skip)]
     pub file: Option<PathBuf>,
 }
-
-#[derive(Debug, Clone, Deserialize)]
-pub struct PluginLimits {
-    pub cpu_seconds_per_minute: u64,
-    pub wall_seconds_per_minute: u64,
-    pub team_factor: u32,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-pub struct Server {
-    #[serde(deserialize_with = "address")]
-    pub listen: SocketAddr,
-    pub data_dir: PathBuf,
-    pub public_url: String,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-pub struct Database {
-    pub url: String,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-pub struct DockerConfig {
-    pub host: String,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-pub struct Build {
-    pub log_dir: PathBuf,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-pub struct Jobs {
-    pub workers: usize,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-pub struct Rollouts {
-    /// Unanswered for so long, a question counts as rejected.
-    pub approval_hours: u32,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-pub struct Retention {
-    /// Good releases of a stack whose images stay; at least 1.
-    pub releases: usize,
-    pub webhook_days: u32,
-    pub event_days: u32,
-    pub log_days: u32,
-}
-
-#[derive(Clone, Deserialize)]
-pub struct Webhooks {
-    pub secret: String,
-    pub max_body_bytes: usize,
-    /// Bodies that are held in memory at the same time.
-    pub max_buffered_bytes: usize,
-    /// Of one address, 0 for no limit.
-    pub per_minute: u32,
-    pub refused_per_minute: u32,
-}
-
-impl std::fmt::Debug for Webhooks {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Webhooks").field("max_body_bytes", &self.max_body_bytes).finish_non_exhaustive()
-    }
-}
-
-#[derive(Debug, Clone, Deserialize)]
-pub struct Log {
-    pub level: String,
-    pub format: LogFormat,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    Text,
-    Json,
-}
-
-#[derive(Debug, Clone, Copy, Deserialize)]
-pub struct RecorderConfig {
-    /// 0 turns the flight recorder off.
-    pub keep_days: i64,
-    pub max_calls: i64,
-    pub max_mib: i64,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-pub struct RouterConfig {
-    /// Whether `windlass serve` starts it.
-    pub enabled: bool,
-    pub http: Vec<SocketAddr>,
-    pub https: Vec<SocketAddr>,
-    /// `off`, `on` or a path.
-    pub access_log: String,
-    pub trust_forwarded: bool,
-    /// Seconds that a router gets to finish after another one has taken over.
-    pub drain_secs: u64,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-pub struct Strategies {
-    pub default: String,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Plugin {
-    /// `builtin`, `path:<file>` or `oci:<reference>@sha256:<digest>`.
-    pub source: String,
-    #[serde(default)]
-    pub sha256: Option<String>,
-    /// What it may ask for, such as `http:self`.
-    #[serde(default)]
-    pub grant: Vec<String>,
-    #[serde(default)]
-    pub cosign_key: Option<PathBuf>,
-    /// Take it in without the conformance suite.
-    #[serde(default)]
-    pub skip_conformance: bool,
-}
-
-/// Keys of a plugin's section.
-const PLUGIN_KEYS: [&str; 5] = ["source", "sha256", "grant", "cosign_key", "skip_conformance"];
 
 impl Config {
     /// Reads the file, if one is named, and lays `environment` over it.
@@ -201,8 +104,8 @@ impl Config {
             overlay(&mut table, given);
         }
         for (variable, section, key) in ENVIRONMENT {
-            if let Some(text) = environment(variable).filter(|text| !text.is_empty()) {
-                set(&mut table, section, key, variable, text)?;
+            if let Some(text) = self::variable(&environment, variable)? {
+                set(&mut table, section, key, variable, text.to_string())?;
             }
         }
         let source = file.map_or("the environment".to_string(), |path| path.display().to_string());
@@ -210,7 +113,8 @@ impl Config {
             Error::invalid("config", format!("{source}: {}", error.to_string().trim().replace('\n', " ")))
         })?;
         config.check()?;
-        Ok(Self { file: file.map(Path::to_path_buf), ..config })
+        let master_key = MasterKey::from(&environment)?;
+        Ok(Self { master_key, file: file.map(Path::to_path_buf), ..config })
     }
 
     fn check(&self) -> Result<()> {
@@ -234,6 +138,8 @@ impl Config {
             ("retention.webhook_days", retention.webhook_days),
             ("retention.event_days", retention.event_days),
             ("retention.log_days", retention.log_days),
+            ("retention.audit_days", retention.audit_days),
+            ("retention.artifact_days", retention.artifact_days),
         ] {
             if days == 0 {
                 return Err(Error::invalid(name, format!("{name} has to be at least 1")));
@@ -253,6 +159,7 @@ impl Config {
             );
             return Err(Error::invalid("webhooks.max_buffered_bytes", message));
         }
+        self.polling.check()?;
         let recorder = &self.recorder;
         let bounds = [
             ("keep_days", recorder.keep_days, 0, 3650),
@@ -276,11 +183,25 @@ impl Config {
                 "router.access_log has to be off, on or the path of a file",
             ));
         }
+        if router.access_log_max_mib == 0 {
+            let message = "router.access_log_max_mib has to be at least 1";
+            return Err(Error::invalid("router.access_log_max_mib", message));
+        }
+        self.check_certificates()?;
+        self.oidc.check()?;
         let url = &self.server.public_url;
         if !url.is_empty() && !url.starts_with("http://") && !url.starts_with("https://") {
             return Err(Error::invalid(
                 "server.public_url",
                 "server.public_url has to start with http:// or https://",
+            ));
+        }
+        if !(1..=20).contains(&self.notifications.attempts)
+            || !(1..=3600).contains(&self.notifications.retry_secs)
+        {
+            return Err(Error::invalid(
+                "notifications.attempts",
+                "notifications.attempts has to be between 1 and 20 and notifications.retry_secs between 1 and 3600",
             ));
         }
         if self.plugin_limits.team_factor == 0 {
@@ -290,6 +211,29 @@ impl Config {
             ));
         }
         self.plugins.iter().try_for_each(|(name, plugin)| plugin.check(name))
+    }
+
+    fn check_certificates(&self) -> Result<()> {
+        let own = &self.router.certificates;
+        if let Some(path) = own.iter().flat_map(|own| [&own.chain, &own.key]).find(|path| !path.is_absolute())
+        {
+            let message = format!("router.certificates: {} has to be an absolute path", path.display());
+            return Err(Error::invalid("router.certificates", message));
+        }
+        let directory = &self.acme.directory;
+        if directory.is_empty() {
+            return Ok(());
+        }
+        if !directory.starts_with("https://") {
+            return Err(Error::invalid("acme.directory", "acme.directory has to start with https://"));
+        }
+        if self.router.https.is_empty() {
+            return Err(Error::invalid(
+                "acme.directory",
+                "acme.directory gets certificates for the router, and router.https is empty: nothing would use them",
+            ));
+        }
+        Ok(())
     }
 
     /// Without a trailing slash.
@@ -328,17 +272,6 @@ impl Plugin {
         }
         Ok(())
     }
-}
-
-/// An address whose error shows what was written.
-fn address<'de, D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<SocketAddr, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    text.parse().map_err(|_| {
-        serde::de::Error::custom(format!(
-            "server.listen (WINDLASS_LISTEN) has to be an address and a port, like 127.0.0.1:8080, not `{}`",
-            text.escape_debug()
-        ))
-    })
 }
 
 fn parse(text: &str, source: &str) -> Result<Table> {
@@ -473,6 +406,32 @@ mod tests {
         assert_eq!((config.jobs.workers, config.webhooks.secret.as_str()), (7, "s"));
         let error = load("", &[("JOB_WORKERS", "many")]).unwrap_err().to_string();
         assert!(error.contains("JOB_WORKERS") && error.contains("many"), "{error}");
+    }
+
+    #[test]
+    fn a_variable_may_be_in_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        std::fs::write(&path, "from a file\n").unwrap();
+        let path = path.to_str().unwrap();
+        let config = load("", &[("WEBHOOK_SECRET_FILE", path), ("WINDLASS_MASTER_KEY_FILE", path)]).unwrap();
+        assert_eq!(config.webhooks.secret, "from a file");
+        assert!(matches!(&config.master_key, MasterKey::File(file) if file.to_str() == Some(path)));
+        let error = load("", &[("WEBHOOK_SECRET_FILE", path), ("WEBHOOK_SECRET", "x")]).unwrap_err();
+        assert!(error.to_string().contains("one of the two"), "{error}");
+        let error = load("", &[("WEBHOOK_SECRET_FILE", "/nowhere")]).unwrap_err().to_string();
+        assert!(error.contains("/nowhere") && error.contains("WEBHOOK_SECRET_FILE"), "{error}");
+    }
+
+    #[test]
+    fn the_master_key_may_be_a_credential_of_the_service_manager() {
+        let folder = tempfile::tempdir().unwrap();
+        let given = [("CREDENTIALS_DIRECTORY", folder.path().to_str().unwrap())];
+        assert!(matches!(load("", &given).unwrap().master_key, MasterKey::DataFolder));
+        std::fs::write(folder.path().join("windlass-master-key"), "x").unwrap();
+        assert!(matches!(load("", &given).unwrap().master_key, MasterKey::File(_)));
+        let key = load("", &[("WINDLASS_MASTER_KEY", "planted")]).unwrap().master_key;
+        assert!(!format!("{key:?}").contains("planted"));
     }
 
     #[test]

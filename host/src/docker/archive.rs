@@ -59,6 +59,11 @@ impl Context {
                         Exactly { file: file.take(len), missing: len },
                     )?;
                 }
+                Kind::Text(text) => {
+                    header.set_mode(0o644);
+                    header.set_size(text.len() as u64);
+                    tar.append_data(&mut header, &entry.name, text.as_bytes())?;
+                }
                 Kind::Link(target) => {
                     header.set_entry_type(tar::EntryType::Symlink);
                     header.set_mode(0o777);

@@ -13,8 +13,12 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Docker, EngineFacts, LogLine, RegistryLogin, cancel, context::Context, error::bounded, frontend, label,
-    progress::Progress, registry,
+    Docker, EngineFacts, LogLine, RegistryLogin, cancel,
+    context::{Context, Written},
+    error::bounded,
+    frontend, label,
+    progress::Progress,
+    registry, secrets,
 };
 use crate::{
     domain::{UnixMs, build_config::BuildArg},
@@ -48,6 +52,34 @@ pub struct BuildRequest {
     /// For base images that have to be pulled.
     pub logins: Vec<RegistryLogin>,
     pub timeout: Duration,
+    pub extras: BuildExtras,
+}
+
+/// What only some builds need.
+#[derive(Clone, Default)]
+pub struct BuildExtras {
+    /// A Dockerfile to build instead of a file of the checkout.
+    pub dockerfile: Option<String>,
+    /// What is left out of the context, instead of what a `.dockerignore` says.
+    pub dockerignore: Option<String>,
+    /// What `RUN --mount=type=secret,id=NAME` reads: names and values. Neither layers nor history keep them.
+    pub secrets: Vec<(String, String)>,
+    /// Images whose layers may be used again, asked in this order.
+    pub cache_from: Vec<String>,
+    /// Whether the image says how its layers were made, so that it can be one of those.
+    pub inline_cache: bool,
+}
+
+/// Without the secrets' values.
+impl std::fmt::Debug for BuildExtras {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<&String> = self.secrets.iter().map(|(name, _)| name).collect();
+        f.debug_struct("BuildExtras")
+            .field("dockerfile", &self.dockerfile)
+            .field("secrets", &names)
+            .field("cache_from", &self.cache_from)
+            .finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,6 +107,7 @@ impl Docker {
         request.labels.push((label::SERVER.to_string(), self.server().to_string()));
         let mut session = self.session().await?;
         session.facts.buildkit &= !self.classic;
+        can_do(&request, &session.facts)?;
         let tag =
             request.tags.first().cloned().ok_or_else(|| Error::invalid("tags", "a build needs a tag"))?;
         let deadline = Instant::now() + request.timeout;
@@ -82,11 +115,19 @@ impl Docker {
         frontend::check(&context.dockerfile, &context.dockerfile_text, &request.args)?;
         log(LogLine::progress(announcement(&session.facts, &context)));
         let id = uuid::Uuid::now_v7().simple().to_string();
-        let options =
+        let mut options =
             options(&request, &tag, &context.dockerfile, session.facts.buildkit.then(|| id.clone()));
         let (blocks, packing) = context.pack(modified(&request));
         // The engine answers when the build says its first word, which may be after a long upload.
-        let client = cancel::with_build_id(&session.client.clone().with_timeout(request.timeout), &id);
+        let mut client = cancel::with_build_id(&session.client.clone().with_timeout(request.timeout), &id);
+        // bollard's own session knows no secrets.
+        let _secrets = if session.facts.buildkit && !request.extras.secrets.is_empty() {
+            (options.session, options.version) = (None, BuilderVersion::BuilderV1);
+            client = secrets::with_session(&client, &id);
+            Some(secrets::serve(self.host(), &id, &request.extras.secrets, &request.logins).await?)
+        } else {
+            None
+        };
         let body = body_try_stream(ReceiverStream::new(blocks));
         let mut messages = client.build_image(options, registry::all(&request.logins), Some(body)).boxed();
         let mut progress = Progress::default();
@@ -201,13 +242,46 @@ async fn stop(
 async fn scan(request: &BuildRequest) -> Result<Context> {
     let (root, context, dockerfile) =
         (request.root.clone(), request.context.clone(), request.dockerfile.clone());
-    tokio::task::spawn_blocking(move || Context::scan(&root, &context, &dockerfile))
-        .await
-        .map_err(Error::internal)?
+    let (text, ignore) = (request.extras.dockerfile.clone(), request.extras.dockerignore.clone());
+    let scan = move || {
+        let written = Written { dockerfile: text.as_deref(), dockerignore: ignore.as_deref() };
+        Context::scan(&root, &context, &dockerfile, &written)
+    };
+    tokio::task::spawn_blocking(scan).await.map_err(Error::internal)?
 }
 
 fn modified(request: &BuildRequest) -> u64 {
     request.modified_at.and_then(|at| u64::try_from(at / 1000).ok()).unwrap_or(NO_TIME)
+}
+
+/// What this engine cannot do is said before anything is sent.
+fn can_do(request: &BuildRequest, facts: &EngineFacts) -> Result<()> {
+    if !facts.buildkit && !request.extras.secrets.is_empty() {
+        return Err(Error::failed(format!(
+            "this build has secrets, and Docker {} has no BuildKit, without which they would stay in the image; take              them out of `build.options.secrets`, or use an engine with BuildKit",
+            facts.version
+        )));
+    }
+    let Some(platform) = &request.platform else { return Ok(()) };
+    let mut parts = platform.split('/');
+    let (os, arch) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    let own = match facts.arch.as_str() {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    };
+    if os != facts.os {
+        return Err(Error::failed(format!(
+            "this engine builds for {}/{own}, and `{platform}` is another system; change `build.options.platforms`",
+            facts.os
+        )));
+    }
+    if arch != own && !facts.buildkit {
+        return Err(Error::failed(format!(
+            "this engine builds for {os}/{own} only, because it has no BuildKit; `{platform}` needs one with BuildKit"
+        )));
+    }
+    Ok(())
 }
 
 fn announcement(facts: &EngineFacts, context: &Context) -> String {
@@ -230,7 +304,8 @@ fn options(
         t: Some(tag.to_string()),
         rm: true,
         forcerm: true,
-        buildargs: map(request.args.iter().map(|arg| (arg.name.clone(), arg.value.clone())).collect()),
+        buildargs: map(args(request, session.is_some())),
+        cachefrom: Some(request.extras.cache_from.clone()).filter(|images| !images.is_empty()),
         labels: map(request.labels.iter().cloned().collect()),
         platform: request.platform.clone().unwrap_or_default(),
         target: request.target.clone().unwrap_or_default(),
@@ -238,4 +313,13 @@ fn options(
         session,
         ..BuildImageOptions::default()
     }
+}
+
+fn args(request: &BuildRequest, buildkit: bool) -> HashMap<String, String> {
+    let mut args: HashMap<String, String> =
+        request.args.iter().map(|arg| (arg.name.clone(), arg.value.clone())).collect();
+    if request.extras.inline_cache && buildkit {
+        args.insert("BUILDKIT_INLINE_CACHE".into(), "1".into());
+    }
+    args
 }

@@ -1,6 +1,9 @@
 //! Containers as they are: what the engine shows, with what our labels say.
 
-use std::{collections::HashMap, net::IpAddr};
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+};
 
 use bollard::{
     models::{ContainerInspectResponse, ContainerState, NetworkSettings},
@@ -8,7 +11,7 @@ use bollard::{
 };
 use futures_util::future::try_join_all;
 
-use super::{Docker, NETWORK, error, label};
+use super::{Docker, NETWORK, Reach, error, label};
 use crate::{
     domain::{Id, UnixMs, rollout::Container},
     error::{Error, Result},
@@ -24,7 +27,7 @@ pub struct ContainerView {
     pub state: String,
     /// Id of the image it was made from, `sha256:…`.
     pub image: String,
-    /// Its address in our network; none while it does not run.
+    /// Its address in our network; none while it does not run, and where that network cannot be reached from here.
     pub ip: Option<IpAddr>,
     /// The container port that is probed: the stack's first, else the image's lowest.
     pub port: Option<u16>,
@@ -42,6 +45,18 @@ pub struct ContainerView {
     pub health_output: String,
     /// Why the engine could not start it.
     pub error: String,
+}
+
+impl ContainerView {
+    /// Where this machine reaches its port.
+    pub fn address(&self) -> Option<SocketAddr> {
+        let port = self.port?;
+        let published = || self.ports.iter().find(|one| one.container == port);
+        match self.ip {
+            Some(ip) => Some(SocketAddr::new(ip, port)),
+            None => published().map(|one| SocketAddr::new(one.address, one.host)),
+        }
+    }
 }
 
 /// A container port that can be reached from this machine.
@@ -70,10 +85,13 @@ impl Docker {
     }
 
     async fn list_labelled(&self, labels: &[(&str, &str)]) -> Result<Vec<ContainerView>> {
-        let client = self.client().await?;
         let own = [(label::SERVER, self.server())];
         let wanted: Vec<String> =
             labels.iter().chain(&own).map(|(key, value)| format!("{key}={value}")).collect();
+        if self.is_swarm() {
+            return self.services(wanted).await;
+        }
+        let client = self.client().await?;
         let filters = HashMap::from([("label".to_string(), wanted)]);
         let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
         let found = client.list_containers(Some(options)).await.map_err(|error| self.explain(error))?;
@@ -85,7 +103,7 @@ impl Docker {
     }
 
     async fn view(&self, id: String) -> Result<Option<ContainerView>> {
-        Ok(self.inspect(&id).await?.and_then(view))
+        Ok(self.inspect(&id).await?.and_then(|found| view(found, self.reach())))
     }
 
     /// One of this server's containers by name; none if there is none.
@@ -93,7 +111,10 @@ impl Docker {
     /// # Errors
     /// `Conflict` if the name belongs to something else.
     pub async fn get(&self, name: &str) -> Result<Option<ContainerView>> {
-        Ok(self.inspect_own(name).await?.and_then(view))
+        if self.is_swarm() {
+            return self.service(name).await;
+        }
+        Ok(self.inspect_own(name).await?.and_then(|found| view(found, self.reach())))
     }
 
     pub(super) async fn inspect(&self, name: &str) -> Result<Option<ContainerInspectResponse>> {
@@ -128,7 +149,7 @@ pub(super) fn state_word(state: &ContainerState) -> String {
 }
 
 /// None for a container that lacks our labels.
-fn view(found: ContainerInspectResponse) -> Option<ContainerView> {
+fn view(found: ContainerInspectResponse, reach: Reach) -> Option<ContainerView> {
     let labels = labels(&found);
     let get = |key: &str| labels.get(key).cloned();
     let state = found.state.unwrap_or_default();
@@ -151,11 +172,14 @@ fn view(found: ContainerInspectResponse) -> Option<ContainerView> {
         stack: get(label::STACK)?,
         config_hash: get(label::CONFIG_HASH).unwrap_or_default(),
         image: found.image.unwrap_or_default(),
-        ip: address(&network),
+        ip: address(&network).filter(|_| reach == Reach::Direct),
         port: get(label::PORT)
             .and_then(|port| port.parse().ok())
-            .or_else(|| exposed.iter().filter_map(|port| port_number(port)).min()),
-        ports: published(&network),
+            // Of another machine only ports are reached that were published, and those are the stack's own.
+            .or_else(|| {
+                exposed.iter().filter_map(|port| port_number(port)).min().filter(|_| reach == Reach::Direct)
+            }),
+        ports: published(&network, reach),
         exit_code: state.exit_code.filter(|_| !running && word != "created"),
         oom_killed: state.oom_killed.unwrap_or_default(),
         restarts: found.restart_count.and_then(|count| u32::try_from(count).ok()).unwrap_or_default(),
@@ -182,19 +206,25 @@ fn address(network: &NetworkSettings) -> Option<IpAddr> {
     ours.ip_address.as_deref()?.parse().ok()
 }
 
-fn published(network: &NetworkSettings) -> Vec<PublishedPort> {
+/// Those on another machine's loopback address are nobody's but its own.
+fn published(network: &NetworkSettings, reach: Reach) -> Vec<PublishedPort> {
     let mut all: Vec<PublishedPort> = Vec::new();
     for (port, bindings) in network.ports.iter().flatten() {
         let Some(container) = port_number(port) else { continue };
         for binding in bindings.iter().flatten() {
             let host = binding.host_port.as_deref().and_then(|host| host.parse().ok());
-            let address = binding.host_ip.as_deref().and_then(|ip| ip.parse().ok());
-            if let (Some(host), Some(address)) = (host, address) {
-                all.push(PublishedPort { container, address, host });
+            let address = binding.host_ip.as_deref().and_then(|ip| ip.parse::<IpAddr>().ok());
+            let (Some(host), Some(address)) = (host, address) else { continue };
+            match reach {
+                Reach::Published(_) if address.is_loopback() => {}
+                Reach::Published(address) => all.push(PublishedPort { container, address, host }),
+                Reach::Direct | Reach::Nodes => all.push(PublishedPort { container, address, host }),
             }
         }
     }
     all.sort_by_key(|port| (port.container, port.host));
+    // A port that is open on every address, of either version, is there once for each.
+    all.dedup();
     all
 }
 

@@ -37,13 +37,25 @@ pub(super) struct Entry {
 
 pub(super) enum Kind {
     Directory,
-    File { len: u64, executable: bool },
+    File {
+        len: u64,
+        executable: bool,
+    },
     Link(PathBuf),
+    /// A file that is on no disk.
+    Text(String),
+}
+
+/// What a planner has written instead of files of the repository.
+#[derive(Default)]
+pub(super) struct Written<'a> {
+    pub(super) dockerfile: Option<&'a str>,
+    pub(super) dockerignore: Option<&'a str>,
 }
 
 impl Context {
     /// Blocking. `context` and `dockerfile` are relative; the Dockerfile is looked for in the context and then in `root`.
-    pub(super) fn scan(root: &Path, context: &str, dockerfile: &str) -> Result<Self> {
+    pub(super) fn scan(root: &Path, context: &str, dockerfile: &str, written: &Written<'_>) -> Result<Self> {
         if !context.is_empty() {
             check_relative("contextPath", context)?;
         }
@@ -52,16 +64,16 @@ impl Context {
             descend(root, "contextPath", &base)?.filter(|folder| folder.is_dir()).ok_or_else(|| {
                 Error::invalid("contextPath", format!("there is no folder `{base}` in this commit"))
             })?;
+        if let Some(text) = written.dockerfile {
+            return Self::with_text(&folder, text, written.dockerignore);
+        }
         let dockerfile = find_dockerfile(root, &folder, &base, dockerfile)?;
         let text = read_text("dockerfilePath", &dockerfile.path, &dockerfile.shown)?;
-        let ignore = find_ignore(&folder, &dockerfile.path)?;
-        let mut this = Self {
-            entries: Vec::new(),
-            dockerfile: OUTSIDE.into(),
-            dockerfile_text: text,
-            files: 0,
-            bytes: 0,
+        let ignore = match written.dockerignore {
+            Some(lines) => Ignore::parse(".dockerignore", lines)?,
+            None => find_ignore(&folder, &dockerfile.path)?,
         };
+        let mut this = Self { dockerfile_text: text, ..Self::empty() };
         this.walk(&folder, Path::new(""), &ignore, dockerfile.inside.as_deref())?;
         match dockerfile.inside {
             Some(inside) => this.dockerfile = inside,
@@ -71,6 +83,44 @@ impl Context {
             }
         }
         Ok(this)
+    }
+
+    /// With a Dockerfile that lies in no folder.
+    fn with_text(folder: &Path, text: &str, ignore: Option<&str>) -> Result<Self> {
+        let ignore = match ignore {
+            Some(lines) => Ignore::parse(".dockerignore", lines)?,
+            None => find_ignore(folder, &folder.join("Dockerfile"))?,
+        };
+        let mut this = Self::empty();
+        this.dockerfile_text = text.to_string();
+        this.walk(folder, Path::new(""), &ignore, None)?;
+        // A repository that has a file of this name does not get in its place.
+        this.entries.retain(|entry| entry.name != Path::new(OUTSIDE));
+        let kind = Kind::Text(text.to_string());
+        this.entries.push(Entry { name: OUTSIDE.into(), disk: PathBuf::new(), kind });
+        Ok(this)
+    }
+
+    /// Everything below `root`, in a folder `name` of the archive. Blocking.
+    pub(super) fn whole(root: &Path, name: &str) -> Result<Self> {
+        let mut this = Self::empty();
+        let top = Entry { name: name.into(), disk: root.to_path_buf(), kind: Kind::Directory };
+        this.entries.push(top);
+        this.walk(root, Path::new(""), &Ignore::parse(".dockerignore", "")?, None)?;
+        for entry in this.entries.iter_mut().skip(1) {
+            entry.name = Path::new(name).join(&entry.name);
+        }
+        Ok(this)
+    }
+
+    fn empty() -> Self {
+        Self {
+            entries: Vec::new(),
+            dockerfile: OUTSIDE.into(),
+            dockerfile_text: String::new(),
+            files: 0,
+            bytes: 0,
+        }
     }
 
     fn walk(&mut self, folder: &Path, name: &Path, ignore: &Ignore, dockerfile: Option<&str>) -> Result<()> {

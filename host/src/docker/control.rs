@@ -21,6 +21,9 @@ impl Docker {
     /// # Errors
     /// `Conflict` if the container is not this server's.
     pub async fn stop(&self, name: &str, grace: Duration) -> Result<()> {
+        if self.is_swarm() {
+            return self.stop_service(name, grace).await;
+        }
         let Some(found) = self.inspect_own(name).await? else { return Ok(()) };
         self.halt(&found.id.unwrap_or_default(), grace).await
     }
@@ -41,6 +44,9 @@ impl Docker {
     /// # Errors
     /// `NotFound` if there is none of that name; `Failed` naming a taken port; `Conflict` if it is not this server's.
     pub async fn start(&self, name: &str) -> Result<()> {
+        if self.is_swarm() {
+            return self.start_service(name).await;
+        }
         match self.inspect_own(name).await? {
             Some(found) => self.begin(name, &found.id.unwrap_or_default()).await,
             None => Err(Error::not_found("container", name)),
@@ -53,6 +59,9 @@ impl Docker {
     /// # Errors
     /// `Conflict` if the container is not this server's.
     pub async fn remove(&self, name: &str, grace: Option<Duration>) -> Result<()> {
+        if self.is_swarm() {
+            return self.remove_service(name, grace).await;
+        }
         let Some(found) = self.inspect_own(name).await? else { return Ok(()) };
         let id = found.id.unwrap_or_default();
         let running = found.state.and_then(|state| state.running).unwrap_or_default();

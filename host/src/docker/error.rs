@@ -31,9 +31,33 @@ pub(super) fn is_missing(error: &Engine) -> bool {
     has_status(error, 404)
 }
 
+/// Whether a registry says that it has no such image: then it has answered, and has let us ask.
+pub(super) fn says_unknown(error: &Engine) -> bool {
+    match error {
+        Engine::DockerResponseServerError { status_code, message } => {
+            let said = ["manifest unknown", "name unknown", "repository name not known"];
+            *status_code == 404 || said.iter().any(|words| message.to_lowercase().contains(words))
+        }
+        _ => false,
+    }
+}
+
 /// Whether the engine answered with that HTTP status.
 pub(super) fn has_status(error: &Engine, status: u16) -> bool {
     matches!(error, Engine::DockerResponseServerError { status_code, .. } if *status_code == status)
+}
+
+/// Whether something of that name is there already. A swarm, asked for two at the same moment, answers it as an unknown error.
+pub(super) fn is_taken(error: &Engine) -> bool {
+    let said = "name conflicts with an existing object";
+    has_status(error, 409)
+        || matches!(error, Engine::DockerResponseServerError { message, .. } if message.contains(said))
+}
+
+/// Whether a swarm refuses a change because the thing was changed after it was read.
+/// <https://github.com/moby/moby/issues/30794>
+pub(super) fn is_outdated(error: &Engine) -> bool {
+    matches!(error, Engine::DockerResponseServerError { message, .. } if message.contains("update out of sequence"))
 }
 
 pub(super) fn bounded(text: &str) -> String {

@@ -29,6 +29,8 @@ pub struct ImageFacts {
     pub exposed_ports: Vec<u16>,
     pub created: Option<UnixMs>,
     pub tags: Vec<String>,
+    /// Names with digests that registries have given it, `registry.example/web@sha256:…`.
+    pub repo_digests: Vec<String>,
     /// On disk.
     pub bytes: u64,
 }
@@ -85,6 +87,7 @@ impl Docker {
             exposed_ports: exposed,
             created: found.created.map(|at| at.timestamp_millis()),
             tags: found.repo_tags.unwrap_or_default(),
+            repo_digests: found.repo_digests.unwrap_or_default(),
             bytes: found.size.and_then(|size| u64::try_from(size).ok()).unwrap_or_default(),
         })
     }
@@ -99,6 +102,20 @@ impl Docker {
             Err(Error::NotFound { .. }) => Ok(false),
             Err(error) => Err(error),
         }
+    }
+
+    /// What a registry calls an image, `repository@sha256:…`; none for one that was only built here.
+    pub(super) async fn repository_digest(&self, reference: &str) -> Result<Option<String>> {
+        let found = self.client().await?.inspect_image(reference).await.map_err(|error| {
+            if error::is_missing(&error) {
+                Error::failed(format!(
+                    "the image {reference} is missing on the engine; it was removed since it was built: build or pull it again"
+                ))
+            } else {
+                self.explain(error)
+            }
+        })?;
+        Ok(found.repo_digests.unwrap_or_default().into_iter().find(|name| !name.starts_with("<none>")))
     }
 
     /// Gives an image another name, `repository:tag`.
@@ -157,6 +174,19 @@ impl Docker {
             say(None, step.status, step.progress_detail, &mut log);
         }
         Ok(())
+    }
+
+    /// Whether a registry answers and takes the log-in, asked for an image that need not be there.
+    ///
+    /// # Errors
+    /// `Failed` with the registry's words.
+    pub async fn registry_check(&self, image: &str, logins: &[RegistryLogin]) -> Result<()> {
+        let login = registry::for_image(image, logins);
+        match self.client().await?.inspect_registry_image(image, login).await {
+            Ok(_) => Ok(()),
+            Err(error) if error::says_unknown(&error) => Ok(()),
+            Err(error) => Err(self.transfer_error("asked for", image, error)),
+        }
     }
 
     /// Removes a tag, and the image with its last tag. An image that is not there is fine; one that a container uses is

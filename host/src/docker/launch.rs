@@ -10,7 +10,7 @@ use bollard::{
     query_parameters::CreateContainerOptionsBuilder,
 };
 
-use super::{Docker, container, error, label};
+use super::{Docker, Reach, container, error, label};
 use crate::{
     domain::{Id, stack::RunSpec},
     error::{Error, Result},
@@ -30,7 +30,8 @@ pub struct LaunchSpec {
     pub release: Id,
     pub deployment: Id,
     pub config_hash: String,
-    /// Takes the stack's fixed host ports. Otherwise every port gets a free one on the loopback address.
+    /// Takes the stack's fixed host ports. Otherwise every port gets a free one, on the loopback address or, on another
+    /// machine, on the one at which it is reached.
     pub published: bool,
     pub run: RunSpec,
     /// Opened for this call only.
@@ -49,6 +50,9 @@ impl Docker {
     /// # Errors
     /// `Conflict` if the name belongs to something else; `Failed` naming a taken port or a missing image.
     pub async fn launch(&self, spec: &LaunchSpec) -> Result<String> {
+        if self.is_swarm() {
+            return self.have_service(spec, true).await;
+        }
         let (id, state) = self.have(spec).await?;
         match state.as_str() {
             "running" | "restarting" => {}
@@ -67,6 +71,9 @@ impl Docker {
     /// # Errors
     /// `Conflict` if the name belongs to something else; `Failed` naming a missing image.
     pub async fn create(&self, spec: &LaunchSpec) -> Result<String> {
+        if self.is_swarm() {
+            return self.have_service(spec, false).await;
+        }
         Ok(self.have(spec).await?.0)
     }
 
@@ -99,7 +106,13 @@ impl Docker {
         spec: &LaunchSpec,
         found: ContainerInspectResponse,
     ) -> Result<(String, String)> {
-        let have = container::labels(&found);
+        self.check_labels(spec, &container::labels(&found))?;
+        let state = found.state.as_ref().map(container::state_word).unwrap_or_default();
+        Ok((found.id.unwrap_or_default(), state))
+    }
+
+    /// Whether something of that name is the instance that is wanted.
+    pub(super) fn check_labels(&self, spec: &LaunchSpec, have: &HashMap<String, String>) -> Result<()> {
         let want = self.labels(spec);
         // The deployment may differ: a rollback launches a release again that an earlier deployment has made.
         let differs = want
@@ -109,12 +122,11 @@ impl Docker {
         if let Some((key, value)) = differs {
             let instead = have.get(key).map_or("nothing", String::as_str);
             return Err(Error::conflict(format!(
-                "a container named `{}` exists already and is not the one wanted ({key} is {instead}, not {value}); remove it first",
+                "a container or service named `{}` exists already and is not the one wanted ({key} is {instead}, not {value}); remove it first",
                 spec.name
             )));
         }
-        let state = found.state.as_ref().map(container::state_word).unwrap_or_default();
-        Ok((found.id.unwrap_or_default(), state))
+        Ok(())
     }
 
     pub(super) async fn begin(&self, name: &str, id: &str) -> Result<()> {
@@ -168,6 +180,14 @@ impl Docker {
         .collect()
     }
 
+    /// Where ports are published that get a free number.
+    pub(super) fn free_address(&self) -> String {
+        match self.reach() {
+            Reach::Published(address) => address.to_string(),
+            Reach::Direct | Reach::Nodes => "127.0.0.1".into(),
+        }
+    }
+
     fn body(&self, spec: &LaunchSpec, init: bool) -> ContainerCreateBody {
         let ports = spec.run.ports.iter().map(|port| format!("{}/tcp", port.container)).collect();
         ContainerCreateBody {
@@ -178,23 +198,23 @@ impl Docker {
             exposed_ports: Some(ports),
             // The engine grants the same time when it is shut down itself.
             stop_timeout: Some(i64::from(spec.run.stop_timeout_secs)),
-            host_config: Some(host_config(spec, init)),
+            host_config: Some(host_config(spec, init, &self.free_address())),
             ..ContainerCreateBody::default()
         }
     }
 }
 
 /// `NAME=value`, each name once, sorted: the same spec gives the same container.
-fn environment(spec: &LaunchSpec) -> Vec<String> {
+pub(super) fn environment(spec: &LaunchSpec) -> Vec<String> {
     let all: BTreeMap<&str, &str> =
         spec.environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     all.into_iter().map(|(name, value)| format!("{name}={value}")).collect()
 }
 
-fn host_config(spec: &LaunchSpec, init: bool) -> HostConfig {
+fn host_config(spec: &LaunchSpec, init: bool, free: &str) -> HostConfig {
     HostConfig {
         network_mode: Some(NETWORK.into()),
-        port_bindings: Some(bindings(spec)),
+        port_bindings: Some(bindings(spec, free)),
         mounts: Some(mounts(spec)),
         // A container comes back after a crash or a reboot even while Windlass is away, and a crash before the health
         // gate stays visible: the engine counts the restarts. What was stopped on purpose stays stopped.
@@ -216,7 +236,7 @@ fn host_config(spec: &LaunchSpec, init: bool) -> HostConfig {
     }
 }
 
-fn bindings(spec: &LaunchSpec) -> PortMap {
+fn bindings(spec: &LaunchSpec, free: &str) -> PortMap {
     let mut map = PortMap::new();
     for port in &spec.run.ports {
         let binding = match port.host.filter(|_| spec.published) {
@@ -224,14 +244,14 @@ fn bindings(spec: &LaunchSpec) -> PortMap {
                 PortBinding { host_ip: Some(port.address.clone()), host_port: Some(host.to_string()) }
             }
             // Without a number the engine picks a free one.
-            None => PortBinding { host_ip: Some("127.0.0.1".into()), host_port: Some(String::new()) },
+            None => PortBinding { host_ip: Some(free.into()), host_port: Some(String::new()) },
         };
         map.entry(format!("{}/tcp", port.container)).or_default().get_or_insert_default().push(binding);
     }
     map
 }
 
-fn mounts(spec: &LaunchSpec) -> Vec<Mount> {
+pub(super) fn mounts(spec: &LaunchSpec) -> Vec<Mount> {
     let volume = |volume: &crate::domain::stack::Volume| Mount {
         typ: Some(MountType::VOLUME),
         source: Some(volume.name.clone()),

@@ -25,28 +25,45 @@ impl LogLine {
     }
 }
 
-/// A line longer than this many bytes is handed on in pieces, so that a program without line ends cannot fill the memory.
-const LONGEST: usize = 16 * 1024;
+/// A line longer than this many bytes is cut, so that a program without line ends cannot fill the memory. It is not handed on
+/// in pieces: a secret that lies in two of them would not be known.
+const LONGEST: usize = 64 * 1024;
+/// What stands at the end of a line that was cut.
+pub const LINE_CUT: &str = " … the line was cut here";
 
 /// Collects pieces into lines. A carriage return rewrites the line, as on a terminal, so progress bars become one line.
 #[derive(Default)]
 pub(super) struct Lines {
     rest: Vec<u8>,
+    /// The line was longer than is kept.
+    is_cut: bool,
 }
 
 impl Lines {
     pub(super) fn push(&mut self, piece: &[u8], mut line: impl FnMut(String)) {
         for part in piece.split_inclusive(|byte| *byte == b'\n') {
-            self.rest.extend_from_slice(part);
-            if part.ends_with(b"\n") {
-                self.rest.pop();
+            let text = part.strip_suffix(b"\n").unwrap_or(part);
+            self.keep(text);
+            if text.len() < part.len() {
                 line(self.take());
             }
-            while self.rest.len() > LONGEST {
-                let tail = self.rest.split_off(LONGEST);
-                line(self.take());
-                self.rest = tail;
-            }
+        }
+    }
+
+    fn keep(&mut self, text: &[u8]) {
+        self.rest.extend_from_slice(text);
+        if self.rest.len() <= LONGEST {
+            return;
+        }
+        // What a carriage return has rewritten is not seen anyway.
+        let seen = self.rest.len() - 1;
+        if let Some(rewritten) = self.rest[..seen].iter().rposition(|byte| *byte == b'\r') {
+            self.rest.drain(..=rewritten);
+            self.is_cut = false;
+        }
+        if self.rest.len() > LONGEST {
+            self.rest.truncate(LONGEST);
+            self.is_cut = true;
         }
     }
 
@@ -59,7 +76,11 @@ impl Lines {
         let bytes = std::mem::take(&mut self.rest);
         let bytes = bytes.strip_suffix(b"\r").unwrap_or(&bytes);
         let visible = bytes.rsplit(|byte| *byte == b'\r').next().unwrap_or(bytes);
-        String::from_utf8_lossy(visible).into_owned()
+        let mut text = String::from_utf8_lossy(visible).into_owned();
+        if std::mem::take(&mut self.is_cut) {
+            text.push_str(LINE_CUT);
+        }
+        text
     }
 }
 
@@ -87,9 +108,13 @@ mod tests {
     #[test]
     fn an_endless_line_does_not_fill_the_memory() {
         let long = "x".repeat(3 * LONGEST + 1);
-        assert_eq!(
-            lines(&[&long]).iter().map(String::len).collect::<Vec<_>>(),
-            [LONGEST, LONGEST, LONGEST, 1]
-        );
+        let found = lines(&[&long, "tail\nnext"]);
+        assert_eq!(found, [format!("{}{LINE_CUT}", &long[..LONGEST]), "next".into()]);
+    }
+
+    #[test]
+    fn an_endless_progress_bar_shows_how_it_ended() {
+        let bar = "50%\r".repeat(LONGEST);
+        assert_eq!(lines(&[&bar, "100%\nnext"]), ["100%", "next"]);
     }
 }

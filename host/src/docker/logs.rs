@@ -1,9 +1,9 @@
 //! What a container wrote, line by line.
 
-use bollard::{container::LogOutput, query_parameters::LogsOptionsBuilder};
-use futures_util::{Stream, StreamExt as _};
+use bollard::query_parameters::LogsOptionsBuilder;
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
 
-use super::{Docker, LogLine, LogStream, lines::Lines};
+use super::{Docker, LogLine, LogStream, output::in_lines};
 use crate::{
     domain::UnixMs,
     error::{Error, Result},
@@ -31,7 +31,12 @@ impl Docker {
         name: &str,
         options: LogOptions,
     ) -> Result<impl Stream<Item = Result<LogLine>> + Send + use<>> {
-        let found = self.inspect_own(name).await?.ok_or_else(|| Error::not_found("container", name))?;
+        let id = if self.is_swarm() {
+            self.own_service(name).await?.and_then(|service| service.id)
+        } else {
+            self.inspect_own(name).await?.and_then(|found| found.id)
+        };
+        let id = id.ok_or_else(|| Error::not_found("container", name))?;
         let tail = options.tail.map_or_else(|| "all".to_string(), |lines| lines.to_string());
         let since =
             options.since.map(|at| at / 1000).and_then(|at| i32::try_from(at).ok()).unwrap_or_default();
@@ -44,34 +49,14 @@ impl Docker {
             .tail(&tail)
             .build();
         let client = self.client().await?;
-        let engine = self.clone();
-        let mut pieces = client.logs(&found.id.unwrap_or_default(), Some(query)).boxed();
-        Ok(async_stream::stream! {
-            let (mut out, mut err) = (Lines::default(), Lines::default());
-            let mut ready = Vec::new();
-            while let Some(piece) = pieces.next().await {
-                let piece = match piece {
-                    Ok(piece) => piece,
-                    Err(error) => {
-                        yield Err(engine.explain(error));
-                        return;
-                    }
-                };
-                let (stream, lines) = match &piece {
-                    LogOutput::StdErr { .. } => (LogStream::Stderr, &mut err),
-                    _ => (LogStream::Stdout, &mut out),
-                };
-                lines.push(piece.as_ref(), |text| ready.push(line(stream, text)));
-                for line in ready.drain(..) {
-                    yield Ok(line);
-                }
-            }
-            for (stream, lines) in [(LogStream::Stdout, &mut out), (LogStream::Stderr, &mut err)] {
-                if let Some(text) = lines.finish() {
-                    yield Ok(line(stream, text));
-                }
-            }
-        })
+        let pieces = if self.is_swarm() {
+            client.service_logs(&id, Some(query)).boxed()
+        } else {
+            client.logs(&id, Some(query)).boxed()
+        };
+        Ok(in_lines(self.clone(), pieces, line)
+            .map_ok(|lines| stream::iter(lines.into_iter().map(Ok)))
+            .try_flatten())
     }
 }
 

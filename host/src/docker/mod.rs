@@ -17,26 +17,37 @@ mod image;
 mod launch;
 mod lines;
 mod logs;
+mod output;
 mod probe;
 mod progress;
 mod registry;
+mod remote;
+mod run;
+mod secrets;
+mod swarm;
+mod tunnel;
+mod unpack;
 mod watch;
 
 use std::{sync::Arc, time::Duration};
 
 use tokio::sync::RwLock;
 
-pub use build::{BuildRequest, BuiltImage};
+pub use build::{BuildExtras, BuildRequest, BuiltImage};
 pub use compose::{Companion, ComposePart, ComposeSource, read as read_compose};
 pub use container::{ContainerView, PublishedPort};
 pub use image::{ImageFacts, OwnImage};
 pub use launch::{LaunchSpec, NETWORK};
-pub use lines::{LogLine, LogStream};
+pub use lines::{LINE_CUT, LogLine, LogStream};
 pub use logs::LogOptions;
 pub use registry::RegistryLogin;
+pub use remote::Reach;
+pub use run::CommandRun;
+pub use swarm::SwarmFacts;
 pub use watch::Watch;
 
 use crate::error::{Error, Result};
+use remote::{Endpoint, FIRST_ANSWER};
 
 /// Labels by which a restarted host finds its containers.
 pub mod label {
@@ -51,6 +62,8 @@ pub mod label {
     pub const PUBLISHED: &str = "dev.windlass.published";
     /// The container port that is probed.
     pub const PORT: &str = "dev.windlass.port";
+    /// The build whose commands the container runs.
+    pub const BUILD: &str = "dev.windlass.build";
 }
 
 /// Where an engine listens when nothing else is said.
@@ -70,7 +83,15 @@ pub struct Docker {
 struct Inner {
     host: String,
     server: String,
+    endpoint: Endpoint,
+    reach: Reach,
     session: RwLock<Option<Session>>,
+}
+
+impl Inner {
+    fn new(host: String, server: &str, endpoint: Endpoint, reach: Reach) -> Self {
+        Self { host, server: server.to_string(), endpoint, reach, session: RwLock::new(None) }
+    }
 }
 
 /// A connection and what was learnt about the engine behind it.
@@ -112,8 +133,11 @@ impl Docker {
                 ),
             ));
         }
-        let inner = Inner { host, server: server.to_string(), session: RwLock::new(None) };
-        Ok(Self { inner: Arc::new(inner), classic: false })
+        Ok(Self::of(Inner::new(host, server, Endpoint::Plain, Reach::Direct)))
+    }
+
+    fn of(inner: Inner) -> Self {
+        Self { inner: Arc::new(inner), classic: false }
     }
 
     /// Builds with the classic builder even where the engine has BuildKit.
@@ -144,6 +168,11 @@ impl Docker {
         Ok(self.session().await?.facts)
     }
 
+    /// How what runs there is reached from here.
+    pub fn reach(&self) -> Reach {
+        self.inner.reach
+    }
+
     /// The id of this server, as its containers carry it.
     fn server(&self) -> &str {
         &self.inner.server
@@ -161,8 +190,13 @@ impl Docker {
         if let Some(session) = slot.as_ref() {
             return Ok(session.clone());
         }
-        let session =
-            open(&self.inner.host).await.map_err(|error| error::explain(&self.inner.host, error))?;
+        let session = tokio::time::timeout(FIRST_ANSWER * 2, open(&self.inner)).await.map_err(|_| {
+            let seconds = (FIRST_ANSWER * 2).as_secs();
+            Error::unavailable(format!(
+                "the Docker engine at {} did not answer within {seconds} s; check that it runs and that a firewall lets us through",
+                self.inner.host
+            ))
+        })??;
         *slot = Some(session.clone());
         Ok(session)
     }
@@ -186,10 +220,10 @@ impl std::fmt::Debug for Docker {
     }
 }
 
-async fn open(host: &str) -> Result<Session, bollard::errors::Error> {
-    let client =
-        bollard::Docker::connect_with_host(host)?.with_timeout(REQUEST_TIMEOUT).negotiate_version().await?;
-    let version = client.version().await?;
+async fn open(inner: &Inner) -> Result<Session> {
+    let explain = |error| error::explain(&inner.host, error);
+    let client = remote::client(inner, REQUEST_TIMEOUT).await?.negotiate_version().await.map_err(explain)?;
+    let version = client.version().await.map_err(explain)?;
     let negotiated = client.client_version();
     let components = version.components.unwrap_or_default();
     // Podman speaks this API and answers builds with `version=2`, but it has no BuildKit session.

@@ -16,6 +16,8 @@ use crate::domain::{
 
 /// For one probe as a whole.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// In which a proxy notices that nobody is behind it.
+const HANG_UP: Duration = Duration::from_millis(300);
 /// How long a container without a port or check has to run before that counts as healthy, in milliseconds.
 const SETTLED: UnixMs = 1000;
 /// More than any status line.
@@ -26,8 +28,8 @@ impl Docker {
     /// port is open; a container with none of these only has to run for a second. `view` should be fresh; `now` is in
     /// unix milliseconds.
     ///
-    /// The container is asked at its own address, not at a published port: the engine's proxy accepts connections there
-    /// before the program listens.
+    /// The container is asked at its own address where that can be reached, not at a published port: the engine's proxy
+    /// accepts connections there before the program listens, and hangs up on them.
     pub async fn probe(&self, view: &ContainerView, check: &HealthCheck, now: UnixMs) -> Probe {
         if !view.container.running {
             return Probe::Failure(not_running(view));
@@ -47,8 +49,8 @@ impl Docker {
                 "" => format!("the image's health check says {word}"),
                 output => format!("the image's health check says {word}: {output}"),
             }),
-            (None, Some(port)) => match view.ip {
-                Some(ip) => open(SocketAddr::new(ip, port)).await,
+            (None, Some(_)) => match view.address() {
+                Some(address) => open(address, view.ip.is_none()).await,
                 None => Probe::Failure("the container has no address yet".into()),
             },
             (None, None) if view.started_at.is_some_and(|since| now - since >= SETTLED) => Probe::Success,
@@ -71,8 +73,13 @@ fn not_running(view: &ContainerView) -> String {
     }
 }
 
-async fn open(address: SocketAddr) -> Probe {
+/// `by_proxy`: somebody may answer in the program's place, who hangs up at once if it does not listen.
+async fn open(address: SocketAddr, by_proxy: bool) -> Probe {
     match timeout(PATIENCE, TcpStream::connect(address)).await {
+        Ok(Ok(mut stream)) if by_proxy => match timeout(HANG_UP, stream.read(&mut [0; 1])).await {
+            Ok(Ok(0) | Err(_)) => Probe::Failure("nothing listens there yet".into()),
+            Ok(Ok(_)) | Err(_) => Probe::Success,
+        },
         Ok(Ok(_)) => Probe::Success,
         Ok(Err(error)) => Probe::Failure(format!("port {} is not open: {}", address.port(), plain(&error))),
         Err(_) => Probe::Failure(format!("port {} did not answer within 2 s", address.port())),

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 
 use bollard::auth::DockerCredentials;
 
+use crate::domain::image_name::registry_of;
+
 pub use crate::config::RegistryLogin;
 
 fn credentials(login: &RegistryLogin) -> DockerCredentials {
@@ -23,8 +25,7 @@ pub(super) fn all(logins: &[RegistryLogin]) -> Option<HashMap<String, DockerCred
 
 /// The one that belongs to an image's registry; no other is ever sent there.
 pub(super) fn for_image(image: &str, logins: &[RegistryLogin]) -> Option<DockerCredentials> {
-    let first = image.split_once('/').map_or("", |(first, _)| first);
-    let registry = if first.contains(['.', ':']) || first == "localhost" { first } else { "docker.io" };
+    let registry = registry_of(image);
     logins
         .iter()
         .find(|login| login.registry == registry || (login.registry.is_empty() && registry == "docker.io"))

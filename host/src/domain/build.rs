@@ -32,6 +32,8 @@ pub struct Build {
     pub started_at: Option<UnixMs>,
     pub finished_at: Option<UnixMs>,
     pub created_at: UnixMs,
+    /// Names with digests that registries have given the image: `registry.example/web@sha256:…`.
+    pub pushed: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -4,7 +4,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
-    Id, UnixMs, path,
+    Id, UnixMs,
+    build_options::BuildOptions,
+    path,
     path_filter::{COMPILED_BYTES, PathFilter, check_patterns},
     stack::check_variable,
 };
@@ -64,6 +66,9 @@ pub struct BuildSettings {
     pub health_check_timeout: Option<u32>,
     #[serde(default = "yes")]
     pub rollback_on_failure: bool,
+    /// How the build is done beyond the fields above.
+    #[serde(default)]
+    pub options: BuildOptions,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -117,6 +122,7 @@ impl Default for BuildSettings {
             health_check_path: None,
             health_check_timeout: None,
             rollback_on_failure: true,
+            options: BuildOptions::default(),
         }
     }
 }
@@ -156,8 +162,36 @@ impl BuildSettings {
         for variable in &self.environment_variables {
             check_variable("build.environmentVariables", &variable.name, &variable.value)?;
         }
+        self.options.check()?;
+        for name in &self.options.secrets {
+            if !self.environment_variables.iter().any(|variable| variable.name == *name) {
+                return Err(Error::invalid(
+                    "build.options.secrets",
+                    format!(
+                        "there is no variable `{}` in environmentVariables; add it there",
+                        name.escape_debug()
+                    ),
+                ));
+            }
+        }
         self.branch_patterns()?;
         self.path_filter().map(|_| ())
+    }
+
+    /// The variables that a build gets: commands in their environment, Dockerfiles as secrets that no layer keeps.
+    pub fn build_secrets(&self) -> Vec<(String, String)> {
+        let wanted = |variable: &&EnvVar| self.options.secrets.contains(&variable.name);
+        let variables = self.environment_variables.iter().filter(wanted);
+        variables.map(|variable| (variable.name.clone(), variable.value.clone())).collect()
+    }
+
+    /// The environment of commands: what is no secret, and the secrets that a build gets.
+    pub fn command_environment(&self) -> Vec<(String, String)> {
+        let open = self
+            .environment_variables
+            .iter()
+            .filter(|variable| !variable.secret || self.options.secrets.contains(&variable.name));
+        open.map(|variable| (variable.name.clone(), variable.value.clone())).collect()
     }
 
     /// The compiled branch patterns. The engine's cost is linear in its input and its size is bounded here.

@@ -18,6 +18,9 @@ pub enum CiStatus {
 }
 
 impl CiStatus {
+    pub const ALL: [Self; 6] =
+        [Self::Pending, Self::Running, Self::Success, Self::Failure, Self::Cancelled, Self::Unknown];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "pending",
@@ -27,6 +30,10 @@ impl CiStatus {
             Self::Cancelled => "cancelled",
             Self::Unknown => "unknown",
         }
+    }
+
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == word)
     }
 
     /// Whether it stays as it is. What is unknown may still become known.

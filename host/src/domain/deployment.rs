@@ -115,6 +115,16 @@ impl DeploymentStatus {
         }
     }
 
+    /// The word of seed 1's deployments (DESIGN §3).
+    pub fn seed1(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Building | Self::Deploying => "running",
+            Self::Successful => "completed",
+            Self::Failed | Self::RolledBack | Self::Cancelled => "failed",
+        }
+    }
+
     /// The word of seed 4's deployments (DESIGN §3).
     pub fn seed4(self) -> &'static str {
         match self {

@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
+// `change::Change` has that name in the API's document.
+#[schema(as = LineChange)]
 pub enum Change {
     Same,
     Removed,

@@ -42,10 +42,32 @@ pub enum EventKind {
     WebhookProcessed,
     #[serde(rename = "plugin.changed")]
     PluginChanged,
+    /// A provider's health, or the provider itself.
+    #[serde(rename = "provider.changed")]
+    ProviderChanged,
+    /// A build at a provider.
+    #[serde(rename = "ci_build.status")]
+    CiBuildStatus,
+    /// A build is moved to its job's second provider.
+    #[serde(rename = "ci_build.moved")]
+    CiBuildMoved,
+    /// Seed 1's events, under seed 1's names.
+    #[serde(rename = "DEPLOYMENT_STATUS_UPDATE")]
+    DeploymentStatusUpdate,
+    #[serde(rename = "DEPLOYMENT_RUN_START")]
+    DeploymentRunStart,
+    #[serde(rename = "DEPLOYMENT_RUN_FAILURE")]
+    DeploymentRunFailure,
+    /// A certificate was issued, or could not be.
+    #[serde(rename = "certificate.changed")]
+    CertificateChanged,
+    /// A target's health, or the target itself.
+    #[serde(rename = "target.changed")]
+    TargetChanged,
 }
 
 impl EventKind {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: &[Self] = &[
         Self::StackChanged,
         Self::BuildStatus,
         Self::DeploymentStatus,
@@ -53,6 +75,14 @@ impl EventKind {
         Self::DeploymentApproval,
         Self::WebhookProcessed,
         Self::PluginChanged,
+        Self::ProviderChanged,
+        Self::CiBuildStatus,
+        Self::CiBuildMoved,
+        Self::DeploymentStatusUpdate,
+        Self::DeploymentRunStart,
+        Self::DeploymentRunFailure,
+        Self::CertificateChanged,
+        Self::TargetChanged,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -64,10 +94,18 @@ impl EventKind {
             Self::DeploymentApproval => "deployment.approval",
             Self::WebhookProcessed => "webhook.processed",
             Self::PluginChanged => "plugin.changed",
+            Self::ProviderChanged => "provider.changed",
+            Self::CiBuildStatus => "ci_build.status",
+            Self::CiBuildMoved => "ci_build.moved",
+            Self::DeploymentStatusUpdate => "DEPLOYMENT_STATUS_UPDATE",
+            Self::DeploymentRunStart => "DEPLOYMENT_RUN_START",
+            Self::DeploymentRunFailure => "DEPLOYMENT_RUN_FAILURE",
+            Self::CertificateChanged => "certificate.changed",
+            Self::TargetChanged => "target.changed",
         }
     }
 
     pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+        Self::ALL.iter().copied().find(|kind| kind.as_str() == text)
     }
 }

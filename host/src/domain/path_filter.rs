@@ -32,7 +32,8 @@ impl PathFilter {
         self.0.is_empty() || paths.iter().any(|path| self.takes_one(path))
     }
 
-    fn takes_one(&self, path: &str) -> bool {
+    /// Whether this file is taken in.
+    pub fn takes_one(&self, path: &str) -> bool {
         let counts = self.0.iter().rev().find(|(_, pattern)| pattern.is_match(path));
         // Where patterns only take out, everything else is in.
         counts.map_or_else(|| self.0.iter().all(|(takes_in, _)| !takes_in), |(takes_in, _)| *takes_in)

@@ -127,6 +127,15 @@ pub struct Manifest {
     /// Where a forge's API is for repositories at a host: its name, or `*` for any, and the API's base URL.
     #[serde(default)]
     pub api_bases: Vec<(String, String)>,
+    /// Of a CI/CD provider: the plugin that writes what it runs.
+    #[serde(default)]
+    pub generator: Option<String>,
+    /// Of a CI/CD provider: whether starting a build twice with the same key starts one.
+    #[serde(default)]
+    pub keyed_trigger: bool,
+    /// Base names of the files of a commit that a build planner wants to read.
+    #[serde(default)]
+    pub reads: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -83,6 +83,11 @@ impl PushRules {
         None
     }
 
+    /// Whether pushes of this branch may be deployed at all, whatever they change.
+    pub fn wants(&self, branch: &str) -> bool {
+        self.is_on && self.deploys_branch(branch)
+    }
+
     fn deploys_branch(&self, branch: &str) -> bool {
         if self.branches.is_empty() {
             return branch == self.default_branch;

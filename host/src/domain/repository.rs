@@ -32,9 +32,47 @@ pub struct GitRepository {
     pub updated_at: UnixMs,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+/// What a person writes of a repository, in the clear. Unknown fields are refused.
+#[derive(Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RepositoryInput {
+    pub url: String,
+    #[serde(default = "main_branch")]
+    pub branch: String,
+    /// Name of the forge plugin.
+    #[serde(default = "generic")]
+    pub provider: String,
+    #[serde(default)]
+    pub auth_type: GitAuthType,
+    /// Left out in a change: the stored ones are kept.
+    #[serde(default)]
+    pub credentials: Option<GitCredentials>,
+    /// Left out when creating: one is made. Left out in a change: the stored one is kept.
+    #[serde(default)]
+    pub webhook_secret: Option<String>,
+    /// Whether to look at the git server regularly, for repositories that cannot send webhooks.
+    #[serde(default)]
+    pub auto_sync: bool,
+}
+
+impl std::fmt::Debug for RepositoryInput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RepositoryInput").field("url", &redact_url(&self.url)).finish_non_exhaustive()
+    }
+}
+
+fn main_branch() -> String {
+    "main".into()
+}
+
+fn generic() -> String {
+    "generic".into()
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum GitAuthType {
+    #[default]
     None,
     SshKey,
     HttpToken,

@@ -22,6 +22,17 @@ pub struct RouteTable {
     pub routes: Vec<Route>,
     #[serde(default)]
     pub certificates: Vec<CertificateFiles>,
+    /// What the router answers to an ACME server (RFC 8555, 8.3), before anything else and for every host.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub challenges: Vec<Challenge>,
+}
+
+/// `GET /.well-known/acme-challenge/<token>` is answered with `answer`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Challenge {
+    pub token: String,
+    pub answer: String,
 }
 
 /// Requests for some hosts and a path, and who answers them.

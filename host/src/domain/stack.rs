@@ -24,6 +24,8 @@ pub struct Stack {
     pub strategy: String,
     /// The strategy's parameters, checked by the strategy.
     pub strategy_params: serde_json::Value,
+    /// Name of the target that it runs on; none for the local engine.
+    pub target: Option<String>,
     /// The release that serves now.
     pub active_release_id: Option<Id>,
     pub created_at: UnixMs,
@@ -118,17 +120,24 @@ pub fn check_name(field: &str, name: &str) -> Result<()> {
     let fits = (1..=63).contains(&name.len())
         && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
         && !name.starts_with('-')
-        && !name.ends_with('-');
+        && !name.ends_with('-')
+        && !is_like_an_id(name);
     if fits {
         return Ok(());
     }
     Err(Error::invalid(
         field,
         format!(
-            "`{}` is not a usable name: take 1 to 63 characters of a-z, 0-9 and -, not starting or ending with -",
+            "`{}` is not a usable name: take 1 to 63 characters of a-z, 0-9 and -, not starting or ending with -, \
+             and not in the form of an id",
             name.escape_debug()
         ),
     ))
+}
+
+/// Things are found by id or by name, so a name must not pass for the id of something else.
+fn is_like_an_id(name: &str) -> bool {
+    name.len() == 36 && [8, 13, 18, 23].iter().all(|at| name.as_bytes().get(*at) == Some(&b'-'))
 }
 
 impl RunSpec {

@@ -18,6 +18,22 @@ pub enum Task {
     Deploy {
         deployment_id: Id,
     },
+    /// Take one build at a provider a step further: start it, ask how it is, read its log.
+    CiBuild {
+        build_id: Id,
+    },
+    /// Ask a provider about a job, and take over a build that somebody else started.
+    CiJob {
+        job_id: Id,
+    },
+    /// Move every secret to the newest master key.
+    RotateKeys {
+        rotation_id: Id,
+    },
+    /// Send one message to whom it is for.
+    Notify {
+        delivery_id: Id,
+    },
 }
 
 impl Task {
@@ -27,14 +43,21 @@ impl Task {
             Self::Webhook { .. } => "webhook",
             Self::Build { .. } => "build",
             Self::Deploy { .. } => "deploy",
+            Self::CiBuild { .. } => "ci_build",
+            Self::CiJob { .. } => "ci_job",
+            Self::RotateKeys { .. } => "rotate_keys",
+            Self::Notify { .. } => "notify",
         }
     }
 
     pub fn subject(&self) -> &Id {
         match self {
             Self::Webhook { event_id } => event_id,
-            Self::Build { build_id } => build_id,
+            Self::Build { build_id } | Self::CiBuild { build_id } => build_id,
             Self::Deploy { deployment_id } => deployment_id,
+            Self::CiJob { job_id } => job_id,
+            Self::RotateKeys { rotation_id } => rotation_id,
+            Self::Notify { delivery_id } => delivery_id,
         }
     }
 
@@ -45,6 +68,11 @@ impl Task {
             Self::Build { .. } => 90_000,
             // It may wait for people, over weekends and holidays.
             Self::Deploy { .. } => 30 * 86_400,
+            // A step: a few calls, each with a limit of its own.
+            Self::CiBuild { .. } | Self::CiJob { .. } => 300,
+            // An attempt: at most 16 requests with a limit of their own, after standing in line.
+            Self::Notify { .. } => 900,
+            Self::RotateKeys { .. } => 86_400,
         }
     }
 
@@ -52,7 +80,10 @@ impl Task {
         match self {
             Self::Webhook { .. } => 5,
             Self::Build { .. } => 3,
-            Self::Deploy { .. } => 10,
+            Self::Deploy { .. } | Self::RotateKeys { .. } => 10,
+            // What goes wrong at a provider or receiver is no failed attempt, so this counts the server's own faults.
+            Self::CiBuild { .. } | Self::Notify { .. } => 100,
+            Self::CiJob { .. } => 5,
         }
     }
 }
@@ -116,6 +147,8 @@ pub struct TaskRow {
     pub created_at: UnixMs,
     pub started_at: Option<UnixMs>,
     pub finished_at: Option<UnixMs>,
+    /// In W3C form (`traceparent`), of what caused it.
+    pub trace: Option<String>,
 }
 
 /// What a caller enqueues.
@@ -129,6 +162,8 @@ pub struct NewTask {
     /// Tasks with the same key run one at a time, in order of creation.
     pub concurrency_key: Option<String>,
     pub run_at: Option<UnixMs>,
+    /// The trace that it belongs to, if not that of the transaction which adds it. See `telemetry`.
+    pub trace: Option<String>,
 }
 
 /// How long to wait before the next attempt: exponential from 1 s, at most 5 minutes, with `jitter` (0 to 999) in thousandths.

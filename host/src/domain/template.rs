@@ -185,6 +185,21 @@ fn fill(value: &Value, at: &str, values: &Map<String, Value>) -> Result<Value> {
     })
 }
 
+/// A text whose places stand for texts.
+///
+/// # Errors
+/// `Invalid` with the field for a place that nothing is known for.
+pub fn filled_text(text: &str, field: &str, values: &Map<String, Value>) -> Result<String> {
+    let known: Vec<&str> = values.keys().map(String::as_str).collect();
+    places(&Value::from(text), field, &mut |at, name| {
+        if known.contains(&name) { Ok(()) } else { Err(unknown(at, name, &known)) }
+    })?;
+    match fill_text(text, field, values)? {
+        Value::String(text) => Ok(text),
+        other => Ok(other.to_string()),
+    }
+}
+
 /// What is put in is not looked at again.
 fn fill_text(text: &str, at: &str, values: &Map<String, Value>) -> Result<Value> {
     let value = |name: &str| {

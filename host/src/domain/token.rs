@@ -1,5 +1,6 @@
 //! API tokens. Only their hash is stored.
 
+use super::access::Limit;
 use super::{Id, UnixMs};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +16,30 @@ pub struct Token {
     pub last_used_at: Option<UnixMs>,
     pub expires_at: Option<UnixMs>,
     pub revoked_at: Option<UnixMs>,
+    /// Whose it is; nobody's token is good for nothing.
+    pub user_id: Option<Id>,
+    pub kind: TokenKind,
+    pub limit: Limit,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenKind {
+    Api,
+    /// Made by logging in; ends by logging out.
+    Session,
+}
+
+impl TokenKind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Api => "api",
+            Self::Session => "session",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Api, Self::Session].into_iter().find(|kind| kind.as_str() == text)
+    }
 }
 
 impl Token {

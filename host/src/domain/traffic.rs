@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use super::Id;
 use super::rollout::Weight;
-use super::route::{Hold, Probe, Route, RouteTable, Share, Sticky, Target, Timeouts};
+use super::route::{HeaderRoute, Hold, Probe, Route, RouteTable, Share, Sticky, Target, Timeouts};
 use crate::error::{Error, Result};
 
 /// How requests wait while the only copy of a stack is replaced.
@@ -29,11 +29,33 @@ pub struct Traffic {
     /// Plain HTTP is answered with a redirect to HTTPS.
     #[serde(default)]
     pub redirect_https: bool,
+    /// Hosts that lead to a new release while it is being rolled out, as soon as it is healthy; otherwise to what serves.
+    #[serde(default)]
+    pub preview_hosts: Vec<String>,
+    /// Who gets a new release while it is being rolled out, whatever its share is.
+    #[serde(default)]
+    pub testers: Option<Testers>,
+}
+
+/// Requests with this header.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Testers {
+    pub header: String,
+    /// Compared as a whole, and byte for byte.
+    pub value: String,
 }
 
 impl Default for Traffic {
     fn default() -> Self {
-        Self { hosts: Vec::new(), path: root(), sticky: None, redirect_https: false }
+        Self {
+            hosts: Vec::new(),
+            path: root(),
+            sticky: None,
+            redirect_https: false,
+            preview_hosts: Vec::new(),
+            testers: None,
+        }
     }
 }
 
@@ -52,13 +74,44 @@ impl Traffic {
         if self.hosts.len() > 100 {
             return Err(Error::invalid("traffic.hosts", "a stack has at most 100 hosts"));
         }
-        let table = RouteTable { version: 1, routes: vec![self.route("stack")], certificates: Vec::new() };
-        table.check().map_err(|error| match error {
+        if !self.is_routed() && self.has_preview() {
+            let message = "previewHosts and testers are for stacks that have hosts";
+            return Err(Error::invalid("traffic.hosts", message));
+        }
+        let all = RouteTable { version: 1, routes: self.every_route(), ..RouteTable::default() };
+        all.check().map_err(|error| match error {
             Error::Invalid { field, message } => {
-                Error::invalid(field.replace("routes[0]", "traffic"), message)
+                // The route for previews comes first, if there is one.
+                let field = match self.preview_hosts.is_empty() {
+                    true => field.replace("routes[0]", "traffic"),
+                    false => field
+                        .replace("routes[0].hosts", "traffic.previewHosts")
+                        .replace("routes[0]", "traffic")
+                        .replace("routes[1]", "traffic"),
+                };
+                Error::invalid(field.replace("traffic.headers", "traffic.testers"), message)
             }
             other => other,
         })
+    }
+
+    /// All that a rollout could make of it.
+    fn every_route(&self) -> Vec<Route> {
+        let release = Id::from_text("new");
+        let address = SocketAddr::from(([127, 0, 0, 1], 1));
+        routes(&Routed {
+            name: "stack".into(),
+            traffic: self.clone(),
+            weights: vec![Weight { release: release.clone(), percent: 100 }],
+            instances: vec![Reachable { release: release.clone(), address, health_path: None }],
+            candidate: Some(release),
+            held: false,
+        })
+    }
+
+    /// People can look at a release that does not serve yet.
+    pub fn has_preview(&self) -> bool {
+        !self.preview_hosts.is_empty() || self.testers.is_some()
     }
 
     /// The first host that both take, where their paths are the same.
@@ -66,8 +119,13 @@ impl Traffic {
         if self.path.trim_end_matches('/') != other.path.trim_end_matches('/') {
             return None;
         }
-        let taken = |host: &&String| other.hosts.iter().any(|its| its.eq_ignore_ascii_case(host));
-        self.hosts.iter().find(taken).map(String::as_str)
+        let taken = |host: &&String| other.all_hosts().any(|its| its.eq_ignore_ascii_case(host));
+        self.all_hosts().find(taken).map(String::as_str)
+    }
+
+    /// Those of previews included.
+    pub fn all_hosts(&self) -> impl Iterator<Item = &String> + Clone {
+        self.hosts.iter().chain(&self.preview_hosts)
     }
 
     fn route(&self, name: &str) -> Route {
@@ -92,6 +150,8 @@ pub struct Routed {
     pub traffic: Traffic,
     pub weights: Vec<Weight>,
     pub instances: Vec<Reachable>,
+    /// What is being rolled out.
+    pub candidate: Option<Id>,
     /// It is being rolled out: where nothing can answer at the moment, something soon will.
     pub held: bool,
 }
@@ -107,18 +167,42 @@ pub struct Reachable {
 
 /// The table that says so. A release that nobody can be reached of gives its share to the others.
 pub fn table(stacks: &[Routed]) -> RouteTable {
-    let mut routes: Vec<Route> = stacks
-        .iter()
-        .map(|stack| {
-            let releases = shares(stack);
-            let served = !stack.weights.is_empty();
-            let hold = (stack.held && served && releases.is_empty()).then_some(HOLD);
-            Route { releases, hold, ..stack.traffic.route(&stack.name) }
-        })
-        .collect();
+    let mut routes: Vec<Route> = stacks.iter().flat_map(routes).collect();
     // The same stacks make the same table, in whatever order they come.
     routes.sort_by(|a, b| a.name.cmp(&b.name));
-    RouteTable { version: 0, routes, certificates: Vec::new() }
+    RouteTable { routes, ..RouteTable::default() }
+}
+
+/// The stack's route, after the one for previews if it has such hosts.
+fn routes(stack: &Routed) -> Vec<Route> {
+    let traffic = &stack.traffic;
+    let mut releases = shares(stack);
+    let served = !stack.weights.is_empty();
+    let hold = (stack.held && served && releases.is_empty()).then_some(HOLD);
+    let candidate = stack.candidate.as_ref().map(|release| Share {
+        release: release.to_string(),
+        weight: 100,
+        targets: targets(stack, release),
+    });
+    let candidate = candidate.filter(|share| !share.targets.is_empty());
+    let mut routes = Vec::new();
+    if !traffic.preview_hosts.is_empty() {
+        let releases = candidate.clone().map_or_else(|| releases.clone(), |share| vec![share]);
+        let hold = hold.clone().filter(|_| releases.is_empty());
+        let hosts = traffic.preview_hosts.clone();
+        routes.push(Route { hosts, releases, hold, ..traffic.route(&format!("{}:preview", stack.name)) });
+    }
+    let mut headers = Vec::new();
+    if let (Some(testers), Some(share), false) = (&traffic.testers, candidate, releases.is_empty()) {
+        let Testers { header, value } = testers.clone();
+        headers.push(HeaderRoute { header, value, release: share.release.clone() });
+        if releases.iter().all(|known| known.release != share.release) {
+            // Without a weight it gets what the header orders, and nothing else.
+            releases.push(Share { weight: 0, ..share });
+        }
+    }
+    routes.push(Route { releases, headers, hold, ..traffic.route(&stack.name) });
+    routes
 }
 
 fn shares(stack: &Routed) -> Vec<Share> {
@@ -182,6 +266,7 @@ mod tests {
             traffic: Traffic { hosts: vec!["app.example.org".into()], ..Traffic::default() },
             weights,
             instances: instances.collect(),
+            candidate: None,
             held: false,
         }
     }
@@ -220,6 +305,46 @@ mod tests {
         assert!(!holds(true, vec![weight("old", 100)], &[("old", 1)]), "it still answers");
         assert!(!holds(true, vec![], &[]), "nothing served before");
         assert!(!holds(false, vec![weight("old", 100)], &[]), "nobody is bringing it back");
+    }
+
+    #[test]
+    fn testers_and_previews_get_the_new_release_while_the_requests_go_where_they_went() {
+        let mut routed = stack(vec![weight("old", 100)], &[("old", 1), ("new", 2)]);
+        let testers = Testers { header: "x-try".into(), value: "new".into() };
+        routed.traffic.preview_hosts = vec!["new.example.org".into()];
+        routed.traffic.testers = Some(testers);
+        let shown = |routed: &Routed| {
+            let table = RouteTable { version: 1, ..table(std::slice::from_ref(routed)) };
+            table.check().expect("the router takes it");
+            let preview: Vec<String> =
+                table.routes[1].releases.iter().map(|share| share.release.clone()).collect();
+            let weights: Vec<(String, u8)> =
+                table.routes[0].releases.iter().map(|share| (share.release.clone(), share.weight)).collect();
+            (preview, weights, table.routes[0].headers.len())
+        };
+        let (old, new) = (("old".to_owned(), 100), ("new".to_owned(), 0));
+        assert_eq!(shown(&routed), (vec!["old".to_owned()], vec![old.clone()], 0), "nothing is rolled out");
+        routed.candidate = Some(Id::from_text("new"));
+        assert_eq!(shown(&routed), (vec!["new".to_owned()], vec![old.clone(), new], 1));
+        routed.instances.pop();
+        assert_eq!(shown(&routed), (vec!["old".to_owned()], vec![old], 0), "it is not healthy yet");
+    }
+
+    #[test]
+    fn what_is_wrong_with_previews_and_testers_is_said_with_their_field() {
+        let field = |preview: &str, header: &str| {
+            let bad = Traffic {
+                hosts: vec!["app.example.org".into()],
+                preview_hosts: vec![preview.into()],
+                testers: Some(Testers { header: header.into(), value: "1".into() }),
+                ..Traffic::default()
+            };
+            let Err(Error::Invalid { field, .. }) = bad.check() else { panic!("it was taken") };
+            field
+        };
+        assert_eq!(field("no host", "x-try"), "traffic.previewHosts");
+        assert_eq!(field("new.example.org", "no header"), "traffic.testers");
+        assert_eq!(field("app.example.org", "x-try"), "traffic.hosts", "one host cannot lead to both");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The webhook inbox (seed 2, `WebhookEvent`; DESIGN §6).
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{Id, UnixMs};
 
@@ -25,6 +26,7 @@ pub struct WebhookEvent {
     pub matched_secret: Option<MatchedSecret>,
     /// The event that a person asked to read again; this is its copy.
     pub replay_of: Option<Id>,
+    pub origin: Origin,
     pub processed: bool,
     pub reason: Option<ReasonCode>,
     /// More words on the reason, for people.
@@ -33,6 +35,51 @@ pub struct WebhookEvent {
     pub received_at: UnixMs,
     pub processed_at: Option<UnixMs>,
     pub error: Option<String>,
+    /// What it meant for each stack and branch, where there is more than one; `reason` is the event's own.
+    pub outcomes: Vec<StackOutcome>,
+}
+
+/// How an event came in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Origin {
+    /// A forge posted it.
+    Delivery,
+    /// Found on the git server when this server started: pushed while nobody listened.
+    Start,
+    /// Found on the git server by looking there regularly, or because somebody asked to look.
+    Poll,
+}
+
+impl Origin {
+    const ALL: [Self; 3] = [Self::Delivery, Self::Start, Self::Poll];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Delivery => "delivery",
+            Self::Start => "start",
+            Self::Poll => "poll",
+        }
+    }
+
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|origin| origin.as_str() == word)
+    }
+}
+
+/// What one push of a branch meant for one stack.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StackOutcome {
+    /// Name of the stack.
+    pub stack: String,
+    /// Branch or tag.
+    pub branch: String,
+    #[schema(value_type = String)]
+    pub reason: ReasonCode,
+    pub detail: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub deployment_id: Option<Id>,
 }
 
 /// A secret by which a delivery verified.
@@ -85,10 +132,14 @@ pub enum ReasonCode {
     Malformed,
     InvalidRef,
     PluginFailed,
+    /// A provider's signed report, whose builds were taken over if they are known.
+    CiStatus,
+    /// A provider's report that nobody signed: the provider was asked.
+    CiHint,
 }
 
 impl ReasonCode {
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::Deployed,
         Self::Ping,
         Self::BranchMismatch,
@@ -106,6 +157,8 @@ impl ReasonCode {
         Self::Malformed,
         Self::InvalidRef,
         Self::PluginFailed,
+        Self::CiStatus,
+        Self::CiHint,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -127,6 +180,8 @@ impl ReasonCode {
             Self::Malformed => "malformed",
             Self::InvalidRef => "invalid_ref",
             Self::PluginFailed => "plugin_failed",
+            Self::CiStatus => "ci_status",
+            Self::CiHint => "ci_hint",
         }
     }
 
@@ -143,21 +198,25 @@ pub enum ForgeEvent {
     Unsupported(String),
 }
 
-#[derive(Debug, Clone, PartialEq)]
+/// Also the payload of an event that this server found itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Push {
     pub repository: PushRepository,
     pub sender: String,
     pub changes: Vec<RefChange>,
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct PushRepository {
     pub full_name: String,
     pub urls: Vec<String>,
     pub default_branch: Option<String>,
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct RefChange {
     pub kind: ChangeKind,
     pub name: String,
@@ -170,7 +229,8 @@ pub struct RefChange {
     pub all_paths: bool,
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct PushCommit {
     pub sha: String,
     pub message: String,
@@ -178,7 +238,8 @@ pub struct PushCommit {
     pub at: Option<UnixMs>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ChangeKind {
     BranchPushed,
     BranchDeleted,

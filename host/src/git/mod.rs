@@ -5,6 +5,7 @@
 
 mod access;
 mod checkout;
+mod difference;
 mod error;
 mod fetch;
 mod hostkeys;

@@ -38,6 +38,12 @@ impl RemoteRefs {
         let of = |kind: &str| self.refs.iter().find(|one| one.name.strip_prefix(kind) == Some(name));
         of("refs/heads/").or_else(|| of("refs/tags/")).map(|one| one.commit.as_str())
     }
+
+    /// The commit of a branch.
+    pub fn branch(&self, name: &str) -> Option<&str> {
+        let is_it = |one: &&RemoteRef| one.name.strip_prefix("refs/heads/") == Some(name);
+        self.refs.iter().find(is_it).map(|one| one.commit.as_str())
+    }
 }
 
 impl Git {

@@ -11,7 +11,7 @@ use wasmtime::component::{ComponentNamedList, InstancePre, Lift, Lower};
 use wasmtime::{Engine, Store};
 
 use super::bindings::base::windlass::types::types;
-use super::broker::{Broker, Outbound, Session};
+use super::broker::{Broker, Outbound, Refusal, Session};
 use super::guest::{self, GuestState, OutOfTime, Who};
 use super::metrics::{Metrics, outcome};
 use super::recorder::{Diverged, Occasion, Recorder, occasion};
@@ -21,7 +21,7 @@ use super::tape::{Clock, Function, seed};
 use super::text;
 use super::ticker::{Running, Ticker};
 use crate::domain::recording::{Outcome, Recording};
-use crate::error::{Error, PluginError, PluginErrorKind, Result};
+use crate::error::{Disposition, Error, PluginError, PluginErrorKind, Result};
 
 /// Everything calls share. Plugins come and go above it.
 pub(super) struct Runtime {
@@ -89,17 +89,18 @@ impl From<PluginErrorKind> for CallError {
 
 impl From<types::Failure> for CallError {
     fn from(failure: types::Failure) -> Self {
-        let (retryable, retry_after_secs) = match failure.disposition {
-            types::Disposition::Retry(after) | types::Disposition::RateLimited(after) => (true, after),
-            types::Disposition::Permanent
-            | types::Disposition::AuthRequired
-            | types::Disposition::Other(_) => (false, None),
+        let disposition = match failure.disposition {
+            types::Disposition::Retry(after) => Disposition::Retry(after),
+            types::Disposition::RateLimited(after) => Disposition::RateLimited(after),
+            types::Disposition::Permanent => Disposition::Permanent,
+            types::Disposition::AuthRequired => Disposition::AuthRequired,
+            types::Disposition::Other(word) => Disposition::Other(text::line(&word, 64)),
         };
         Self::Answer(PluginErrorKind::Failure {
             code: text::line(&failure.code, 64),
             message: text::line(&failure.message, text::MESSAGE_BYTES),
-            retry_after_secs,
-            retryable,
+            disposition,
+            request_sent: failure.request_sent,
         })
     }
 }
@@ -109,6 +110,16 @@ pub(super) fn nonsense(what: impl Into<String>) -> CallError {
 }
 
 impl Runtime {
+    /// A request of the server itself; see [`Broker::fetch`].
+    pub(super) async fn fetch(
+        &self,
+        request: http::Request<Vec<u8>>,
+        may_be_private: bool,
+        trusted: Option<&str>,
+    ) -> std::result::Result<http::Response<Vec<u8>>, Refusal> {
+        self.broker.fetch(request, may_be_private, trusted).await
+    }
+
     pub(super) fn new(engine: Engine, settings: &Settings) -> Result<Self> {
         let limits = settings.limits.clone();
         let ticker = Ticker::start(engine.clone())
@@ -333,12 +344,18 @@ impl Runtime {
 /// What a guest said about its end, without the call's secrets.
 fn scrubbed(kind: PluginErrorKind, state: &GuestState) -> PluginErrorKind {
     match kind {
-        PluginErrorKind::Failure { code, message, retry_after_secs, retryable } => PluginErrorKind::Failure {
-            code: state.scrubbed(&code),
-            message: state.scrubbed(&message),
-            retry_after_secs,
-            retryable,
-        },
+        PluginErrorKind::Failure { code, message, disposition, request_sent } => {
+            let disposition = match disposition {
+                Disposition::Other(word) => Disposition::Other(state.scrubbed(&word)),
+                known => known,
+            };
+            PluginErrorKind::Failure {
+                code: state.scrubbed(&code),
+                message: state.scrubbed(&message),
+                disposition,
+                request_sent,
+            }
+        }
         PluginErrorKind::Trap(said) => PluginErrorKind::Trap(state.scrubbed(&said)),
         PluginErrorKind::Nonsense(said) => PluginErrorKind::Nonsense(state.scrubbed(&said)),
         other => other,

@@ -37,7 +37,12 @@ pub(super) fn read(runtime: &Runtime, callee: &Callee) -> Result<Manifest> {
 }
 
 fn manifest_from(manifest: wit::Manifest) -> Result<Manifest, CallError> {
+    let extra = |wanted: &str| {
+        manifest.extras.iter().take(ENTRIES).find(|(name, _)| name == wanted).map(|(_, value)| value)
+    };
     Ok(Manifest {
+        generator: extra("generator").map(|name| text::line(name, 64)),
+        keyed_trigger: extra("trigger").is_some_and(|how| how == "keyed"),
         name: text::line(&manifest.name, 256),
         version: text::line(&manifest.version, 256),
         summary: text::line(&manifest.summary, 1024),
@@ -81,6 +86,14 @@ fn manifest_from(manifest: wit::Manifest) -> Result<Manifest, CallError> {
             .filter(|(name, _)| name == "api-base")
             .filter_map(|(_, value)| value.split_once(' '))
             .map(|(host, base)| (text::line(host, 256), text::line(base, 1024)))
+            .collect(),
+        reads: manifest
+            .extras
+            .iter()
+            .filter(|(name, _)| name == "reads")
+            .flat_map(|(_, names)| names.split_whitespace())
+            .take(ENTRIES)
+            .map(|name| text::line(name, 256))
             .collect(),
     })
 }

@@ -210,6 +210,22 @@ impl Plugins {
         granted
     }
 
+    /// A request of the server itself to an address that somebody has written down. It is resolved once and every address
+    /// checked; no redirect is followed. `may_be_private` is for what the operator has written into the configuration, and
+    /// even then no metadata service is reached. `trusted` are further authorities in PEM.
+    ///
+    /// # Errors
+    /// `Unavailable` with what refused it, or why there was no answer.
+    pub async fn fetch(
+        &self,
+        request: http::Request<Vec<u8>>,
+        may_be_private: bool,
+        trusted: Option<&str>,
+    ) -> Result<http::Response<Vec<u8>>> {
+        let answer = self.runtime().fetch(request, may_be_private, trusted).await;
+        answer.map_err(|refusal| Error::unavailable(refusal.said))
+    }
+
     /// All configured plugins, those that failed to load as well.
     pub fn list(&self) -> Vec<PluginStatus> {
         self.inner.table.load().iter().map(|(name, entry)| self.status(name, entry)).collect()

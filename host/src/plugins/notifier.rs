@@ -2,11 +2,11 @@
 
 use super::answer::{count, whole};
 use super::bindings::notifier::exports::windlass::notifier::renderer as wit;
-use super::broker::{Refusal, RefusalKind, Request};
+use super::broker::{MAIL, Mail, Refusal, RefusalKind, Request, Response};
 use super::call::{CallError, nonsense};
 use super::target::Interface;
 use super::{Plugins, Target, text};
-use crate::domain::notification::{Notification, NotifyRequest, Severity};
+use crate::domain::notification::{Answer, Notification, NotifyRequest, Severity};
 use crate::domain::plugin::PluginKind;
 use crate::error::{Error, Result};
 
@@ -15,6 +15,8 @@ const RENDERER: Interface =
 const REQUESTS: usize = 16;
 const HEADERS: usize = 64;
 const BODY_BYTES: usize = 1 << 20;
+/// Bytes of an answer that people are shown.
+const EXCERPT: usize = 300;
 
 impl Plugins {
     /// The requests that tell about an event; none if it is not worth telling.
@@ -32,21 +34,32 @@ impl Plugins {
         self.call_target(name, (RENDERER, "render"), target, params, read).await
     }
 
-    /// Sends one request that `notifier_render` asked for, and answers with its status. `key` is the event's id: a
-    /// receiver that knows idempotency keys takes a repetition for what it is.
+    /// Sends one request that `notifier_render` asked for, and answers with what came back, whatever it was. `key` is the
+    /// same for each attempt: a receiver that knows idempotency keys takes a repetition for what it is.
     ///
     /// # Errors
-    /// `Forbidden` if manifest, grant and connection do not allow it; `Unavailable` if there is no response, or one that
-    /// asks to try again.
+    /// `Forbidden` if manifest, grant and connection do not allow it, or a mail server refused it; `Unavailable` if there is
+    /// no answer.
     pub async fn notifier_send(
         &self,
         name: &str,
         target: &Target,
         request: &NotifyRequest,
         key: &str,
-    ) -> Result<u16> {
+    ) -> Result<Answer> {
         let plugin = self.find(name, PluginKind::Notifier, "send")?;
         let session = self.runtime().session(plugin.outbound(target.connection.clone()));
+        let refused = |refusal: Refusal| {
+            let said = format!("A notification by plugin `{name}` was not sent: {}.", refusal.said);
+            match refusal.kind {
+                RefusalKind::Denied | RefusalKind::AddressRefused => Error::Forbidden(said),
+                _ => Error::Unavailable(said),
+            }
+        };
+        if request.method == MAIL {
+            session.mail(mail(request, key)).await.map_err(refused)?;
+            return Ok(Answer { status: 250, retry_after_secs: None, excerpt: String::new() });
+        }
         let request = Request {
             method: request.method.clone(),
             path: request.path.clone(),
@@ -56,23 +69,26 @@ impl Plugins {
             idempotency_key: Some(key.to_owned()),
             timeout: None,
         };
-        let refused = |refusal: Refusal| {
-            let said = format!("A notification by plugin `{name}` was not sent: {}.", refusal.said);
-            match refusal.kind {
-                RefusalKind::Denied | RefusalKind::AddressRefused => Error::Forbidden(said),
-                _ => Error::Unavailable(said),
-            }
-        };
-        match session.send(request).await.map_err(refused)?.status {
-            status @ (408 | 429 | 500..=599) => Err(Error::unavailable(format!(
-                "The receiver of notifications by plugin `{name}` answered with status {status}; it may work later."
-            ))),
-            status @ 200..=299 => Ok(status),
-            status => Err(Error::failed(format!(
-                "The receiver of notifications by plugin `{name}` refused one with status {status}. Please check the \
-                 target's address, settings and credential."
-            ))),
-        }
+        Ok(answer(&session.send(request).await.map_err(refused)?))
+    }
+}
+
+fn mail(request: &NotifyRequest, key: &str) -> Mail {
+    Mail {
+        headers: request.headers.clone(),
+        body: request.body.clone(),
+        credential: request.credential.clone(),
+        id: key.to_owned(),
+    }
+}
+
+/// Secrets were taken out of it before.
+fn answer(response: &Response) -> Answer {
+    let retry_after = response.headers.iter().find(|(name, _)| name == "retry-after");
+    Answer {
+        status: response.status,
+        retry_after_secs: retry_after.and_then(|(_, value)| value.trim().parse().ok()),
+        excerpt: text::line(&String::from_utf8_lossy(&response.body), EXCERPT),
     }
 }
 

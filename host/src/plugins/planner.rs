@@ -1,12 +1,15 @@
 //! The adapter for build planners.
 
 use super::Plugins;
+mod later;
+
 use super::bindings::base::windlass::types::types;
 use super::bindings::planner::exports::windlass::build_planner::planner as wit;
 use super::call::{CallError, nonsense};
 use super::tape::Function;
 use super::text::{self, MESSAGE_BYTES};
 use crate::domain::build_config::BuildSettings;
+use crate::domain::image_name::is_image;
 use crate::domain::path;
 use crate::domain::plan::{BuildStep, PlanContext};
 use crate::domain::plugin::{PluginKind, Problem};
@@ -31,7 +34,7 @@ impl Plugins {
     /// What is wrong with a build configuration. `name` is a build type or a plugin's name.
     pub async fn planner_validate(&self, name: &str, settings: &BuildSettings) -> Result<Vec<Problem>> {
         let plugin = self.find(&planner_name(name), PluginKind::BuildPlanner, VALIDATE.name)?;
-        let params = (config_to(settings),);
+        let params = (config_to(settings, &[]),);
         self.runtime().invoke(plugin.callee(), VALIDATE, params, |found| Ok(problems_from(found))).await
     }
 
@@ -43,9 +46,15 @@ impl Plugins {
             ref_name: context.ref_name,
             commit: context.commit,
             files: visible_files(context.files),
-            config: config_to(&context.settings),
+            config: config_to(&context.settings, &context.contents),
         };
         self.runtime().invoke(plugin.callee(), PLAN, (context,), steps_from).await
+    }
+
+    /// Base names of the files of a commit that a planner wants to read. `name` is a build type or a plugin's name.
+    pub fn planner_reads(&self, name: &str) -> Result<Vec<String>> {
+        let plugin = self.find(&planner_name(name), PluginKind::BuildPlanner, PLAN.name)?;
+        Ok(plugin.info.manifest.reads.clone())
     }
 }
 
@@ -67,7 +76,7 @@ fn visible_files(mut files: Vec<String>) -> Vec<String> {
     files
 }
 
-fn config_to(settings: &BuildSettings) -> wit::BuildConfig {
+fn config_to(settings: &BuildSettings, contents: &[(String, String)]) -> wit::BuildConfig {
     wit::BuildConfig {
         build_type: settings.build_type.clone(),
         context_path: settings.context_path.clone(),
@@ -78,7 +87,7 @@ fn config_to(settings: &BuildSettings) -> wit::BuildConfig {
         pre_build_commands: settings.pre_build_commands.clone(),
         post_build_commands: settings.post_build_commands.clone(),
         timeout_seconds: settings.timeout,
-        extras: Vec::new(),
+        extras: later::extras(settings, contents),
     }
 }
 
@@ -100,21 +109,7 @@ fn step_from(step: wit::BuildStep) -> Result<BuildStep, CallError> {
         wit::BuildStep::Tag(tag) => {
             Ok(BuildStep::Tag { source: image_name(tag.source)?, target: image_name(tag.target)? })
         }
-        wit::BuildStep::Other(words) => later_step(&words),
-    }
-}
-
-/// The steps that came after the contract's version 0.1: a name and perhaps an argument.
-fn later_step(words: &str) -> Result<BuildStep, CallError> {
-    match words.split_once(' ').unwrap_or((words, "")) {
-        ("compose-config", path) => {
-            path::check_relative("composePath", path)
-                .map_err(|error| nonsense(text::line(&error.to_string(), 2048)))?;
-            Ok(BuildStep::ComposeConfig { path: path.to_owned() })
-        }
-        ("compose-build", "") => Ok(BuildStep::ComposeBuild),
-        ("compose-pull", "") => Ok(BuildStep::ComposePull),
-        _ => Err(nonsense(format!("the step `{}`, which this host does not know", text::line(words, 128)))),
+        wit::BuildStep::Other(words) => later::step(&words),
     }
 }
 
@@ -136,6 +131,8 @@ fn docker_build_from(build: wit::DockerBuild) -> Result<BuildStep, CallError> {
         build_args: pairs("build arguments", build.build_args)?,
         labels: pairs("labels", build.labels)?,
         tags: build.tags.into_iter().map(image_name).collect::<Result<_, _>>()?,
+        dockerfile: later::text_of(&build.extras, "dockerfile")?,
+        dockerignore: later::text_of(&build.extras, "dockerignore")?,
     })
 }
 
@@ -150,15 +147,12 @@ fn pairs(what: &str, pairs: Vec<(String, String)>) -> Result<Vec<(String, String
     Ok(pairs)
 }
 
-/// Only what a reference to an image can consist of; the engine judges the grammar.
 fn image_name(name: String) -> Result<String, CallError> {
-    let fits = (1..=512).contains(&name.len())
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-/:@".contains(&b))
-        && !name.starts_with('-');
-    if fits {
-        return Ok(name);
+    if is_image(&name) {
+        Ok(name)
+    } else {
+        Err(nonsense(format!("`{}` as an image's name", text::line(&name, 256))))
     }
-    Err(nonsense(format!("`{}` as an image's name", text::line(&name, 256))))
 }
 
 fn short(what: &str, value: &str, max: usize) -> Result<(), CallError> {

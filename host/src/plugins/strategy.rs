@@ -107,12 +107,11 @@ pub(super) fn stack_to(stack: &StackFacts) -> wit::Stack {
             .collect(),
         health_timeout_ms: ms(stack.health_timeout_ms),
         rollback_on_failure: stack.rollback_on_failure,
-        // Nothing shows previews yet, and without the router nothing splits requests.
         extras: [
             ("allow-downtime", run.allows_downtime()),
             ("split", stack.can_split),
             ("ask", true),
-            ("preview", false),
+            ("preview", stack.can_preview),
         ]
         .map(|(name, value)| (name.to_owned(), value.to_string()))
         .into_iter()

@@ -248,6 +248,7 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Disposition;
 
     fn supervisor() -> Supervisor {
         let rules = BreakerRules { faults: 2, first_pause_ms: 60_000, ..BreakerRules::default() };
@@ -282,7 +283,8 @@ mod tests {
         let watch = supervisor.watch("forge", "aa");
         let purpose = Purpose::default();
         let (code, message) = ("no".to_owned(), "no such branch".to_owned());
-        let failure = PluginErrorKind::Failure { code, message, retry_after_secs: None, retryable: false };
+        let (disposition, request_sent) = (Disposition::Permanent, false);
+        let failure = PluginErrorKind::Failure { code, message, disposition, request_sent };
         for _ in 0..10 {
             assert!(!supervisor.leave(&watch, &purpose, "call", Some(&failure), NOTHING));
         }

@@ -50,8 +50,8 @@ impl From<Error> for TaskError {
             Error::Cancelled(_) => Self::Cancelled,
             Error::Plugin(plugin) if error.is_transient() => {
                 let after = match &plugin.kind {
-                    PluginErrorKind::Failure { retry_after_secs, .. } => {
-                        retry_after_secs.map(|secs| Duration::from_secs(secs.into()))
+                    PluginErrorKind::Failure { disposition, .. } => {
+                        disposition.retry_after_secs().map(|secs| Duration::from_secs(secs.into()))
                     }
                     kind => kind.pause_ms().map(Duration::from_millis),
                 };

@@ -33,6 +33,11 @@ pub async fn enqueue(tx: &mut Tx, new: &NewTask) -> Result<bool> {
     tasks::insert(tx, new).await
 }
 
+/// Lets a task that waits for its time run now. A task that runs is not told: whoever it asks answers it soon enough.
+pub async fn hasten(tx: &mut Tx, unique_key: &str) -> Result<bool> {
+    tasks::hasten(tx, unique_key, now()).await
+}
+
 /// Cancels a task: at once if it is queued, by way of its token if it runs, on whichever node.
 pub async fn cancel(tx: &mut Tx, id: &Id) -> Result<Cancelled> {
     tasks::request_cancel(tx, id, now()).await

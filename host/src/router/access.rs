@@ -1,7 +1,9 @@
 //! The access log: a line of JSON for each request, written by a thread of its own so that no request waits for a disk.
 
+use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
@@ -48,22 +50,19 @@ pub struct Entry {
 }
 
 impl AccessLog {
-    /// `off`, `on` for standard output, or the path of a file that is appended to.
+    /// `off`, `on` for standard output, or the path of a file that is appended to until it has `most` bytes.
     ///
     /// # Errors
     /// If the file cannot be opened.
-    pub fn open(setting: &str) -> Result<Option<Self>> {
+    pub fn open(setting: &str, most: u64) -> Result<Option<Self>> {
         let output: Box<dyn Write + Send> = match setting {
             "off" => return Ok(None),
             "on" => Box::new(std::io::stdout()),
-            path => {
-                let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
-                Box::new(file.map_err(|error| {
-                    Error::unavailable(format!(
-                        "the access log {path} cannot be written: {error}; set router.access_log to off, on or a writable file"
-                    ))
-                })?)
-            }
+            path => Box::new(Rotated::open(Path::new(path), most).map_err(|error| {
+                Error::unavailable(format!(
+                    "the access log {path} cannot be written: {error}; set router.access_log to off, on or a writable file"
+                ))
+            })?),
         };
         let (lines, waiting) = sync_channel(WAITING);
         std::thread::Builder::new()
@@ -86,19 +85,80 @@ impl AccessLog {
     }
 }
 
+/// A file that begins anew when it is full; the one before is kept beside it, with `.1` at its end.
+struct Rotated {
+    path: PathBuf,
+    file: File,
+    length: u64,
+    most: u64,
+}
+
+impl Rotated {
+    fn open(path: &Path, most: u64) -> std::io::Result<Self> {
+        let file = File::options().create(true).append(true).open(path)?;
+        let length = file.metadata()?.len();
+        Ok(Self { path: path.to_path_buf(), file, length, most })
+    }
+
+    fn begin_anew(&mut self) -> std::io::Result<()> {
+        let mut before = self.path.clone().into_os_string();
+        before.push(".1");
+        std::fs::rename(&self.path, before)?;
+        *self = Self::open(&self.path, self.most)?;
+        Ok(())
+    }
+}
+
+impl Write for Rotated {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        // Where it cannot be renamed, one file that is too large is better than none. Whole lines are written at once.
+        if self.length >= self.most && self.begin_anew().is_err() {
+            self.length = 0;
+        }
+        let written = self.file.write(bytes)?;
+        self.length += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.file.flush()
+    }
+}
+
 fn write_all(waiting: &Receiver<Entry>, output: Box<dyn Write + Send>) {
     let mut output = BufWriter::with_capacity(64 * 1024, output);
     loop {
         match waiting.recv_timeout(PATIENCE) {
             Ok(entry) => {
-                // A full disk costs lines, not requests.
-                let _ = serde_json::to_writer(&mut output, &entry);
-                let _ = output.write_all(b"\n");
+                // As a whole, so that no line is cut between two files. A full disk costs lines, not requests.
+                let mut line = serde_json::to_vec(&entry).unwrap_or_default();
+                line.push(b'\n');
+                let _ = output.write_all(&line);
             }
             Err(RecvTimeoutError::Timeout) => {
                 let _ = output.flush();
             }
             Err(RecvTimeoutError::Disconnected) => return,
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_file_is_kept_beside_the_next_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("access.log");
+        std::fs::write(&path, "of an earlier process\n").unwrap();
+        let mut file = Rotated::open(&path, 30).unwrap();
+        for line in ["one, which fits\n", "two, which does not\n", "three\n"] {
+            file.write_all(line.as_bytes()).unwrap();
+        }
+        let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
+        assert_eq!(read("access.log.1"), "of an earlier process\none, which fits\n");
+        assert_eq!(read("access.log"), "two, which does not\nthree\n");
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use http::header::{ACCEPT, HOST, HeaderValue, SET_COOKIE};
 use http::request::Parts;
 use http::{Method, Request, Response, Version};
@@ -46,6 +47,9 @@ pub async fn serve(router: Arc<Router>, client: Client, request: Request<Incomin
     let host = host(&parts);
     let accept = parts.headers.get(ACCEPT).cloned();
     let mut entry = router.access.as_ref().map(|_| Box::new(entry(&parts, client, host.as_ref())));
+    if let Some(answer) = challenge(&router, &parts) {
+        return answer;
+    }
     let answer = match host {
         Some(host) if parts.method != Method::CONNECT => {
             answer(&router, client, (parts, body), host, arrived, &mut entry).await
@@ -64,6 +68,14 @@ pub async fn serve(router: Arc<Router>, client: Client, request: Request<Incomin
         }
         refusal.response(accept.as_ref())
     })
+}
+
+/// What an ACME server is to find, whatever the host is and before any redirect.
+fn challenge(router: &Router, parts: &Parts) -> Option<Response<Body>> {
+    let token = parts.uri.path().strip_prefix("/.well-known/acme-challenge/")?;
+    let live = router.live.load();
+    let known = live.document.challenges.iter().find(|challenge| challenge.token == token)?;
+    Some(Response::new(Body::Text(Some(Bytes::from(known.answer.clone())))))
 }
 
 async fn answer(

@@ -53,7 +53,8 @@ impl Router {
     /// # Errors
     /// If the access log cannot be opened.
     pub fn open(folder: &Path, config: &RouterConfig) -> Result<Self> {
-        let access = AccessLog::open(&config.access_log)?.map(Arc::new);
+        let access =
+            AccessLog::open(&config.access_log, config.access_log_max_mib * 1024 * 1024)?.map(Arc::new);
         let mut registry = Registry::default();
         let live = match keep::load(folder) {
             Some(document) => {

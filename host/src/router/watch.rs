@@ -17,6 +17,8 @@ const LOOK_PAUSE: Duration = Duration::from_millis(20);
 /// A router that ends again this soon is not started again at once.
 const SETTLED: Duration = Duration::from_secs(2);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
+/// A router that starts begins a new log if this one is larger.
+const LOG_BYTES: u64 = 10 * 1024 * 1024;
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// The router of one server.
@@ -97,6 +99,10 @@ impl Keeper {
         command
             .arg("--data-dir")
             .arg(&self.data)
+            // It opens no secret.
+            .env_remove("WINDLASS_MASTER_KEY")
+            .env_remove("WINDLASS_ADMIN_TOKEN")
+            .env_remove("WEBHOOK_SECRET")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(self.log()?)
@@ -140,6 +146,10 @@ impl Keeper {
         let open = || {
             use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
             std::fs::DirBuilder::new().recursive(true).mode(0o700).create(super::folder(&self.data))?;
+            // It grows slowly, and what one process has written so far stays readable while the next one starts.
+            if std::fs::metadata(&path).is_ok_and(|log| log.len() > LOG_BYTES) {
+                std::fs::rename(&path, path.with_extension("log.1"))?;
+            }
             std::fs::File::options().create(true).append(true).mode(0o600).open(&path)
         };
         open().map_err(|error| Error::unavailable(format!("{} cannot be written: {error}", path.display())))

@@ -1,4 +1,4 @@
-//! What the server holds of the machine's memory, and gives back.
+//! What the server holds of the machine's memory, gives back, and keeps from others.
 
 /// Buffers from this size on are the system's again as soon as they are free, in bytes.
 const LARGE: i32 = 256 * 1024;
@@ -10,5 +10,19 @@ pub fn return_large_buffers() {
     // SAFETY: the call takes two numbers, and may be made at any time.
     unsafe {
         libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE);
+    }
+}
+
+/// Has the system write no core file of this process and let nobody but root look into its memory: secrets are in it while
+/// they are used (prctl(2), PR_SET_DUMPABLE). Where the system refuses, the server runs all the same and says so.
+pub fn keep_no_core() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let none = Rlimit { current: Some(0), maximum: getrlimit(Resource::Core).maximum };
+    let limited = setrlimit(Resource::Core, none);
+    #[cfg(target_os = "linux")]
+    let limited =
+        limited.and(rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable));
+    if let Err(error) = limited {
+        eprintln!("windlass: core files of this process cannot be turned off: {error}");
     }
 }

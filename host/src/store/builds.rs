@@ -4,8 +4,8 @@ use super::{
     Conn, counters,
     faults::on_unique,
     rows::{
-        Entity, Row, as_seq, below, execute, fetch_all, fetch_opt, fetch_page, found, hit, id_text, over,
-        plain_opt, query,
+        Entity, Row, as_seq, below, execute, fetch_all, fetch_opt, fetch_page, found, hit, id_text, json,
+        over, plain_opt, query,
     },
 };
 use crate::{
@@ -21,7 +21,7 @@ macro_rules! columns {
     () => {
         "id, seq, project_id, stack_id, deployment_id, git_url, git_ref, commit_sha, context_path, dockerfile, \
          image_tag, image_digest, status, error, log_path, log_size, planner, planner_digest, started_at, \
-         finished_at, created_at"
+         finished_at, created_at, pushed"
     };
 }
 
@@ -57,6 +57,7 @@ impl Entity for Build {
             started_at: row.int_opt("started_at")?,
             finished_at: row.int_opt("finished_at")?,
             created_at: row.int("created_at")?,
+            pushed: row.json("pushed")?,
         })
     }
 }
@@ -67,7 +68,7 @@ pub async fn insert(conn: &mut Conn, mut build: Build) -> Result<Build> {
     let done = query(concat!(
         "INSERT INTO builds (",
         columns!(),
-        ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)"
+        ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)"
     ))
     .bind(build.id.as_str())
     .bind(build.seq)
@@ -90,6 +91,7 @@ pub async fn insert(conn: &mut Conn, mut build: Build) -> Result<Build> {
     .bind(build.started_at)
     .bind(build.finished_at)
     .bind(build.created_at)
+    .bind(json(&build.pushed)?)
     .execute(conn)
     .await;
     on_unique(done, || format!("the build {} already exists", build.id))?;
@@ -184,7 +186,7 @@ fn is_legal(from: BuildStatus, to: BuildStatus) -> bool {
 pub async fn update(conn: &mut Conn, build: &Build) -> Result<()> {
     let query = query(
         "UPDATE builds SET deployment_id = $1, commit_sha = $2, context_path = $3, dockerfile = $4, image_tag = $5, \
-         image_digest = $6, log_path = $7, planner = $8, planner_digest = $9, git_ref = $10 WHERE id = $11",
+         image_digest = $6, log_path = $7, planner = $8, planner_digest = $9, git_ref = $10, pushed = $11 WHERE id = $12",
     )
     .bind(id_text(build.deployment_id.as_ref()))
     .bind(build.commit_sha.as_str())
@@ -196,6 +198,7 @@ pub async fn update(conn: &mut Conn, build: &Build) -> Result<()> {
     .bind(build.planner.as_str())
     .bind(build.planner_digest.as_str())
     .bind(build.git_ref.as_str())
+    .bind(json(&build.pushed)?)
     .bind(build.id.as_str());
     hit(execute(conn, query).await?, Build::WHAT, &build.id)
 }

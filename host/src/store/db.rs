@@ -12,6 +12,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     BoxFuture, Tx,
+    audit::{AuditKey, AuditKeyBytes},
+    call::{self, Recorder},
     faults::fault,
     migrate,
     notify::{self, Bus},
@@ -65,6 +67,8 @@ struct Inner {
     write: AnyPool,
     line: mpsc::Sender<Job>,
     bus: Arc<Bus>,
+    /// What the ends of the record are sealed with, once it is known.
+    audit_key: Arc<AuditKey>,
     stop: CancellationToken,
     tasks: Mutex<JoinSet<()>>,
 }
@@ -102,7 +106,8 @@ impl Db {
         if engine == Engine::Postgres {
             notify::spawn(&mut tasks, &read, url, &bus, &stop).await?;
         }
-        let inner = Inner { engine, read, write, line, bus, stop, tasks: Mutex::new(tasks) };
+        let audit_key = Arc::default();
+        let inner = Inner { engine, read, write, line, bus, audit_key, stop, tasks: Mutex::new(tasks) };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -122,9 +127,19 @@ impl Db {
         F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T>> + Clone + Send + 'static,
     {
         match self.inner.engine {
-            Engine::Sqlite => self.submit(|reply| Job::closure(work, reply)).await,
+            Engine::Sqlite => self.submit(|reply| Job::closure(work, self.recorder(), reply)).await,
             Engine::Postgres => within_deadline(self.write_alone(work)).await,
         }
+    }
+
+    /// Writes the entries of the record for the work of whoever calls now.
+    fn recorder(&self) -> Recorder {
+        Recorder::new(call::current(), self.inner.audit_key.clone())
+    }
+
+    /// From now on the record's ends are sealed with this key. Later calls change nothing.
+    pub fn seal_audit(&self, key: AuditKeyBytes) {
+        self.inner.audit_key.set(key);
     }
 
     async fn write_alone<T, F>(&self, work: F) -> Result<T>
@@ -136,10 +151,17 @@ impl Db {
         if inner.stop.is_cancelled() {
             return Err(closed());
         }
+        let mut recorder = self.recorder();
         let mut tries = 1;
         loop {
             let mut tx = Tx::begin(&inner.write, begin_statement(inner.engine)).await?;
-            let outcome = match writer::guarded(work.clone(), &mut tx).await {
+            let mark = tx.mark();
+            recorder.begin(&mut tx);
+            let done = match writer::guarded(work.clone(), &mut tx).await {
+                Ok(value) => recorder.record(&mut tx, mark).await.map(|()| value),
+                Err(error) => Err(error),
+            };
+            let outcome = match done {
                 Ok(value) => tx.commit().await.map(|signals| (value, signals)),
                 Err(error) => {
                     tx.rollback().await;
@@ -148,6 +170,7 @@ impl Db {
             };
             match outcome {
                 Ok((value, signals)) => {
+                    recorder.committed();
                     inner.bus.committed(signals);
                     return Ok(value);
                 }

@@ -5,12 +5,13 @@ use super::{
     faults::{fault, on_unique},
     rows::{
         Entity, Query, Row, as_seq, below, execute, fetch_all, fetch_opt, fetch_page, found, hit, id_text,
-        json, over, plain_opt, query,
+        json, over, plain, plain_opt, query,
     },
 };
 use crate::{
     domain::{
         Id, UnixMs,
+        access::Reach,
         deployment::{Deployment, DeploymentStatus, RolloutState, TriggerType},
         page::{Page, PageRequest},
     },
@@ -159,9 +160,14 @@ pub async fn find_opt(conn: &mut Conn, key: &str) -> Result<Option<Deployment>> 
 }
 
 /// Newest first.
-pub async fn list(conn: &mut Conn, page: PageRequest) -> Result<Page<Deployment>> {
-    let query =
-        query(select!("WHERE seq < $1 ORDER BY seq DESC LIMIT $2")).bind(below(page)).bind(over(page));
+pub async fn list(conn: &mut Conn, page: PageRequest, reach: &Reach) -> Result<Page<Deployment>> {
+    let query = query(select!(
+        "WHERE seq < $1 AND ($3 = '' OR EXISTS (SELECT 1 FROM token_projects v \
+         WHERE v.token_id = $3 AND v.project_id = deployments.project_id)) ORDER BY seq DESC LIMIT $2"
+    ))
+    .bind(below(page))
+    .bind(over(page))
+    .bind(reach.as_str().to_owned());
     fetch_page(conn, page, query, |deployment: &Deployment| deployment.seq).await
 }
 
@@ -177,6 +183,30 @@ pub async fn list_by_stack(conn: &mut Conn, stack: &Id, page: PageRequest) -> Re
 pub async fn latest_by_stack(conn: &mut Conn, stack: &Id) -> Result<Option<Deployment>> {
     fetch_opt(conn, query(select!("WHERE stack_id = $1 ORDER BY seq DESC LIMIT 1")).bind(stack.as_str()))
         .await
+}
+
+/// Status of the newest one, of that branch if one is given.
+pub async fn latest_status(
+    conn: &mut Conn,
+    stack: &Id,
+    branch: Option<&str>,
+) -> Result<Option<DeploymentStatus>> {
+    let row = query(
+        "SELECT status FROM deployments WHERE stack_id = $1 AND ($2 = '' OR branch = $2) ORDER BY seq DESC LIMIT 1",
+    )
+    .bind(stack.as_str())
+    .bind(plain(branch.unwrap_or_default()))
+    .fetch_optional(conn)
+    .await
+    .map_err(fault)?;
+    row.map(|row| Row(&row).word("status", DeploymentStatus::parse)).transpose()
+}
+
+/// The newest one that has ended.
+pub async fn latest_ended(conn: &mut Conn, stack: &Id) -> Result<Option<Deployment>> {
+    let query = query(select!("WHERE stack_id = $1 AND completed_at IS NOT NULL ORDER BY seq DESC LIMIT 1"))
+        .bind(stack.as_str());
+    fetch_opt(conn, query).await
 }
 
 /// What a rollback of the deployment with that number goes back to: the last successful one before it that produced
@@ -204,6 +234,19 @@ pub async fn latest_of_release(conn: &mut Conn, stack: &Id, release: &Id) -> Res
     .bind(stack.as_str())
     .bind(release.as_str());
     fetch_opt(conn, query).await
+}
+
+/// Writes down who asked for it.
+pub async fn set_requester(conn: &mut Conn, id: &Id, user: Option<&Id>) -> Result<()> {
+    let query =
+        query("UPDATE deployments SET requested_by = $1 WHERE id = $2").bind(id_text(user)).bind(id.as_str());
+    hit(execute(conn, query).await?, Deployment::WHAT, id)
+}
+
+/// The person who asked for it, where one is known.
+pub async fn requester(conn: &mut Conn, id: &Id) -> Result<Option<Id>> {
+    let row = query("SELECT requested_by FROM deployments WHERE id = $1").bind(id.as_str());
+    Row(&row.fetch_one(conn).await.map_err(fault)?).id_opt("requested_by")
 }
 
 /// Remembers the number of the webhook event that a deployment comes from.
@@ -348,6 +391,12 @@ pub async fn resume(conn: &mut Conn, id: &Id, now: UnixMs) -> Result<bool> {
     .bind(now)
     .bind(id.as_str());
     Ok(execute(conn, statement).await? > 0)
+}
+
+/// What is shown of a deployment that a provider carries out.
+pub async fn set_label(conn: &mut Conn, id: &Id, label: &str) -> Result<()> {
+    let query = query("UPDATE deployments SET label = $1 WHERE id = $2").bind(plain(label)).bind(id.as_str());
+    hit(execute(conn, query).await?, Deployment::WHAT, id)
 }
 
 /// Remembers the files that hold its logs; `None` leaves one as it is.

@@ -9,6 +9,7 @@ use super::{
 use crate::{
     domain::{
         Id, UnixMs,
+        access::Reach,
         event::{Event, EventKind, NewEvent},
     },
     error::Result,
@@ -55,21 +56,34 @@ pub async fn append(tx: &mut Tx, new: NewEvent) -> Result<i64> {
     Ok(seq)
 }
 
-/// Events after the cursor, oldest first, at most `limit`.
-pub async fn list_after(conn: &mut Conn, cursor: i64, limit: i64, stack: Option<&Id>) -> Result<Vec<Event>> {
-    match stack {
-        None => {
-            let query = query(select!("WHERE seq > $1 ORDER BY seq LIMIT $2")).bind(cursor).bind(limit);
-            fetch_all(conn, query).await
-        }
-        Some(stack) => {
-            let query = query(select!("WHERE stack_id = $1 AND seq > $2 ORDER BY seq LIMIT $3"))
-                .bind(stack.as_str())
-                .bind(cursor)
-                .bind(limit);
-            fetch_all(conn, query).await
-        }
+/// Events after the cursor, oldest first, at most `limit`. What is about no stack, or about one that is gone, is for
+/// those who see everything.
+pub async fn list_after(
+    conn: &mut Conn,
+    cursor: i64,
+    limit: i64,
+    stack: Option<&Id>,
+    reach: &Reach,
+) -> Result<Vec<Event>> {
+    let query = match stack {
+        None => query(select!(
+            "WHERE seq > $1 AND ($3 = '' OR EXISTS (SELECT 1 FROM stacks s \
+             JOIN token_projects v ON v.project_id = s.project_id \
+             WHERE s.id = events.stack_id AND v.token_id = $3)) ORDER BY seq LIMIT $2"
+        ))
+        .bind(cursor)
+        .bind(limit),
+        Some(stack) => query(select!(
+            "WHERE stack_id = $1 AND seq > $2 AND ($4 = '' OR EXISTS (SELECT 1 FROM stacks s \
+             JOIN token_projects v ON v.project_id = s.project_id \
+             WHERE s.id = events.stack_id AND v.token_id = $4)) ORDER BY seq LIMIT $3"
+        ))
+        .bind(stack.as_str())
+        .bind(cursor)
+        .bind(limit),
     }
+    .bind(reach.as_str().to_owned());
+    fetch_all(conn, query).await
 }
 
 /// The number of the newest event; 0 before the first. Pruning does not lower it.

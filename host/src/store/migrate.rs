@@ -12,7 +12,7 @@ struct Migration {
     text: &'static str,
 }
 
-const MIGRATIONS: [Migration; 8] = [
+const MIGRATIONS: &[Migration] = &[
     Migration { version: 1, name: "init", text: include_str!("../../../migrations/0001_init.sql") },
     Migration { version: 2, name: "plugins", text: include_str!("../../../migrations/0002_plugins.sql") },
     Migration {
@@ -29,6 +29,25 @@ const MIGRATIONS: [Migration; 8] = [
     },
     Migration { version: 7, name: "pipelines", text: include_str!("../../../migrations/0007_pipelines.sql") },
     Migration { version: 9, name: "inbox", text: include_str!("../../../migrations/0009_inbox.sql") },
+    Migration { version: 10, name: "people", text: include_str!("../../../migrations/0010_people.sql") },
+    Migration { version: 11, name: "record", text: include_str!("../../../migrations/0011_record.sql") },
+    Migration {
+        version: 12,
+        name: "ci_service",
+        text: include_str!("../../../migrations/0012_ci_service.sql"),
+    },
+    Migration { version: 13, name: "triggers", text: include_str!("../../../migrations/0013_triggers.sql") },
+    Migration { version: 15, name: "traffic", text: include_str!("../../../migrations/0015_traffic.sql") },
+    Migration { version: 17, name: "targets", text: include_str!("../../../migrations/0017_targets.sql") },
+    Migration { version: 18, name: "ci_watch", text: include_str!("../../../migrations/0018_ci_watch.sql") },
+    Migration {
+        version: 19,
+        name: "notifications",
+        text: include_str!("../../../migrations/0019_notifications.sql"),
+    },
+    Migration { version: 20, name: "watch", text: include_str!("../../../migrations/0020_watch.sql") },
+    Migration { version: 21, name: "builds", text: include_str!("../../../migrations/0021_builds.sql") },
+    Migration { version: 22, name: "previews", text: include_str!("../../../migrations/0022_previews.sql") },
 ];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (

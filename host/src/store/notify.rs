@@ -22,7 +22,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{DbConfig, events, faults::fault, tx::Signals};
-use crate::{domain::event::Event, error::Result};
+use crate::{
+    domain::{access::Reach, event::Event},
+    error::Result,
+};
 
 /// Events a slow subscriber may lag behind before it has to read them from the table.
 const EVENTS_KEPT: usize = 4096;
@@ -182,7 +185,7 @@ async fn pump(pool: AnyPool, bus: Arc<Bus>, mut cursor: i64) {
     loop {
         let chunk = async {
             let mut conn = pool.acquire().await.map_err(fault)?;
-            events::list_after(&mut conn, cursor, CHUNK, None).await
+            events::list_after(&mut conn, cursor, CHUNK, None, &Reach::EVERYTHING).await
         };
         match chunk.await {
             Ok(events) if !events.is_empty() => {

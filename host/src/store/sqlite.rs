@@ -3,7 +3,7 @@
 use std::{path::Path, str::FromStr as _, time::Duration};
 
 use sqlx::{
-    AnyPool, ConnectOptions as _,
+    AnyPool, ConnectOptions as _, Connection as _,
     any::{AnyConnectOptions, AnyPoolOptions},
 };
 
@@ -51,6 +51,9 @@ async fn pool(options: &AnyConnectOptions, size: u32, pragmas: &'static str) -> 
         .after_connect(move |conn, _| {
             Box::pin(async move { sqlx::raw_sql(pragmas).execute(conn).await.map(|_| ()) })
         })
+        // On a full disk, SQLite may end a transaction by itself. The driver believes for ever that this connection is in
+        // one, so it is replaced.
+        .before_acquire(|conn, _| Box::pin(async move { Ok(!conn.is_in_transaction()) }))
         .connect_with(options.clone())
         .await
         .map_err(fault)

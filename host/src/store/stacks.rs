@@ -5,12 +5,13 @@ use super::{
     faults::on_unique,
     rows::{
         Entity, Row, as_seq, below, execute, fetch_all, fetch_opt, fetch_page, found, hit, id_text, json,
-        over, query,
+        over, plain_opt, query,
     },
 };
 use crate::{
     domain::{
         Id, UnixMs,
+        access::Reach,
         page::{Page, PageRequest},
         plugin::PluginKind,
         stack::Stack,
@@ -21,7 +22,7 @@ use crate::{
 macro_rules! select {
     ($tail:literal) => {
         concat!(
-            "SELECT id, seq, project_id, name, description, run, traffic, strategy, strategy_params, active_release_id, \
+            "SELECT id, seq, project_id, name, description, run, traffic, strategy, strategy_params, target, active_release_id, \
              created_at, updated_at FROM stacks ",
             $tail
         )
@@ -42,6 +43,7 @@ impl Entity for Stack {
             traffic: row.json("traffic")?,
             strategy: row.text("strategy")?,
             strategy_params: row.json("strategy_params")?,
+            target: row.text_opt("target")?,
             active_release_id: row.id_opt("active_release_id")?,
             created_at: row.int("created_at")?,
             updated_at: row.int("updated_at")?,
@@ -54,8 +56,8 @@ pub async fn insert(conn: &mut Conn, mut stack: Stack) -> Result<Stack> {
     stack.seq = counters::take(conn, "stacks", 1).await?;
     let done = query(
         "INSERT INTO stacks (id, seq, project_id, name, description, run, strategy, strategy_params, \
-         active_release_id, created_at, updated_at, traffic, routed) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+         active_release_id, created_at, updated_at, traffic, routed, target) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
     )
     .bind(stack.id.as_str())
     .bind(stack.seq)
@@ -70,6 +72,7 @@ pub async fn insert(conn: &mut Conn, mut stack: Stack) -> Result<Stack> {
     .bind(stack.updated_at)
     .bind(json(&stack.traffic)?)
     .bind(i64::from(stack.traffic.is_routed()))
+    .bind(plain_opt(stack.target.as_deref()))
     .execute(conn)
     .await;
     on_unique(done, || format!("a stack named `{}` already exists", stack.name))?;
@@ -80,7 +83,7 @@ pub async fn insert(conn: &mut Conn, mut stack: Stack) -> Result<Stack> {
 pub async fn update(conn: &mut Conn, stack: &Stack) -> Result<()> {
     let done = query(
         "UPDATE stacks SET project_id = $1, name = $2, description = $3, run = $4, strategy = $5, \
-         strategy_params = $6, updated_at = $7, traffic = $8, routed = $9 WHERE id = $10",
+         strategy_params = $6, updated_at = $7, traffic = $8, routed = $9, target = $10 WHERE id = $11",
     )
     .bind(stack.project_id.as_str())
     .bind(stack.name.as_str())
@@ -91,6 +94,7 @@ pub async fn update(conn: &mut Conn, stack: &Stack) -> Result<()> {
     .bind(stack.updated_at)
     .bind(json(&stack.traffic)?)
     .bind(i64::from(stack.traffic.is_routed()))
+    .bind(plain_opt(stack.target.as_deref()))
     .bind(stack.id.as_str())
     .execute(conn)
     .await;
@@ -133,15 +137,24 @@ pub async fn using(conn: &mut Conn, plugin: &str, kind: PluginKind) -> Result<Op
         PluginKind::GitForge => query(select!(
             "WHERE id IN (SELECT stack_id FROM git_repositories WHERE provider = $1) ORDER BY seq LIMIT 1"
         )),
-        PluginKind::CiProvider | PluginKind::PipelineGenerator | PluginKind::Notifier => return Ok(None),
+        PluginKind::CiProvider => query(select!(
+            "WHERE id IN (SELECT stack_id FROM stack_ci WHERE provider_id IN (SELECT id FROM cicd_providers WHERE type = $1)) \
+             ORDER BY seq LIMIT 1"
+        )),
+        PluginKind::PipelineGenerator | PluginKind::Notifier => return Ok(None),
     };
     fetch_opt(conn, query.bind(plugin)).await
 }
 
 /// Newest first.
-pub async fn list(conn: &mut Conn, page: PageRequest) -> Result<Page<Stack>> {
-    let query =
-        query(select!("WHERE seq < $1 ORDER BY seq DESC LIMIT $2")).bind(below(page)).bind(over(page));
+pub async fn list(conn: &mut Conn, page: PageRequest, reach: &Reach) -> Result<Page<Stack>> {
+    let query = query(select!(
+        "WHERE seq < $1 AND ($3 = '' OR EXISTS (SELECT 1 FROM token_projects v \
+         WHERE v.token_id = $3 AND v.project_id = stacks.project_id)) ORDER BY seq DESC LIMIT $2"
+    ))
+    .bind(below(page))
+    .bind(over(page))
+    .bind(reach.as_str().to_owned());
     fetch_page(conn, page, query, |stack: &Stack| stack.seq).await
 }
 
@@ -152,6 +165,11 @@ pub async fn list_by_project(conn: &mut Conn, project: &Id, page: PageRequest) -
         .bind(below(page))
         .bind(over(page));
     fetch_page(conn, page, query, |stack: &Stack| stack.seq).await
+}
+
+/// Those that run on a target.
+pub async fn list_by_target(conn: &mut Conn, target: &str) -> Result<Vec<Stack>> {
+    fetch_all(conn, query(select!("WHERE target = $1 ORDER BY name")).bind(target)).await
 }
 
 /// Those that the router knows.

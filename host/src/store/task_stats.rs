@@ -39,6 +39,22 @@ pub async fn depth(conn: &mut Conn) -> Result<Vec<Depth>> {
         .collect()
 }
 
+/// Whether a task of this kind waits or runs.
+pub async fn any_open(conn: &mut Conn, kind: &str) -> Result<bool> {
+    Ok(depth(conn).await?.iter().any(|depth| depth.kind == kind))
+}
+
+/// Since when the oldest task exists that has not ended; `None` if all have.
+pub async fn oldest_open(conn: &mut Conn) -> Result<Option<UnixMs>> {
+    let row = query(
+        "SELECT created_at FROM tasks WHERE status IN ('queued', 'running') ORDER BY created_at LIMIT 1",
+    )
+    .fetch_optional(conn)
+    .await
+    .map_err(fault)?;
+    row.map(|row| Row(&row).int("created_at")).transpose()
+}
+
 /// Since when the longest waiting task could have run; `None` if none waits.
 pub async fn oldest_due(conn: &mut Conn, now: UnixMs) -> Result<Option<UnixMs>> {
     let row =

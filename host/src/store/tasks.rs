@@ -23,7 +23,7 @@ use crate::{
 macro_rules! columns {
     () => {
         "id, payload, status, progress, attempt, max_attempts, priority, unique_key, concurrency_key, run_at, \
-         lease_owner, lease_until, fence, cancel_requested, error, created_at, started_at, finished_at"
+         lease_owner, lease_until, fence, cancel_requested, error, created_at, started_at, finished_at, trace"
     };
 }
 
@@ -67,19 +67,21 @@ impl Entity for TaskRow {
             created_at: row.int("created_at")?,
             started_at: row.int_opt("started_at")?,
             finished_at: row.int_opt("finished_at")?,
+            trace: row.text_opt("trace")?,
         })
     }
 }
 
 const INSERT_HEAD: &str = "INSERT INTO tasks (id, kind, subject_id, payload, max_attempts, priority, unique_key, \
-     concurrency_key, run_at, created_at, status, progress, attempt, fence, cancel_requested)";
+     concurrency_key, run_at, created_at, trace, status, progress, attempt, fence, cancel_requested)";
 
 static INSERT: LazyLock<Batch> =
-    LazyLock::new(|| Batch::new(INSERT_HEAD, 10, ", 'queued', 0, 0, 0, 0", "ON CONFLICT DO NOTHING"));
+    LazyLock::new(|| Batch::new(INSERT_HEAD, 11, ", 'queued', 0, 0, 0, 0", "ON CONFLICT DO NOTHING"));
 
 /// Adds tasks and answers how many: one whose unique key is queued or running already is left out.
 pub async fn insert_all(tx: &mut Tx, tasks: &[NewTask]) -> Result<u64> {
     let now = now();
+    let trace = tx.trace();
     let mut added = 0;
     for (text, rows) in INSERT.split(tx, tasks) {
         let mut query = query(text);
@@ -94,7 +96,8 @@ pub async fn insert_all(tx: &mut Tx, tasks: &[NewTask]) -> Result<u64> {
                 .bind(new.unique_key.clone())
                 .bind(new.concurrency_key.clone())
                 .bind(new.run_at.unwrap_or(now))
-                .bind(now);
+                .bind(now)
+                .bind(new.trace.clone().or_else(|| trace.clone()));
         }
         added += execute(tx, query).await?;
     }
@@ -105,6 +108,17 @@ pub async fn insert_all(tx: &mut Tx, tasks: &[NewTask]) -> Result<u64> {
 /// Adds a task; `false` if its unique key is queued or running already.
 pub async fn insert(tx: &mut Tx, new: &NewTask) -> Result<bool> {
     Ok(insert_all(tx, std::slice::from_ref(new)).await? > 0)
+}
+
+/// Lets a queued task with this unique key run now instead of later; false if none waits.
+pub async fn hasten(tx: &mut Tx, unique_key: &str, now: UnixMs) -> Result<bool> {
+    let statement =
+        query("UPDATE tasks SET run_at = $1 WHERE unique_key = $2 AND status = 'queued' AND run_at > $1");
+    let is_hastened = execute(tx, statement.bind(now).bind(unique_key.to_owned())).await? > 0;
+    if is_hastened {
+        tx.wake_queue();
+    }
+    Ok(is_hastened)
 }
 
 pub async fn find(conn: &mut Conn, id: &str) -> Result<TaskRow> {

@@ -2,15 +2,23 @@
 
 use std::ops::{Deref, DerefMut};
 
+use serde_json::{Value, json};
 use sqlx::{Any, AnyPool, Transaction};
 
 use super::{Conn, faults::fault};
-use crate::{domain::event::Event, error::Result};
+use crate::{
+    domain::{audit, event::Event},
+    error::Result,
+};
 
 /// A connection inside a transaction. It dereferences to [`Conn`].
 pub struct Tx {
     inner: Transaction<'static, Any>,
     signals: Signals,
+    /// What the record is to say of this work beside its events.
+    changes: Vec<Value>,
+    /// Of whoever caused the work.
+    trace: Option<String>,
 }
 
 /// What other tasks and nodes hear of after the commit.
@@ -32,7 +40,7 @@ pub(super) struct Mark {
 impl Tx {
     pub(super) async fn begin(pool: &AnyPool, statement: &'static str) -> Result<Self> {
         let inner = pool.begin_with(statement).await.map_err(fault)?;
-        Ok(Self { inner, signals: Signals::default() })
+        Ok(Self { inner, signals: Signals::default(), changes: Vec::new(), trace: None })
     }
 
     pub(super) async fn commit(self) -> Result<Signals> {
@@ -56,10 +64,41 @@ impl Tx {
         self.signals.events.truncate(mark.events);
         self.signals.queue = mark.queue;
         self.signals.cancel = mark.cancel;
+        self.changes.clear();
+    }
+
+    /// Tells the record what this work changes: how it was (null if it was not there) and how it will be (null if it is
+    /// gone). Fields that stay as they are, and secrets, are left out.
+    pub fn changed(&mut self, what: &str, before: Value, after: Value) {
+        let mut change = json!({ "what": what });
+        if let (Some(members), Value::Object(sides)) =
+            (change.as_object_mut(), audit::difference(before, after))
+        {
+            members.extend(sides);
+        }
+        self.changes.push(change);
+    }
+
+    pub(super) fn take_changes(&mut self) -> Vec<Value> {
+        std::mem::take(&mut self.changes)
+    }
+
+    pub(super) fn events_since(&self, mark: Mark) -> &[Event] {
+        self.signals.events.get(mark.events..).unwrap_or_default()
     }
 
     pub(super) fn publish(&mut self, event: Event) {
         self.signals.events.push(event);
+    }
+
+    /// What is added from now on is caused by the span with that context.
+    pub(super) fn set_trace(&mut self, trace: Option<String>) {
+        self.trace = trace;
+    }
+
+    /// In W3C form, if there is a trace.
+    pub(super) fn trace(&self) -> Option<String> {
+        self.trace.clone()
     }
 
     /// After the commit, queues look for work at once, on every node.

@@ -3,15 +3,16 @@
 use super::{
     Conn, id_at,
     rows::{
-        Entity, Row, as_seq, below, execute, fetch_opt, fetch_page, found, hit, id_text, over, plain_opt,
-        query,
+        Entity, Row, as_seq, below, execute, fetch_opt, fetch_page, found, hit, id_text, json, over,
+        plain_opt, query,
     },
 };
 use crate::{
     domain::{
         Id, UnixMs,
+        access::Reach,
         page::{Page, PageRequest},
-        webhook::{MatchedSecret, ReasonCode, WebhookEvent},
+        webhook::{MatchedSecret, Origin, ReasonCode, StackOutcome, WebhookEvent},
     },
     error::{Error, Result},
 };
@@ -21,7 +22,7 @@ macro_rules! select {
         concat!(
             "SELECT id, seq, repository_id, provider, event_type, payload, headers, signature, delivery_id, \
              verified, matched_secret, processed, reason, detail, deployment_id, received_at, processed_at, error, \
-             replay_of FROM webhook_events ",
+             replay_of, origin, outcomes FROM webhook_events ",
             $tail
         )
     };
@@ -60,6 +61,11 @@ impl Entity for WebhookEvent {
             received_at: row.int("received_at")?,
             processed_at: row.int_opt("processed_at")?,
             error: row.text_opt("error")?,
+            origin: row.word("origin", Origin::parse)?,
+            outcomes: match row.text_opt("outcomes")? {
+                Some(_) => row.json("outcomes")?,
+                None => Vec::new(),
+            },
         })
     }
 }
@@ -78,18 +84,30 @@ pub async fn find_opt(conn: &mut Conn, key: &str) -> Result<Option<WebhookEvent>
 }
 
 /// Newest first.
-pub async fn list(conn: &mut Conn, page: PageRequest, repository: Option<&Id>) -> Result<Page<WebhookEvent>> {
+pub async fn list(
+    conn: &mut Conn,
+    page: PageRequest,
+    repository: Option<&Id>,
+    reach: &Reach,
+) -> Result<Page<WebhookEvent>> {
     let query = match repository {
-        None => {
-            query(select!("WHERE seq < $1 ORDER BY seq DESC LIMIT $2")).bind(below(page)).bind(over(page))
-        }
-        Some(repository) => {
-            query(select!("WHERE repository_id = $1 AND seq < $2 ORDER BY seq DESC LIMIT $3"))
-                .bind(repository.as_str())
-                .bind(below(page))
-                .bind(over(page))
-        }
-    };
+        None => query(select!(
+            "WHERE seq < $1 AND ($3 = '' OR EXISTS (SELECT 1 FROM git_repositories r \
+             JOIN stacks s ON s.id = r.stack_id JOIN token_projects v ON v.project_id = s.project_id \
+             WHERE r.id = webhook_events.repository_id AND v.token_id = $3)) ORDER BY seq DESC LIMIT $2"
+        ))
+        .bind(below(page))
+        .bind(over(page)),
+        Some(repository) => query(select!(
+            "WHERE repository_id = $1 AND seq < $2 AND ($4 = '' OR EXISTS (SELECT 1 FROM git_repositories r \
+             JOIN stacks s ON s.id = r.stack_id JOIN token_projects v ON v.project_id = s.project_id \
+             WHERE r.id = webhook_events.repository_id AND v.token_id = $4)) ORDER BY seq DESC LIMIT $3"
+        ))
+        .bind(repository.as_str())
+        .bind(below(page))
+        .bind(over(page)),
+    }
+    .bind(reach.as_str().to_owned());
     fetch_page(conn, page, query, |event: &WebhookEvent| event.seq).await
 }
 
@@ -100,19 +118,22 @@ pub struct Finish {
     pub detail: Option<String>,
     pub deployment_id: Option<Id>,
     pub error: Option<String>,
+    /// Empty where the reason says it all.
+    pub outcomes: Vec<StackOutcome>,
 }
 
 /// Writes the reason an event ended with. `Conflict` if it has ended already: exactly one reason for each event.
 pub async fn finish(conn: &mut Conn, id: &Id, finish: &Finish, now: UnixMs) -> Result<()> {
     let statement = query(
         "UPDATE webhook_events SET processed = 1, reason = $1, detail = $2, deployment_id = $3, error = $4, \
-         processed_at = $5 WHERE id = $6 AND processed = 0",
+         processed_at = $5, outcomes = $6 WHERE id = $7 AND processed = 0",
     )
     .bind(finish.reason.as_str())
     .bind(plain_opt(finish.detail.as_deref()))
     .bind(id_text(finish.deployment_id.as_ref()))
     .bind(plain_opt(finish.error.as_deref()))
     .bind(now)
+    .bind(if finish.outcomes.is_empty() { None } else { Some(json(&finish.outcomes)?) })
     .bind(id.as_str());
     if execute(conn, statement).await? == 0 {
         find(conn, id.as_str()).await?;

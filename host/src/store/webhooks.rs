@@ -13,16 +13,17 @@ use super::{
     faults::fault,
     new_id, now, packed,
     rows::{Query, execute, id_text, json, plain, plain_opt, query},
-    tasks,
+    tasks, webhook_events,
     writer::Job,
 };
 use crate::{
     domain::{
         Id, UnixMs,
         task::{NewTask, Task},
-        webhook::{MatchedSecret, ReasonCode},
+        webhook::{MatchedSecret, Origin, ReasonCode},
     },
     error::{Error, Result},
+    telemetry,
 };
 
 /// Bytes kept of a body that nobody vouches for.
@@ -49,6 +50,7 @@ pub struct NewDelivery {
     pub matched_secret: Option<MatchedSecret>,
     /// The event that this is a copy of, to be read again.
     pub replay_of: Option<Id>,
+    pub origin: Origin,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +65,7 @@ pub enum Ingested {
 }
 
 /// A delivery as it will be written; made by the caller's task, to keep the writer's work small.
+#[derive(Clone)]
 pub(super) struct Delivery {
     id: Id,
     repository_id: Option<String>,
@@ -76,7 +79,10 @@ pub(super) struct Delivery {
     verified: bool,
     matched_secret: Option<MatchedSecret>,
     replay_of: Option<Id>,
+    origin: Origin,
     received_at: UnixMs,
+    /// Of the request that brought it.
+    trace: Option<String>,
     /// Set for what ends as soon as it is stored.
     reason: Option<ReasonCode>,
     detail: Option<String>,
@@ -90,9 +96,45 @@ pub async fn ingest(db: &Db, new: NewDelivery) -> Result<Ingested> {
 
 /// Records a delivery that nobody vouches for, `BadSignature` or `WrongProvider`: the newest 1,000 of each, 4 KiB of each
 /// body.
-pub async fn reject(db: &Db, mut new: NewDelivery, reason: ReasonCode, detail: &str) -> Result<Id> {
-    (new.verified, new.matched_secret) = (false, None);
-    new.payload.truncate(KEPT_OF_FORGED);
+pub async fn reject(db: &Db, new: NewDelivery, reason: ReasonCode, detail: &str) -> Result<Id> {
+    record(db, NewDelivery { verified: false, matched_secret: None, ..new }, reason, detail).await
+}
+
+/// A push that this server found itself, ready to be stored.
+#[derive(Clone)]
+pub struct FoundPush(Delivery);
+
+/// The record of a push to a repository that was found by `origin`; `payload` says what was pushed.
+pub async fn found(repository: &Id, provider: &str, origin: Origin, payload: Vec<u8>) -> Result<FoundPush> {
+    let new = NewDelivery {
+        repository_id: Some(repository.clone()),
+        provider: provider.to_owned(),
+        event_type: "push".to_owned(),
+        payload,
+        headers: Vec::new(),
+        signature: None,
+        delivery_id: None,
+        // The git server itself has said so.
+        verified: true,
+        matched_secret: None,
+        replay_of: None,
+        origin,
+    };
+    Ok(FoundPush(prepare(new, None).await?))
+}
+
+/// Stores it with the task that acts on it, in the caller's transaction, and answers with its number.
+pub async fn insert_found(tx: &mut Tx, push: &FoundPush) -> Result<i64> {
+    insert_all(tx, std::slice::from_ref(&push.0)).await?;
+    webhook_events::find(tx, push.0.id.as_str()).await.map(|event| event.seq)
+}
+
+/// Records a delivery that was acted on as it came in. Of those that nobody vouches for, the newest 1,000 with 4 KiB of each
+/// body are kept.
+pub async fn record(db: &Db, mut new: NewDelivery, reason: ReasonCode, detail: &str) -> Result<Id> {
+    if !new.verified {
+        new.payload.truncate(KEPT_OF_FORGED);
+    }
     let mut delivery = Box::new(prepare(new, Some(reason)).await?);
     delivery.detail = Some(plain(detail));
     match db.submit(|reply| Job::Delivery(delivery, reply)).await? {
@@ -121,7 +163,9 @@ async fn prepare(new: NewDelivery, reason: Option<ReasonCode>) -> Result<Deliver
         verified: new.verified,
         matched_secret: new.matched_secret,
         replay_of: new.replay_of,
+        origin: new.origin,
         received_at: now(),
+        trace: telemetry::current(),
         reason,
         detail: None,
     })
@@ -141,8 +185,9 @@ fn dedupe_key(provider: &str, repository: Option<&Id>, delivery: &str) -> String
 static INSERT: LazyLock<Batch> = LazyLock::new(|| {
     Batch::new(
         "INSERT INTO webhook_events (id, seq, repository_id, provider, event_type, payload, headers, signature, \
-         delivery_id, dedupe_key, verified, matched_secret, processed, reason, detail, received_at, processed_at, replay_of)",
-        18,
+         delivery_id, dedupe_key, verified, matched_secret, processed, reason, detail, received_at, processed_at, replay_of, \
+         origin)",
+        19,
         "",
         "ON CONFLICT (dedupe_key) DO NOTHING",
     )
@@ -156,7 +201,7 @@ pub(super) async fn insert_all(tx: &mut Tx, deliveries: &[Delivery]) -> Result<V
     for (delivery, original) in deliveries.iter().zip(originals) {
         match original {
             None => {
-                if delivery.verified {
+                if delivery.verified && delivery.reason.is_none() {
                     tasks.push(task_of(delivery));
                 }
                 outcomes.push(Ingested::Stored { event_id: delivery.id.clone() });
@@ -177,6 +222,7 @@ pub(super) async fn insert_all(tx: &mut Tx, deliveries: &[Delivery]) -> Result<V
     if deliveries.iter().any(|delivery| delivery.reason.is_some()) {
         execute(tx, query(TRIM_FORGED)).await?;
         execute(tx, query(TRIM_MISDIRECTED)).await?;
+        execute(tx, query(TRIM_HINTS)).await?;
     }
     Ok(outcomes)
 }
@@ -226,6 +272,7 @@ fn bind(query: Query, delivery: &Delivery, seq: i64) -> Query {
         .bind(delivery.received_at)
         .bind(done.then_some(delivery.received_at))
         .bind(id_text(delivery.replay_of.as_ref()))
+        .bind(delivery.origin.as_str())
 }
 
 /// The delivery that came first under the same key; none if that is this one.
@@ -259,7 +306,9 @@ fn repeat(delivery: &Delivery, of: &Id) -> Delivery {
         verified: delivery.verified,
         matched_secret: delivery.matched_secret,
         replay_of: None,
+        origin: delivery.origin,
         received_at: delivery.received_at,
+        trace: None,
         reason: Some(ReasonCode::DuplicateOf),
         detail: Some(of.as_str().to_owned()),
     }
@@ -273,6 +322,7 @@ fn task_of(delivery: &Delivery) -> NewTask {
         unique_key: None,
         concurrency_key: None,
         run_at: None,
+        trace: delivery.trace.clone(),
     }
 }
 
@@ -281,5 +331,7 @@ const TRIM_FORGED: &str = "DELETE FROM webhook_events WHERE reason = 'bad_signat
      WHERE reason = 'bad_signature' ORDER BY seq DESC LIMIT 1 OFFSET 1000)";
 const TRIM_MISDIRECTED: &str = "DELETE FROM webhook_events WHERE reason = 'wrong_provider' AND seq <= (SELECT seq FROM webhook_events \
      WHERE reason = 'wrong_provider' ORDER BY seq DESC LIMIT 1 OFFSET 1000)";
+const TRIM_HINTS: &str = "DELETE FROM webhook_events WHERE reason = 'ci_hint' AND seq <= (SELECT seq FROM webhook_events \
+     WHERE reason = 'ci_hint' ORDER BY seq DESC LIMIT 1 OFFSET 1000)";
 const TRIM_REPEATED: &str = "DELETE FROM webhook_events WHERE reason = 'duplicate_of' AND seq <= (SELECT seq FROM webhook_events \
      WHERE reason = 'duplicate_of' ORDER BY seq DESC LIMIT 1 OFFSET 1000)";

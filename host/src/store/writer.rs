@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     BoxFuture, Tx, batch,
+    call::Recorder,
     faults::fault,
     notify::Bus,
     rows::query,
@@ -34,12 +35,12 @@ pub(super) enum Job {
 }
 
 impl Job {
-    pub fn closure<T, F>(work: F, reply: oneshot::Sender<Result<T>>) -> Self
+    pub fn closure<T, F>(work: F, recorder: Recorder, reply: oneshot::Sender<Result<T>>) -> Self
     where
         T: Send + 'static,
         F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T>> + Send + 'static,
     {
-        Self::Closure(Box::new(Closure { work: Some(work), outcome: None, reply }))
+        Self::Closure(Box::new(Closure { work: Some(work), recorder, outcome: None, reply }))
     }
 
     /// The caller has gone away, so nobody needs the work any more.
@@ -62,6 +63,7 @@ pub(super) trait Work: Send {
 
 struct Closure<T, F> {
     work: Option<F>,
+    recorder: Recorder,
     outcome: Option<Result<T>>,
     reply: oneshot::Sender<Result<T>>,
 }
@@ -78,14 +80,22 @@ where
     fn run<'t>(&'t mut self, tx: &'t mut Tx) -> BoxFuture<'t, bool> {
         Box::pin(async move {
             let Some(work) = self.work.take() else { return false };
-            let outcome = guarded(work, tx).await;
+            let mark = tx.mark();
+            self.recorder.begin(tx);
+            let outcome = match guarded(work, tx).await {
+                Ok(value) => self.recorder.record(tx, mark).await.map(|()| value),
+                Err(error) => Err(error),
+            };
             let keep = outcome.is_ok();
             self.outcome = Some(outcome);
             keep
         })
     }
 
-    fn answer(self: Box<Self>, commit: Result<()>) {
+    fn answer(mut self: Box<Self>, commit: Result<()>) {
+        if matches!((&self.outcome, &commit), (Some(Ok(_)), Ok(()))) {
+            self.recorder.committed();
+        }
         let answer = match (self.outcome, commit) {
             (Some(Err(own)), _) => Err(own),
             (Some(Ok(value)), Ok(())) => Ok(value),

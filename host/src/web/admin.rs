@@ -11,8 +11,9 @@ use super::stack::to;
 use super::stacks::PageQuery;
 use super::ui::{Badge, Tone, When, now};
 use crate::app::App;
-use crate::app::token::{token_create as create, token_list, token_revoke as revoke};
+use crate::app::token::{TokenInput, token_create as create, token_list, token_revoke as revoke};
 use crate::domain::Id;
+use crate::domain::access::Role;
 use crate::domain::page::PageRequest;
 use crate::domain::token::Token;
 use crate::error::{Error, Result};
@@ -23,6 +24,8 @@ struct TokenRow {
     id: String,
     name: String,
     prefix: String,
+    /// The most that it may do.
+    role: &'static str,
     badge: Badge,
     is_valid: bool,
     /// The one that this page is shown with.
@@ -45,6 +48,7 @@ impl TokenRow {
             id: token.id.to_string(),
             name: token.name,
             prefix: token.prefix,
+            role: token.limit.role.map_or("as its owner", Role::as_str),
             badge: Badge { tone, word },
             is_valid,
             created: When::new(token.created_at),
@@ -74,6 +78,9 @@ pub struct TokenForm {
     /// Days it is valid; empty for ever.
     #[serde(default)]
     days: String,
+    /// The most that it may do; empty for as much as its owner.
+    #[serde(default)]
+    role: String,
 }
 
 pub async fn tokens(State(app): State<App>, session: Session, Query(query): Query<PageQuery>) -> PageResult {
@@ -81,7 +88,7 @@ pub async fn tokens(State(app): State<App>, session: Session, Query(query): Quer
 }
 
 async fn tokens_page(app: &App, session: &Session, before: Option<i64>) -> Result<TokensPage> {
-    let page = token_list(app, PageRequest::new(before, None)).await?;
+    let page = token_list(app, PageRequest::new(before, None), &session.0.who).await?;
     let own = &session.0.token.id;
     Ok(TokensPage {
         frame: Frame::new(session, "tokens", "Tokens"),
@@ -100,7 +107,13 @@ pub async fn token_create(
     Form(form): Form<TokenForm>,
 ) -> PageResult {
     let made = match expiry(&form.days) {
-        Ok(expires_at) => create(&app, &form.name, expires_at).await,
+        Ok(expires_at) => {
+            session.0.who.unlimited()?;
+            let user = &session.0.who.user.id;
+            let role = Role::parse(&form.role);
+            let input = TokenInput { name: &form.name, user, expires_at, role, team: None, project: None };
+            create(&app, &session.0.who, input).await
+        }
         Err(error) => Err(error),
     };
     match made {

@@ -1,23 +1,26 @@
 //! One deployment, live: status, log, where the time went, and what its strategy did.
 
 use askama::Template;
-use axum::extract::{Form, Path, State};
+use axum::extract::{Form, Path, Query, State};
 use axum::http::StatusCode;
 use serde::Deserialize;
 
-use super::log::{LogTail, tail};
+use super::log::{LogTail, found, tail};
 use super::page::{Frame, PageResult, render, render_with};
 use super::session::Session;
 use super::split::Split;
 use super::stack::to;
 use super::stacks::{stack_link, trigger};
 use super::timeline::Timeline;
-use super::ui::{Badge, Commit, When, duration, now, short};
+use super::ui::{Badge, Commit, When, duration, now, short, size};
 use crate::api;
+use crate::app::artifact::artifact_list;
+use crate::app::cicd::deployment::{Carried, carried};
 use crate::app::rollout::{rollout_view, words};
 use crate::app::stack::{StackView, stack_view, strategy_name};
 use crate::app::{App, approval, build, deployment};
 use crate::domain::approval::{Approval, ApprovalState, Verdict};
+use crate::domain::artifact::Artifact;
 use crate::domain::build::Build;
 use crate::domain::deployment::{Deployment, DeploymentStatus};
 use crate::domain::rollout::JournalEntry;
@@ -97,18 +100,63 @@ struct DeploymentPage {
     stack: String,
     is_running: bool,
     live: Live,
+    artifacts: Vec<ArtifactRow>,
     log: LogTail,
+    /// What is looked for in the log; then only lines with it are shown.
+    find: String,
 }
 
-pub async fn show(State(app): State<App>, session: Session, Path(id): Path<String>) -> PageResult {
-    page(&app, &session, &id, None).await
+/// A file that the build has left behind.
+struct ArtifactRow {
+    link: String,
+    path: String,
+    size: String,
+    expires: When,
 }
 
-async fn page(app: &App, session: &Session, id: &str, error: Option<Error>) -> PageResult {
+impl From<Artifact> for ArtifactRow {
+    fn from(row: Artifact) -> Self {
+        Self {
+            link: artifact_link(&row),
+            path: row.path,
+            size: size(row.size),
+            expires: When::new(row.expires_at),
+        }
+    }
+}
+
+fn artifact_link(row: &Artifact) -> String {
+    let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("path", &row.path).finish();
+    format!("/api/v1/builds/{}/artifacts/content?{query}", row.build_id)
+}
+
+#[derive(Deserialize)]
+pub struct ShowQuery {
+    #[serde(default)]
+    find: String,
+}
+
+pub async fn show(
+    State(app): State<App>,
+    session: Session,
+    Path(id): Path<String>,
+    Query(query): Query<ShowQuery>,
+) -> PageResult {
+    page(&app, &session, &id, query.find.trim(), None).await
+}
+
+async fn page(app: &App, session: &Session, id: &str, find: &str, error: Option<Error>) -> PageResult {
     let (row, view, built) = load(app, id).await?;
     let status = error.as_ref().map_or(StatusCode::OK, api::status);
-    let log = tail(app, &row, built.as_ref()).await?;
+    let mut log = tail(app, &row, built.as_ref()).await?;
+    if !find.is_empty() {
+        (log.lines, log.cut) = found(app, &row, find).await?;
+    }
     let live = live(app, &row, &view, built.as_ref()).await?;
+    let artifacts = match &built {
+        Some(build) => artifact_list(app, build.id.as_str()).await?,
+        None => Vec::new(),
+    };
     let frame = Frame::new(session, "stacks", format!("Deployment {} of {}", row.seq, view.stack.name))
         .crumb("/", "Stacks")
         .crumb(stack_link(&view), view.stack.name.clone());
@@ -119,7 +167,9 @@ async fn page(app: &App, session: &Session, id: &str, error: Option<Error>) -> P
         stack: view.stack.name,
         is_running: !row.status.is_terminal(),
         live,
+        artifacts: artifacts.into_iter().map(ArtifactRow::from).collect(),
         log,
+        find: find.to_string(),
     };
     render_with(status, &page)
 }
@@ -144,6 +194,7 @@ async fn live(app: &App, row: &Deployment, view: &StackView, built: Option<&Buil
     let journal = deployment::deployment_steps(app, &row.id).await?;
     let asked = approval::approval_list(app, &row.id).await?;
     let rolling = rollout_view(app, row).await?;
+    let carried = carried(app, &row.id).await?;
     let now = now();
     let serves = view.stack.active_release_id.is_some() && view.stack.active_release_id == row.release_id;
     // One that was rolled back by the rollout itself has an error, and a release that never served.
@@ -158,11 +209,13 @@ async fn live(app: &App, row: &Deployment, view: &StackView, built: Option<&Buil
         stack_link: stack_link(view),
         badge: row.status.into(),
         is_running: !row.status.is_terminal(),
-        is_rolling: row.status == DeploymentStatus::Deploying && !row.rollout.abort_requested,
+        is_rolling: row.status == DeploymentStatus::Deploying
+            && !row.rollout.abort_requested
+            && carried.is_none(),
         is_paused: row.rollout.paused_at.is_some(),
         question: asked.last().filter(|last| last.is_open() && !row.status.is_terminal()).map(question),
         answers: asked.iter().filter_map(answered).collect(),
-        label: label(row, serves),
+        label: if carried.is_some() { row.rollout.label.clone() } else { label(row, serves) },
         progress: overall(row, built),
         error: row.error.clone().unwrap_or_default(),
         fallback: row.rollout.fallback_reason.clone().unwrap_or_default(),
@@ -173,7 +226,10 @@ async fn live(app: &App, row: &Deployment, view: &StackView, built: Option<&Buil
         split: rolling.map(Split::from),
         timeline: Timeline::of(row, built, &journal, now),
         steps: groups(&journal),
-        facts: facts(app, row, view, built),
+        facts: match &carried {
+            Some(carried) => carried_facts(row, carried),
+            None => facts(app, row, view, built),
+        },
         commit: Commit::from(row),
         author: row.commit_author.clone().unwrap_or_default(),
         started: When::new(row.started_at),
@@ -278,6 +334,23 @@ fn facts(
     facts
 }
 
+/// Of a deployment that a provider carries out.
+fn carried_facts(row: &Deployment, carried: &Carried) -> Vec<(&'static str, String)> {
+    let mut facts = vec![("Trigger", trigger(row))];
+    if let Some(reason) = &row.reason {
+        facts.push(("Reason", reason.clone()));
+    }
+    facts.push(("Provider", carried.provider.name.clone()));
+    facts.push(("Job", carried.job.name.clone()));
+    if let Some(number) = &carried.mapping.build_number {
+        facts.push(("Build there", number.clone()));
+    }
+    if let Some(url) = &carried.mapping.build_url {
+        facts.push(("Page there", url.clone()));
+    }
+    facts
+}
+
 fn with_digest(name: &str, digest: &str) -> String {
     if digest.is_empty() { name.to_string() } else { format!("{name} ({})", short(digest)) }
 }
@@ -292,7 +365,7 @@ async fn back(app: &App, session: &Session, id: &str, result: Result<Deployment>
     match result {
         Ok(row) => Ok(to(&format!("/deployments/{}", row.seq))),
         Err(error @ Error::NotFound { .. }) => Err(error.into()),
-        Err(error) => page(app, session, id, Some(error)).await,
+        Err(error) => page(app, session, id, "", Some(error)).await,
     }
 }
 
@@ -319,8 +392,8 @@ pub async fn answer(
     Path(id): Path<String>,
     Form(form): Form<AnswerForm>,
 ) -> PageResult {
-    let by = &session.0.token.name;
-    let result = approval::approval_decide(&app, &id, form.verdict, Some(&form.plan), None, by).await;
+    let who = &session.0.who;
+    let result = approval::approval_decide(&app, &id, form.verdict, Some(&form.plan), None, who).await;
     back(&app, &session, &id, result).await
 }
 
@@ -336,6 +409,6 @@ pub async fn rollback(State(app): State<App>, session: Session, Path(id): Path<S
     .await;
     match result {
         Ok(new) => Ok(to(&format!("/deployments/{}", new.seq))),
-        Err(error) => page(&app, &session, &id, Some(error)).await,
+        Err(error) => page(&app, &session, &id, "", Some(error)).await,
     }
 }

@@ -2,7 +2,7 @@
 
 use askama::Template;
 use axum::extract::Request;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 
@@ -15,6 +15,10 @@ use crate::error::Error;
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; \
                       img-src 'self' data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
+/// What pages have no use for, and so nothing in them may use.
+const ABILITIES: &str =
+    "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), serial=(), usb=()";
+
 /// The frame around a page.
 pub struct Frame {
     pub title: String,
@@ -24,14 +28,55 @@ pub struct Frame {
     pub crumbs: Vec<(String, String)>,
     /// The token's name; empty when nobody is logged in.
     pub user: String,
+    /// Whether the pages about the installation are theirs.
+    pub is_admin: bool,
     pub style: &'static str,
     pub script: &'static str,
     pub icon: &'static str,
 }
 
+/// An entry of the navigation: where it leads, its word, and the section of the pages behind it.
+type Entry = (&'static str, &'static str, &'static str);
+
+/// What people come for every day.
+const EVERYDAY: &[Entry] = &[
+    ("/", "Home", "stacks"),
+    ("/deployments", "Deployments", "deployments"),
+    ("/webhooks", "Deliveries", "webhooks"),
+    ("/templates", "Templates", "templates"),
+];
+
+/// What is set up once: about the installation, for its administrators, and about everything else.
+const INSTALLATION: &[Entry] = &[
+    ("/providers", "Providers", "providers"),
+    ("/targets", "Targets", "targets"),
+    ("/registries", "Registries", "registries"),
+    ("/audit", "Record", "audit"),
+];
+const SETTINGS: &[Entry] = &[
+    ("/plugins", "Plugins", "plugins"),
+    ("/notifications", "Notifications", "notifications"),
+    ("/people", "People", "people"),
+    ("/tokens", "Tokens", "tokens"),
+    ("/status", "Status", "status"),
+];
+
 impl Frame {
+    pub fn everyday(&self) -> &'static [Entry] {
+        EVERYDAY
+    }
+
+    pub fn settings(&self) -> impl Iterator<Item = &'static Entry> {
+        INSTALLATION.iter().filter(|_| self.is_admin).chain(SETTINGS)
+    }
+
+    pub fn is_in_settings(&self) -> bool {
+        self.settings().any(|(_, _, section)| *section == self.section)
+    }
+
     pub fn new(session: &Session, section: &'static str, title: impl Into<String>) -> Self {
-        Self { user: session.0.token.name.clone(), section, ..Self::outside(title) }
+        let (user, is_admin) = (session.0.token.name.clone(), session.0.who.rights.is_server_admin());
+        Self { user, is_admin, section, ..Self::outside(title) }
     }
 
     /// For people who are not logged in.
@@ -41,6 +86,7 @@ impl Frame {
             section: "",
             crumbs: Vec::new(),
             user: String::new(),
+            is_admin: false,
             style: &STYLE.path,
             script: &SCRIPT.path,
             icon: &ICON.path,
@@ -127,6 +173,7 @@ pub async fn headers(request: Request, next: Next) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(HeaderName::from_static("permissions-policy"), HeaderValue::from_static(ABILITIES));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response

@@ -1,29 +1,26 @@
-//! Logging in and out. The cookie is the API token itself: there is one kind of credential, and revoking it ends both.
+//! Logging in and out. The cookie is a session of a person, or the API token that somebody pasted: then revoking it ends
+//! both.
 
-use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::net::SocketAddr;
 
 use askama::Template;
 use axum::Extension;
 use axum::extract::{ConnectInfo, Form, FromRequestParts, Query, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
 use super::page::{Frame, PageError, PageResult, render, render_with};
+use super::ui::now;
 use crate::api::{self, Auth, COOKIE};
-use crate::app::App;
+use crate::app::login::{Credentials, SESSION_DAYS, session_close, session_open};
+use crate::app::people::invitations::invitation_accept;
+use crate::app::sign_on::sign_on_label;
 use crate::app::token::token_authenticate;
+use crate::app::{App, audit};
 use crate::error::Error;
 
-/// Failed attempts an address may make within a window.
-const ATTEMPTS: u32 = 10;
-const WINDOW: Duration = Duration::from_secs(60);
-/// Addresses remembered at a time.
-const MAX_ADDRESSES: usize = 10_000;
 const COOKIE_DAYS: u32 = 30;
 
 /// A person who is logged in. Without one, a page leads to the log-in and back.
@@ -71,6 +68,10 @@ pub fn login_path(next: &str) -> String {
     if next == "/" { "/login".into() } else { format!("/login?next={}", percent_encoded(next)) }
 }
 
+fn sign_on_path(next: &str) -> String {
+    if next == "/" { "/login/oidc".into() } else { format!("/login/oidc?next={}", percent_encoded(next)) }
+}
+
 /// Everything but what is plain in a query (RFC 3986, unreserved) is encoded.
 fn percent_encoded(text: &str) -> String {
     let mut out = String::new();
@@ -85,7 +86,7 @@ fn percent_encoded(text: &str) -> String {
 }
 
 /// Only a path on this server: not `//host`, not `/\host`, nothing with a scheme, nothing a browser would strip.
-fn local_path(next: Option<&str>) -> &str {
+pub fn local_path(next: Option<&str>) -> &str {
     match next {
         Some(path)
             if path.starts_with('/')
@@ -99,39 +100,20 @@ fn local_path(next: Option<&str>) -> &str {
     }
 }
 
-/// Counts failed attempts by address; a correct token is never counted.
-#[derive(Clone, Default)]
-pub struct Limiter(Arc<Mutex<HashMap<IpAddr, (Instant, u32)>>>);
-
-impl Limiter {
-    fn is_blocked(&self, address: IpAddr) -> bool {
-        let entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        entries.get(&address).is_some_and(|(since, count)| since.elapsed() < WINDOW && *count >= ATTEMPTS)
-    }
-
-    fn count_failure(&self, address: IpAddr) {
-        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if entries.len() >= MAX_ADDRESSES {
-            entries.retain(|_, (since, _)| since.elapsed() < WINDOW);
-        }
-        // Full of fresh entries: whoever has so many addresses is not slowed down by one more.
-        if entries.len() >= MAX_ADDRESSES {
-            entries.clear();
-        }
-        let entry = entries.entry(address).or_insert((Instant::now(), 0));
-        if entry.0.elapsed() >= WINDOW {
-            *entry = (Instant::now(), 0);
-        }
-        entry.1 += 1;
-    }
-}
-
 #[derive(Template)]
 #[template(path = "login.html")]
 struct LoginPage {
     frame: Frame,
     next: String,
+    /// About the token.
     error: String,
+    name: String,
+    /// About name and password.
+    name_error: String,
+    /// Label and address of the button that leads to the OpenID provider, and why it did not work.
+    sign_on: Option<(String, String)>,
+    sign_on_error: String,
+    has_passwords: bool,
 }
 
 #[derive(Deserialize)]
@@ -139,62 +121,205 @@ pub struct LoginQuery {
     next: Option<String>,
 }
 
+/// A token, or name and password, with a code where there is a second factor.
 #[derive(Deserialize)]
 pub struct LoginForm {
+    #[serde(default)]
     token: String,
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    password: String,
+    code: Option<String>,
     next: Option<String>,
 }
 
-fn page(next: &str, error: impl Into<String>) -> LoginPage {
-    LoginPage { frame: Frame::outside("Log in"), next: next.to_string(), error: error.into() }
+fn page(app: &App, next: &str) -> LoginPage {
+    let (name, name_error) = (String::new(), String::new());
+    LoginPage {
+        frame: Frame::outside("Log in"),
+        next: next.to_string(),
+        error: String::new(),
+        name,
+        name_error,
+        sign_on: sign_on_label(app).map(|label| (label.to_owned(), sign_on_path(next))),
+        sign_on_error: String::new(),
+        has_passwords: app.config.oidc.password_login,
+    }
 }
 
-pub async fn login_page(Query(query): Query<LoginQuery>, session: Result<Session, PageError>) -> PageResult {
+pub async fn login_page(
+    State(app): State<App>,
+    Query(query): Query<LoginQuery>,
+    session: Result<Session, PageError>,
+) -> PageResult {
     let next = local_path(query.next.as_deref());
     match session {
         Ok(_) => Ok(Redirect::to(next).into_response()),
         Err(PageError::FromElsewhere) => Err(PageError::FromElsewhere),
-        Err(_) => render(&page(next, "")),
+        Err(_) => render(&page(&app, next)),
     }
+}
+
+/// Who is connected, if the server knows.
+pub type Peer = Option<Extension<ConnectInfo<SocketAddr>>>;
+
+pub fn address_of(app: &App, headers: &HeaderMap, peer: &Peer) -> String {
+    api::client_address(app, headers, peer.as_ref().map(|Extension(ConnectInfo(peer))| peer))
 }
 
 pub async fn login(
     _: SameOrigin,
     State(app): State<App>,
-    Extension(limiter): Extension<Limiter>,
-    peer: Option<Extension<ConnectInfo<SocketAddr>>>,
+    peer: Peer,
+    headers: HeaderMap,
     Form(form): Form<LoginForm>,
 ) -> PageResult {
-    let next = local_path(form.next.as_deref());
-    let address = peer.map_or(IpAddr::from([0, 0, 0, 0]), |Extension(ConnectInfo(peer))| peer.ip());
-    if limiter.is_blocked(address) {
-        let text = "Too many wrong tokens came from your address. Wait a minute, then try again.";
-        return render_with(StatusCode::TOO_MANY_REQUESTS, &page(next, text));
-    }
-    let secret = form.token.trim();
-    if secret.is_empty() {
-        return render_with(StatusCode::UNPROCESSABLE_ENTITY, &page(next, "Paste a token first."));
-    }
-    match token_authenticate(&app, secret).await {
-        Ok(token) => {
-            tracing::info!(token = %token.name, "[@web:session] logged in");
+    let address = address_of(&app, &headers, &peer);
+    let next = form.next.clone();
+    let next = local_path(next.as_deref());
+    let name = form.name.trim().to_owned();
+    let outcome = if name.is_empty() {
+        by_token(&app, &form, &address).await
+    } else {
+        by_password(&app, form, &address).await
+    };
+    match outcome {
+        Ok((secret, days)) => {
             let mut response = Redirect::to(next).into_response();
-            set_cookie(&mut response, &app, secret, COOKIE_DAYS * 86_400)?;
+            set_cookie(&mut response, &app, &secret, days * 86_400)?;
             Ok(response)
         }
-        Err(Error::Unauthenticated(_)) => {
-            limiter.count_failure(address);
-            let text = "This token is not valid: it is mistyped, expired or revoked. Nothing was changed.";
-            render_with(StatusCode::UNAUTHORIZED, &page(next, text))
+        Err(
+            error @ (Error::Unauthenticated(_)
+            | Error::RateLimited { .. }
+            | Error::Forbidden(_)
+            | Error::Invalid { .. }
+            | Error::Unavailable(_)),
+        ) => {
+            let mut page = page(&app, next);
+            let text = match &error {
+                Error::RateLimited { .. } => {
+                    "Too many wrong log-ins. Wait a minute, then try again.".to_owned()
+                }
+                other => capital(&other.to_string()),
+            };
+            if name.is_empty() {
+                page.error = text
+            } else {
+                (page.name, page.name_error) = (name, text)
+            }
+            render_with(api::status(&error), &page)
         }
         Err(error) => Err(error.into()),
     }
 }
 
-pub async fn logout(State(app): State<App>, _: Session) -> PageResult {
+/// The log-in page with why the provider's way did not lead in.
+pub fn failed_login(app: &App, next: &str, error: &Error) -> PageResult {
+    let page = LoginPage { sign_on_error: capital(&error.to_string()), ..page(app, next) };
+    render_with(api::status(error), &page)
+}
+
+/// The way to where somebody wanted to go, with their session.
+pub fn logged_in(app: &App, next: &str, secret: &str) -> Result<Response, Error> {
+    let mut response = Redirect::to(next).into_response();
+    set_cookie(&mut response, app, secret, SESSION_DAYS * 86_400)?;
+    Ok(response)
+}
+
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).chain(['.']).collect())
+}
+
+/// A token goes on being the session: revoking it ends both.
+async fn by_token(app: &App, form: &LoginForm, address: &str) -> Result<(String, u32), Error> {
+    let secret = form.token.trim();
+    app.login_limits.check("", address, now())?;
+    if secret.is_empty() {
+        return Err(Error::invalid("token", "paste a token first"));
+    }
+    match token_authenticate(app, secret).await {
+        Ok(token) => {
+            audit::identify("token", &token.name);
+            tracing::info!(token = %token.name, "[@web:session] logged in");
+            Ok((secret.to_owned(), COOKIE_DAYS))
+        }
+        Err(Error::Unauthenticated(_)) => {
+            app.login_limits.failed("", address, now());
+            audit::identify("nobody", "");
+            let text = "this token is not valid: it is mistyped, expired or revoked. Nothing was changed";
+            Err(Error::Unauthenticated(text.into()))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+async fn by_password(app: &App, form: LoginForm, address: &str) -> Result<(String, u32), Error> {
+    let LoginForm { name, password, code, .. } = form;
+    let credentials = Credentials { name: name.trim().to_owned(), password, code };
+    Ok((session_open(app, credentials, address).await?.secret, SESSION_DAYS))
+}
+
+pub async fn logout(State(app): State<App>, session: Session) -> PageResult {
+    session_close(&app, &session.0.who).await?;
     let mut response = Redirect::to("/login").into_response();
     set_cookie(&mut response, &app, "", 0)?;
     Ok(response)
+}
+
+#[derive(Template)]
+#[template(path = "invitation.html")]
+struct InvitationPage {
+    frame: Frame,
+    name: String,
+    error: String,
+}
+
+#[derive(Deserialize)]
+pub struct InvitationForm {
+    invitation: String,
+    name: String,
+    password: String,
+}
+
+pub async fn invitation_page() -> PageResult {
+    render(&InvitationPage { frame: Frame::outside("Invitation"), name: String::new(), error: String::new() })
+}
+
+/// Makes the account that was invited, and logs its owner in.
+pub async fn invitation(
+    _: SameOrigin,
+    State(app): State<App>,
+    peer: Peer,
+    headers: HeaderMap,
+    Form(form): Form<InvitationForm>,
+) -> PageResult {
+    let address = address_of(&app, &headers, &peer);
+    let name = form.name.trim().to_owned();
+    let made = async {
+        app.login_limits.check("", &address, now())?;
+        invitation_accept(&app, form.invitation.trim(), &name, form.password.clone()).await?;
+        let credentials = Credentials { name: name.clone(), password: form.password.clone(), code: None };
+        session_open(&app, credentials, &address).await
+    };
+    match made.await {
+        Ok(session) => {
+            let mut response = Redirect::to("/").into_response();
+            set_cookie(&mut response, &app, &session.secret, SESSION_DAYS * 86_400)?;
+            Ok(response)
+        }
+        Err(Error::Internal(detail)) => Err(Error::Internal(detail).into()),
+        Err(error) => {
+            if matches!(error, Error::NotFound { .. }) {
+                app.login_limits.failed("", &address, now());
+            }
+            let frame = Frame::outside("Invitation");
+            let page = InvitationPage { frame, name, error: capital(&error.to_string()) };
+            render_with(api::status(&error), &page)
+        }
+    }
 }
 
 fn set_cookie(response: &mut Response, app: &App, value: &str, seconds: u32) -> Result<(), Error> {
@@ -229,17 +354,5 @@ mod tests {
         }
         assert_eq!(local_path(Some("/stacks/web?before=3")), "/stacks/web?before=3");
         assert_eq!(login_path("/a?b=c&d"), "/login?next=/a%3Fb%3Dc%26d");
-    }
-
-    #[test]
-    fn ten_wrong_tokens_block_one_address_only() {
-        let limiter = Limiter::default();
-        let (one, other) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
-        for _ in 0..ATTEMPTS {
-            assert!(!limiter.is_blocked(one));
-            limiter.count_failure(one);
-        }
-        assert!(limiter.is_blocked(one));
-        assert!(!limiter.is_blocked(other));
     }
 }

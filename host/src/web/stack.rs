@@ -7,14 +7,20 @@ use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
 use super::history::{BARS, History};
+use super::look::LookState;
 use super::page::{Frame, PageError, PageResult, render_with};
 use super::session::Session;
 use super::stacks::{DeploymentRow, address, stack_link};
 use super::ui::{Badge, Commit, Tone, When, now, short};
 use super::webhooks::EventRow;
 use crate::api;
+use crate::app::badge::{BadgeView, badge_view};
+use crate::app::certificate::certificate_list;
+use crate::app::cicd::stack::stack_ci_view;
+use crate::app::protection::protection_view;
 use crate::app::stack::{StackView, instances, stack_delete, stack_view, strategy_name};
-use crate::app::{App, deployment, webhook};
+use crate::app::{App, deployment, schedule, webhook};
+use crate::domain::Id;
 use crate::domain::compose::ServiceFacts;
 use crate::domain::page::PageRequest;
 use crate::domain::repository::redact_url;
@@ -56,6 +62,13 @@ struct StackPage {
     services: Vec<ServiceFacts>,
     facts: Vec<(&'static str, String)>,
     webhook_url: String,
+    look: Option<LookState>,
+    provider: String,
+    schedules: usize,
+    /// Where the badge is, if there is one.
+    badge: Option<BadgeView>,
+    /// What deployments wait for, in a few words.
+    protection: String,
     /// Until when the secret before this one counts as well.
     previous_secret: Option<When>,
 }
@@ -95,12 +108,15 @@ async fn page(
 ) -> PageResult {
     let view = stack_view(app, name).await?;
     let id = view.stack.id.clone();
+    let reach = session.0.reach();
     let (history, recent) = tokio::try_join!(
-        deployment::deployment_list(app, Some(&id), PageRequest::new(query.before, Some(HISTORY))),
-        deployment::deployment_list(app, Some(&id), PageRequest::first(BARS)),
+        deployment::deployment_list(app, Some(&id), PageRequest::new(query.before, Some(HISTORY)), &reach),
+        deployment::deployment_list(app, Some(&id), PageRequest::first(BARS), &reach),
     )?;
     let events = match &view.repository {
-        Some(row) => webhook::webhook_list(app, Some(&row.id), PageRequest::first(EVENTS)).await?.items,
+        Some(row) => {
+            webhook::webhook_list(app, Some(&row.id), PageRequest::first(EVENTS), &reach).await?.items
+        }
         None => Vec::new(),
     };
     let rollback = rollback_state(app, &view).await?;
@@ -123,7 +139,12 @@ async fn page(
         show_stack: false,
         events: events.into_iter().map(|event| EventRow::new(event, &view.stack.name)).collect(),
         services: services(&view).cloned().collect(),
-        facts: facts(app, &view),
+        facts: facts(app, &view).into_iter().chain(certificates(app, &view).await?).collect(),
+        look: LookState::of(app, &view),
+        provider: provider_of(app, &id).await?,
+        schedules: schedule::schedule_list(app, Some(id.as_str())).await?.len(),
+        badge: badge_view(app, id.as_str()).await?,
+        protection: protected(app, id.as_str()).await?,
         previous_secret: view
             .repository
             .as_ref()
@@ -136,11 +157,20 @@ async fn page(
     render_with(status, &template)
 }
 
+/// The CI/CD provider that deploys the stack; empty if this server does.
+async fn provider_of(app: &App, stack: &Id) -> Result<String> {
+    match stack_ci_view(app, stack.as_str()).await {
+        Ok((_, provider)) => Ok(provider.name),
+        Err(Error::NotFound { .. }) => Ok(String::new()),
+        Err(error) => Err(error),
+    }
+}
+
 async fn serving(app: &App, view: &StackView) -> Result<Option<Serving>> {
     let Some(release) = &view.active_release else { return Ok(None) };
     let brought = deployment::deployment_serving(app, view).await?;
     let wanted = release.spec.run.replicas;
-    let replicas = match instances(app, &view.stack.name).await {
+    let replicas = match instances(app, &view.stack).await {
         Some(running) => {
             let own = running.iter().filter(|found| **found == release.id).count();
             format!("{own} of {wanted} running")
@@ -178,6 +208,22 @@ fn services(view: &StackView) -> impl Iterator<Item = &ServiceFacts> {
 }
 
 /// The configuration in a few lines.
+/// The certificates of the stack's hosts, in a sentence.
+async fn certificates(app: &App, view: &StackView) -> Result<Option<(&'static str, String)>> {
+    let hosts = view.stack.traffic.all_hosts();
+    let rows = certificate_list(app).await?;
+    let own = rows.iter().filter(|row| hosts.clone().any(|host| host.eq_ignore_ascii_case(&row.host)));
+    let told: Vec<String> = own
+        .map(|row| {
+            let state = row.state(now()).as_str().replace('_', " ");
+            let until = row.not_after.map_or(String::new(), |end| format!(" until {}", api::time(end)));
+            let why = row.error.as_ref().map_or(String::new(), |error| format!(": {error}"));
+            format!("{}: {state}{until}{why}", row.host)
+        })
+        .collect();
+    Ok((!told.is_empty()).then(|| ("Certificates", told.join("; "))))
+}
+
 fn facts(app: &App, view: &StackView) -> Vec<(&'static str, String)> {
     let (settings, run) = (&view.build.settings, &view.stack.run);
     let mut facts = Vec::new();
@@ -215,11 +261,18 @@ fn facts(app: &App, view: &StackView) -> Vec<(&'static str, String)> {
         facts.push(("Only for changes of", settings.auto_deploy_paths.join(", ")));
     }
     facts.push(("Strategy", strategy_name(app, &view.stack).to_string()));
+    facts.push(("Runs on", view.stack.target.clone().unwrap_or_else(|| "this server's engine".to_owned())));
     facts.push(("Replicas", run.replicas.to_string()));
     if view.stack.traffic.is_routed() {
         let path = view.stack.traffic.path.trim_end_matches('/');
         let places = view.stack.traffic.hosts.iter().map(|host| format!("{host}{path}"));
         facts.push(("Hosts", places.collect::<Vec<_>>().join(", ")));
+        if !view.stack.traffic.preview_hosts.is_empty() {
+            facts.push(("New releases are shown at", view.stack.traffic.preview_hosts.join(", ")));
+        }
+        if let Some(testers) = &view.stack.traffic.testers {
+            facts.push(("Testers send", format!("{}: {}", testers.header, testers.value)));
+        }
     }
     let ports: Vec<String> = run
         .ports
@@ -293,6 +346,27 @@ async fn to_deployment(app: &App, session: &Session, name: &str, result: Result<
         Err(error @ Error::NotFound { .. }) => Err(error.into()),
         Err(error) => again(app, session, name, error).await,
     }
+}
+
+async fn protected(app: &App, stack: &str) -> Result<String> {
+    let protection = protection_view(app, stack).await?;
+    let mut waits = Vec::new();
+    match protection.approvals {
+        0 => {}
+        1 => waits.push("one person approves".to_owned()),
+        many => waits.push(format!("{many} people approve")),
+    }
+    if !protection.windows.is_empty() {
+        waits.push("it is time".to_owned());
+    }
+    if protection.freeze.is_some() {
+        waits.push("the freeze ends".to_owned());
+    }
+    Ok(if waits.is_empty() {
+        "Deployments wait for nothing.".into()
+    } else {
+        format!("Deployments wait until {}.", waits.join(" and "))
+    })
 }
 
 /// The page with what stands against an action.

@@ -8,13 +8,18 @@ use super::form::Fields;
 use super::page::{Frame, PageResult, render, render_with};
 use super::session::Session;
 use super::stack::to;
-use super::stack_form::StackForm;
+use super::stack_form::{FieldError, StackForm};
 use super::stacks::stack_link;
 use crate::api;
-use crate::app::stack::{WebhookSetup, project_name, stack_create, stack_update, stack_view};
+use crate::app::repository::repository_test;
+use crate::app::stack::{StackView, WebhookSetup, project_name, stack_create, stack_update, stack_view};
+use crate::app::target::target_list;
 use crate::app::{App, plugin};
 use crate::domain::plugin::PluginKind;
-use crate::error::Error;
+use crate::error::{Error, Result};
+
+/// The button that connects to the repository instead of storing anything.
+const TEST: &str = "test-connection";
 
 #[derive(Template)]
 #[template(path = "stack_form.html")]
@@ -31,6 +36,8 @@ struct FormPage {
     strategies: Vec<String>,
     default_strategy: String,
     has_router: bool,
+    /// What a test of the connection to the repository found.
+    connection: String,
 }
 
 #[derive(Template)]
@@ -42,7 +49,13 @@ struct CreatedPage {
     webhook: Option<WebhookSetup>,
 }
 
-fn form_page(app: &App, session: &Session, form: StackForm, link: Option<&str>) -> FormPage {
+async fn form_page(
+    app: &App,
+    session: &Session,
+    mut form: StackForm,
+    link: Option<&str>,
+) -> Result<FormPage> {
+    form.machines = target_list(app).await?.into_iter().map(|row| row.name).collect();
     let of_kind = |kind: PluginKind| {
         let plugins = plugin::plugin_list(app).into_iter();
         let fits =
@@ -51,7 +64,7 @@ fn form_page(app: &App, session: &Session, form: StackForm, link: Option<&str>) 
     };
     let frame =
         Frame::new(session, "stacks", if link.is_some() { "Edit" } else { "New stack" }).crumb("/", "Stacks");
-    FormPage {
+    Ok(FormPage {
         frame: match link {
             Some(link) => frame.crumb(link, form.name.clone()),
             None => frame,
@@ -64,12 +77,13 @@ fn form_page(app: &App, session: &Session, form: StackForm, link: Option<&str>) 
         strategies: of_kind(PluginKind::DeploymentStrategy),
         default_strategy: app.config.strategies.default.clone(),
         has_router: app.config.router.enabled,
+        connection: String::new(),
         form,
-    }
+    })
 }
 
 pub async fn new(State(app): State<App>, session: Session) -> PageResult {
-    render(&form_page(&app, &session, StackForm::empty(), None))
+    render(&form_page(&app, &session, StackForm::empty(), None).await?)
 }
 
 /// The answer itself shows the secret: it is nowhere else to be read, so there is nothing to redirect to.
@@ -78,9 +92,13 @@ pub async fn create(
     session: Session,
     Form(pairs): Form<Vec<(String, String)>>,
 ) -> PageResult {
-    let mut form = StackForm::read(&Fields(pairs));
+    let fields = Fields(pairs);
+    let mut form = StackForm::read(&fields);
+    if fields.ticked(TEST) {
+        return tested(&app, &session, form, None).await;
+    }
     let made = match form.input(None) {
-        Ok(input) => stack_create(&app, input).await,
+        Ok(input) => stack_create(&app, input, &session.0.who).await,
         Err(error) => Err(error),
     };
     match made {
@@ -93,7 +111,7 @@ pub async fn create(
         }
         Err(error) => {
             form.refuse(&error);
-            again(form_page(&app, &session, form.with_spare_rows(), None), &error)
+            again(form_page(&app, &session, form.with_spare_rows(), None).await?, &error)
         }
     }
 }
@@ -102,7 +120,7 @@ pub async fn edit(State(app): State<App>, session: Session, Path(name): Path<Str
     let view = stack_view(&app, &name).await?;
     let project = project_name(&app, &view.stack.project_id).await?;
     let link = stack_link(&view);
-    render(&form_page(&app, &session, StackForm::of(&view, &project), Some(&link)))
+    render(&form_page(&app, &session, StackForm::of(&view, &project), Some(&link)).await?)
 }
 
 pub async fn update(
@@ -113,9 +131,14 @@ pub async fn update(
 ) -> PageResult {
     let view = stack_view(&app, &name).await?;
     let link = stack_link(&view);
-    let mut form = StackForm::read(&Fields(pairs));
+    let fields = Fields(pairs);
+    let mut form = StackForm::read(&fields);
     // The name is shown, but it cannot be changed.
     form.name.clone_from(&view.stack.name);
+    if fields.ticked(TEST) {
+        form.remember_stored(&view);
+        return tested(&app, &session, form, Some(&view)).await;
+    }
     let changed = match form.input(Some(&view)) {
         Ok(input) => stack_update(&app, view.stack.id.as_str(), input).await,
         Err(error) => Err(error),
@@ -125,9 +148,32 @@ pub async fn update(
         Err(error) => {
             form.remember_stored(&view);
             form.refuse(&error);
-            again(form_page(&app, &session, form.with_spare_rows(), Some(&link)), &error)
+            again(form_page(&app, &session, form.with_spare_rows(), Some(&link)).await?, &error)
         }
     }
+}
+
+/// The form once more, as it was typed, with what a connection to its repository met.
+async fn tested(app: &App, session: &Session, mut form: StackForm, stored: Option<&StackView>) -> PageResult {
+    let stack = stored.map(|view| view.stack.id.as_str());
+    let link = stored.map(stack_link);
+    let reached = match form.repository(stored) {
+        Ok(given) => repository_test(app, stack, given.as_ref()).await,
+        Err(error) => Err(error),
+    };
+    let connection = match &reached {
+        Ok(reached) => reached.words(),
+        Err(_) => String::new(),
+    };
+    if let Err(error @ Error::Invalid { .. }) = &reached {
+        form.refuse(error);
+    } else if let Err(error) = &reached {
+        let message = format!("The connection failed: {error}");
+        form.errors.push(FieldError { field: "repository.url".into(), message });
+    }
+    let page = form_page(app, session, form.with_spare_rows(), link.as_deref()).await?;
+    let status = reached.as_ref().err().map_or(StatusCode::OK, api::status);
+    render_with(status, &FormPage { connection, ..page })
 }
 
 /// The form once more, as it was typed, with what stands against it.

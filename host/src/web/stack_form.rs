@@ -6,6 +6,7 @@ use super::form::Fields;
 use super::stack_input::stored_secret;
 use super::stack_rows::{ArgRow, EnvRow, PortRow, VolumeRow};
 use crate::app::stack::StackView;
+use crate::domain::build_options::BuildOptions;
 use crate::domain::compose::Grant;
 use crate::error::Error;
 
@@ -28,6 +29,11 @@ pub struct StackForm {
     pub passphrase: String,
     pub webhook_secret: String,
     pub build_type: String,
+    /// A command a line.
+    pub pre_build: String,
+    pub post_build: String,
+    /// JSON.
+    pub options: String,
     pub context_path: String,
     pub dockerfile_path: String,
     pub compose_path: String,
@@ -51,11 +57,17 @@ pub struct StackForm {
     pub health_path: String,
     pub health_timeout: String,
     pub auto_deploy: bool,
+    /// Whether the git server is looked at regularly.
+    pub auto_sync: bool,
     pub branches: String,
     pub paths: String,
     pub rollback_on_failure: bool,
     pub strategy: String,
     pub strategy_params: String,
+    /// Name of the deploy target; `target` is the Dockerfile's.
+    pub machine: String,
+    /// Those to choose from.
+    pub machines: Vec<String>,
     /// Credentials are stored that the form does not show.
     pub has_credentials: bool,
     pub has_webhook_secret: bool,
@@ -105,6 +117,9 @@ impl StackForm {
             description: view.stack.description.clone(),
             project: project.to_string(),
             build_type: settings.build_type.clone(),
+            pre_build: settings.pre_build_commands.join("\n"),
+            post_build: settings.post_build_commands.join("\n"),
+            options: options_text(&settings.options),
             context_path: optional(&settings.context_path),
             dockerfile_path: optional(&settings.dockerfile_path),
             compose_path: optional(&settings.compose_path),
@@ -132,6 +147,7 @@ impl StackForm {
             rollback_on_failure: settings.rollback_on_failure,
             strategy: view.stack.strategy.clone(),
             strategy_params: params,
+            machine: optional(&view.stack.target),
             branch: "main".into(),
             provider: "generic".into(),
             auth: "none".into(),
@@ -142,6 +158,7 @@ impl StackForm {
             form.branch = row.branch.clone();
             form.provider = row.provider.clone();
             form.auth = row.auth_type.as_str().into();
+            form.auto_sync = row.auto_sync;
         }
         form.remember_stored(view);
         form.with_spare_rows()
@@ -163,6 +180,9 @@ impl StackForm {
             passphrase: fields.text("passphrase"),
             webhook_secret: text("webhook_secret"),
             build_type: text("build_type"),
+            pre_build: text("pre_build"),
+            post_build: text("post_build"),
+            options: text("options"),
             context_path: text("context_path"),
             dockerfile_path: text("dockerfile_path"),
             compose_path: text("compose_path"),
@@ -185,11 +205,13 @@ impl StackForm {
             health_path: text("health_path"),
             health_timeout: text("health_timeout"),
             auto_deploy: fields.ticked("auto_deploy"),
+            auto_sync: fields.ticked("auto_sync"),
             branches: fields.text("branches"),
             paths: fields.text("paths"),
             rollback_on_failure: fields.ticked("rollback_on_failure"),
             strategy: text("strategy"),
             strategy_params: fields.text("strategy_params"),
+            machine: text("machine"),
             ..Self::default()
         }
     }
@@ -234,4 +256,13 @@ impl StackForm {
         };
         self.errors.push(FieldError { field, message: error.to_string() });
     }
+}
+
+/// Nothing where everything is as usual.
+fn options_text(options: &BuildOptions) -> String {
+    if *options == BuildOptions::default() {
+        return String::new();
+    }
+    // Options are made of texts, numbers and lists, which can always be written.
+    serde_json::to_string_pretty(options).unwrap_or_default()
 }

@@ -5,10 +5,11 @@ use serde_json::Value;
 use super::form::lines;
 use super::stack_form::StackForm;
 use super::stack_rows::{EnvRow, PortRow, number};
-use crate::app::stack::{RepositoryInput, StackInput, StackView};
+use crate::app::stack::{StackInput, StackView};
 use crate::domain::build_config::{BuildArg, BuildSettings, EnvVar};
+use crate::domain::build_options::BuildOptions;
 use crate::domain::compose::Grant;
-use crate::domain::repository::{GitAuthType, GitCredentials};
+use crate::domain::repository::{GitAuthType, GitCredentials, RepositoryInput};
 use crate::domain::stack::{RunSpec, Volume};
 use crate::domain::traffic::Traffic;
 use crate::error::{Error, Result};
@@ -24,6 +25,7 @@ impl StackForm {
         Ok(StackInput {
             name: self.name.clone(),
             project: if self.project.is_empty() { "default".into() } else { self.project.clone() },
+            team: None,
             description: self.description.clone(),
             repository: self.repository(old)?,
             build: self.settings(old)?,
@@ -31,10 +33,12 @@ impl StackForm {
             traffic: self.traffic(old),
             strategy: self.strategy.clone(),
             strategy_params: params,
+            target: Some(self.machine.clone()).filter(|name| !name.is_empty()),
         })
     }
 
-    fn repository(&self, old: Option<&StackView>) -> Result<Option<RepositoryInput>> {
+    /// The part about the repository; none if no address was typed.
+    pub fn repository(&self, old: Option<&StackView>) -> Result<Option<RepositoryInput>> {
         let old = old.and_then(|view| view.repository.as_ref());
         if self.url.is_empty() {
             if old.is_some() {
@@ -67,7 +71,7 @@ impl StackForm {
             auth_type,
             credentials,
             webhook_secret: some(&self.webhook_secret),
-            auto_sync: old.is_some_and(|row| row.auto_sync),
+            auto_sync: self.auto_sync,
         }))
     }
 
@@ -107,8 +111,18 @@ impl StackForm {
             health_check_path: some(&self.health_path),
             health_check_timeout: number("build.healthCheckTimeout", &self.health_timeout)?,
             rollback_on_failure: self.rollback_on_failure,
-            ..base
+            pre_build_commands: lines(&self.pre_build),
+            post_build_commands: lines(&self.post_build),
+            options: self.options()?,
         })
+    }
+
+    fn options(&self) -> Result<BuildOptions> {
+        match self.options.trim() {
+            "" => Ok(BuildOptions::default()),
+            text => serde_json::from_str(text)
+                .map_err(|error| Error::invalid("build.options", format!("this does not fit: {error}"))),
+        }
     }
 
     fn traffic(&self, old: Option<&StackView>) -> Traffic {

@@ -5,9 +5,11 @@ use axum::extract::{Query, State};
 use serde::Deserialize;
 
 use super::history::{BARS, History};
+use super::overview::OverviewPart;
 use super::page::{Frame, PageResult, render};
 use super::session::Session;
 use super::ui::{Badge, Commit, When, duration, now};
+use crate::app::overview::overview;
 use crate::app::stack::{StackView, stack_list, stack_view};
 use crate::app::{App, deployment, stack};
 use crate::domain::Id;
@@ -27,6 +29,8 @@ pub struct PageQuery {
 #[template(path = "stacks.html")]
 struct StacksPage {
     frame: Frame,
+    /// On the first page.
+    overview: Option<OverviewPart>,
     rows: Vec<StackRow>,
     next: Option<i64>,
     is_first: bool,
@@ -43,9 +47,9 @@ struct StackRow {
     history: History,
 }
 
-/// Stacks, newest first.
+/// Whether everything is all right, then the stacks, newest first.
 pub async fn list(State(app): State<App>, session: Session, Query(query): Query<PageQuery>) -> PageResult {
-    let page = stack_list(&app, PageRequest::new(query.before, Some(STACKS))).await?;
+    let page = stack_list(&app, PageRequest::new(query.before, Some(STACKS)), &session.0.reach()).await?;
     let mut rows = Vec::new();
     for row in page.items {
         let view = match stack_view(&app, row.id.as_str()).await {
@@ -54,12 +58,21 @@ pub async fn list(State(app): State<App>, session: Session, Query(query): Query<
             Err(Error::NotFound { .. }) => continue,
             Err(error) => return Err(error.into()),
         };
+        let recent = PageRequest::first(BARS);
         let recent =
-            deployment::deployment_list(&app, Some(&view.stack.id), PageRequest::first(BARS)).await?;
+            deployment::deployment_list(&app, Some(&view.stack.id), recent, &session.0.reach()).await?;
         rows.push(stack_row(&app, view, &recent.items));
     }
-    let frame = Frame::new(&session, "stacks", "Stacks");
-    render(&StacksPage { frame, rows, next: page.next, is_first: query.before.is_none() })
+    let is_first = query.before.is_none();
+    let is_admin = session.0.who.rights.is_server_admin();
+    // Before anybody has a stack, the one thing to say is how to make one.
+    let overview = match is_first && !rows.is_empty() {
+        true => Some(OverviewPart::new(overview(&app, &session.0.who).await?, is_admin)),
+        false => None,
+    };
+    let title = if is_first { "Overview" } else { "Stacks" };
+    let frame = Frame::new(&session, "stacks", title);
+    render(&StacksPage { frame, overview, rows, next: page.next, is_first })
 }
 
 fn stack_row(app: &App, view: StackView, recent: &[Deployment]) -> StackRow {
@@ -155,8 +168,8 @@ pub async fn deployments(
     session: Session,
     Query(query): Query<PageQuery>,
 ) -> PageResult {
-    let page: Page<Deployment> =
-        deployment::deployment_list(&app, None, PageRequest::new(query.before, None)).await?;
+    let page = PageRequest::new(query.before, None);
+    let page: Page<Deployment> = deployment::deployment_list(&app, None, page, &session.0.reach()).await?;
     let ids: Vec<Id> = page.items.iter().map(|row| row.stack_id.clone()).collect();
     let names = stack::stack_names(&app, &ids).await?;
     let name = |row: &Deployment| names.get(&row.stack_id).cloned().unwrap_or_default();

@@ -111,6 +111,16 @@ impl When {
     }
 }
 
+/// `5 B`, `2 KiB`, `1.5 GiB`.
+pub fn size(bytes: i64) -> String {
+    match bytes {
+        ..1024 => format!("{bytes} B"),
+        1024..1_048_576 => format!("{} KiB", bytes / 1024),
+        1_048_576..1_073_741_824 => format!("{} MiB", bytes / 1_048_576),
+        _ => format!("{:.1} GiB", bytes as f64 / 1_073_741_824.0),
+    }
+}
+
 /// How far `at` is from `now`, in the largest unit that says enough. The script counts on with the same rules.
 fn relative(at: UnixMs, now: UnixMs) -> String {
     let seconds = (now - at) / 1000;
@@ -189,6 +199,14 @@ fn first_line(text: Option<&str>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_are_told_in_the_largest_unit() {
+        assert_eq!(
+            [size(5), size(2048), size(5 << 20), size(1_610_612_736)].join(", "),
+            "5 B, 2 KiB, 5 MiB, 1.5 GiB"
+        );
+    }
 
     #[test]
     fn times_are_told_in_the_largest_unit_that_says_enough() {

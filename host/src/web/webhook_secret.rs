@@ -18,6 +18,9 @@ use crate::error::Error;
 pub struct RotateForm {
     /// Seconds for which the previous secret counts.
     overlap: u32,
+    /// The forge's own; empty to have one made.
+    #[serde(default)]
+    secret: String,
 }
 
 #[derive(Template)]
@@ -27,7 +30,7 @@ struct RotatedPage {
     name: String,
     link: String,
     url: String,
-    secret: String,
+    secret: Option<String>,
     until: Option<When>,
 }
 
@@ -38,7 +41,8 @@ pub async fn rotate(
     Path(name): Path<String>,
     Form(form): Form<RotateForm>,
 ) -> PageResult {
-    let rotated = match webhook_secret_rotate(&app, &name, form.overlap).await {
+    let given = Some(form.secret.trim()).filter(|secret| !secret.is_empty());
+    let rotated = match webhook_secret_rotate(&app, &name, form.overlap, given).await {
         Ok(rotated) => rotated,
         Err(error @ Error::NotFound { .. }) => return Err(error.into()),
         Err(error) => return stack::again(&app, &session, &name, error).await,

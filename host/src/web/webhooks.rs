@@ -12,7 +12,7 @@ use crate::api;
 use crate::app::{App, deployment, stack, webhook};
 use crate::domain::Id;
 use crate::domain::page::PageRequest;
-use crate::domain::webhook::{MatchedSecret, ReasonCode, WebhookEvent};
+use crate::domain::webhook::{MatchedSecret, Origin, ReasonCode, StackOutcome, WebhookEvent};
 use crate::error::Error;
 
 /// Bytes of a body that a page shows.
@@ -39,7 +39,11 @@ impl EventRow {
             reason: event.reason.map_or("", ReasonCode::as_str),
             detail: event.error.or(event.detail).unwrap_or_default(),
             provider: event.provider,
-            kind: event.event_type,
+            kind: match event.origin {
+                Origin::Delivery => event.event_type,
+                Origin::Start => "push found at the start".into(),
+                Origin::Poll => "push found by looking".into(),
+            },
             received: When::new(event.received_at),
         }
     }
@@ -77,7 +81,8 @@ struct WebhooksPage {
 }
 
 pub async fn list(State(app): State<App>, session: Session, Query(query): Query<PageQuery>) -> PageResult {
-    let page = webhook::webhook_list(&app, None, PageRequest::new(query.before, None)).await?;
+    let page = PageRequest::new(query.before, None);
+    let page = webhook::webhook_list(&app, None, page, &session.0.reach()).await?;
     let ids: Vec<Id> = page.items.iter().filter_map(|event| event.repository_id.clone()).collect();
     let names = stack::stack_names_by_repository(&app, &ids).await?;
     let name = |event: &WebhookEvent| event.repository_id.as_ref().and_then(|id| names.get(id)).cloned();
@@ -105,6 +110,7 @@ struct WebhookPage {
     replay_of: String,
     delivery: String,
     signature: &'static str,
+    outcomes: Vec<StackOutcome>,
     processed: Option<When>,
     deployment: Option<i64>,
     headers: Vec<(String, String)>,
@@ -144,7 +150,10 @@ async fn page(app: &App, session: &Session, id: &str, failed: Option<Error>) -> 
         can_replay: event.verified && event.processed && !event.payload.is_empty(),
         replay_of: event.replay_of.as_ref().map(Id::to_string).unwrap_or_default(),
         delivery: event.delivery_id.clone().unwrap_or_default(),
+        outcomes: event.outcomes.clone(),
         signature: match event.matched_secret {
+            _ if event.origin == Origin::Start => "none: found on the git server when this server started",
+            _ if event.origin == Origin::Poll => "none: found by looking at the git server",
             Some(MatchedSecret::Current) => "verified with the current secret",
             Some(MatchedSecret::Previous) => "verified with the secret before the current one",
             Some(MatchedSecret::Global) => "verified with the server's own secret",

@@ -100,8 +100,9 @@ impl Options {
         if self.preview && !stack.host_can("preview") {
             problems.push(Problem::at(
                 "/preview",
-                "`preview` needs a router that can lead people to a release without promoting it, and this server has \
-                 none; leave it out.",
+                "`preview` needs a way to the new release that its promotion does not need: a router, and a preview address \
+                 or a header for testers (traffic.previewHosts, traffic.testers); this stack has none. Set one, or leave \
+                 `preview` out.",
             ));
         }
         if matches!(self.promotion, Promotion::Approval { .. }) && !stack.host_can("ask") {

@@ -55,6 +55,19 @@ pub fn read(source: &str) -> Option<Definitions> {
     serde_saphyr::from_str::<Configuration>(source).ok().map(|found| found.parameters)
 }
 
+/// What a parameter is called at CircleCI, which knows no upper case: generated configurations declare `VERSION` as
+/// `version`, and `V`, which is too short, as `param-v`.
+pub fn name(definitions: Option<&Definitions>, given: &str) -> String {
+    let lower = given.to_ascii_lowercase();
+    let is_declared = |name: &str| definitions.is_some_and(|known| known.contains_key(name));
+    let long = format!("param-{lower}");
+    match definitions {
+        Some(known) if known.contains_key(given) => given.to_owned(),
+        _ if !is_declared(&lower) && is_declared(&long) => long,
+        _ => lower,
+    }
+}
+
 /// A value as the definition wants it, or what is wrong with it.
 pub fn typed(definitions: &Definitions, name: &str, value: &str) -> Result<Value, String> {
     let Some(definition) = definitions.get(name) else {

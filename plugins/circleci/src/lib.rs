@@ -64,6 +64,7 @@ impl Provider for CircleCi {
                 "https://output.circle-artifacts.com/**",
                 "downloads artifacts of public projects",
             )
+            .with("generator", "circleci-config")
             .webhooks(WebhookContract::new(vec![signed], &[], &["circleci-event-type"]))
     }
 

@@ -80,11 +80,12 @@ fn parameters(job: &JobName, trigger: &Trigger) -> Result<Map<String, Value>, Fa
     }
     let definitions = definition::source(job)?.as_deref().and_then(definition::read);
     let value = |(name, value): &(String, String)| {
+        let name = definition::name(definitions.as_ref(), name);
         let value = match &definitions {
-            Some(definitions) => definition::typed(definitions, name, value).map_err(invalid)?,
+            Some(definitions) => definition::typed(definitions, &name, value).map_err(invalid)?,
             None => Value::from(value.as_str()),
         };
-        Ok((name.clone(), value))
+        Ok((name, value))
     };
     given.iter().map(value).collect()
 }

@@ -1,7 +1,7 @@
 //! What can be wrong with a configuration before a commit is known. Pointers name the fields as people write them.
 
 use windlass_sdk::Problem;
-use windlass_sdk::planner::{BuildConfig, path_problem};
+use windlass_sdk::planner::{BuildConfig, Options, path_problem};
 
 pub const BUILD_TYPE: &str = "compose_only";
 
@@ -43,5 +43,27 @@ pub fn problems(config: &BuildConfig) -> Vec<Problem> {
             ));
         }
     }
+    match Options::of(config) {
+        Ok(options) => problems.extend(option_problems(&options)),
+        Err(problem) => problems.push(problem),
+    }
     problems
+}
+
+/// Options that would have no effect are not taken silently.
+fn option_problems(options: &Options) -> Vec<Problem> {
+    let said = [
+        ("image", options.image.is_some()),
+        ("commands", !options.commands.is_empty()),
+        ("outputs", !options.outputs.is_empty()),
+        ("push", !options.push.is_empty()),
+        ("platforms", !options.platforms.is_empty()),
+        ("cache", !options.cache.is_null()),
+    ];
+    let said = said.into_iter().filter(|(_, is_said)| *is_said);
+    said.map(|(field, _)| {
+        let message = format!("The build type `{BUILD_TYPE}` makes nothing of `options.{field}`; remove it.");
+        Problem::at(format!("/options/{field}"), message)
+    })
+    .collect()
 }

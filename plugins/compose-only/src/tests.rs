@@ -129,3 +129,12 @@ fn what_this_build_type_does_not_do_is_refused_with_advice() {
         0
     );
 }
+
+#[test]
+fn options_without_an_effect_are_refused() {
+    let options = r#"{"push":["registry.example/web"],"cache":{"mode":"inline"},"artifacts":["x"]}"#;
+    let config = BuildConfig { extras: vec![("options".to_owned(), options.to_owned())], ..config() };
+    let pointers: Vec<String> =
+        ComposeOnly::validate(&config).into_iter().map(|problem| problem.path).collect();
+    assert_eq!(pointers, ["/options/push", "/options/cache"]);
+}

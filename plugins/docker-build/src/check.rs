@@ -1,21 +1,12 @@
 //! What can be wrong with a configuration before a commit is known. Pointers name the fields as people write them.
 
 use windlass_sdk::Problem;
-use windlass_sdk::planner::{BuildConfig, path_problem};
+use windlass_sdk::planner::{BuildConfig, Options, command_problems, common_problems, path_problem};
 
 pub const BUILD_TYPE: &str = "docker_build";
 
 pub fn problems(config: &BuildConfig) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    if config.build_type != BUILD_TYPE {
-        problems.push(Problem::at(
-            "/buildType",
-            format!("The build type is `{}`, but this planner builds `{BUILD_TYPE}`.", config.build_type),
-        ));
-    }
-    if config.timeout_seconds == 0 {
-        problems.push(Problem::at("/timeout", "The timeout is 0 seconds; it has to be at least 1."));
-    }
+    let mut problems = common_problems(config, BUILD_TYPE);
     problems.extend(config.context_path.as_deref().and_then(|path| path_problem("contextPath", path)));
     problems.extend(config.dockerfile_path.as_deref().and_then(|path| path_problem("dockerfilePath", path)));
     if config.compose_path.is_some() {
@@ -26,8 +17,13 @@ pub fn problems(config: &BuildConfig) -> Vec<Problem> {
     }
     problems.extend(stage_problem(config.target.as_deref()));
     problems.extend(build_arg_problems(&config.build_args));
-    problems.extend(command_problem("preBuildCommands", "before", &config.pre_build_commands));
-    problems.extend(command_problem("postBuildCommands", "after", &config.post_build_commands));
+    match Options::of(config) {
+        Ok(options) => {
+            problems.extend(command_problems(config, &options));
+            problems.extend(option_problem(&options));
+        }
+        Err(problem) => problems.push(problem),
+    }
     problems
 }
 
@@ -72,13 +68,13 @@ fn is_variable_name(name: &str) -> bool {
         && bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
-fn command_problem(field: &str, when: &str, commands: &[String]) -> Option<Problem> {
-    (!commands.is_empty()).then(|| {
+/// Options that would have no effect are not taken silently.
+fn option_problem(options: &Options) -> Option<Problem> {
+    (!options.commands.is_empty()).then(|| {
         Problem::at(
-            format!("/{field}"),
+            "/options/commands",
             format!(
-                "Commands {when} the build are not run for the build type `{BUILD_TYPE}`. \
-                 Put them into the Dockerfile as `RUN` steps and remove `{field}`."
+                "The build type `{BUILD_TYPE}` runs a Dockerfile. Make them `preBuildCommands`, or take the build type `script`."
             ),
         )
     })

@@ -5,7 +5,7 @@ mod plan;
 #[cfg(test)]
 mod tests;
 
-use windlass_sdk::planner::{BuildConfig, BuildStep, Context, Planner};
+use windlass_sdk::planner::{BuildConfig, BuildStep, Context, Options, Planner, refuse_problems};
 use windlass_sdk::{Failure, Manifest, Problem};
 
 pub struct DockerBuild;
@@ -25,12 +25,9 @@ impl Planner for DockerBuild {
     }
 
     fn plan(context: Context) -> Result<Vec<BuildStep>, Failure> {
-        let problems: Vec<String> =
-            check::problems(&context.config).into_iter().map(|problem| problem.message).collect();
-        if !problems.is_empty() {
-            return Err(Failure::permanent("invalid-configuration", problems.join(" ")));
-        }
-        plan::steps(context)
+        refuse_problems(check::problems(&context.config))?;
+        let options = Options::of(&context.config).unwrap_or_default();
+        plan::steps(context, &options)
     }
 }
 

@@ -1,22 +1,26 @@
-//! A commit → the one step that builds its image.
+//! A commit → the step that builds its image, between the commands around it.
 
 use windlass_sdk::Failure;
-use windlass_sdk::planner::{BuildStep, Context, DockerBuild};
+use windlass_sdk::planner::{BuildStep, Context, DockerBuild, Options, after_build, before_build, image_tag};
 
 /// The host lists at most so many files of a commit; with as many, a file that is not listed may still be there.
 const LISTED_FILES: usize = 10_000;
-const TAG_LENGTH: usize = 128;
 const SIMILAR_FILES: usize = 5;
 
-pub fn steps(context: Context) -> Result<Vec<BuildStep>, Failure> {
+pub fn steps(context: Context, options: &Options) -> Result<Vec<BuildStep>, Failure> {
     let folder = normal(context.config.context_path.as_deref().unwrap_or("."));
     let dockerfile = dockerfile(&context, &folder);
-    check_files(&context, &folder, &dockerfile)?;
-    let mut step = DockerBuild::new(&folder, &dockerfile, tag(&context));
+    // What commands make is in no commit.
+    if context.config.pre_build_commands.is_empty() {
+        check_files(&context, &folder, &dockerfile)?;
+    }
+    let mut step = DockerBuild::new(&folder, &dockerfile, image_tag(&context));
+    let before = before_build(&context.config, options);
+    let after = after_build(&context.config);
     step.target = context.config.target;
     step.build_args = context.config.build_args;
     step.labels = vec![("org.opencontainers.image.revision".to_owned(), context.commit)];
-    Ok(vec![BuildStep::DockerBuild(step)])
+    Ok(before.into_iter().chain([BuildStep::DockerBuild(step)]).chain(after).collect())
 }
 
 /// A path that is given counts from the root. People also give it from the context, so it is looked for there next.
@@ -82,23 +86,4 @@ fn similar<'a>(files: &'a [String], wanted: &str) -> Vec<&'a str> {
 
 fn base_name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
-}
-
-/// `web:feature-login-0123456`.
-fn tag(context: &Context) -> String {
-    let commit: String = context.commit.chars().take(7).collect();
-    let room = TAG_LENGTH - commit.len() - 1;
-    let slug: String = slug(&context.ref_name).chars().take(room).collect();
-    // A tag may not begin with a dot or a dash.
-    let slug = slug.trim_matches(['-', '.']);
-    let separator = if slug.is_empty() { "" } else { "-" };
-    format!("{}:{slug}{separator}{commit}", context.stack)
-}
-
-fn slug(name: &str) -> String {
-    let fitting = |character: char| match character.to_ascii_lowercase() {
-        fitting @ ('a'..='z' | '0'..='9' | '.' | '_' | '-') => fitting,
-        _ => '-',
-    };
-    name.trim().chars().map(fitting).collect::<String>().trim_matches(['-', '.']).to_owned()
 }

@@ -165,10 +165,32 @@ fn what_this_build_type_does_not_do_is_refused_with_advice() {
     };
     let found = complaints(&config);
     let paths: Vec<&str> = found.iter().map(|(path, _)| path.as_str()).collect();
-    let expected =
-        ["/buildType", "/timeout", "/composePath", "/target", "/preBuildCommands", "/postBuildCommands"];
+    let expected = ["/buildType", "/timeout", "/composePath", "/target", "/options/image"];
     assert_eq!(paths, expected);
-    assert!(found[4].1.contains("`RUN` steps"), "{found:?}");
+    assert!(found[4].1.contains("of which image"), "{found:?}");
     let failure = DockerBuild::plan(context(&["Dockerfile"], config)).expect_err("it is bad");
     assert_eq!(failure.code, "invalid-configuration");
+}
+
+#[test]
+fn commands_run_before_and_after_the_build() {
+    let config = BuildConfig {
+        pre_build_commands: vec!["make dist".to_owned()],
+        post_build_commands: vec!["/app --version".to_owned()],
+        extras: vec![("options".to_owned(), r#"{"image":"alpine:3.22","outputs":["dist"]}"#.to_owned())],
+        ..config()
+    };
+    // The Dockerfile may be one of the things that they make.
+    let steps = DockerBuild::plan(context(&["Makefile"], config)).expect("a plan");
+    let [BuildStep::Other(before), BuildStep::DockerBuild(_), BuildStep::Other(after)] = &steps[..] else {
+        panic!("{steps:?}");
+    };
+    assert_eq!(
+        before,
+        r#"run-in-container {"image":"alpine:3.22","commands":["make dist"],"workingDirectory":".","outputs":["dist"]}"#
+    );
+    assert_eq!(
+        after,
+        r#"run-in-container {"image":null,"commands":["/app --version"],"workingDirectory":".","outputs":[]}"#
+    );
 }

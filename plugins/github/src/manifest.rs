@@ -24,6 +24,8 @@ pub fn describe() -> Manifest {
     .settings_schema(params::schema(SETTINGS))
     .with("api-base", "github.com https://api.github.com")
     .with("api-base", "* {origin}/api/v3")
+    .with("generator", "github-workflow")
+    .with("trigger", "keyed")
     .credential("token", "A personal access token, or one of an app's installation", "bearer", true)
     .webhooks(WebhookContract::new(vec![signed], &["x-github-delivery"], &["x-github-event"]));
     STORES.iter().fold(permissions(manifest), |manifest, store| {

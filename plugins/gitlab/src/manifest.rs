@@ -15,6 +15,8 @@ pub fn describe() -> Manifest {
     )
     .settings_schema(params::schema(SETTINGS))
     .credential("token", "A personal, group or project access token", "header:private-token", true)
+    .with("generator", "gitlab-ci")
+    .with("trigger", "keyed")
     .webhooks(WebhookContract::new(schemes, &ids, &["x-gitlab-event"]));
     builds(projects(manifest))
 }

@@ -32,6 +32,9 @@ const PARAMS: &[Param] = &[
     Param::integer("timeout_minutes", 60, 1..=43_200, "Minutes after which a stage is stopped"),
 ];
 
+/// The parameter by which Windlass finds the builds that it started.
+const KEY: &str = "WINDLASS_KEY";
+
 const STANDARD: &str = "\
 pipeline {
     agent none
@@ -90,6 +93,8 @@ fn parameters(model: &Model) -> String {
     }
     let string =
         |name: &str, value: &str| format!("string(name: {}, defaultValue: {})\n", text(name), text(value));
-    let all: String = model.parameters.iter().map(|one| string(&one.name, &one.value)).collect();
+    let own = model.parameters.iter().filter(|one| one.name != KEY).map(|one| string(&one.name, &one.value));
+    // This block takes the place of the job's own parameters, so what a build is found by has to be in it as well.
+    let all: String = own.chain([string(KEY, "")]).collect();
     block("parameters", &all)
 }

@@ -53,6 +53,7 @@ fn the_jenkinsfile_is_what_a_person_would_write() {
     }
     parameters {
         string(name: 'VERSION', defaultValue: '1.0')
+        string(name: 'WINDLASS_KEY', defaultValue: '')
     }
     stages {
         stage('approve prod') {

@@ -58,6 +58,8 @@ impl Provider for Jenkins {
                 "/queue/**",
                 "follows builds that wait, and takes them out of the queue",
             )
+            .with("generator", "jenkins-pipeline")
+            .with("trigger", "keyed")
             .webhooks(WebhookContract::new(vec![signed], &["x-windlass-delivery"], &[]))
     }
 

@@ -41,7 +41,7 @@ impl Notifier for WebhookNotify {
     }
 
     fn render(target: Connection, event: Event) -> Result<Vec<Request>, Failure> {
-        let settings = Settings::read(&target.settings)?;
+        let settings: Settings = target.read_settings()?;
         if !settings.wants(&event) {
             return Ok(Vec::new());
         }

@@ -2,7 +2,6 @@
 
 use serde::Deserialize;
 use serde_json::json;
-use windlass_sdk::Failure;
 use windlass_sdk::notifier::{Event, Severity};
 
 #[derive(Deserialize)]
@@ -65,12 +64,6 @@ pub fn schema() -> String {
 }
 
 impl Settings {
-    pub fn read(settings: &str) -> Result<Self, Failure> {
-        serde_json::from_str(settings).map_err(|error| {
-            Failure::permanent("invalid-settings", format!("The settings cannot be read: {error}."))
-        })
-    }
-
     pub fn wants(&self, event: &Event) -> bool {
         let fits = |wanted: &String| match wanted.strip_suffix('*') {
             Some(beginning) => event.kind.starts_with(beginning),

@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
-use windlass_sdk::notifier::{Event, Notifier, Request, Severity};
-use windlass_sdk::{Connection, Failure};
+use windlass_sdk::notifier::{Event, Severity};
+use windlass_sdk::testkit::rendered;
 
 use crate::WebhookNotify;
 use crate::message::rfc3339;
@@ -20,23 +20,14 @@ fn event(kind: &str, severity: Severity) -> Event {
     }
 }
 
-fn rendered(settings: Value, event: Event) -> Result<Vec<Request>, Failure> {
-    let target = Connection {
-        base_url: "https://hooks.example/x".to_owned(),
-        settings: settings.to_string(),
-        extras: Vec::new(),
-    };
-    WebhookNotify::render(target, event)
-}
-
 fn is_told(settings: &Value, kind: &str, severity: Severity) -> bool {
-    !rendered(settings.clone(), event(kind, severity)).expect("it renders").is_empty()
+    !rendered::<WebhookNotify>(settings, event(kind, severity)).expect("it renders").is_empty()
 }
 
 #[test]
 fn an_event_is_one_signed_post_to_the_targets_url() {
-    let requests =
-        rendered(json!({}), event("deployment.successful", Severity::Success)).expect("it renders");
+    let requests = rendered::<WebhookNotify>(&json!({}), event("deployment.successful", Severity::Success))
+        .expect("it renders");
     let [request] = requests.as_slice() else { panic!("{requests:?}") };
     assert_eq!((request.method.as_str(), request.path.as_str()), ("POST", ""));
     assert_eq!(request.credential.as_deref(), Some("signing"));
@@ -57,7 +48,8 @@ fn an_event_is_one_signed_post_to_the_targets_url() {
 fn the_settings_choose_the_credential() {
     for (word, slot) in [("signature", Some("signing")), ("token", Some("token")), ("none", None)] {
         let requests =
-            rendered(json!({ "authentication": word }), event("a", Severity::Info)).expect("it renders");
+            rendered::<WebhookNotify>(&json!({ "authentication": word }), event("a", Severity::Info))
+                .expect("it renders");
         assert_eq!(requests[0].credential.as_deref(), slot);
     }
 }
@@ -74,7 +66,8 @@ fn only_what_the_operator_wants_is_told() {
 
 #[test]
 fn settings_that_make_no_sense_are_named() {
-    let failure = rendered(json!({ "evnets": [] }), event("a", Severity::Info)).expect_err("a typing error");
+    let failure = rendered::<WebhookNotify>(&json!({ "evnets": [] }), event("a", Severity::Info))
+        .expect_err("a typing error");
     assert_eq!(failure.code, "invalid-settings");
     assert!(failure.message.contains("evnets"), "{}", failure.message);
 }

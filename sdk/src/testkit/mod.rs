@@ -32,6 +32,7 @@
 mod cassette;
 mod chance;
 mod forecast;
+mod notifier;
 mod promises;
 mod provider;
 mod report;
@@ -50,6 +51,7 @@ use std::time::{Duration, Instant};
 
 pub use cassette::{Call, Cassette};
 pub use forecast::{Forecast, Foreseen, Outlook, forecast};
+pub use notifier::{failed_deployment, json_body, only_request, rendered};
 pub use provider::replay_provider;
 pub use report::{Broken, Report, Told};
 pub use rules::Rule;

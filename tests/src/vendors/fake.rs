@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
+use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use tokio::net::TcpListener;
@@ -55,6 +56,10 @@ struct Memory {
     seen: Vec<Seen>,
     /// The request, counted from the first one remembered, that the fault is for.
     fault: Option<(usize, Fault)>,
+    /// For the next request of a method whose path contains a text.
+    next: Option<(&'static str, &'static str, Fault)>,
+    /// Headers that every answer has.
+    always: Vec<(&'static str, HeaderValue)>,
 }
 
 impl Fake {
@@ -83,9 +88,19 @@ impl Fake {
         *lock(&self.memory) = Memory::default();
     }
 
+    /// Puts these headers into every answer from now on.
+    pub fn say(&self, headers: Vec<(&'static str, HeaderValue)>) {
+        lock(&self.memory).always = headers;
+    }
+
     /// Forgets, and answers the `nth` request from now, counted from 0, with a fault. All others are answered well.
     pub fn fail_at(&self, nth: usize, fault: Fault) {
-        *lock(&self.memory) = Memory { seen: Vec::new(), fault: Some((nth, fault)) };
+        *lock(&self.memory) = Memory { fault: Some((nth, fault)), ..Memory::default() };
+    }
+
+    /// Answers the next request of this method whose path contains `part` with a fault; all others are answered well.
+    pub fn fail_next(&self, method: &'static str, part: &'static str, fault: Fault) {
+        lock(&self.memory).next = Some((method, part, fault));
     }
 }
 
@@ -109,15 +124,26 @@ async fn remember(State(memory): State<Arc<Mutex<Memory>>>, request: Request, ne
         headers: head.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect(),
         body: body.clone(),
     };
-    let fault = {
+    let (fault, always) = {
         let mut memory = lock(&memory);
+        let is_next =
+            |(method, part, _): &(&str, &str, Fault)| seen.method == *method && seen.path().contains(part);
+        let next = memory.next.filter(is_next).map(|(.., fault)| fault);
+        if next.is_some() {
+            memory.next = None;
+        }
         memory.seen.push(seen);
         let nth = memory.seen.len() - 1;
-        memory.fault.filter(|(at, _)| *at == nth).map(|(_, fault)| fault)
+        let fault = next.or(memory.fault.filter(|(at, _)| *at == nth).map(|(_, fault)| fault));
+        (fault, memory.always.clone())
     };
     let served = next.run(Request::from_parts(head, Body::from(body)));
-    match fault {
+    let mut response = match fault {
         None => served.await,
         Some(fault) => fault.answer(served).await,
-    }
+    };
+    response
+        .headers_mut()
+        .extend(always.into_iter().map(|(name, value)| (HeaderName::from_static(name), value)));
+    response
 }

@@ -48,6 +48,8 @@ pub struct World {
     pub hooks: BTreeMap<u64, Value>,
     pub statuses: Vec<Value>,
     pub comments: Vec<Value>,
+    /// Pull requests that are open; two pages of invented ones if absent.
+    pub pulls: Option<Vec<Value>>,
     pub dispatch: Dispatch,
     /// What `x-oauth-scopes` says, if anything.
     pub scopes: Option<String>,
@@ -89,11 +91,23 @@ pub(crate) type Shared = Arc<Mutex<World>>;
 
 impl GitHub {
     pub async fn start() -> Self {
+        Self::start_with(None).await
+    }
+
+    /// At the same address as what answers everything else, such as a git server.
+    pub async fn start_before(rest: Router) -> Self {
+        Self::start_with(Some(rest)).await
+    }
+
+    async fn start_with(rest: Option<Router>) -> Self {
         let world = Shared::default();
         let kept = world.clone();
         let fake = Fake::start(move |url| {
             lock(&kept).url = url.to_owned();
-            router(kept)
+            match rest {
+                Some(rest) => router(kept).fallback_service(rest),
+                None => router(kept),
+            }
         })
         .await;
         Self { fake, world }

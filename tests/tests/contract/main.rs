@@ -93,6 +93,7 @@ async fn a_strategys_own_words_come_before_those_of_its_schema() {
         health_timeout_ms: 60_000,
         rollback_on_failure: true,
         can_split: false,
+        can_preview: false,
     };
     let problems = plugins.strategy_validate("standard", r#"{ "settle_ms": "long" }"#, &stack).await;
     let problems = problems.expect("an answer");

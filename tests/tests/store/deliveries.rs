@@ -2,7 +2,7 @@
 
 use tokio::task::JoinSet;
 use windlass::{
-    domain::{Id, page::PageRequest, task::Task, webhook::ReasonCode},
+    domain::{Id, access::Reach, page::PageRequest, task::Task, webhook::ReasonCode},
     error::Error,
     store::{
         new_id, now, tasks,
@@ -57,8 +57,14 @@ async fn a_duplicate_delivery_creates_no_second_task(test: TestDb) {
     let other_repository = sample::delivery("d1");
     stored(&webhooks::ingest(&test.db, other_repository).await.unwrap());
     let mut conn = test.db.read().await.unwrap();
-    let page =
-        webhook_events::list(&mut conn, PageRequest::first(10), Some(&sample.repository.id)).await.unwrap();
+    let page = webhook_events::list(
+        &mut conn,
+        PageRequest::first(10),
+        Some(&sample.repository.id),
+        &Reach::EVERYTHING,
+    )
+    .await
+    .unwrap();
     assert_eq!(page.items.len(), 2, "the repeated one is recorded");
     let repeated = &page.items[0];
     assert_eq!(repeated.reason, Some(ReasonCode::DuplicateOf));
@@ -97,7 +103,8 @@ async fn every_concurrent_delivery_is_stored_and_numbered_once(test: TestDb) {
         stored(&ended.unwrap());
     }
     let mut conn = test.db.read().await.unwrap();
-    let page = webhook_events::list(&mut conn, PageRequest::first(200), None).await.unwrap();
+    let page =
+        webhook_events::list(&mut conn, PageRequest::first(200), None, &Reach::EVERYTHING).await.unwrap();
     let numbers: Vec<i64> = page.items.iter().map(|event| event.seq).collect();
     assert_eq!(numbers, (1..=CALLERS).rev().collect::<Vec<_>>());
     assert_eq!(tasks::list(&mut conn, None, 200).await.unwrap().len(), numbers.len());
@@ -165,7 +172,10 @@ async fn forged_deliveries_are_bounded_and_block_no_real_one(test: TestDb) {
     }
     let (mut kept, mut real, mut before) = (0, 0, None);
     loop {
-        let page = webhook_events::list(&mut conn, PageRequest::new(before, Some(200)), None).await.unwrap();
+        let page =
+            webhook_events::list(&mut conn, PageRequest::new(before, Some(200)), None, &Reach::EVERYTHING)
+                .await
+                .unwrap();
         kept += page.items.iter().filter(|event| !event.verified).count();
         real += page.items.iter().filter(|event| event.verified).count();
         before = page.next;
@@ -185,7 +195,13 @@ async fn an_event_ends_with_exactly_one_reason(test: TestDb) {
     let finish = |reason| {
         let (db, id) = (test.db.clone(), id.clone());
         async move {
-            let finish = Finish { reason, detail: Some("a\0b".into()), deployment_id: None, error: None };
+            let finish = Finish {
+                reason,
+                detail: Some("a\0b".into()),
+                deployment_id: None,
+                error: None,
+                outcomes: Vec::new(),
+            };
             db.write(move |tx| Box::pin(async move { webhook_events::finish(tx, &id, &finish, now()).await }))
                 .await
         }
@@ -230,7 +246,13 @@ async fn old_processed_deliveries_are_pruned_and_open_ones_stay(test: TestDb) {
     let open = stored(&webhooks::ingest(&test.db, sample::delivery("d2")).await.unwrap()).clone();
     let (id, finish) = (
         processed.clone(),
-        Finish { reason: ReasonCode::Ping, detail: None, deployment_id: None, error: None },
+        Finish {
+            reason: ReasonCode::Ping,
+            detail: None,
+            deployment_id: None,
+            error: None,
+            outcomes: Vec::new(),
+        },
     );
     test.db
         .write(move |tx| Box::pin(async move { webhook_events::finish(tx, &id, &finish, now()).await }))

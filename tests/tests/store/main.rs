@@ -1,16 +1,25 @@
 //! The store and the queue against SQLite and PostgreSQL: one suite, run twice.
 #![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
 
+mod builds;
 mod calls;
+mod certificates;
+mod ci;
 mod claims;
 mod crash;
 mod deliveries;
+mod figures;
 mod nodes;
+mod notifications;
 mod plans;
+mod previews;
 mod queue;
+mod record;
 mod rollouts;
 mod rotation;
 mod schema;
 mod tables;
+mod targets;
 mod templates;
+mod triggers;
 mod writes;

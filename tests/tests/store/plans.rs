@@ -4,14 +4,21 @@
 use sqlx::{AssertSqlSafe, Row as _};
 use windlass::{
     domain::{
+        access::Reach,
+        notification::Notification,
         page::PageRequest,
         recording::{CallFilter, Outcome, Retention},
         webhook::ReasonCode,
     },
     store::{
-        Conn, Db, approvals, build_args, build_configs, builds, deployments, events, new_id, plugin_calls,
-        projects, releases, repositories, rollout_steps, routes, stacks, task_stats, tasks, templates,
-        tokens, webhook_events,
+        Conn, Db, approvals, artifacts,
+        audit::{self, AuditFilter},
+        badges, build_args, build_configs, builds, ci_builds, cicd_jobs, cicd_providers,
+        deployment_cicd_mappings, deployments, events, figures, git_heads, git_looks, invitations,
+        key_rotations, memberships, new_id, notification_channels, notification_deliveries, oidc_identities,
+        plugin_calls, previews, projects, registries, releases, repositories, rollout_steps, routes,
+        schedules, sealed, stack_ci, stacks, targets, task_stats, tasks, teams, templates, tokens, users,
+        webhook_events,
     },
 };
 use windlass_tests::{database::TestDb, sample};
@@ -21,11 +28,14 @@ async fn read_everything(conn: &mut Conn) {
     let (id, page) = (new_id(), PageRequest::first(10));
     projects::find_opt(conn, "1").await.unwrap();
     projects::by_name(conn, "x").await.unwrap();
-    projects::list(conn, page).await.unwrap();
+    projects::list(conn, page, &Reach::EVERYTHING).await.unwrap();
     stacks::find_opt(conn, "1").await.unwrap();
-    stacks::list(conn, page).await.unwrap();
+    stacks::list(conn, page, &Reach::EVERYTHING).await.unwrap();
     stacks::list_by_project(conn, &id, page).await.unwrap();
     stacks::list_routed(conn).await.unwrap();
+    stacks::list_by_target(conn, "x").await.unwrap();
+    targets::by_name(conn, "x").await.unwrap();
+    targets::list(conn).await.unwrap();
     repositories::find_opt(conn, &id).await.unwrap();
     repositories::by_stack(conn, &id).await.unwrap();
     repositories::list_by_provider(conn, "x").await.unwrap();
@@ -33,13 +43,21 @@ async fn read_everything(conn: &mut Conn) {
     build_configs::by_stack(conn, &id).await.unwrap();
     build_args::list(conn, &id).await.unwrap();
     build_args::list_variables(conn, &id).await.unwrap();
+    registries::find(conn, "1").await.unwrap_err();
+    registries::find(conn, "x").await.unwrap_err();
+    registries::by_address(conn, "x").await.unwrap();
+    registries::all(conn).await.unwrap();
+    registries::list(conn, page).await.unwrap();
+    artifacts::by_path(conn, &id, "x").await.unwrap();
+    artifacts::list(conn, &id).await.unwrap();
+    artifacts::exists(conn, &id).await.unwrap();
     builds::find_opt(conn, "1").await.unwrap();
     builds::find_opt(conn, "x").await.unwrap();
     builds::list_by_stack(conn, &id, page).await.unwrap();
     builds::list_nonterminal(conn).await.unwrap();
     builds::list_open(conn, &id, "main").await.unwrap();
     deployments::find_opt(conn, "1").await.unwrap();
-    deployments::list(conn, page).await.unwrap();
+    deployments::list(conn, page, &Reach::EVERYTHING).await.unwrap();
     deployments::list_by_stack(conn, &id, page).await.unwrap();
     deployments::latest_by_stack(conn, &id).await.unwrap();
     deployments::last_successful_before(conn, &id, 5, None).await.unwrap();
@@ -54,17 +72,58 @@ async fn read_everything(conn: &mut Conn) {
     rollout_steps::list_open(conn, &id).await.unwrap();
     rollout_steps::next_n(conn, &id).await.unwrap();
     routes::get(conn, &id).await.unwrap();
+    git_heads::list(conn, &id).await.unwrap();
+    git_heads::find_opt(conn, &id, "main").await.unwrap();
+    git_looks::find_opt(conn, &id).await.unwrap();
+    schedules::list_by_stack(conn, &id).await.unwrap();
+    schedules::list_by_job(conn, &id).await.unwrap();
+    schedules::list_due(conn, 5).await.unwrap();
+    deployments::latest_status(conn, &id, Some("main")).await.unwrap();
+    deployments::latest_ended(conn, &id).await.unwrap();
+    badges::key_of(conn, &id).await.unwrap();
+    badges::stack_of(conn, "x").await.unwrap();
+    figures::ended_by_day(conn, 5, &Reach::EVERYTHING).await.unwrap();
+    figures::lead_times(conn, 5, &Reach::EVERYTHING).await.unwrap();
+    figures::restore_times(conn, 5, &Reach::EVERYTHING).await.unwrap();
+    figures::troubled(conn, 5, &Reach::EVERYTHING).await.unwrap();
+    oidc_identities::user_of(conn, "x", "y").await.unwrap();
+    task_stats::oldest_open(conn).await.unwrap();
+    read_records(conn, page, &id).await;
+}
+
+/// What was told, who did what, and what providers do.
+async fn read_records(conn: &mut Conn, page: PageRequest, id: &windlass::domain::Id) {
     webhook_events::find_opt(conn, "1").await.unwrap();
-    webhook_events::list(conn, page, None).await.unwrap();
-    webhook_events::list(conn, page, Some(&id)).await.unwrap();
-    events::list_after(conn, 0, 10, None).await.unwrap();
-    events::list_after(conn, 0, 10, Some(&id)).await.unwrap();
+    webhook_events::list(conn, page, None, &Reach::EVERYTHING).await.unwrap();
+    webhook_events::list(conn, page, Some(id), &Reach::EVERYTHING).await.unwrap();
+    events::list_after(conn, 0, 10, None, &Reach::EVERYTHING).await.unwrap();
+    events::list_after(conn, 0, 10, Some(id), &Reach::EVERYTHING).await.unwrap();
+    audit::list_after(conn, 0, 10).await.unwrap();
+    for (actor, action, subject) in [("", "", ""), ("x", "", ""), ("", "x", ""), ("", "", "x")] {
+        let [actor, action, subject] = [actor, action, subject].map(str::to_owned);
+        let filter = AuditFilter { actor, action, subject, ..AuditFilter::default() };
+        audit::list(conn, page, &filter).await.unwrap();
+    }
+    audit::checkpoints(conn, 0, 10).await.unwrap();
+    audit::latest_checkpoint(conn).await.unwrap();
+    key_rotations::latest(conn).await.unwrap();
+    key_rotations::find_opt(conn, id).await.unwrap();
+    for place in sealed::PLACES {
+        sealed::list(conn, place, &(String::new(), -1), 10).await.unwrap();
+    }
     events::latest_seq(conn).await.unwrap();
     tokens::by_hash(conn, "x").await.unwrap();
-    tokens::list(conn, page).await.unwrap();
+    tokens::list(conn, page, None).await.unwrap();
+    tokens::find_opt(conn, "x").await.unwrap();
+    users::find_opt(conn, "x").await.unwrap();
+    teams::find_opt(conn, "x").await.unwrap();
+    memberships::of_user(conn, id).await.unwrap();
+    memberships::of_team(conn, id).await.unwrap();
+    invitations::by_hash(conn, "x").await.unwrap();
+    invitations::of_team(conn, id).await.unwrap();
     tasks::find_opt(conn, "x").await.unwrap();
     tasks::list(conn, None, 10).await.unwrap();
-    tasks::list_by_subject(conn, &id).await.unwrap();
+    tasks::list_by_subject(conn, id).await.unwrap();
     tasks::list_to_cancel(conn, "node").await.unwrap();
     tasks::next_run_at(conn, 0).await.unwrap();
     plugin_calls::find_opt(conn, "1").await.unwrap();
@@ -80,10 +139,51 @@ async fn read_everything(conn: &mut Conn) {
     }
     plugin_calls::digests(conn).await.unwrap();
     templates::find(conn, None, "x", None).await.unwrap();
-    templates::list(conn, Some(&id), page).await.unwrap();
+    templates::list(conn, Some(id), page).await.unwrap();
     templates::versions(conn, None, "x", page).await.unwrap();
+    cicd_providers::find_opt(conn, "1").await.unwrap();
+    cicd_providers::list(conn, page).await.unwrap();
+    cicd_providers::list_by_type(conn, "x").await.unwrap();
+    cicd_jobs::find_id(conn, "x").await.unwrap();
+    cicd_jobs::find_external(conn, id, "x").await.unwrap();
+    cicd_jobs::list_by_name(conn, id, "x").await.unwrap();
+    cicd_jobs::list(conn, page).await.unwrap();
+    cicd_jobs::list_by_provider(conn, id, page).await.unwrap();
+    ci_builds::find_external(conn, id, "x").await.unwrap();
+    ci_builds::list_by_job(conn, id, page).await.unwrap();
+    ci_builds::list_by_deployment(conn, id).await.unwrap();
+    ci_builds::list_open(conn).await.unwrap();
+    ci_builds::request_cancel(conn, id, 1, 1).await.unwrap();
+    deployment_cicd_mappings::by_deployment(conn, id).await.unwrap();
+    deployment_cicd_mappings::has(conn, id).await.unwrap();
+    stack_ci::find_opt(conn, id).await.unwrap();
+    previews::watch_opt(conn, id).await.unwrap();
+    previews::any_due(conn, 0).await.unwrap();
+    previews::list(conn, id).await.unwrap();
+    previews::by_stack(conn, id).await.unwrap();
+    stack_ci::by_provider(conn, id).await.unwrap();
+    stack_ci::by_job(conn, id).await.unwrap();
+    read_notifications(conn, page, id).await;
     task_stats::depth(conn).await.unwrap();
     task_stats::oldest_due(conn, 0).await.unwrap();
+}
+
+/// All but the rules in force, of which all are wanted.
+async fn read_notifications(conn: &mut Conn, page: PageRequest, id: &windlass::domain::Id) {
+    notification_channels::find_opt(conn, "1").await.unwrap();
+    notification_channels::find_opt(conn, "x").await.unwrap();
+    notification_channels::list_by_team(conn, id).await.unwrap();
+    notification_channels::rule_opt(conn, id).await.unwrap();
+    notification_channels::rules_of(conn, id).await.unwrap();
+    notification_channels::trouble(conn, id, "x").await.unwrap();
+    notification_deliveries::find_opt(conn, id).await.unwrap();
+    notification_deliveries::join(conn, id, "x", &Notification::sample(), 0).await.unwrap();
+    notification_deliveries::list(conn, id, page).await.unwrap();
+    notification_deliveries::last(conn, id).await.unwrap();
+    notification_deliveries::late(conn, 0).await.unwrap();
+    notification_deliveries::count_open(conn).await.unwrap();
+    notification_deliveries::prune(conn, 0, 1).await.unwrap();
+    notification_deliveries::cursor(conn).await.unwrap();
 }
 
 /// The statements prepared on this connection, with how many parameters each has.
@@ -104,6 +204,9 @@ async fn collect(db: &Db) -> Vec<(String, i64)> {
             plugin_calls::repeat(tx, &new_id(), 1, 0).await?;
             plugin_calls::prune(tx, &Retention { before: 0, rows: 1, bytes: 1 }).await?;
             webhook_events::prune(tx, 0, 1).await?;
+            artifacts::prune(tx, 0, 1).await?;
+            previews::claim(tx, 0, 1, 1).await?;
+            artifacts::replace(tx, &new_id(), &[]).await?;
             let rows = sqlx::query(
                 "SELECT statement, CAST(COALESCE(array_length(parameter_types, 1), 0) AS BIGINT) AS n \
                  FROM pg_prepared_statements",

@@ -15,7 +15,7 @@ use windlass::{
         Id,
         task::{NewTask, TaskRow, TaskStatus},
     },
-    error::{Error, PluginError, PluginErrorKind},
+    error::{Disposition, Error, PluginError, PluginErrorKind},
     queue::{self, CancelReason, Cancelled, Done, Handler, Queue, QueueConfig, TaskContext, TaskError},
     store::{BoxFuture, Db, tasks},
 };
@@ -177,8 +177,8 @@ async fn a_transient_error_is_tried_again_and_another_is_not(test: TestDb) {
     let kind = |retryable| PluginErrorKind::Failure {
         code: "busy".into(),
         message: "later".into(),
-        retry_after_secs: Some(0),
-        retryable,
+        disposition: if retryable { Disposition::Retry(Some(0)) } else { Disposition::Permanent },
+        request_sent: false,
     };
     let work = handler(move |context| async move {
         let error = match context.row.task.subject().as_str() {

@@ -4,12 +4,13 @@ use serde_json::json;
 use windlass::{
     domain::{
         Id,
+        access::{Limit, Reach, Role},
         admission::{PluginRecord, PluginState},
         page::PageRequest,
         plugin::PluginKind,
         release::ReleaseState,
         rollout::Weight,
-        token::Token,
+        token::{Token, TokenKind},
     },
     error::Error,
     store::{
@@ -256,6 +257,9 @@ async fn a_token_records_its_use_once_a_minute(test: TestDb) {
         last_used_at: None,
         expires_at: Some(9),
         revoked_at: None,
+        user_id: None,
+        kind: TokenKind::Api,
+        limit: Limit { role: Some(Role::Deployer), team: None, project: None },
     };
     let token =
         test.db.write(move |tx| Box::pin(async move { tokens::insert(tx, new).await })).await.unwrap();
@@ -281,7 +285,7 @@ async fn a_token_records_its_use_once_a_minute(test: TestDb) {
     assert_eq!((stored.revoked_at, stored.last_used_at), (Some(5), Some(1_060_000)));
     assert!(!tokens::is_touch_due(&stored, 1_060_001) && tokens::is_touch_due(&token, 0));
     assert!(tokens::by_hash(&mut conn, "fe").await.unwrap().is_none());
-    assert_eq!(tokens::list(&mut conn, PageRequest::first(5)).await.unwrap().items, [stored]);
+    assert_eq!(tokens::list(&mut conn, PageRequest::first(5), None).await.unwrap().items, [stored]);
 }
 
 async fn pages_follow_each_other_without_gap_or_overlap(test: TestDb) {
@@ -305,7 +309,7 @@ async fn pages_follow_each_other_without_gap_or_overlap(test: TestDb) {
         }
     }
     assert_eq!((seen, pages), (wanted, 3));
-    let all = deployments::list(&mut conn, PageRequest::first(14)).await.unwrap();
+    let all = deployments::list(&mut conn, PageRequest::first(14), &Reach::EVERYTHING).await.unwrap();
     assert_eq!((all.items.len(), all.next), (14, None), "a last page that is full has no next one");
 }
 
@@ -327,11 +331,17 @@ async fn events_are_read_from_a_cursor_and_pruned(test: TestDb) {
     let numbers = |events: Vec<windlass::domain::event::Event>| -> Vec<i64> {
         events.iter().map(|event| event.seq).collect()
     };
-    assert_eq!(numbers(events::list_after(&mut conn, 4, 3, None).await.unwrap()), [5, 6, 7]);
-    assert_eq!(numbers(events::list_after(&mut conn, 4, 9, Some(&stack)).await.unwrap()), [5, 7, 9]);
+    assert_eq!(
+        numbers(events::list_after(&mut conn, 4, 3, None, &Reach::EVERYTHING).await.unwrap()),
+        [5, 6, 7]
+    );
+    assert_eq!(
+        numbers(events::list_after(&mut conn, 4, 9, Some(&stack), &Reach::EVERYTHING).await.unwrap()),
+        [5, 7, 9]
+    );
     let pruned =
         test.db.write(|tx| Box::pin(async move { events::prune(tx, now() + 1, 4).await })).await.unwrap();
     assert_eq!(pruned, 4);
-    assert_eq!(events::list_after(&mut conn, 0, 99, None).await.unwrap().len(), 6);
+    assert_eq!(events::list_after(&mut conn, 0, 99, None, &Reach::EVERYTHING).await.unwrap().len(), 6);
     assert_eq!(events::latest_seq(&mut conn).await.unwrap(), 10, "a cursor stays valid");
 }

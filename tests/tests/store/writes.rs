@@ -18,6 +18,7 @@ use windlass_tests::{
 on_both_databases!(
     one_failing_write_does_not_take_its_neighbours_down,
     a_panicking_write_does_not_stop_the_writer,
+    a_transaction_that_the_database_ended_itself_is_lost_alone,
     a_rolled_back_write_publishes_nothing,
     subscribers_hear_events_in_the_order_of_their_numbers,
     a_caller_that_has_gone_leaves_the_others_alone,
@@ -69,6 +70,27 @@ async fn a_panicking_write_does_not_stop_the_writer(test: TestDb) {
         matches!(&panicked, Err(Error::Internal(detail)) if detail.0.contains("on purpose")),
         "{panicked:?}"
     );
+    sample::store(&test.db, "web").await;
+    let mut conn = test.db.read().await.unwrap();
+    assert!(projects::by_name(&mut conn, "lost").await.unwrap().is_none());
+    assert!(projects::by_name(&mut conn, "web").await.unwrap().is_some());
+}
+
+/// As SQLite does when the disk is full in the middle of a transaction.
+async fn a_transaction_that_the_database_ended_itself_is_lost_alone(test: TestDb) {
+    for _ in 0..3 {
+        let ended = test
+            .db
+            .write(|tx| {
+                Box::pin(async move {
+                    projects::insert(tx, sample::project("lost")).await?;
+                    sqlx::raw_sql("ROLLBACK").execute(&mut **tx).await.unwrap();
+                    Ok(())
+                })
+            })
+            .await;
+        assert!(ended.is_err() || test.db.engine() != "sqlite", "{ended:?}");
+    }
     sample::store(&test.db, "web").await;
     let mut conn = test.db.read().await.unwrap();
     assert!(projects::by_name(&mut conn, "lost").await.unwrap().is_none());

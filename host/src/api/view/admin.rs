@@ -5,10 +5,11 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::{time, times};
+use crate::domain::access::Role;
 use crate::domain::event::Event;
 use crate::domain::plugin::{PluginHealth, PluginStatus};
 use crate::domain::token::Token;
-use crate::domain::webhook::WebhookEvent;
+use crate::domain::webhook::{StackOutcome, WebhookEvent};
 
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -24,6 +25,8 @@ pub struct WebhookEventView {
     pub matched_secret: Option<String>,
     /// Id of the event that this is a copy of, made to read it again.
     pub replay_of: Option<String>,
+    /// How it came in: `delivery`, or found on the git server at the server's start (`start`) or by looking there (`poll`).
+    pub origin: String,
     pub processed: bool,
     /// Why it ended as it did: deployed, branch_mismatch, skip_ci, bad_signature, …
     pub reason: Option<String>,
@@ -32,6 +35,9 @@ pub struct WebhookEventView {
     pub received_at: String,
     pub processed_at: Option<String>,
     pub error: Option<String>,
+    /// What it meant for each stack and branch, where there is more than one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub outcomes: Vec<StackOutcome>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub headers: Option<Vec<(String, String)>>,
     /// The body as text; only when one event is shown.
@@ -51,6 +57,7 @@ impl WebhookEventView {
             verified: event.verified,
             matched_secret: event.matched_secret.map(|secret| secret.as_str().into()),
             replay_of: event.replay_of.map(|id| id.to_string()),
+            origin: event.origin.as_str().into(),
             processed: event.processed,
             reason: event.reason.map(|reason| reason.as_str().into()),
             detail: event.detail,
@@ -58,6 +65,7 @@ impl WebhookEventView {
             received_at: time(event.received_at),
             processed_at: times(event.processed_at),
             error: event.error,
+            outcomes: event.outcomes,
             headers: None,
             payload: None,
         }
@@ -81,6 +89,13 @@ pub struct TokenView {
     pub last_used_at: Option<String>,
     pub expires_at: Option<String>,
     pub revoked_at: Option<String>,
+    /// Whose it is.
+    pub user_id: Option<String>,
+    /// The most that it may do; absent: as much as its owner.
+    pub role: Option<Role>,
+    /// The only team, and the only project, that it is good for.
+    pub team_id: Option<String>,
+    pub project_id: Option<String>,
     /// The token itself; only in the answer to its creation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret: Option<String>,
@@ -96,6 +111,10 @@ impl From<Token> for TokenView {
             last_used_at: times(token.last_used_at),
             expires_at: times(token.expires_at),
             revoked_at: times(token.revoked_at),
+            user_id: token.user_id.map(|id| id.to_string()),
+            role: token.limit.role,
+            team_id: token.limit.team.map(|id| id.to_string()),
+            project_id: token.limit.project.map(|id| id.to_string()),
             secret: None,
         }
     }

@@ -1,6 +1,7 @@
 //! What `/api/v1` shows. Field names are seed 2's where it has one; times are RFC 3339 in UTC.
 
 mod admin;
+mod build;
 mod call;
 mod plan;
 mod rollout;
@@ -12,20 +13,24 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 pub use admin::{EventView, PluginView, TokenView, WebhookEventView};
+pub use build::{ArtifactView, BuildPlanView, RegistryView};
 pub use call::{CallView, RecordingView, ReplayView};
 pub use plan::PlanView;
 pub use rollout::RolloutView;
 pub use run::{ApprovalView, BuildView, DeploymentView, StepView, TaskView};
 
+use crate::app::repository::Reached;
 use crate::app::stack::StackView as AppStackView;
 use crate::domain::UnixMs;
 use crate::domain::build_config::BuildSettings;
 use crate::domain::compose::ServiceFacts;
 use crate::domain::forge::RepositoryDetails;
+use crate::domain::look::Look;
 use crate::domain::page::Page;
 use crate::domain::release::Release;
 use crate::domain::repository::{GitRepository, redact_url};
 use crate::domain::stack::{RunSpec, Stack};
+use crate::domain::target::LOCAL;
 use crate::domain::traffic::Traffic;
 
 pub fn time(at: UnixMs) -> String {
@@ -64,6 +69,8 @@ pub struct StackView {
     /// Empty: the configured default.
     pub strategy: String,
     pub strategy_params: Value,
+    /// `local`: this server's engine.
+    pub target: String,
     pub created_at: String,
     pub updated_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -88,6 +95,7 @@ impl From<Stack> for StackView {
             traffic: stack.traffic,
             strategy: stack.strategy,
             strategy_params: stack.strategy_params,
+            target: stack.target.unwrap_or_else(|| LOCAL.into()),
             created_at: time(stack.created_at),
             updated_at: time(stack.updated_at),
             git_repository: None,
@@ -105,7 +113,7 @@ impl From<AppStackView> for StackView {
             variable.value = "***".into();
         }
         Self {
-            git_repository: view.repository.map(Into::into),
+            git_repository: view.repository.map(|row| RepositoryView::from(row).with_look(view.look)),
             build_config: Some(settings),
             latest_deployment: view.latest_deployment.map(Into::into),
             active_release: view.active_release.map(Into::into),
@@ -130,6 +138,26 @@ pub struct RepositoryView {
     pub auto_sync: bool,
     pub last_synced_at: Option<String>,
     pub last_synced_commit: Option<String>,
+    /// Last time that the git server was looked at for pushes.
+    pub looked_at: Option<String>,
+    /// When it will be looked at again.
+    pub next_look_at: Option<String>,
+    /// Looks in a row that failed.
+    pub look_failures: i64,
+    pub look_error: Option<String>,
+}
+
+impl RepositoryView {
+    fn with_look(self, look: Option<Look>) -> Self {
+        let Some(look) = look else { return self };
+        Self {
+            looked_at: times(look.looked_at),
+            next_look_at: times(look.next_at),
+            look_failures: look.failures,
+            look_error: look.error,
+            ..self
+        }
+    }
 }
 
 impl From<GitRepository> for RepositoryView {
@@ -149,6 +177,10 @@ impl From<GitRepository> for RepositoryView {
             auto_sync: row.auto_sync,
             last_synced_at: times(row.last_synced_at),
             last_synced_commit: row.last_synced_commit,
+            looked_at: None,
+            next_look_at: None,
+            look_failures: 0,
+            look_error: None,
         }
     }
 }
@@ -177,6 +209,31 @@ impl From<RepositoryDetails> for RepositoryDetailsView {
             description: details.description,
             private: details.private,
             archived: details.archived,
+        }
+    }
+}
+
+/// A repository that could be connected to.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ConnectionView {
+    pub connected: bool,
+    pub branch: String,
+    pub branch_exists: bool,
+    /// Absent if nothing was ever pushed.
+    pub default_branch: Option<String>,
+    /// For people.
+    pub message: String,
+}
+
+impl From<Reached> for ConnectionView {
+    fn from(found: Reached) -> Self {
+        Self {
+            connected: true,
+            message: found.words(),
+            branch: found.branch,
+            branch_exists: found.has_branch,
+            default_branch: found.default_branch,
         }
     }
 }

@@ -170,6 +170,8 @@ pub struct BuildView {
     pub started_at: Option<String>,
     pub finished_at: Option<String>,
     pub created_at: String,
+    /// Names with digests that registries have given the image: `registry.example/web@sha256:…`.
+    pub pushed: Vec<String>,
 }
 
 impl From<Build> for BuildView {
@@ -192,6 +194,7 @@ impl From<Build> for BuildView {
             started_at: times(build.started_at),
             finished_at: times(build.finished_at),
             created_at: time(build.created_at),
+            pushed: build.pushed,
         }
     }
 }

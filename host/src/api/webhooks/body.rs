@@ -24,7 +24,7 @@ const PIECE_KIB: u32 = 16;
 ///
 /// # Errors
 /// `TooLarge` as soon as that is known, `Unavailable` if there is no room, `Invalid` for a body that ends too early.
-pub(super) async fn read<'a>(
+pub(in crate::api) async fn read<'a>(
     app: &'a App,
     headers: &HeaderMap,
     body: Body,

@@ -1,12 +1,17 @@
 //! Builds: fetch, plan, check out, build, and hand the release over to the rollout.
 
+mod own_file;
+mod preview;
+mod publish;
 mod run;
 mod source;
+mod steps;
 
 use serde_json::json;
 
+pub use preview::{BuildPlan, build_plan};
 pub use run::build_run;
-pub use source::{auth, secrets_of};
+pub use source::{auth, auth_of, credentials, secrets_of};
 
 use super::App;
 use super::deployment::{self, Caller, enqueue_build, status_event};
@@ -68,6 +73,7 @@ pub fn queued_build(app: &App, stack: &Stack, build_type: &str, source: BuildSou
         started_at: None,
         finished_at: None,
         created_at: store::now(),
+        pushed: Vec::new(),
     }
 }
 

@@ -1,30 +1,38 @@
 //! One build: fetch, plan, check out, build, and hand the release over to the rollout.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
+use tracing::Instrument as _;
 
 use super::source::{access, mirror_id, secrets_of};
-use super::{DEFAULT_DOCKERFILE, build_event, build_view, end};
-use crate::app::compose::{Composed, Composition};
+use super::steps::{Made, Work};
+use super::{DEFAULT_DOCKERFILE, build_event, build_view, end, own_file};
 use crate::app::crash;
 use crate::app::deployment::{deployment_view, enqueue_rollout, new_release, status_event};
 use crate::app::logs::{LogKind, LogWriter};
+use crate::app::look;
 use crate::app::stack::{StackView, stack_view};
+use crate::app::target::engine;
 use crate::app::{App, Ended};
-use crate::docker::{BuildRequest, label};
 use crate::domain::build::{Build, BuildStatus};
-use crate::domain::build_config::{BuildArg, BuildSettings};
+use crate::domain::build_config::BuildSettings;
 use crate::domain::deployment::DeploymentStatus;
 use crate::domain::plan::{BuildStep, PlanContext};
-use crate::domain::{Id, path, recording::Subject};
+use crate::domain::{Id, recording::Subject};
 use crate::error::{Error, Result};
 use crate::git::{Commit, Log};
 use crate::plugins::with_subject;
 use crate::queue::{CancelReason, TaskContext};
 use crate::store::{self, builds, deployments, events, releases, repositories};
+use crate::telemetry::step_span;
 
+/// What a step may take beyond the build's limit to stop what it has begun.
+const MARGIN: Duration = Duration::from_secs(15);
+/// What a planner may read of a commit.
+const READ_FILES: usize = 64;
+const READ_BYTES: usize = 64 << 10;
 /// A commit with more files is planned with the first so many.
 const MAX_FILES: usize = 10_000;
 
@@ -40,10 +48,11 @@ pub async fn build_run(app: &App, task: &TaskContext, build_id: &Id) -> Result<E
     crash::point("build: before it is marked as running");
     begin(app, &build, &log).await?;
     crash::point("build: after it is marked as running");
-    let started = std::time::Instant::now();
+    let started = Instant::now();
     let limit = Duration::from_secs(u64::from(view.build.settings.timeout));
-    let work = run(app, task, &view, &build, &log);
-    let result = match tokio::time::timeout(limit, work).await {
+    let work = run(app, task, &view, &build, &log, started + limit);
+    // The steps end by themselves in time, and then know that the engine has stopped; this is for what does not.
+    let result = match tokio::time::timeout(limit + MARGIN, work).await {
         Ok(result) => result,
         Err(_) => Err(Error::timeout("the build", limit.as_secs())),
     };
@@ -86,6 +95,8 @@ async fn give_up(
     end(app, build, status, &text).await?;
     crash::point("build: after its failure is recorded");
     app.metrics.build_finished(word, took);
+    // A deployment whose build ends like this ends with it.
+    app.metrics.deployment_ended(word);
     if wanted { Err(Error::cancelled("the build")) } else { Err(error_of_record(error)) }
 }
 
@@ -130,53 +141,47 @@ async fn run(
     view: &StackView,
     build: &Build,
     log: &Arc<LogWriter>,
+    deadline: Instant,
 ) -> Result<()> {
     let sink: Log = {
         let log = log.clone();
         Arc::new(move |line: &str| log.line(line))
     };
     let access = access(app, view, build)?;
-    app.git.fetch(&access, &task.cancel, sink.clone()).await?;
+    app.git.fetch(&access, &task.cancel, sink.clone()).instrument(step_span("fetch", "")).await?;
     task.progress(15).await?;
     let wanted = if build.commit_sha.is_empty() { &build.git_ref } else { &build.commit_sha };
     let commit = app.git.resolve(&access.id, wanted).await?;
     log.line(&format!("Commit {} {}", commit.sha, commit.subject()));
+    look::branch_seen(app, view, build, &commit.sha).await?;
     crash::point("build: after the fetch");
-    let steps = plan(app, view, build, &commit).await?;
+    let (view, build) = own_file::laid_over(app, (view, build), &access.id, &commit.sha, log).await?;
+    let (view, build) = (view.as_ref(), build.as_ref());
+    let docker = engine(app, &view.stack).await?;
+    let steps = plan(app, view, build, &commit).instrument(step_span("plan build", &build.planner)).await?;
     let checkout = app.git.checkout(&access.id, &commit.sha, &build.id, sink).await?;
     task.progress(25).await?;
-    let mut image: Option<(String, String)> = None;
-    let mut composition: Option<Composition<'_>> = None;
+    let mut work = Work {
+        app,
+        docker,
+        task,
+        view,
+        build,
+        log,
+        checkout: checkout.path(),
+        commit: &commit,
+        deadline,
+        image: None,
+        composition: None,
+    };
     for step in &steps {
-        if task.cancel.is_cancelled() {
-            return Err(Error::cancelled("the build"));
-        }
-        match step {
-            BuildStep::DockerBuild { .. } => {
-                let timeout = Duration::from_secs(u64::from(view.build.settings.timeout));
-                let request = request(&view.stack.name, step, checkout.path(), &commit, timeout)?;
-                let built = app.docker.build(request, |line| log.line(&line.text), &task.cancel).await?;
-                image = Some((built.tag, built.digest));
-            }
-            BuildStep::Tag { source, target } => app.docker.tag(source, target).await?,
-            BuildStep::ComposeConfig { path } => {
-                composition = Some(Composition::render(app, task, view, log, checkout.path(), path).await?);
-            }
-            BuildStep::ComposeBuild => rendered(&mut composition)?.build(checkout.path(), &commit).await?,
-            BuildStep::ComposePull => rendered(&mut composition)?.pull().await?,
-        }
+        work.step(step).await?;
         crash::point("build: after a step");
     }
+    task.progress(85).await?;
+    let made = work.finish().await?;
     checkout.close().await;
     task.progress(90).await?;
-    let made = match (composition, image) {
-        (Some(composition), _) => Made::Compose(Box::new(composition.finish()?)),
-        (None, Some((tag, digest))) => Made::Image { tag, digest },
-        (None, None) => {
-            let planner = &build.planner;
-            return Err(Error::failed(format!("planner `{planner}` planned no step that makes an image")));
-        }
-    };
     let (tag, digest) = made.image();
     log.line(&format!("Built {tag} as {digest}"));
     crash::point("build: before its success is recorded");
@@ -185,37 +190,16 @@ async fn run(
     Ok(())
 }
 
-/// What a build leaves behind.
-enum Made {
-    Image { tag: String, digest: String },
-    Compose(Box<Composed>),
-}
-
-impl Made {
-    /// Name and content address of what is routed.
-    fn image(&self) -> (&str, &str) {
-        match self {
-            Self::Image { tag, digest } => (tag, digest),
-            Self::Compose(composed) => (&composed.tag, &composed.digest),
-        }
-    }
-
-    fn composed(&self) -> Option<&Composed> {
-        match self {
-            Self::Image { .. } => None,
-            Self::Compose(composed) => Some(composed),
-        }
-    }
-}
-
-fn rendered<'a, 'b>(composition: &'a mut Option<Composition<'b>>) -> Result<&'a mut Composition<'b>> {
-    composition
-        .as_mut()
-        .ok_or_else(|| Error::failed("the planner planned steps for a compose file before rendering one"))
-}
-
-async fn plan(app: &App, view: &StackView, build: &Build, commit: &Commit) -> Result<Vec<BuildStep>> {
-    let files = app.git.list_files(&mirror_id(view, build), &commit.sha, MAX_FILES).await?;
+pub(super) async fn plan(
+    app: &App,
+    view: &StackView,
+    build: &Build,
+    commit: &Commit,
+) -> Result<Vec<BuildStep>> {
+    let mirror = mirror_id(view, build);
+    let files = app.git.list_files(&mirror, &commit.sha, MAX_FILES).await?;
+    let reads = app.plugins.planner_reads(&build.planner)?;
+    let contents = contents(app, &mirror, &commit.sha, &reads, &files).await?;
     // What nobody configured is left open: then the planner looks in the context first.
     let is_default = build.dockerfile == DEFAULT_DOCKERFILE && view.build.settings.dockerfile_path.is_none();
     let dockerfile = (!is_default).then(|| build.dockerfile.clone());
@@ -230,37 +214,34 @@ async fn plan(app: &App, view: &StackView, build: &Build, commit: &Commit) -> Re
         commit: commit.sha.clone(),
         files,
         settings,
+        contents,
     };
     with_subject(Subject::build(&build.id), app.plugins.planner_plan(&build.planner, context)).await
 }
 
-fn request(
-    stack: &str,
-    step: &BuildStep,
-    checkout: &std::path::Path,
-    commit: &Commit,
-    timeout: Duration,
-) -> Result<BuildRequest> {
-    let BuildStep::DockerBuild { context_path, dockerfile_path, target, build_args, labels, tags } = step
-    else {
-        return Err(Error::internal("not a docker build"));
-    };
-    path::check_relative("contextPath", context_path)?;
-    path::check_relative("dockerfilePath", dockerfile_path)?;
-    let args = build_args.iter().map(|(name, value)| BuildArg { name: name.clone(), value: value.clone() });
-    Ok(BuildRequest {
-        root: checkout.to_path_buf(),
-        context: context_path.clone(),
-        dockerfile: dockerfile_path.clone(),
-        target: target.clone(),
-        args: args.collect(),
-        labels: labels.iter().cloned().chain([(label::STACK.to_string(), stack.to_string())]).collect(),
-        tags: tags.clone(),
-        platform: None,
-        modified_at: Some(commit.at),
-        logins: Vec::new(),
-        timeout,
-    })
+/// The files that the planner wants to read, those nearest to the root first; long ones and those that are no text are left out.
+async fn contents(
+    app: &App,
+    mirror: &Id,
+    sha: &str,
+    reads: &[String],
+    files: &[String],
+) -> Result<Vec<(String, String)>> {
+    let is_wanted = |path: &&String| reads.iter().any(|name| path.rsplit('/').next() == Some(name));
+    let mut wanted: Vec<&String> = files.iter().filter(is_wanted).collect();
+    wanted.sort_by_key(|path| (path.matches('/').count(), path.as_str()));
+    let mut contents = Vec::new();
+    for path in wanted.into_iter().take(READ_FILES) {
+        match app.git.file(mirror, sha, path).await {
+            Ok(bytes) if bytes.len() <= READ_BYTES => {
+                contents.extend(String::from_utf8(bytes).ok().map(|text| (path.clone(), text)));
+            }
+            // Too long, a link, or a name that is not taken: for the planner it has no content.
+            Ok(_) | Err(Error::TooLarge { .. } | Error::Invalid { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(contents)
 }
 
 /// Records the image; a deployment that waits goes on to its rollout, in the same transaction.
@@ -277,6 +258,7 @@ async fn succeed(
     done.commit_sha = commit.sha.clone();
     done.image_tag = tag.to_string();
     done.image_digest = digest.to_string();
+    done.pushed = made.pushed().to_vec();
     done.log_path = Some(app.logs.path(LogKind::Build, &build.id).display().to_string());
     let waiting = match &build.deployment_id {
         Some(id) => {

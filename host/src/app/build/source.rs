@@ -30,11 +30,14 @@ pub(super) fn access(app: &App, view: &StackView, build: &Build) -> Result<RepoA
 }
 
 pub fn auth(app: &App, row: &GitRepository) -> Result<GitAuth> {
-    let credentials = credentials(app, row)?;
+    auth_of(row.auth_type, credentials(app, row)?)
+}
+
+pub fn auth_of(auth_type: GitAuthType, credentials: GitCredentials) -> Result<GitAuth> {
     let missing = |what: &str| {
         Error::conflict(format!("the repository's authType needs `{what}`, and none is stored; set it"))
     };
-    Ok(match row.auth_type {
+    Ok(match auth_type {
         GitAuthType::None => GitAuth::None,
         GitAuthType::HttpToken => GitAuth::HttpToken {
             username: credentials.username,
@@ -48,7 +51,8 @@ pub fn auth(app: &App, row: &GitRepository) -> Result<GitAuth> {
     })
 }
 
-fn credentials(app: &App, row: &GitRepository) -> Result<GitCredentials> {
+/// What is stored of the repository's credentials, in the clear.
+pub fn credentials(app: &App, row: &GitRepository) -> Result<GitCredentials> {
     let Some(sealed) = &row.credentials else { return Ok(GitCredentials::default()) };
     let plain = app.vault.open_sealed(&credentials_context(&row.id), sealed)?;
     serde_json::from_slice(&plain).map_err(Error::internal)
@@ -66,6 +70,7 @@ pub fn secrets_of(app: &App, view: &StackView) -> Result<Vec<String>> {
     if let Some(row) = &view.repository {
         let credentials = credentials(app, row)?;
         secrets.extend(credentials.token);
+        secrets.extend(credentials.private_key);
         secrets.extend(credentials.passphrase);
     }
     Ok(secrets)

@@ -8,9 +8,10 @@ use serde_json::Value;
 
 use crate::app::App;
 use crate::app::logs::LogWriter;
+use crate::app::registry::{all_logins, login_for};
 use crate::app::stack::StackView;
-use crate::config::RegistryLogin;
-use crate::docker::{BuildRequest, label, read_compose};
+use crate::app::target::engine;
+use crate::docker::{BuildExtras, BuildRequest, Docker, Reach, label, read_compose};
 use crate::domain::build_config::BuildArg;
 use crate::domain::compose::{ServiceFacts, analysis, parts, policy, project, source};
 use crate::domain::path;
@@ -25,6 +26,7 @@ const TAG: usize = 128;
 /// A rendered compose file whose images are being brought.
 pub struct Composition<'a> {
     app: &'a App,
+    docker: Docker,
     task: &'a TaskContext,
     view: &'a StackView,
     log: &'a LogWriter,
@@ -70,14 +72,21 @@ impl<'a> Composition<'a> {
             .map(|variable| (variable.name.clone(), variable.value.clone()))
             .collect();
         let project = project(&view.stack.name, &view.stack.id);
-        let file = app.docker.compose_config(&source, &project, &variables, &task.cancel).await?;
+        let docker = engine(app, &view.stack).await?;
+        if docker.reach() == Reach::Nodes {
+            return Err(Error::invalid(
+                source::FIELD,
+                "a swarm runs images, not compose files; choose a target that is an engine, or another way to build",
+            ));
+        }
+        let file = docker.compose_config(&source, &project, &variables, &task.cancel).await?;
         policy::check(&file, &project, &view.stack.run.grants)?;
         no_files_of(&file, checkout)?;
         // What cannot be deployed is said before anything is built.
         let (service, definition) = analysis::routed(&file, view.stack.run.service.as_deref())?;
         analysis::run_spec(&file, definition, &view.stack.run)?;
         log.line(&format!("Rendered {path}: service {service} is routed"));
-        Ok(Self { app, task, view, log, file, digests: HashMap::new(), tags: HashMap::new() })
+        Ok(Self { app, docker, task, view, log, file, digests: HashMap::new(), tags: HashMap::new() })
     }
 
     /// Builds every service that says how.
@@ -86,9 +95,10 @@ impl<'a> Composition<'a> {
         for (name, service) in &services {
             let Some(build) = service.get("build") else { continue };
             self.log.line(&format!("Building service {name}"));
-            let request = self.request(name, build, checkout, commit)?;
+            let mut request = self.request(name, build, checkout, commit)?;
+            request.logins = all_logins(self.app).await?;
             let built =
-                self.app.docker.build(request, |line| self.log.line(&line.text), &self.task.cancel).await?;
+                self.docker.build(request, |line| self.log.line(&line.text), &self.task.cancel).await?;
             self.digests.insert(name.clone(), built.digest);
             self.tags.insert(name.clone(), built.tag);
         }
@@ -141,13 +151,17 @@ impl<'a> Composition<'a> {
             modified_at: Some(commit.at),
             logins: Vec::new(),
             timeout: Duration::from_secs(u64::from(self.view.build.settings.timeout)),
+            extras: BuildExtras {
+                secrets: self.view.build.settings.build_secrets(),
+                ..BuildExtras::default()
+            },
         })
     }
 
     /// Sees to it that the engine has the images of the other services. One that is there is taken as it is, unless its
     /// service says `pull_policy: always`.
     pub async fn pull(&mut self) -> Result<()> {
-        let docker = &self.app.docker;
+        let docker = &self.docker;
         for (service, image) in parts::images(&self.file) {
             if self.digests.contains_key(&service) {
                 continue;
@@ -157,7 +171,7 @@ impl<'a> Composition<'a> {
             let is_there = docker.image_exists(&image).await?;
             if policy == Some("always") || (!is_there && policy != Some("never")) {
                 self.log.line(&format!("Pulling {image} for service {service}"));
-                let login = login(&image).await?;
+                let login = login_for(self.app, &image).await?;
                 docker.pull(&image, &login, |line| self.log.line(&line.text), &self.task.cancel).await?;
             }
             let facts = docker.image_inspect(&image).await.map_err(|error| match error {
@@ -198,16 +212,6 @@ impl<'a> Composition<'a> {
             file: self.file,
         })
     }
-}
-
-/// What `docker login` keeps for an image's registry.
-async fn login(image: &str) -> Result<Vec<RegistryLogin>> {
-    let first = image.split_once('/').map_or("", |(first, _)| first);
-    let is_registry = first.contains(['.', ':']) || first == "localhost";
-    let registry = if is_registry { first.to_string() } else { "docker.io".to_string() };
-    let found =
-        tokio::task::spawn_blocking(move || RegistryLogin::find(&registry)).await.map_err(Error::internal)?;
-    Ok(found.map_err(Error::failed)?.into_iter().collect())
 }
 
 /// Files of the repository are gone when the containers run.

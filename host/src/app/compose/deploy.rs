@@ -5,6 +5,7 @@ use tokio_util::sync::CancellationToken;
 use super::file_of;
 use crate::app::App;
 use crate::app::logs::LogWriter;
+use crate::app::target::engine;
 use crate::docker::{Companion, ComposePart, LaunchSpec, LogLine};
 use crate::domain::compose::{ComposeRelease, parts, project};
 use crate::domain::release::Release;
@@ -24,16 +25,17 @@ pub async fn bring_up(
     log: &LogWriter,
 ) -> Result<()> {
     let file = file_of(app, release, compose)?;
-    app.docker.compose_place(&stack.name, &file).await?;
+    let docker = engine(app, stack).await?;
+    docker.compose_place(&stack.name, &file).await?;
     if start {
         let wanted = parts::conditions(&file, &compose.service);
         let project = project(&stack.name, &stack.id);
-        app.docker.await_companions(&stack.name, &project, &wanted).await?;
+        docker.await_companions(&stack.name, &project, &wanted).await?;
     }
     let part = ComposePart { file: &file, service: &compose.service };
     // A rollout that is cancelled restores what served; its effects are carried out to their end.
     let never = CancellationToken::new();
-    app.docker.compose_instance(spec, &part, start, |line| log.line(&line.text), &never).await
+    docker.compose_instance(spec, &part, start, |line| log.line(&line.text), &never).await
 }
 
 /// Brings the companions to what a release says of them.
@@ -48,10 +50,11 @@ pub async fn bring_up_companions(
 ) -> Result<()> {
     let Some(compose) = &release.spec.compose else { return Ok(()) };
     let file = file_of(app, release, compose)?;
-    app.docker.compose_place(&stack.name, &file).await?;
+    let docker = engine(app, stack).await?;
+    docker.compose_place(&stack.name, &file).await?;
     let part = ComposePart { file: &file, service: &compose.service };
     let (project, never) = (project(&stack.name, &stack.id), CancellationToken::new());
-    app.docker.compose_companions(&stack.name, &project, &part, log, &never).await
+    docker.compose_companions(&stack.name, &project, &part, log, &never).await
 }
 
 /// Whether a companion is missing or is not what the release says of it.
@@ -63,7 +66,8 @@ pub async fn companions_stale(app: &App, stack: &Stack, release: &Release) -> Re
     if compose.companions().next().is_none() {
         return Ok(false);
     }
-    let there = app.docker.companions(&stack.name, &project(&stack.name, &stack.id)).await?;
+    let docker = engine(app, stack).await?;
+    let there = docker.companions(&stack.name, &project(&stack.name, &stack.id)).await?;
     let is_right = |service: &str, hash: &str| {
         let is_it = |one: &&Companion| one.service == service && one.hash == hash;
         // One that was only created was left by a server that died meanwhile.
@@ -82,10 +86,11 @@ pub async fn settle(app: &App, stack: &Stack, serving: Option<&Release>) -> Resu
         .into_iter()
         .flat_map(|compose| compose.companions().map(|facts| facts.name.as_str()))
         .collect();
-    for companion in app.docker.companions(&stack.name, &project(&stack.name, &stack.id)).await? {
+    let docker = engine(app, stack).await?;
+    for companion in docker.companions(&stack.name, &project(&stack.name, &stack.id)).await? {
         if !known.contains(&companion.service.as_str()) {
             tracing::info!(stack = %stack.name, container = %companion.container, "removing a service that the stack has no more");
-            app.docker.remove(&companion.container, Some(stack.run.stop_timeout())).await?;
+            docker.remove(&companion.container, Some(stack.run.stop_timeout())).await?;
         }
     }
     if let Some(release) = serving
@@ -103,5 +108,5 @@ pub async fn settle(app: &App, stack: &Stack, serving: Option<&Release>) -> Resu
 /// `Unavailable` if the engine does not answer.
 pub async fn remove(app: &App, stack: &Stack) -> Result<()> {
     settle(app, stack, None).await?;
-    app.docker.remove_networks(&stack.name).await
+    engine(app, stack).await?.remove_networks(&stack.name).await
 }

@@ -9,12 +9,14 @@ use serde_json::json;
 pub use coalesce::{Entered, enter};
 pub use rollback::{deployment_rollback, deployment_serving, rollback_readiness};
 pub use rows::{
-    NewDeployment, Prepared, enqueue_build, enqueue_rollout, environment_of, new_release, prepare,
+    NewDeployment, Prepared, enqueue_build, enqueue_rollout, environment_of, insert, new_release, prepare,
     status_event,
 };
 
 use super::App;
 use super::stack::stack_view;
+use super::target::engine;
+use crate::domain::access::Reach;
 use crate::domain::deployment::{Deployment, TriggerType};
 use crate::domain::page::{Page, PageRequest};
 use crate::domain::rollout::JournalEntry;
@@ -28,6 +30,8 @@ use rows::without_build;
 pub struct Caller {
     pub trigger: TriggerType,
     pub user: Option<String>,
+    /// The person, where one is known: they may not approve what they asked for.
+    pub user_id: Option<Id>,
 }
 
 /// Deploys a branch, tag or commit of the stack's repository; without one, its default branch.
@@ -38,6 +42,17 @@ pub async fn deployment_create(
     reason: Option<String>,
     caller: Caller,
 ) -> Result<Deployment> {
+    deployment_store(app, deployment_prepare(app, stack, git_ref, reason, caller).await?).await
+}
+
+/// The rows of what [`deployment_create`] does, for callers with a transaction of their own.
+pub async fn deployment_prepare(
+    app: &App,
+    stack: &str,
+    git_ref: Option<&str>,
+    reason: Option<String>,
+    caller: Caller,
+) -> Result<Prepared> {
     let view = stack_view(app, stack).await?;
     let repository = view.repository.clone().ok_or_else(|| {
         Error::conflict(format!(
@@ -59,7 +74,7 @@ pub async fn deployment_create(
         caller,
         reason,
     };
-    deployment_store(app, prepare(app, &view.stack, new)).await
+    Ok(prepare(app, &view.stack, new))
 }
 
 /// Deploys an image that the engine has, by its tag (seed 4).
@@ -83,7 +98,7 @@ pub async fn deployment_create_from_image(
             view.stack.name
         )));
     }
-    let image = app.docker.image_inspect(image_tag).await?;
+    let image = engine(app, &view.stack).await?.image_inspect(image_tag).await?;
     let mut prepared = without_build(&view, caller, reason);
     prepared.deployment.image_tag = image_tag.to_string();
     let release = new_release(app, &view, &prepared.deployment, (image_tag, &image.digest), None, json!({}))?;
@@ -104,6 +119,9 @@ pub async fn deployment_cancel(app: &App, reference: &str) -> Result<Deployment>
     }
     let (id, build_id) = (deployment.id.clone(), deployment.build_id.clone());
     app.db.write(move |tx| Box::pin(async move { deployments::request_abort(tx, &id).await })).await?;
+    if super::cicd::deployment::deployment_stop(app, &deployment.id).await? {
+        return deployment_view(app, reference).await;
+    }
     // A rollout that runs is not stopped, it is told: it first restores what served before.
     let rolling = deployment.rollout.rollout_started_at.is_some();
     for subject in [(!rolling).then_some(&deployment.id), build_id.as_ref()].into_iter().flatten() {
@@ -119,11 +137,17 @@ pub async fn deployment_view(app: &App, reference: &str) -> Result<Deployment> {
     deployments::find(&mut conn, reference).await
 }
 
-pub async fn deployment_list(app: &App, stack: Option<&Id>, page: PageRequest) -> Result<Page<Deployment>> {
+/// All that the reach has, or one stack's, which the caller has seen to.
+pub async fn deployment_list(
+    app: &App,
+    stack: Option<&Id>,
+    page: PageRequest,
+    reach: &Reach,
+) -> Result<Page<Deployment>> {
     let mut conn = app.db.read().await?;
     match stack {
         Some(id) => deployments::list_by_stack(&mut conn, id, page).await,
-        None => deployments::list(&mut conn, page).await,
+        None => deployments::list(&mut conn, page, reach).await,
     }
 }
 
@@ -134,6 +158,9 @@ pub async fn deployment_steps(app: &App, id: &Id) -> Result<Vec<JournalEntry>> {
 
 async fn deployment_store(app: &App, prepared: Prepared) -> Result<Deployment> {
     let id = prepared.deployment.id.clone();
+    if let Some(reason) = &prepared.deployment.reason {
+        super::audit::because(reason);
+    }
     app.db.write(move |tx| Box::pin(async move { rows::insert(tx, &prepared).await })).await?;
     deployment_view(app, id.as_str()).await
 }

@@ -3,9 +3,12 @@
 use super::rows::without_build;
 use super::{Caller, deployment_store};
 use crate::app::App;
+use crate::app::registry::pushed_names;
 use crate::app::stack::{StackView, stack_view};
+use crate::app::target::engine;
 use crate::domain::deployment::Deployment;
 use crate::domain::release::{Release, ReleaseState};
+use crate::domain::stack::Stack;
 use crate::error::{Error, Result};
 use crate::store::{deployments, releases};
 
@@ -41,7 +44,7 @@ pub async fn deployment_rollback(
             target.seq
         )));
     }
-    if let Some(gone) = gone_image(app, &release).await? {
+    if let Some(gone) = gone_image(app, &view.stack, &release).await? {
         return Err(Error::conflict(format!(
             "the image of deployment {} ({gone}) is gone from the engine; deploy its commit again instead",
             target.seq
@@ -70,7 +73,7 @@ pub async fn rollback_readiness(app: &App, stack: &str) -> Result<std::result::R
         let mut conn = app.db.read().await?;
         let release = releases::find(&mut conn, release_id.as_str()).await?;
         drop(conn);
-        if let Some(gone) = gone_image(app, &release).await? {
+        if let Some(gone) = gone_image(app, &view.stack, &release).await? {
             return Err(Error::conflict(format!("the image {gone} is gone from the engine")));
         }
         Ok(target)
@@ -79,10 +82,15 @@ pub async fn rollback_readiness(app: &App, stack: &str) -> Result<std::result::R
 }
 
 /// The first image that a release needs and the engine has no more, as people call it.
-async fn gone_image(app: &App, release: &Release) -> Result<Option<String>> {
+async fn gone_image(app: &App, stack: &Stack, release: &Release) -> Result<Option<String>> {
+    let docker = engine(app, stack).await?;
     for image in release.images() {
-        if !app.docker.image_exists(image).await? {
+        if !docker.image_exists(image).await? {
             let is_main = image == release.image_digest;
+            // A registry has it: the rollout pulls it.
+            if is_main && !pushed_names(app, release).await?.is_empty() {
+                continue;
+            }
             return Ok(Some(if is_main { release.image_tag.clone() } else { image.to_string() }));
         }
     }

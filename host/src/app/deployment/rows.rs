@@ -5,6 +5,7 @@ use serde_json::json;
 use super::Caller;
 use crate::app::App;
 use crate::app::build::{BuildSource, queued_build};
+use crate::app::cicd::deployment as cicd;
 use crate::app::compose::{self, Composed};
 use crate::app::stack::{StackView, strategy_name};
 use crate::domain::Id;
@@ -19,7 +20,7 @@ use crate::domain::stack::Stack;
 use crate::domain::task::{NewTask, Task};
 use crate::error::{Error, Result};
 use crate::queue;
-use crate::store::{self, Tx, builds, deployments, events, releases};
+use crate::store::{self, Tx, builds, deployments, events, releases, stack_ci, stacks};
 
 /// A deployment that starts with a build.
 #[derive(Debug, Clone)]
@@ -43,6 +44,8 @@ pub struct Prepared {
     pub(super) deployment: Deployment,
     pub(super) build: Option<Build>,
     pub(super) release: Option<Release>,
+    /// The person who asked for it.
+    pub(super) requested_by: Option<Id>,
 }
 
 impl Prepared {
@@ -62,6 +65,7 @@ pub fn prepare(app: &App, stack: &Stack, new: NewDeployment) -> Prepared {
         dockerfile: settings.dockerfile_path.clone(),
     };
     let mut build = queued_build(app, stack, &settings.build_type, source);
+    let requested_by = new.caller.user_id.clone();
     let mut deployment = pending(stack, new.caller, new.reason);
     build.deployment_id = Some(deployment.id.clone());
     deployment.build_id = Some(build.id.clone());
@@ -72,16 +76,17 @@ pub fn prepare(app: &App, stack: &Stack, new: NewDeployment) -> Prepared {
     deployment.branch = new.branch;
     deployment.rollout.strategy = strategy_name(app, stack).to_string();
     deployment.rollout.label = "Waiting for the build".into();
-    Prepared { deployment, build: Some(build), release: None }
+    Prepared { deployment, build: Some(build), release: None, requested_by }
 }
 
 /// The row of a deployment of something that is there already.
 pub(super) fn without_build(view: &StackView, caller: Caller, reason: Option<String>) -> Prepared {
+    let requested_by = caller.user_id.clone();
     let mut deployment = pending(&view.stack, caller, reason);
     deployment.build_config_id = Some(view.build.id.clone());
     deployment.repository_id = view.repository.as_ref().map(|row| row.id.clone());
     deployment.rollout.label = "Waiting for its turn".into();
-    Prepared { deployment, build: None, release: None }
+    Prepared { deployment, build: None, release: None, requested_by }
 }
 
 fn pending(stack: &Stack, caller: Caller, reason: Option<String>) -> Deployment {
@@ -118,7 +123,13 @@ fn pending(stack: &Stack, caller: Caller, reason: Option<String>) -> Deployment 
 }
 
 /// Inserts the rows and enqueues what comes first, all in the caller's transaction.
-pub(super) async fn insert(tx: &mut Tx, prepared: &Prepared) -> Result<Deployment> {
+pub async fn insert(tx: &mut Tx, prepared: &Prepared) -> Result<Deployment> {
+    if let Some(ci) = stack_ci::find_opt(tx, &prepared.deployment.stack_id).await? {
+        let Some(source) = &prepared.build else {
+            return Err(cicd::refuse(&stacks::find(tx, ci.stack_id.as_str()).await?.name));
+        };
+        return cicd::enter(tx, ci, &prepared.deployment, source).await;
+    }
     if let Some(release) = &prepared.release {
         releases::insert(tx, release.clone()).await?;
     }
@@ -127,6 +138,7 @@ pub(super) async fn insert(tx: &mut Tx, prepared: &Prepared) -> Result<Deploymen
         None => None,
     };
     let deployment = deployments::insert(tx, prepared.deployment.clone()).await?;
+    deployments::set_requester(tx, &deployment.id, prepared.requested_by.as_ref()).await?;
     events::append(tx, status_event(&deployment, deployment.status)).await?;
     match &build {
         Some(build) => enqueue_build(tx, build).await?,
@@ -143,6 +155,7 @@ pub async fn enqueue_build(tx: &mut Tx, build: &Build) -> Result<Id> {
         unique_key: Some(format!("build:{}", build.id)),
         concurrency_key: Some(format!("build-of:{}", build.stack_id)),
         run_at: None,
+        trace: None,
     };
     let id = task.id.clone();
     queue::enqueue(tx, &task).await?;
@@ -157,6 +170,7 @@ pub async fn enqueue_rollout(tx: &mut Tx, deployment: &Deployment) -> Result<Id>
         unique_key: Some(format!("deploy:{}", deployment.id)),
         concurrency_key: Some(format!("rollout-of:{}", deployment.stack_id)),
         run_at: None,
+        trace: None,
     };
     let id = task.id.clone();
     queue::enqueue(tx, &task).await?;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use serde_json::json;
+use tracing::Instrument as _;
 
 use super::Rollout;
 use super::observe::Fleet;
@@ -18,6 +19,7 @@ use crate::domain::rollout::{
 };
 use crate::error::{Error, Result};
 use crate::store::{self, events, rollout_steps, routes};
+use crate::telemetry::{failed, step_span};
 
 /// How long the next line of a container's last output may take.
 const TAIL_PATIENCE: Duration = Duration::from_secs(2);
@@ -65,7 +67,6 @@ impl Rollout<'_> {
             }
             stale = self.stale().await?;
             containers = self
-                .app
                 .docker
                 .list(&self.view.stack.name)
                 .await?
@@ -130,7 +131,11 @@ impl Rollout<'_> {
     async fn carry_out(&mut self, entry: &JournalEntry) -> Result<()> {
         let text = words(&entry.effect);
         crash::point("rollout: before an effect");
-        let result = self.effect(&entry.effect).await;
+        let span = step_span(entry.effect.name(), &entry.label);
+        let result = self.effect(&entry.effect).instrument(span.clone()).await;
+        if result.is_err() {
+            failed(&span);
+        }
         crash::point("rollout: after an effect");
         match &result {
             Ok(()) => self.log.line(&text),
@@ -160,7 +165,7 @@ impl Rollout<'_> {
     }
 
     async fn effect(&mut self, effect: &Effect) -> Result<()> {
-        let docker = &self.app.docker;
+        let docker = self.docker.clone();
         match effect {
             Effect::Create { release, name, published } => {
                 self.bring_up(release, name, *published, false).await
@@ -221,7 +226,7 @@ impl Rollout<'_> {
             return;
         }
         let options = LogOptions { tail: Some(20), ..LogOptions::default() };
-        let Ok(lines) = self.app.docker.logs(name, options).await else { return };
+        let Ok(lines) = self.docker.logs(name, options).await else { return };
         self.log.line(&format!("Last output of {name}:"));
         let mut lines = std::pin::pin!(lines);
         while let Ok(Some(Ok(line))) = tokio::time::timeout(TAIL_PATIENCE, lines.next()).await {

@@ -30,7 +30,7 @@ impl Rollout<'_> {
 
     /// Whether nothing of the stack runs but this container.
     pub(super) async fn runs_alone(&self, name: &str) -> Result<bool> {
-        let running = self.app.docker.list(&self.view.stack.name).await?;
+        let running = self.docker.list(&self.view.stack.name).await?;
         let mut running = running.iter().map(|view| &view.container).filter(|container| container.running);
         Ok(running.all(|container| container.name == name))
     }
@@ -44,7 +44,7 @@ impl Rollout<'_> {
     ) -> Result<()> {
         let grace = self.release(release)?.spec.run.stop_timeout();
         if !traffic::is_routed(self.app, &self.view.stack) {
-            return stop(&self.app.docker, grace).await;
+            return stop(&self.docker, grace).await;
         }
         let stopped = match traffic::leave(self.app, &self.view.stack, name, grace).await {
             Ok(has_answered) => {
@@ -54,7 +54,7 @@ impl Rollout<'_> {
                         grace.as_secs()
                     ));
                 }
-                stop(&self.app.docker, grace).await
+                stop(&self.docker, grace).await
             }
             Err(error) => Err(error),
         };

@@ -3,6 +3,7 @@
 
 use super::Rollout;
 use crate::app::compose;
+use crate::app::registry::release_image_ensure;
 use crate::domain::Id;
 use crate::error::Result;
 
@@ -21,7 +22,9 @@ impl Rollout<'_> {
             return compose::bring_up(self.app, &self.view.stack, release, part, (&spec, start), &self.log)
                 .await;
         }
-        let docker = &self.app.docker;
+        let docker = &self.docker;
+        let say = |line: &str| self.log.line(line);
+        release_image_ensure(self.app, docker, release, &say, &self.task.cancel).await?;
         if start { docker.launch(&spec).await.map(|_| ()) } else { docker.create(&spec).await.map(|_| ()) }
     }
 

@@ -7,6 +7,7 @@
 mod act;
 mod carry;
 mod finish;
+mod gate;
 mod instance;
 mod observe;
 mod people;
@@ -17,7 +18,7 @@ use std::time::Duration;
 
 pub use act::words;
 pub use finish::end_before_start;
-pub use sweep::{sweep_all, sweep_stack};
+pub use sweep::{sweep_all, sweep_left, sweep_stack};
 pub use view::{RolloutView, Seen, Side, rollout_view};
 
 use super::approval::question_event;
@@ -25,7 +26,9 @@ use super::crash;
 use super::deployment::{deployment_view, status_event};
 use super::logs::{LogKind, LogWriter};
 use super::stack::{StackView, stack_facts, stack_view};
+use super::target::engine;
 use super::{App, Ended, traffic};
+use crate::docker::Docker;
 use crate::domain::Id;
 use crate::domain::approval::Approval;
 use crate::domain::deployment::{Deployment, DeploymentStatus};
@@ -57,6 +60,8 @@ struct Rollout<'a> {
     app: &'a App,
     task: &'a TaskContext,
     view: StackView,
+    /// Where the stack runs.
+    docker: Docker,
     facts: StackFacts,
     deployment: Deployment,
     target: Release,
@@ -85,15 +90,24 @@ pub async fn rollout_run(app: &App, task: &TaskContext, deployment_id: &Id) -> R
     let secrets = super::build::secrets_of(app, &view)?;
     let log = app.logs.writer(LogKind::Deployment, &deployment.id, secrets)?;
     let resumed = deployment.rollout.rollout_started_at.is_some();
+    if !resumed {
+        match gate::pass(app, task, &deployment, &log).await? {
+            gate::Gate::Open => {}
+            gate::Gate::Interrupted => return Ok(Ended::Interrupted),
+            gate::Gate::Closed => return Ok(Ended::Finished),
+        }
+    }
     let deployment = begin(app, task, &view, deployment, &log).await?;
     let (target, stable) = releases_of(app, &deployment).await?;
     // As the release was made, not as the stack is configured by now: that is how its containers run.
-    let routed = traffic::is_routed(app, &view.stack);
+    let routed = traffic::routed(app, &view.stack);
     let facts = stack_facts(&view.stack.name, &target.spec.run, &view.build.settings, routed);
+    let docker = engine(app, &view.stack).await?;
     let mut rollout = Rollout {
         app,
         task,
         view,
+        docker,
         facts,
         deployment,
         target,
@@ -110,12 +124,20 @@ pub async fn rollout_run(app: &App, task: &TaskContext, deployment_id: &Id) -> R
     app.seen.forget(deployment_id);
     match &result {
         Ok(Ended::Finished) => {
-            app.metrics.rollout_finished(rollout.deployment.status.as_str(), started.elapsed())
+            let row = &rollout.deployment;
+            let lead = (row.status == DeploymentStatus::Successful).then(|| lead_time(row));
+            app.metrics.rollout_finished(row.status.as_str(), started.elapsed(), lead)
         }
         Ok(Ended::Interrupted) => rollout.log.line("The server stops; the rollout goes on when it is back."),
         Err(error) => rollout.log.line(&format!("Interrupted: {error}")),
     }
     result
+}
+
+/// Since whatever asked for it.
+fn lead_time(row: &Deployment) -> Duration {
+    let end = row.completed_at.unwrap_or_else(store::now);
+    Duration::from_millis((end - row.started_at).max(0).unsigned_abs())
 }
 
 async fn releases_of(app: &App, deployment: &Deployment) -> Result<(Release, Option<Release>)> {
@@ -148,7 +170,7 @@ async fn begin(
     let name = super::stack::strategy_name(app, &view.stack).to_string();
     let health_ms = i64::from(view.build.settings.health_timeout_secs()) * 1000;
     let rollout = &mut deployment.rollout;
-    let routed = traffic::is_routed(app, &view.stack);
+    let routed = traffic::routed(app, &view.stack);
     let facts = stack_facts(&view.stack.name, &view.stack.run, &view.build.settings, routed);
     let params = rollout.strategy_params.to_string();
     // A strategy that cannot even say that is going to fail at its first step, with its reason.
@@ -183,7 +205,7 @@ async fn begin(
 
 impl Rollout<'_> {
     async fn drive(&mut self) -> Result<Ended> {
-        let mut observer = Observer::new(self.app, &self.view.stack.name);
+        let mut observer = Observer::new(&self.docker, &self.view.stack.name);
         let mut lost: Option<std::time::Instant> = None;
         self.redo_open_effects().await?;
         let mut looks = 0;
@@ -203,6 +225,10 @@ impl Rollout<'_> {
                     continue;
                 }
             };
+            if let Some(target) = &self.view.stack.target {
+                // Whoever thought that it is away asks it again.
+                self.app.engines.note(target, true);
+            }
             self.app.seen.note(&self.deployment.id, &fleet);
             looks += 1;
             if self.resumed && looks < SETTLED_AFTER {
@@ -424,7 +450,7 @@ impl Rollout<'_> {
     }
 
     /// Until the strategy wants to be asked again, or something happens that it should know of.
-    async fn sleep(&mut self, step: &Step, observer: &Observer<'_>) {
+    async fn sleep(&mut self, step: &Step, observer: &Observer) {
         let wanted = step.wake_after.map_or(BUSY, Duration::from_millis);
         let waits = self.waits_for_people() || wanted >= LONG;
         if waits && self.aside.is_none() {

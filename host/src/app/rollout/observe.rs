@@ -4,8 +4,7 @@ use std::collections::HashMap;
 
 use futures_util::future::join_all;
 
-use super::App;
-use crate::docker::{ContainerView, Watch};
+use crate::docker::{ContainerView, Docker, Watch};
 use crate::domain::UnixMs;
 use crate::domain::health::{Gate, Probe};
 use crate::domain::release::Release;
@@ -21,16 +20,17 @@ pub struct Fleet {
 }
 
 /// Remembers the gates between two looks. A new observer starts them afresh, which costs a resumed rollout two probes.
-pub struct Observer<'a> {
-    app: &'a App,
+pub struct Observer {
+    docker: Docker,
     stack: String,
     gates: HashMap<String, Gate>,
     watch: Watch,
 }
 
-impl<'a> Observer<'a> {
-    pub fn new(app: &'a App, stack: &str) -> Self {
-        Self { app, stack: stack.to_string(), gates: HashMap::new(), watch: app.docker.watch(Some(stack)) }
+impl Observer {
+    pub fn new(docker: &Docker, stack: &str) -> Self {
+        let (docker, watch) = (docker.clone(), docker.watch(Some(stack)));
+        Self { docker, stack: stack.to_string(), gates: HashMap::new(), watch }
     }
 
     /// Returns when one of the stack's containers started or ended.
@@ -40,11 +40,11 @@ impl<'a> Observer<'a> {
 
     /// Lists and probes.
     pub async fn look(&mut self, target: &Release, stable: Option<&Release>) -> Result<Fleet> {
-        let views = self.app.docker.list(&self.stack).await?;
+        let views = self.docker.list(&self.stack).await?;
         let known = |view: &ContainerView| {
             [Some(target), stable].into_iter().flatten().find(|release| release.id == view.container.release)
         };
-        let docker = &self.app.docker;
+        let docker = &self.docker;
         let probes = views.iter().filter_map(|view| known(view).map(|release| (view, release))).map(
             |(view, release)| async move {
                 if !view.container.running {

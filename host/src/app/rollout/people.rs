@@ -18,7 +18,10 @@ impl Rollout<'_> {
     /// Reads what was answered. A question that nobody answered in time is refused.
     pub(super) async fn hear(&mut self) -> Result<()> {
         let mut conn = self.app.db.read().await?;
-        let known = approvals::list(&mut conn, &self.deployment.id).await?;
+        // What was asked before the rollout began was the gate's question.
+        let began = self.deployment.rollout.rollout_started_at.unwrap_or_default();
+        let mut known = approvals::list(&mut conn, &self.deployment.id).await?;
+        known.retain(|asked| asked.asked_at >= began);
         drop(conn);
         let was_open = self.approvals.last().is_some_and(Approval::is_open);
         self.approvals = known;

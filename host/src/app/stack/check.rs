@@ -1,11 +1,14 @@
 //! What is wrong with a stack that a person describes.
 
-use super::{RepositoryInput, StackInput, stack_facts};
-use crate::app::App;
+use std::net::IpAddr;
+
+use super::{StackInput, StackView, stack_facts};
+use crate::app::{App, target};
 use crate::domain::plugin::PluginKind;
 use crate::domain::reference;
-use crate::domain::repository::{self, GitAuthType};
-use crate::domain::stack::check_name;
+use crate::domain::repository::{self, GitAuthType, RepositoryInput};
+use crate::domain::stack::{Port, check_name};
+use crate::domain::target::TargetKind;
 use crate::error::{Error, Result};
 use crate::plugins::planner_name;
 use crate::store::stacks;
@@ -17,9 +20,11 @@ pub(super) async fn check(app: &App, input: &StackInput) -> Result<()> {
     input.run.check()?;
     check_traffic(app, input).await?;
     input.build.check()?;
+    check_target(app, input).await?;
     if let Some(given) = &input.repository {
         repository::check_url(&given.url)?;
-        reference::check_name(&given.branch)?;
+        reference::check_name(&given.branch)
+            .map_err(|error| Error::invalid("repository.branch", error.to_string()))?;
         app.plugins.check(&given.provider, PluginKind::GitForge)?;
         check_credentials(given)?;
     }
@@ -32,7 +37,7 @@ pub(super) async fn check(app: &App, input: &StackInput) -> Result<()> {
     }
     let name = if input.strategy.is_empty() { &app.config.strategies.default } else { &input.strategy };
     let routed = app.config.router.enabled && input.traffic.is_routed();
-    let facts = stack_facts(&input.name, &input.run, &input.build, routed);
+    let facts = stack_facts(&input.name, &input.run, &input.build, routed.then_some(&input.traffic));
     let problems = app.plugins.strategy_validate(name, &input.strategy_params.to_string(), &facts).await?;
     match problems.first() {
         Some(problem) => Err(Error::invalid(
@@ -41,6 +46,61 @@ pub(super) async fn check(app: &App, input: &StackInput) -> Result<()> {
         )),
         None => Ok(()),
     }
+}
+
+/// What another machine cannot do.
+async fn check_target(app: &App, input: &StackInput) -> Result<()> {
+    let Some(target) = target::named(app, input.target.as_deref().unwrap_or_default()).await? else {
+        return Ok(());
+    };
+    let is_lost = |port: &Port| {
+        port.host.is_some() && port.address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    };
+    if input.run.ports.iter().any(is_lost) {
+        return Err(Error::invalid(
+            "run.ports",
+            format!(
+                "a fixed port on the loopback address of target `{}` can be reached from nowhere else; say at which address",
+                target.name
+            ),
+        ));
+    }
+    let is_asked = input.traffic.is_routed() || input.build.health_check_path.is_some();
+    let is_compose = input.run.service.is_some() || input.build.compose_path.is_some();
+    if is_asked && !is_compose && input.run.ports.is_empty() {
+        return Err(Error::invalid(
+            "run.ports",
+            format!(
+                "say which port of the container to publish: what runs on target `{}` is reached at no other",
+                target.name
+            ),
+        ));
+    }
+    if target.kind == TargetKind::Swarm && is_compose {
+        return Err(Error::invalid(
+            "target",
+            format!("target `{}` is a swarm, which runs images and not compose files", target.name),
+        ));
+    }
+    Ok(())
+}
+
+/// Where a stack runs from now on. It moves only while there is nothing of it that would be left behind.
+pub(super) async fn target_of(app: &App, old: &StackView, input: &StackInput) -> Result<Option<String>> {
+    let Some(written) = &input.target else { return Ok(old.stack.target.clone()) };
+    let wanted = target::named(app, written).await?.map(|target| target.name);
+    let is_deployed = old.stack.active_release_id.is_some() || old.latest_deployment.is_some();
+    if wanted != old.stack.target && is_deployed {
+        return Err(Error::invalid(
+            "target",
+            format!(
+                "stack `{}` was deployed already, and its images and volumes stay where they are; create another stack on `{written}`, \
+             deploy it, and delete this one",
+                old.stack.name
+            ),
+        ));
+    }
+    Ok(wanted)
 }
 
 /// A host leads to one stack.

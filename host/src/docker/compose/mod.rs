@@ -104,6 +104,7 @@ impl Docker {
             environment: &spec.environment,
             published: spec.published,
             run: &spec.run,
+            free_address: &self.free_address(),
         };
         let file = parts::instance_file(part.file, part.service, &instance)?;
         self.compose_up(&project, &file, start, log, cancel).await

@@ -44,6 +44,7 @@ impl Docker {
         mut log: impl FnMut(LogLine) + Send,
         cancel: &CancellationToken,
     ) -> Result<String> {
+        self.ready().await?;
         let mut child = Group(self.command(&run).spawn().map_err(|error| missing(&error.to_string()))?);
         let text = serde_json::to_vec(run.file).map_err(Error::internal)?;
         let mut last = Vec::new();
@@ -73,7 +74,7 @@ impl Docker {
 
     /// Nothing of this server's own environment but what leads to the program, its log-ins and the engine.
     fn command(&self, run: &Run<'_>) -> Command {
-        let kept = ["PATH", "HOME", "DOCKER_CONFIG", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY"];
+        let kept = ["PATH", "HOME", "DOCKER_CONFIG"];
         let kept = kept.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
         let mut command = Command::new("docker");
         command
@@ -95,8 +96,7 @@ impl Docker {
             .env_clear()
             .envs(run.variables.iter().map(|(name, value)| (name, value)))
             .envs(kept.collect::<Vec<(&str, OsString)>>())
-            // bollard also takes `http://`, which the program calls by its other name.
-            .env("DOCKER_HOST", self.host().replacen("http://", "tcp://", 1))
+            .envs(self.way())
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -30,6 +30,8 @@ pub struct Instance<'a> {
     /// Takes the fixed ports of the machine.
     pub published: bool,
     pub run: &'a RunSpec,
+    /// Of the machine, for ports that get a free number.
+    pub free_address: &'a str,
 }
 
 /// The project of a release, with this one instance. Networks and volumes are the companions'.
@@ -154,7 +156,7 @@ fn ports(file: &Value, service: &str, instance: &Instance<'_>) -> Value {
                 "published": host.to_string(),
             }),
             // Without a number the engine picks a free one.
-            None => json!({ "mode": "ingress", "protocol": "tcp", "target": port.container, "host_ip": "127.0.0.1" }),
+            None => json!({ "mode": "ingress", "protocol": "tcp", "target": port.container, "host_ip": instance.free_address }),
         })
         .collect();
     let definition = file.get("services").and_then(|all| all.get(service)).unwrap_or(&Value::Null);

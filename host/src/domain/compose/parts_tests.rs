@@ -39,6 +39,7 @@ fn instance(published: bool) -> Value {
         environment: &environment,
         published,
         run: &run,
+        free_address: "127.0.0.1",
     };
     instance_file(&rendered(), "web", &instance).expect("the service is there")
 }

@@ -114,6 +114,7 @@ mod tests {
                     health_timeout_ms: 1000,
                     rollback_on_failure: true,
                     can_split: false,
+                    can_preview: false,
                 },
                 target: facts("new"),
                 stable: Some(facts("old")),

@@ -29,6 +29,8 @@ pub struct StackFacts {
     pub rollback_on_failure: bool,
     /// Its requests can be split between releases.
     pub can_split: bool,
+    /// People can look at a release that does not serve yet.
+    pub can_preview: bool,
 }
 
 /// What the traffic said of a release since the shares last changed.
@@ -185,6 +187,21 @@ pub enum Effect {
     Companions { release: Id },
     /// Record who gets the requests.
     SetRoute { weights: Vec<Weight> },
+}
+
+impl Effect {
+    /// Which one it is, in a word or two.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Create { .. } => "create container",
+            Self::Launch { .. } => "launch container",
+            Self::Stop { .. } => "stop container",
+            Self::Start { .. } => "start container",
+            Self::Remove { .. } => "remove container",
+            Self::Companions { .. } => "bring up companions",
+            Self::SetRoute { .. } => "set route",
+        }
+    }
 }
 
 /// A row of the rollout's journal.

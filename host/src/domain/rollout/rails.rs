@@ -44,6 +44,13 @@ pub fn check(action: &Action, situation: &Situation, is_good: impl Fn(&Id) -> bo
                 })
             })
         }
+        // Whatever a strategy orders, the router shows the new release as soon as something of it is healthy.
+        Action::Other { name } if situation.stack.can_preview && name.starts_with("preview ") => {
+            let release = Id::from_text(name.trim_start_matches("preview "));
+            (situation.healthy(&release) == 0).then(|| {
+                format!("it ordered a preview of release {release}, none of whose instances passed the health gate")
+            })
+        }
         Action::Other { name } => {
             Some(format!("it ordered `{}`, which this server does not know", name.escape_debug()))
         }

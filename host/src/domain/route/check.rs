@@ -46,6 +46,22 @@ impl RouteTable {
         for (at, certificate) in self.certificates.iter().enumerate() {
             certificate.check(&format!("certificates[{at}]"), &mut certified)?;
         }
+        self.check_challenges()
+    }
+}
+
+impl RouteTable {
+    /// Both are base64url, the answer of two parts with a dot between them (RFC 8555, 8.1).
+    fn check_challenges(&self) -> Result<()> {
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        for (at, challenge) in self.challenges.iter().enumerate() {
+            for (key, text) in [("token", &challenge.token), ("answer", &challenge.answer)] {
+                if !(1..=512).contains(&text.len()) || !text.bytes().all(fits) {
+                    let message = format!("`{}` is none of an ACME server's", text.escape_debug());
+                    return wrong(&format!("challenges[{at}].{key}"), message);
+                }
+            }
+        }
         Ok(())
     }
 }

@@ -73,8 +73,7 @@ impl Client {
         trusted: Option<&str>,
     ) -> Result<Answer, Refusal> {
         let origin = outgoing.target.origin.clone();
-        let addresses = self.checked_addresses(&origin, may_be_private).await?;
-        let tcp = self.dial(&origin, &addresses).await?;
+        let tcp = self.connect(&origin, may_be_private).await?;
         let stream: Box<dyn Stream> = match origin.is_tls {
             true => Box::new(self.secured(tcp, &origin, trusted).await?),
             false => Box::new(tcp),
@@ -98,6 +97,12 @@ impl Client {
         }
         let body = read(body).await?;
         Ok(Answer { status: head.status, headers: head.headers, body })
+    }
+
+    /// A connection to an address of the origin that was checked.
+    pub(super) async fn connect(&self, origin: &Origin, may_be_private: bool) -> Result<TcpStream, Refusal> {
+        let addresses = self.checked_addresses(origin, may_be_private).await?;
+        self.dial(origin, &addresses).await
     }
 
     /// One address that may not be reached among them is enough to refuse the name: what it is for would be chance.
@@ -137,7 +142,7 @@ impl Client {
         Err(Refusal::connect(format!("{origin} cannot be connected to: {why}; nothing was sent")))
     }
 
-    async fn secured(
+    pub(super) async fn secured(
         &self,
         tcp: TcpStream,
         origin: &Origin,

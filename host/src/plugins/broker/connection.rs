@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use http::HeaderMap;
 use url::Url;
 use zeroize::Zeroizing;
 
 use super::path::Origin;
+use crate::domain::cicd::RateBudget;
 use crate::error::{Error, Result};
 
 /// A shorter secret could not be told from ordinary text where the other side repeats it.
@@ -15,6 +17,9 @@ const SHORTEST: usize = 8;
 
 /// Told when the other side replaced a refresh token, with the slot's name and the new secret, so that it can be stored.
 pub type Rotated = Arc<dyn Fn(&str, &Secret) + Send + Sync>;
+
+/// Told how many requests the other side still takes, whenever it says so.
+pub type Heard = Arc<dyn Fn(RateBudget) + Send + Sync>;
 
 /// A secret. It has no text form, and its bytes are wiped when the last copy goes.
 #[derive(Clone, PartialEq, Eq)]
@@ -43,6 +48,8 @@ pub struct Connection {
     origin: Origin,
     /// Starts with `/` unless it is empty; never ends with one.
     base_path: String,
+    /// A mail server instead of one that speaks HTTP.
+    is_mail: bool,
     private_network: bool,
     grant: Vec<String>,
     certificates: Option<String>,
@@ -50,6 +57,7 @@ pub struct Connection {
     variables: BTreeMap<String, String>,
     placeholders: Vec<(String, Secret)>,
     rotated: Option<Rotated>,
+    heard: Option<Heard>,
 }
 
 impl fmt::Debug for Connection {
@@ -63,14 +71,21 @@ impl Connection {
     /// connections apart that have the same base URL.
     ///
     /// # Errors
-    /// `Invalid` if the base URL is not `http` or `https`, or has user information, a query or a fragment.
+    /// `Invalid` if the base URL is not `http`, `https`, `smtp` or `smtps`, or has user information, a query or a fragment.
     pub fn new(id: impl Into<String>, base_url: &str) -> Result<Self> {
         let invalid = |why: &str| {
             Error::invalid("base_url", format!("The base URL {why}. Example: https://ci.example.org/path"))
         };
-        let url = Url::parse(base_url).map_err(|error| invalid(&format!("cannot be read ({error})")))?;
-        let origin =
-            Origin::of(&url).ok_or_else(|| invalid("has to begin with https:// or http:// and a host"))?;
+        let (is_mail, url) = match mail_server(base_url) {
+            Some(url) => (true, url),
+            None => (false, Url::parse(base_url)),
+        };
+        let url = url.map_err(|error| invalid(&format!("cannot be read ({error})")))?;
+        let origin = if is_mail { mail_origin(base_url, &url) } else { Origin::of(&url) };
+        let origin = origin.ok_or_else(|| invalid("has to begin with https:// or http:// and a host"))?;
+        if is_mail && !matches!(url.path(), "" | "/") {
+            return Err(invalid("of a mail server must not have a path"));
+        }
         if !url.username().is_empty() || url.password().is_some() {
             return Err(invalid("must not contain a user or a password; they belong into a credential"));
         }
@@ -82,6 +97,7 @@ impl Connection {
             id: id.into(),
             base_path: url.path().trim_end_matches('/').to_owned(),
             origin,
+            is_mail,
             private_network,
             grant: vec!["http:self".to_owned()],
             certificates: None,
@@ -89,6 +105,7 @@ impl Connection {
             variables: BTreeMap::new(),
             placeholders: Vec::new(),
             rotated: None,
+            heard: None,
         })
     }
 
@@ -97,6 +114,13 @@ impl Connection {
     #[must_use]
     pub fn on_private_network(mut self) -> Self {
         self.private_network = true;
+        self
+    }
+
+    /// Whatever the base URL says, it may not lead into a private network: who wrote it has no say in that.
+    #[must_use]
+    pub fn on_public_network(mut self) -> Self {
+        self.private_network = false;
         self
     }
 
@@ -154,13 +178,29 @@ impl Connection {
         self
     }
 
+    /// Who wants to know how many requests the other side still takes.
+    #[must_use]
+    pub fn on_budget(mut self, heard: Heard) -> Self {
+        self.heard = Some(heard);
+        self
+    }
+
     pub fn id(&self) -> &str {
         &self.id
     }
 
     /// As the operator wrote it, without a slash at its end.
     pub(in crate::plugins) fn base_url(&self) -> String {
+        if self.is_mail {
+            let scheme = if self.origin.is_tls { "smtps" } else { "smtp" };
+            return format!("{scheme}://{}:{}", self.origin.host, self.origin.port);
+        }
         format!("{}{}", self.origin, self.base_path)
+    }
+
+    /// Whether it is a mail server.
+    pub(in crate::plugins) fn is_mail(&self) -> bool {
+        self.is_mail
     }
 
     pub(super) fn placeholders(&self) -> &[(String, Secret)] {
@@ -203,9 +243,32 @@ impl Connection {
         self.variables.iter()
     }
 
+    /// The headers of an answer of the connection's own origin.
+    pub(super) fn tell_budget(&self, headers: &HeaderMap) {
+        let Some(heard) = &self.heard else { return };
+        let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        if let Some(budget) = RateBudget::read(header, chrono::Utc::now().timestamp_millis()) {
+            heard(budget);
+        }
+    }
+
     pub(super) fn tell_rotated(&self, slot: &str, secret: &Secret) {
         if let Some(rotated) = &self.rotated {
             rotated(slot, secret);
         }
     }
+}
+
+/// The URL of a mail server as one of the schemes whose hosts are read in one way only (WHATWG, "special"), of which `ftp` has
+/// no default port that a mail server would have; `None` if it is none.
+fn mail_server(base_url: &str) -> Option<Result<Url, url::ParseError>> {
+    let rest = base_url.strip_prefix("smtps://").or_else(|| base_url.strip_prefix("smtp://"))?;
+    Some(Url::parse(&format!("ftp://{rest}")))
+}
+
+/// RFC 8314: 465 with TLS from the first byte on, 587 with STARTTLS.
+fn mail_origin(base_url: &str, url: &Url) -> Option<Origin> {
+    let is_tls = base_url.starts_with("smtps://");
+    let port = url.port().unwrap_or(if is_tls { 465 } else { 587 });
+    Some(Origin { is_tls, host: url.host_str()?.to_ascii_lowercase(), port })
 }

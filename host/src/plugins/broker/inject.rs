@@ -26,6 +26,8 @@ pub(in crate::plugins) enum Injection {
     Header(HeaderName),
     Query(String),
     Form(String),
+    /// At the end of the path.
+    Path,
     StandardWebhooks,
     Minted(Recipe),
 }
@@ -52,10 +54,11 @@ impl Injection {
             },
             ("query", Some(name)) if is_name(name) => Ok(Self::Query(name.to_owned())),
             ("form", Some(name)) if is_name(name) => Ok(Self::Form(name.to_owned())),
+            ("path", None) => Ok(Self::Path),
             ("sign", Some("standard-webhooks")) => Ok(Self::StandardWebhooks),
             ("app-jwt" | "oauth2" | "crumb", None) => Recipe::of(slot).map(Self::Minted),
-            _ => Err("it is none of bearer, basic, header:<name>, query:<name>, form:<name>, sign:standard-webhooks, app-jwt, \
-                      oauth2, crumb"
+            _ => Err("it is none of bearer, basic, header:<name>, query:<name>, form:<name>, path, sign:standard-webhooks, \
+                      app-jwt, oauth2, crumb"
                 .into()),
         }
     }
@@ -69,8 +72,14 @@ impl Injection {
         }
     }
 
-    /// Puts the secret in. What is minted is put in by [`super::mint`].
-    pub(super) fn apply(&self, secret: &Secret, outgoing: &mut Outgoing) -> Result<(), Refusal> {
+    /// Puts the secret in; `previous` is the one that was in its place before, as long as it counts. What is minted is put
+    /// in by [`super::mint`].
+    pub(super) fn apply(
+        &self,
+        secret: &Secret,
+        previous: Option<&Secret>,
+        outgoing: &mut Outgoing,
+    ) -> Result<(), Refusal> {
         match self {
             Self::Bearer => set(outgoing, AUTHORIZATION, &[b"Bearer ", secret.expose()].concat()),
             Self::Basic => basic(secret, outgoing),
@@ -87,7 +96,8 @@ impl Injection {
                 Ok(())
             }
             Self::Form(name) => form(name, secret, outgoing),
-            Self::StandardWebhooks => sign(secret, outgoing),
+            Self::Path => path(secret, outgoing),
+            Self::StandardWebhooks => sign(secret, previous, outgoing),
             Self::Minted(_) => {
                 Err(Refusal::denied("credential", "a minted credential is not injected as it is"))
             }
@@ -96,24 +106,47 @@ impl Injection {
 }
 
 /// The three headers of Standard Webhooks 1.0.0. The id is the request's idempotency key, so that the receiver knows a
-/// repetition.
-fn sign(secret: &Secret, outgoing: &mut Outgoing) -> Result<(), Refusal> {
+/// repetition. While a secret is being replaced there are two signatures, so that receivers can take their time.
+fn sign(secret: &Secret, previous: Option<&Secret>, outgoing: &mut Outgoing) -> Result<(), Refusal> {
     let Some(id) = outgoing.headers.get("idempotency-key").cloned() else {
         let said =
             "a request that is signed needs an idempotency key and a method that takes one, such as POST";
         return Err(Refusal::denied("credential", said));
     };
     let now = Utc::now().timestamp().to_string();
-    let signature = signature::standard_webhooks(secret.expose(), id.as_bytes(), &now, &outgoing.body)
-        .ok_or_else(|| {
+    let one = |secret: &Secret| {
+        let signed = signature::standard_webhooks(secret.expose(), id.as_bytes(), &now, &outgoing.body);
+        signed.ok_or_else(|| {
             let said =
                 "the secret is none of Standard Webhooks: it has to be `whsec_` and then a key in base64";
             Refusal::denied("credential", said)
-        })?;
+        })
+    };
+    let mut signature = one(secret)?;
+    if let Some(previous) = previous {
+        signature = format!("{signature} {}", one(previous)?);
+    }
     let [id_header, time_header, signature_header] = WEBHOOK_HEADERS.map(HeaderName::from_static);
     outgoing.headers.insert(id_header, id);
     set(outgoing, time_header, now.as_bytes())?;
     set(outgoing, signature_header, signature.as_bytes())
+}
+
+/// The secret as the last segments of the path. It is checked as strictly as what a guest writes.
+fn path(secret: &Secret, outgoing: &mut Outgoing) -> Result<(), Refusal> {
+    let is_plain = |segment: &str| {
+        let known = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'~' | b':' | b'=');
+        !matches!(segment, "" | "." | "..") && segment.bytes().all(known)
+    };
+    let text = std::str::from_utf8(secret.expose()).unwrap_or_default();
+    if !text.split('/').all(is_plain) {
+        let said = "the secret is no part of a path: it has to be segments of letters, digits and `-_.~:=`, with one `/` \
+                    between them. Please enter what follows the base URL in the address that you were given";
+        return Err(Refusal::denied("credential", said));
+    }
+    let base = outgoing.target.path.trim_end_matches('/');
+    outgoing.target.path = format!("{base}/{text}");
+    Ok(())
 }
 
 /// Puts secrets where their placeholders are in the body.

@@ -7,9 +7,11 @@
 mod address;
 mod client;
 mod connection;
+mod fetch;
 mod headers;
 mod inject;
 mod jwt;
+mod mail;
 mod mint;
 pub mod network;
 mod path;
@@ -23,9 +25,11 @@ use std::sync::Arc;
 
 pub use connection::{Connection, Rotated, Secret};
 pub(super) use inject::Injection;
+pub(super) use mail::Mail;
 pub use network::Network;
-pub(super) use policy::check_pattern;
+pub(super) use policy::{MAIL, check_pattern};
 pub use refusal::{Refusal, RefusalKind};
+pub use scrub::forms_of_secrets;
 pub(super) use session::{Request, Response, Session};
 
 use client::{Answer, Client, Outgoing};
@@ -63,6 +67,16 @@ impl Broker {
         Self { client: Arc::new(Client::new(network)), tokens: Arc::new(Tokens::default()) }
     }
 
+    /// A request of the server itself; see [`fetch`].
+    pub(super) async fn fetch(
+        &self,
+        request: http::Request<Vec<u8>>,
+        may_be_private: bool,
+        trusted: Option<&str>,
+    ) -> Result<http::Response<Vec<u8>>, Refusal> {
+        fetch::fetch(&self.client, request, may_be_private, trusted).await
+    }
+
     /// One exchange with the connection's own origin, or with an extra one.
     async fn exchange(
         &self,
@@ -74,5 +88,16 @@ impl Broker {
         let may_be_private = is_own && connection.is_on_private_network();
         let trusted = connection.trusted().filter(|_| is_own);
         self.client.exchange(outgoing, may_be_private, trusted).await
+    }
+
+    /// A mail to the connection's own server.
+    async fn mail(
+        &self,
+        connection: &Connection,
+        mail: &Mail,
+        login: Option<&Secret>,
+    ) -> Result<(), Refusal> {
+        let stream = self.client.connect(connection.origin(), connection.is_on_private_network()).await?;
+        mail::send(stream, &self.client, connection, mail, login).await
     }
 }

@@ -7,6 +7,9 @@ use super::path::{self, Origin, Target};
 use super::refusal::Refusal;
 use crate::domain::plugin::Permission;
 
+/// What stands for sending a mail where others have an HTTP method.
+pub(in crate::plugins) const MAIL: &str = "MAIL";
+
 /// What a target is to the connection. Only its own origin gets credentials and may be private.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Audience {
@@ -63,6 +66,13 @@ pub(super) fn authorise(
         "origin",
         format!("{} is neither the connection's origin nor one that the manifest asks for", target.origin),
     ))
+}
+
+/// Whether the plugin may send mails to the connection's server: the method `MAIL` of its permissions.
+pub(super) fn authorise_mail(connection: &Connection, permissions: &[Permission]) -> Result<(), Refusal> {
+    let server =
+        Target { origin: connection.origin().clone(), path: connection.base_path().to_owned(), query: None };
+    authorise(connection, permissions, MAIL, &server).map(|_| ())
 }
 
 fn not_asked(method: &str, path: &str) -> Refusal {

@@ -25,13 +25,7 @@ pub(super) struct Scrubber {
 
 impl Scrubber {
     pub(super) fn new<'a>(secrets: impl Iterator<Item = &'a Secret>) -> Self {
-        let mut needles = BTreeSet::new();
-        for secret in secrets {
-            forms(secret.expose(), &mut needles);
-            for part in parts(secret.expose()) {
-                forms(part, &mut needles);
-            }
-        }
+        let needles = forms_of_secrets(secrets.map(Secret::expose));
         let build = |insensitive: bool| {
             // The patterns are few and short; building fails only for gigabytes of them.
             (!needles.is_empty()).then(|| {
@@ -98,6 +92,18 @@ impl Scrubber {
     }
 }
 
+/// Everything that the secrets may look like where they are repeated, their parts included.
+pub fn forms_of_secrets<'a>(secrets: impl Iterator<Item = &'a [u8]>) -> BTreeSet<Vec<u8>> {
+    let mut needles = BTreeSet::new();
+    for secret in secrets {
+        forms(secret, &mut needles);
+        for part in parts(secret) {
+            forms(part, &mut needles);
+        }
+    }
+    needles
+}
+
 /// What of a secret is secret by itself.
 fn parts(secret: &[u8]) -> impl Iterator<Item = &[u8]> {
     let colon = secret.iter().position(|byte| *byte == b':').filter(|at| *at > 0);
@@ -139,7 +145,9 @@ fn forms(secret: &[u8], needles: &mut BTreeSet<Vec<u8>>) {
     for is_escaped in [(|c: char| !c.is_ascii_alphanumeric()) as fn(char) -> bool, |c| {
         "<>&'\u{2028}\u{2029}".contains(c) || !c.is_ascii()
     }] {
-        needles.insert(unicode(&text, is_escaped).into_bytes());
+        let escaped = unicode(&text, is_escaped);
+        needles.insert(escaped.replace('/', "\\/").into_bytes());
+        needles.insert(escaped.into_bytes());
     }
     for quote in ["&#39;", "&#x27;", "&apos;", "'"] {
         let html = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");

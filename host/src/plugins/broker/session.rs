@@ -13,6 +13,7 @@ use super::client::{Answer, BODY_BYTES, Outgoing};
 use super::connection::{Connection, Secret};
 use super::headers;
 use super::inject::{self, Injection};
+use super::mail::Mail;
 use super::mint::Minted;
 use super::path::Target;
 use super::policy::{self, Audience};
@@ -93,6 +94,14 @@ impl Session {
         result.map_err(|refusal| Refusal { said: self.scrubbed(&refusal.said), ..refusal })
     }
 
+    /// Sends a mail to the connection's server, at most until the call's deadline.
+    pub(in crate::plugins) async fn mail(&self, mail: Mail) -> Result<(), Refusal> {
+        let started = Instant::now();
+        let sent = tokio::time::timeout_at(self.0.deadline.into(), self.0.mail(mail)).await;
+        let result = sent.unwrap_or_else(|_| Err(Refusal::timeout(started.elapsed())));
+        result.map_err(|refusal| Refusal { said: self.scrubbed(&refusal.said), ..refusal })
+    }
+
     /// The same on a thread that may block.
     pub(in crate::plugins) fn send_blocking(&self, request: Request) -> Result<Response, Refusal> {
         let handle = Handle::try_current()
@@ -114,6 +123,10 @@ impl Inner {
     async fn exchange(&self, request: Request) -> Result<Response, Refusal> {
         let credential = self.credential(request.credential.as_deref())?;
         let connection = self.outbound.connection.clone();
+        if connection.is_mail() {
+            let said = "the connection is a mail server, which takes mails and no requests";
+            return Err(Refusal::denied("connection", said));
+        }
         let mut outgoing = self.outgoing(request)?;
         complete(&mut outgoing, &connection);
         let mut audience = self.authorise(&outgoing)?;
@@ -138,6 +151,18 @@ impl Inner {
         }
     }
 
+    async fn mail(&self, mail: Mail) -> Result<(), Refusal> {
+        let connection = &self.outbound.connection;
+        if !connection.is_mail() {
+            let said = "the connection's base URL has to begin with smtps:// or smtp:// for mails";
+            return Err(Refusal::denied("connection", said));
+        }
+        policy::authorise_mail(connection, &self.outbound.permissions)?;
+        let login = self.credential(mail.credential.as_deref())?.map(|credential| credential.secret);
+        self.spend()?;
+        self.broker.mail(connection, &mail, login.as_ref()).await
+    }
+
     /// Sends one hop, with its credential if it goes to the connection's own origin.
     async fn hop(
         &self,
@@ -158,6 +183,9 @@ impl Inner {
                 used = self.apply(connection, credential, &mut hop, stale.as_ref()).await?;
             }
             let answer = self.broker.exchange(connection, audience, hop).await?;
+            if audience == Audience::Own {
+                connection.tell_budget(&answer.headers);
+            }
             let is_refused = matches!(answer.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
             match used {
                 // A token can be revoked before its time, and the request was not served: once more with a new one.
@@ -176,7 +204,8 @@ impl Inner {
         stale: Option<&Arc<Minted>>,
     ) -> Result<Option<Arc<Minted>>, Refusal> {
         let Injection::Minted(recipe) = &credential.injection else {
-            return credential.injection.apply(&credential.secret, hop).map(|()| None);
+            let previous = connection.secret_of(&format!("{}-previous", credential.slot.name));
+            return credential.injection.apply(&credential.secret, previous, hop).map(|()| None);
         };
         recipe.accompany(&credential.secret, hop)?;
         if !recipe.is_needed_for(&hop.method) {

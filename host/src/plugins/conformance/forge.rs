@@ -72,11 +72,11 @@ async fn refuses_malformed(plugins: &Plugins, name: &str) -> Result<String, Stri
                 Ok(ForgeEvent::Push(_)) => Err(format!("{what} was taken for a push")),
                 Ok(_) => Ok(()),
                 Err(Error::Plugin(PluginError {
-                    kind: PluginErrorKind::Failure { code, retryable, .. },
+                    kind: PluginErrorKind::Failure { code, disposition, .. },
                     ..
                 })) => {
                     refused += usize::from(code == "malformed-payload");
-                    if code == "malformed-payload" && !retryable {
+                    if code == "malformed-payload" && !disposition.is_retryable() {
                         Ok(())
                     } else {
                         Err(format!(

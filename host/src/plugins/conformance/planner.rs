@@ -44,6 +44,7 @@ fn context(settings: BuildSettings) -> PlanContext {
         commit: "0123456789abcdef0123456789abcdef01234567".into(),
         files: files.map(str::to_owned).to_vec(),
         settings,
+        contents: Vec::new(),
     }
 }
 

@@ -69,9 +69,9 @@ async fn refuses_malformed(plugins: &Plugins, name: &str) -> Result<String, Stri
             Ok(CiEvent::Builds(_)) => Err(format!("`{}` was taken for builds", shown.escape_debug())),
             Ok(_) => Ok(()),
             Err(Error::Plugin(PluginError {
-                kind: PluginErrorKind::Failure { code, retryable: false, .. },
+                kind: PluginErrorKind::Failure { code, disposition, .. },
                 ..
-            })) if code == "malformed-payload" => Ok(()),
+            })) if code == "malformed-payload" && !disposition.is_retryable() => Ok(()),
             Err(error) => Err(format!("`{}`: {error}", shown.escape_debug())),
         });
     }

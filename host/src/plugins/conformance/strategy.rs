@@ -100,6 +100,7 @@ pub(in crate::plugins) fn situation() -> Situation {
             health_timeout_ms: 60_000,
             rollback_on_failure: true,
             can_split: false,
+            can_preview: false,
         },
         target: release("new"),
         stable: Some(release("old")),

@@ -1,7 +1,7 @@
 //! Mirror: a forge with every optional interface, on a small API of its own. The server's side is `tests/src/anvil.rs`.
 
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use windlass_sdk::forge::{
     CommitStatus, Delivery, Event, Forge, Hook, Page, PullRequest, PullRequestState, PullRequests,
     Repositories, RepositoryDetails, State, Status, WebhookAdmin,
@@ -67,8 +67,9 @@ impl Forge for Mirror {
             .webhooks(WebhookContract::new(schemes, &[], &[]))
     }
 
-    fn parse_webhook(_: Delivery) -> Result<Event, Failure> {
-        Ok(Event::Ping)
+    fn parse_webhook(delivery: Delivery) -> Result<Event, Failure> {
+        delivery.json::<Map<String, Value>>()?;
+        Ok(Event::Unsupported("mirror sends no events".to_owned()))
     }
 }
 

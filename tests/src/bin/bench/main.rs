@@ -1,12 +1,14 @@
 //! `make bench`: what the release program costs and does, measured from outside, with the peers beside it.
 //!
-//! `bench [--json] [start] [memory] [ingest] [deploy] [plugins] [router]`; without a name, everything.
+//! `bench [--json] [start] [memory] [ingest] [deploy] [plugins] [router] [cutovers] [logs] [watching]`; without a name, everything.
 
 #![allow(clippy::unwrap_used, reason = "a benchmark may end at the first surprise")]
 
+mod cutovers;
 mod deploy;
 mod ingest;
 mod load;
+mod logs;
 mod machine;
 mod peer;
 mod plugins;
@@ -14,10 +16,12 @@ mod process;
 mod report;
 mod router;
 mod start;
+mod watching;
 
 use report::Report;
 
-const SECTIONS: [&str; 6] = ["start", "memory", "ingest", "deploy", "plugins", "router"];
+const SECTIONS: [&str; 9] =
+    ["start", "memory", "ingest", "deploy", "plugins", "router", "cutovers", "logs", "watching"];
 
 #[tokio::main]
 async fn main() {
@@ -49,8 +53,17 @@ async fn main() {
         deploy::overhead(&mut report).await;
         deploy::hand_over(&mut report).await;
     }
+    if wanted("logs") {
+        logs::a_million_lines(&mut report).await;
+    }
+    if wanted("watching") {
+        watching::watching(&mut report).await;
+    }
     if wanted("router") {
         router::beside_peers(&mut report).await;
+    }
+    if wanted("cutovers") {
+        cutovers::cutovers(&mut report).await;
     }
     report.finish();
 }

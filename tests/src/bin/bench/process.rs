@@ -79,6 +79,14 @@ impl Server {
         serde_json::from_str(&self.get(path).await).unwrap()
     }
 
+    /// What is answered, which has to be a success.
+    pub async fn post_json(&self, path: &str, input: &Value) -> Value {
+        let request = self.client.post(format!("{}{path}", self.url)).bearer_auth(ADMIN_TOKEN).json(input);
+        let answer: Value = request.send().await.unwrap().json().await.unwrap();
+        assert_eq!(answer["success"], true, "{path}: {answer}");
+        answer
+    }
+
     /// Creates a stack; the webhook's path and secret.
     pub async fn create_stack(&self, input: Value) -> (String, String) {
         let request =

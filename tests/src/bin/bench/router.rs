@@ -21,10 +21,10 @@ const TIMES_CADDY: f64 = 2.0;
 const OF_HAPROXY: f64 = 1.0 / 1.3;
 
 /// One program in front of the same program behind.
-struct Proxy {
+pub struct Proxy {
     name: &'static str,
-    port: u16,
-    child: Child,
+    pub port: u16,
+    pub child: Child,
 }
 
 impl Drop for Proxy {
@@ -131,7 +131,7 @@ fn summarise(
     }
 }
 
-fn launch(name: &'static str, port: u16, command: &mut Command) -> Proxy {
+pub fn launch(name: &'static str, port: u16, command: &mut Command) -> Proxy {
     let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let proxy = Proxy { name, port, child };
     let started = Instant::now();
@@ -142,7 +142,8 @@ fn launch(name: &'static str, port: u16, command: &mut Command) -> Proxy {
     proxy
 }
 
-async fn windlass(folder: &Path, behind: u16) -> Proxy {
+/// The router as it comes, with everything sent to one program.
+pub async fn windlass(folder: &Path, behind: u16) -> Proxy {
     let port = free_port();
     let data = folder.join("data");
     let mut command = Command::new(program());

@@ -1,0 +1,297 @@
+//! `windlass apply`: makes the server what a file says. First a plan, then, if nothing has changed since, the work.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use utoipa::ToSchema;
+
+use super::App;
+use super::access::Identity;
+use super::build::credentials;
+use super::schedule::{schedule_create, schedule_delete, schedule_list, schedule_update};
+use super::stack::{
+    StackInput, WebhookSetup, project_name, stack_check, stack_create, stack_delete, stack_list,
+    stack_update, stack_view,
+};
+use super::webhook_secret;
+use crate::domain::access::Reach;
+use crate::domain::change::Change;
+use crate::domain::page::PageRequest;
+use crate::domain::repository::RepositoryInput;
+use crate::domain::schedule::Schedule;
+use crate::domain::server_file::{ServerFile, StackEntry};
+use crate::domain::target::LOCAL;
+use crate::domain::yaml;
+use crate::error::{Error, Result};
+
+/// A file with what belongs to it.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// What errors call the file.
+    pub name: String,
+    pub text: String,
+    /// Values of its references.
+    pub secrets: BTreeMap<String, String>,
+    /// Whether what the file does not mention is deleted: stacks, and schedules of its stacks.
+    pub prune: bool,
+}
+
+/// What would be done, or was.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ApplyPlan {
+    pub stacks: Vec<StackChanges>,
+    /// Of the plan: the same as long as neither file nor server change.
+    pub hash: String,
+}
+
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StackChanges {
+    pub name: String,
+    pub action: Action,
+    pub changes: Vec<Change>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    Create,
+    Change,
+    Delete,
+}
+
+/// What was done, and the webhooks of new stacks, whose secrets are shown this once.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Applied {
+    pub plan: ApplyPlan,
+    pub webhooks: BTreeMap<String, WebhookSetup>,
+}
+
+/// A plan with what carrying it out takes.
+struct Work {
+    plan: ApplyPlan,
+    entries: Vec<Entry>,
+    gone: Vec<String>,
+}
+
+struct Entry {
+    wanted: StackEntry,
+    current: Option<StackEntry>,
+    /// Schedules by name, of a stack that is there.
+    schedules: Option<Vec<Schedule>>,
+    /// Names of schedules to be deleted.
+    gone: Vec<String>,
+    is_changed: bool,
+}
+
+/// Says what [`apply`] would do. Nothing is changed.
+///
+/// # Errors
+/// `Invalid` with file, line and column of what is wrong.
+pub async fn apply_plan(app: &App, wanted: &Wanted) -> Result<ApplyPlan> {
+    Ok(work(app, wanted).await?.plan)
+}
+
+/// Carries a plan out that somebody has seen: `hash` is the plan's.
+///
+/// # Errors
+/// As [`apply_plan`]; `Conflict` if the plan is another one by now. An error on the way leaves what was done before it; once
+/// it is mended, applying the file again does the rest.
+pub async fn apply(app: &App, wanted: &Wanted, hash: &str, who: &Identity) -> Result<Applied> {
+    let work = work(app, wanted).await?;
+    if work.plan.hash != hash {
+        return Err(Error::conflict(
+            "the server or the file has changed since this was planned, so nothing was done; look at the plan again",
+        ));
+    }
+    let mut webhooks = BTreeMap::new();
+    for entry in work.entries.iter().filter(|entry| entry.is_changed) {
+        let name = &entry.wanted.name;
+        let made = carry_out(app, entry, who).await.map_err(|error| stopped(name, error))?;
+        webhooks.extend(made.map(|webhook| (name.clone(), webhook)));
+    }
+    for name in &work.gone {
+        stack_delete(app, name).await.map_err(|error| stopped(name, error))?;
+    }
+    Ok(Applied { plan: work.plan, webhooks })
+}
+
+fn stopped(name: &str, error: Error) -> Error {
+    match error {
+        Error::Conflict(why) => Error::Conflict(format!("stopped at stack `{name}`: {why}")),
+        Error::Invalid { field, message } => {
+            Error::invalid(field, format!("stopped at stack `{name}`: {message}"))
+        }
+        other => other,
+    }
+}
+
+async fn carry_out(app: &App, entry: &Entry, who: &Identity) -> Result<Option<WebhookSetup>> {
+    let wanted = &entry.wanted;
+    let mut input = input(wanted);
+    if let (Some(new), Some(old)) =
+        (&mut input.repository, entry.current.as_ref().and_then(|current| current.repository.as_ref()))
+    {
+        // What is left out is kept as it is sealed, and so a rotation that is under way goes on.
+        new.credentials.take_if(|given| Some(&*given) == old.credentials.as_ref());
+        new.webhook_secret.take_if(|given| Some(&*given) == old.webhook_secret.as_ref());
+    }
+    let made = match &entry.schedules {
+        Some(_) => {
+            stack_update(app, &wanted.name, input).await?;
+            None
+        }
+        None => stack_create(app, input, who).await?.1,
+    };
+    let there: &[Schedule] = entry.schedules.as_deref().unwrap_or_default();
+    for plan in &wanted.schedules {
+        match there.iter().find(|row| row.plan.name == plan.name) {
+            Some(row) if row.plan == *plan => {}
+            Some(row) => {
+                schedule_update(app, row.id.as_str(), plan.clone()).await?;
+            }
+            None => {
+                schedule_create(app, &wanted.name, plan.clone()).await?;
+            }
+        }
+    }
+    for row in there.iter().filter(|row| entry.gone.contains(&row.plan.name)) {
+        schedule_delete(app, row.id.as_str()).await?;
+    }
+    Ok(made)
+}
+
+async fn work(app: &App, wanted: &Wanted) -> Result<Work> {
+    let file: ServerFile = yaml::read(&wanted.name, &wanted.text)?;
+    let placed = |path: &str, error| yaml::place(&wanted.name, &wanted.text, path, error);
+    file.check().map_err(|error| placed("", error))?;
+    let there = names(app).await?;
+    let mut work = Work {
+        plan: ApplyPlan { stacks: Vec::new(), hash: String::new() },
+        entries: Vec::new(),
+        gone: Vec::new(),
+    };
+    for (n, mut entry) in file.stacks.into_iter().enumerate() {
+        let path = format!("stacks.{n}");
+        let (current, schedules) = match there.contains(&entry.name) {
+            true => {
+                let (current, schedules) = current(app, &entry.name).await?;
+                (Some(current), Some(schedules))
+            }
+            false => (None, None),
+        };
+        let gone = keep_schedules(&mut entry, current.as_ref(), wanted.prune);
+        entry.resolve(&wanted.secrets, current.as_ref()).map_err(|error| placed(&path, error))?;
+        stack_check(app, &input(&entry)).await.map_err(|error| placed(&path, error))?;
+        if entry.repository.is_none() && !entry.schedules.is_empty() {
+            let error =
+                Error::invalid("schedules", "without a repository there is nothing to deploy by a schedule");
+            return Err(placed(&path, error));
+        }
+        if current.as_ref().is_some_and(|current| current.project != entry.project) {
+            let message = "a stack cannot be moved to another project; delete it there first";
+            return Err(placed(&path, Error::invalid("project", message)));
+        }
+        let changes = entry.changes_from(current.as_ref())?;
+        let is_changed = current.is_none() || !changes.is_empty();
+        if is_changed {
+            let action = if current.is_none() { Action::Create } else { Action::Change };
+            work.plan.stacks.push(StackChanges { name: entry.name.clone(), action, changes });
+        }
+        work.entries.push(Entry { wanted: entry, current, schedules, gone, is_changed });
+    }
+    let is_named = |name: &String| work.entries.iter().any(|entry| entry.wanted.name == *name);
+    work.gone = there.iter().filter(|name| wanted.prune && !is_named(name)).cloned().collect();
+    work.plan.stacks.extend(work.gone.iter().map(|name| StackChanges {
+        name: name.clone(),
+        action: Action::Delete,
+        changes: Vec::new(),
+    }));
+    work.plan.hash = hash(&work.plan, wanted)?;
+    Ok(work)
+}
+
+/// Schedules that the file does not mention stay as they are, unless they are to be pruned; answers the names of those.
+fn keep_schedules(entry: &mut StackEntry, current: Option<&StackEntry>, prune: bool) -> Vec<String> {
+    let rest = current.into_iter().flat_map(|current| &current.schedules);
+    let named: Vec<String> = entry.schedules.iter().map(|plan| plan.name.clone()).collect();
+    let rest: Vec<_> = rest.filter(|plan| !named.contains(&plan.name)).cloned().collect();
+    if prune {
+        return rest.into_iter().map(|plan| plan.name).collect();
+    }
+    entry.schedules.extend(rest);
+    Vec::new()
+}
+
+async fn names(app: &App) -> Result<Vec<String>> {
+    let (mut names, mut before) = (Vec::new(), None);
+    loop {
+        let page = stack_list(app, PageRequest::new(before, Some(200)), &Reach::EVERYTHING).await?;
+        names.extend(page.items.into_iter().map(|stack| stack.name));
+        before = page.next;
+        if before.is_none() {
+            names.sort();
+            return Ok(names);
+        }
+    }
+}
+
+/// A stack as a file would say it, with its secrets in the clear: to be compared, never shown.
+async fn current(app: &App, name: &str) -> Result<(StackEntry, Vec<Schedule>)> {
+    let view = stack_view(app, name).await?;
+    let schedules = schedule_list(app, Some(name)).await?;
+    let repository = match &view.repository {
+        Some(row) => Some(RepositoryInput {
+            url: row.url.clone(),
+            branch: row.branch.clone(),
+            provider: row.provider.clone(),
+            auth_type: row.auth_type,
+            credentials: match row.credentials {
+                Some(_) => Some(credentials(app, row)?),
+                None => None,
+            },
+            webhook_secret: webhook_secret::current(app, row)?,
+            auto_sync: row.auto_sync,
+        }),
+        None => None,
+    };
+    let entry = StackEntry {
+        project: project_name(app, &view.stack.project_id).await?,
+        name: view.stack.name,
+        description: view.stack.description,
+        repository,
+        build: view.build.settings,
+        run: view.stack.run,
+        traffic: view.stack.traffic,
+        strategy: view.stack.strategy,
+        strategy_params: view.stack.strategy_params,
+        target: view.stack.target.unwrap_or_else(|| LOCAL.into()),
+        schedules: schedules.iter().map(|row| row.plan.clone()).collect(),
+    };
+    Ok((entry, schedules))
+}
+
+fn input(entry: &StackEntry) -> StackInput {
+    StackInput {
+        name: entry.name.clone(),
+        project: entry.project.clone(),
+        team: None,
+        description: entry.description.clone(),
+        repository: entry.repository.clone(),
+        build: entry.build.clone(),
+        run: entry.run.clone(),
+        traffic: entry.traffic.clone(),
+        strategy: entry.strategy.clone(),
+        strategy_params: entry.strategy_params.clone(),
+        target: Some(entry.target.clone()),
+    }
+}
+
+/// Without the secrets: it is shown.
+fn hash(plan: &ApplyPlan, wanted: &Wanted) -> Result<String> {
+    let text = serde_json::to_vec(&(&plan.stacks, &wanted.text, wanted.prune));
+    Ok(hex::encode(Sha256::digest(text.map_err(Error::internal)?)))
+}

@@ -1,0 +1,212 @@
+//! Registries of images: their log-ins, whether they work, and which one an image needs.
+
+use serde::Deserialize;
+use tokio_util::sync::CancellationToken;
+use utoipa::ToSchema;
+
+use super::App;
+use crate::config::RegistryLogin;
+use crate::docker::{Docker, LogLine};
+use crate::domain::image_name::{HUB, registry_of};
+use crate::domain::page::{Page, PageRequest};
+use crate::domain::registry::{Registry, check_address};
+use crate::domain::release::Release;
+use crate::domain::stack::check_name;
+use crate::error::{Error, Result};
+use crate::store::{self, builds, registries};
+
+/// What a person writes to create or change a registry. Unknown fields are refused.
+#[derive(Clone, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RegistryInput {
+    pub name: String,
+    /// `registry.example:5000` as images name it, or `docker.io`.
+    pub address: String,
+    #[serde(default)]
+    pub username: String,
+    /// Password or access token. Left out in a change: the stored one is kept.
+    #[serde(default)]
+    pub password: Option<String>,
+}
+
+/// Without the password.
+impl std::fmt::Debug for RegistryInput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "RegistryInput({} at {})", self.name, self.address)
+    }
+}
+
+fn check(input: &RegistryInput) -> Result<()> {
+    check_name("name", &input.name)?;
+    check_address(&input.address)?;
+    if input.username.len() > 255 || input.username.chars().any(char::is_control) {
+        return Err(Error::invalid(
+            "username",
+            "a user's name has at most 255 characters, none of them control characters",
+        ));
+    }
+    if input.username.is_empty() && input.password.as_deref().is_some_and(|text| !text.is_empty()) {
+        return Err(Error::invalid("username", "a password needs the user's name it belongs to"));
+    }
+    Ok(())
+}
+
+fn context(row: &Registry) -> String {
+    format!("registries/{}/password", row.id)
+}
+
+fn seal(app: &App, row: &mut Registry, password: Option<&str>) -> Result<()> {
+    match password {
+        Some(text) if !text.is_empty() => {
+            row.password = Some(app.vault.seal(&context(row), text.as_bytes())?);
+        }
+        _ if row.username.is_empty() => row.password = None,
+        _ => {}
+    }
+    if !row.username.is_empty() && row.password.is_none() {
+        return Err(Error::invalid("password", "a user's name needs a password or an access token"));
+    }
+    Ok(())
+}
+
+pub async fn registry_create(app: &App, input: RegistryInput) -> Result<Registry> {
+    check(&input)?;
+    let now = store::now();
+    let mut row = Registry {
+        id: store::new_id(),
+        seq: 0,
+        name: input.name,
+        address: input.address,
+        username: input.username,
+        password: None,
+        created_at: now,
+        updated_at: now,
+    };
+    seal(app, &mut row, input.password.as_deref())?;
+    app.db.write(move |tx| Box::pin(async move { registries::insert(tx, row).await })).await
+}
+
+/// A password stays with its address: whoever changes the address has to give it again.
+pub async fn registry_update(app: &App, reference: &str, input: RegistryInput) -> Result<Registry> {
+    check(&input)?;
+    let mut row = registry_view(app, reference).await?;
+    if row.address != input.address {
+        row.password = None;
+    }
+    (row.name, row.address, row.username) = (input.name, input.address, input.username);
+    row.updated_at = store::now();
+    seal(app, &mut row, input.password.as_deref())?;
+    let stored = row.clone();
+    app.db.write(move |tx| Box::pin(async move { registries::update(tx, &row).await })).await?;
+    Ok(stored)
+}
+
+/// `reference` is an id, a number or a name.
+pub async fn registry_view(app: &App, reference: &str) -> Result<Registry> {
+    let mut conn = app.db.read().await?;
+    registries::find(&mut conn, reference).await
+}
+
+pub async fn registry_list(app: &App, page: PageRequest) -> Result<Page<Registry>> {
+    let mut conn = app.db.read().await?;
+    registries::list(&mut conn, page).await
+}
+
+pub async fn registry_delete(app: &App, reference: &str) -> Result<()> {
+    let id = registry_view(app, reference).await?.id;
+    app.db.write(move |tx| Box::pin(async move { registries::delete(tx, &id).await })).await
+}
+
+/// Asks the registry through the engine, as a push or pull does. `repository` is one that the log-in may read; without it,
+/// one that is not there is asked for, which some registries answer with a refusal.
+///
+/// # Errors
+/// `Failed` with the registry's words.
+pub async fn registry_test(app: &App, reference: &str, repository: Option<&str>) -> Result<()> {
+    let row = registry_view(app, reference).await?;
+    let name = repository.unwrap_or("windlass-connection-test");
+    let image = if row.address == HUB { name.to_string() } else { format!("{}/{name}", row.address) };
+    crate::domain::image_name::check_image("repository", &image)?;
+    let logins: Vec<RegistryLogin> = open(app, &row)?.into_iter().collect();
+    app.docker.registry_check(&image, &logins).await
+}
+
+fn open(app: &App, row: &Registry) -> Result<Option<RegistryLogin>> {
+    let Some(sealed) = &row.password else { return Ok(None) };
+    let plain = app.vault.open_sealed(&context(row), sealed)?;
+    let password = String::from_utf8_lossy(&plain).into_owned();
+    Ok(Some(RegistryLogin { registry: row.address.clone(), username: row.username.clone(), password }))
+}
+
+/// The log-in for an image's registry: a stored one, else what `docker login` keeps for the user who runs the server.
+pub async fn login_for(app: &App, image: &str) -> Result<Vec<RegistryLogin>> {
+    let registry = registry_of(image).to_string();
+    let mut conn = app.db.read().await?;
+    let stored = registries::by_address(&mut conn, &registry).await?;
+    drop(conn);
+    if let Some(row) = stored {
+        return Ok(open(app, &row)?.into_iter().collect());
+    }
+    let found =
+        tokio::task::spawn_blocking(move || RegistryLogin::find(&registry)).await.map_err(Error::internal)?;
+    Ok(found.map_err(Error::failed)?.into_iter().collect())
+}
+
+/// All stored log-ins: the engine takes for each base image of a build the one of its registry.
+pub async fn all_logins(app: &App) -> Result<Vec<RegistryLogin>> {
+    let mut conn = app.db.read().await?;
+    let rows = registries::all(&mut conn).await?;
+    drop(conn);
+    rows.iter().filter_map(|row| open(app, row).transpose()).collect()
+}
+
+/// Sees to it that the engine has an image.
+pub async fn image_ensure(
+    app: &App,
+    docker: &Docker,
+    image: &str,
+    log: &(dyn Fn(&str) + Send + Sync),
+    cancel: &CancellationToken,
+) -> Result<()> {
+    if docker.image_exists(image).await? {
+        return Ok(());
+    }
+    log(&format!("Pulling {image}"));
+    let logins = login_for(app, image).await?;
+    docker.pull(image, &logins, |line: LogLine| log(&line.text), cancel).await
+}
+
+/// The names with digests under which a release's image can be pulled.
+pub async fn pushed_names(app: &App, release: &Release) -> Result<Vec<String>> {
+    let Some(build) = &release.build_id else { return Ok(Vec::new()) };
+    let mut conn = app.db.read().await?;
+    Ok(builds::find_opt(&mut conn, build.as_str()).await?.map(|build| build.pushed).unwrap_or_default())
+}
+
+/// Brings a release's image back from a registry it was pushed to, by its digest, where the engine has it no more. One that
+/// was pushed nowhere is left to the engine's own words.
+pub async fn release_image_ensure(
+    app: &App,
+    docker: &Docker,
+    release: &Release,
+    log: &(dyn Fn(&str) + Send + Sync),
+    cancel: &CancellationToken,
+) -> Result<()> {
+    if docker.image_exists(&release.image_digest).await? {
+        return Ok(());
+    }
+    let mut failed = None;
+    for name in pushed_names(app, release).await? {
+        log(&format!("The engine has {} no more; pulling {name}", release.image_tag));
+        let logins = login_for(app, &name).await?;
+        match docker.pull(&name, &logins, |line: LogLine| log(&line.text), cancel).await {
+            // The digest is of the manifest, which names the image's own: an engine that finds another has been lied to.
+            Ok(()) if docker.image_exists(&release.image_digest).await? => return Ok(()),
+            Ok(()) => {
+                failed = Some(Error::failed(format!("{name} is not the image {}", release.image_digest)));
+            }
+            Err(error) => failed = Some(error),
+        }
+    }
+    failed.map_or(Ok(()), Err)
+}

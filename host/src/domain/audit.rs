@@ -1,0 +1,279 @@
+//! The record: who did what, when, from where and why, in a chain of hashes.
+//!
+//! An entry's hash is the SHA-256 of a JSON array of its fields and of the hash before it, in the order of
+//! [`AuditEntry::digest`], so anybody can check an export with any tool.
+
+use hmac::{Hmac, KeyInit, Mac};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+
+use super::UnixMs;
+use super::sealed::Sealed;
+
+pub const MAC_KEY_BYTES: usize = 32;
+
+/// Who acted: a kind (`token`, `task`, `server`, `nobody`) and a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Actor {
+    pub kind: String,
+    pub name: String,
+}
+
+impl Actor {
+    pub fn new(kind: &str, name: &str) -> Self {
+        Self { kind: kind.to_owned(), name: name.to_owned() }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AuditEntry {
+    /// Without gaps, in commit order.
+    pub seq: i64,
+    pub at: UnixMs,
+    pub actor_kind: String,
+    pub actor: String,
+    /// `api`, `cli`, `dashboard`; empty for what the server decides.
+    pub via: String,
+    /// The client's IP address; empty for what the server decides.
+    pub address: String,
+    /// An operation of the API, such as `stack_update`, or the kind of an event.
+    pub action: String,
+    /// The path of the request, or the id of what the event is about.
+    pub subject: String,
+    /// `done`, `refused` or `failed`.
+    pub outcome: String,
+    pub why: String,
+    /// JSON: what was different before and after, and which events that caused. Without secrets.
+    pub changes: String,
+    /// The hash of the entry before; empty for the first.
+    pub previous: String,
+    pub hash: String,
+}
+
+impl AuditEntry {
+    /// What `hash` has to be.
+    pub fn digest(&self) -> String {
+        let fields = json!([
+            self.previous,
+            self.seq,
+            self.at,
+            self.actor_kind,
+            self.actor,
+            self.via,
+            self.address,
+            self.action,
+            self.subject,
+            self.outcome,
+            self.why,
+            self.changes,
+        ]);
+        hex::encode(Sha256::digest(fields.to_string()))
+    }
+}
+
+/// The ends of the chain that is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditHead {
+    /// Number of the first entry that is kept; older ones were removed when their time was over.
+    pub first: i64,
+    /// The hash before it.
+    pub base: String,
+    /// The last entry, 0 before the first, and its hash.
+    pub seq: i64,
+    pub hash: String,
+    /// HMAC-SHA256 over all of that.
+    pub mac: String,
+}
+
+impl AuditHead {
+    pub fn sealed(self, key: &[u8; MAC_KEY_BYTES]) -> Self {
+        Self { mac: hex::encode(self.tag(key).finalize().into_bytes()), ..self }
+    }
+
+    pub fn is_genuine(&self, key: &[u8; MAC_KEY_BYTES]) -> bool {
+        hex::decode(&self.mac).is_ok_and(|mac| self.tag(key).verify_slice(&mac).is_ok())
+    }
+
+    fn tag(&self, key: &[u8; MAC_KEY_BYTES]) -> Hmac<Sha256> {
+        let text = json!([self.first, self.base, self.seq, self.hash]).to_string();
+        // A short key is filled up with zeros (RFC 2104).
+        let mut block = [0; 64];
+        block[..MAC_KEY_BYTES].copy_from_slice(key);
+        let mut mac = Hmac::<Sha256>::new(&block.into());
+        mac.update(text.as_bytes());
+        mac
+    }
+}
+
+/// A signed statement that the chain had this end at that time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    pub seq: i64,
+    pub hash: String,
+    pub at: UnixMs,
+    /// ECDSA on P-256 with SHA-256 over [`Checkpoint::statement`], DER in base64.
+    pub signature: String,
+}
+
+impl Checkpoint {
+    pub fn statement(&self) -> String {
+        format!("windlass audit checkpoint\n{}\n{}\n{}\n", self.seq, self.hash, self.at)
+    }
+}
+
+/// Follows the chain entry by entry, from the oldest that is kept.
+#[derive(Debug, Clone)]
+pub struct Chain {
+    next: i64,
+    hash: String,
+}
+
+impl Chain {
+    pub fn after(first: i64, base: &str) -> Self {
+        Self { next: first, hash: base.to_owned() }
+    }
+
+    /// The number of the last entry, and its hash.
+    pub fn end(&self) -> (i64, &str) {
+        (self.next - 1, &self.hash)
+    }
+
+    /// # Errors
+    /// What is wrong with this entry, in words.
+    pub fn push(&mut self, entry: &AuditEntry) -> Result<(), String> {
+        let seq = entry.seq;
+        if seq > self.next {
+            return Err(format!("entry {} is missing: the one after it is {seq}", self.next));
+        }
+        if seq < self.next {
+            return Err(format!("entry {seq} is before the first one that is kept, or there twice"));
+        }
+        if entry.previous != self.hash {
+            return Err(format!("entry {seq} does not follow the one before it"));
+        }
+        if entry.digest() != entry.hash {
+            return Err(format!("entry {seq} is not what it was when it was written"));
+        }
+        self.hash.clone_from(&entry.hash);
+        self.next += 1;
+        Ok(())
+    }
+}
+
+/// What is different between two states, field by field, with secrets left out.
+pub fn difference(before: Value, after: Value) -> Value {
+    let (mut before, mut after) = (without_secrets(before), without_secrets(after));
+    if let (Value::Object(old), Value::Object(new)) = (&mut before, &mut after) {
+        let same: Vec<String> = old.keys().filter(|key| old.get(*key) == new.get(*key)).cloned().collect();
+        for key in same {
+            old.remove(&key);
+            new.remove(&key);
+        }
+    }
+    json!({ "before": before, "after": after })
+}
+
+/// Sealed texts, and the values of variables that are marked as secret, are replaced.
+pub fn without_secrets(value: Value) -> Value {
+    match value {
+        Value::String(text) if Sealed::is_one(&text) => Value::String("(sealed)".into()),
+        Value::Array(items) => items.into_iter().map(without_secrets).collect(),
+        Value::Object(mut members) => {
+            if members.get("secret") == Some(&Value::Bool(true)) && members.contains_key("value") {
+                members.insert("value".into(), Value::String("(secret)".into()));
+            }
+            let clean: Map<String, Value> =
+                members.into_iter().map(|(name, value)| (name, without_secrets(value))).collect();
+            Value::Object(clean)
+        }
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chain(count: i64) -> Vec<AuditEntry> {
+        let mut entries: Vec<AuditEntry> = Vec::new();
+        for seq in 1..=count {
+            let mut entry = AuditEntry {
+                seq,
+                at: seq,
+                actor_kind: "token".into(),
+                actor: "ada".into(),
+                via: "api".into(),
+                address: "127.0.0.1".into(),
+                action: "stack_update".into(),
+                subject: "/api/v1/stacks/web".into(),
+                outcome: "done".into(),
+                why: String::new(),
+                changes: "[]".into(),
+                previous: entries.last().map(|last| last.hash.clone()).unwrap_or_default(),
+                hash: String::new(),
+            };
+            entry.hash = entry.digest();
+            entries.push(entry);
+        }
+        entries
+    }
+
+    fn follow(entries: &[AuditEntry]) -> Result<i64, String> {
+        let mut chain = Chain::after(1, "");
+        entries.iter().try_for_each(|entry| chain.push(entry))?;
+        Ok(chain.end().0)
+    }
+
+    #[test]
+    fn an_edited_missing_doubled_or_swapped_entry_breaks_the_chain() {
+        let good = chain(5);
+        assert_eq!(follow(&good), Ok(5));
+        for at in 0..5 {
+            let mut edited = good.clone();
+            edited[at].actor = "eve".into();
+            assert!(follow(&edited).is_err());
+            // With a hash of its own it does not fit the next one any more; the last one does not fit the head.
+            edited[at].hash = edited[at].digest();
+            assert_eq!(follow(&edited).is_err(), at < 4);
+            let mut doubled = good.clone();
+            doubled.insert(at, good[at].clone());
+            assert!(follow(&doubled).is_err());
+        }
+        for at in 0..4 {
+            let mut missing = good.clone();
+            missing.remove(at);
+            assert!(follow(&missing).is_err());
+            let mut swapped = good.clone();
+            swapped.swap(at, at + 1);
+            assert!(follow(&swapped).is_err());
+        }
+    }
+
+    #[test]
+    fn a_head_is_genuine_only_as_it_was_sealed() {
+        let head = AuditHead { first: 1, base: String::new(), seq: 5, hash: "a".into(), mac: String::new() };
+        let sealed = head.clone().sealed(&[1; 32]);
+        assert!(sealed.is_genuine(&[1; 32]));
+        assert!(!sealed.is_genuine(&[2; 32]) && !head.is_genuine(&[1; 32]));
+        for changed in [
+            AuditHead { first: 2, ..sealed.clone() },
+            AuditHead { base: "x".into(), ..sealed.clone() },
+            AuditHead { seq: 4, ..sealed.clone() },
+            AuditHead { hash: "b".into(), ..sealed.clone() },
+        ] {
+            assert!(!changed.is_genuine(&[1; 32]), "{changed:?}");
+        }
+    }
+
+    #[test]
+    fn a_difference_shows_what_changed_and_no_secret() {
+        let before =
+            json!({ "a": 1, "b": "x", "env": [{ "name": "KEY", "value": "planted", "secret": true }] });
+        let after = json!({ "a": 1, "b": "y", "token": "x2:1:planted:planted", "env": [] });
+        let text = difference(before, after).to_string();
+        assert!(!text.contains("planted") && !text.contains("\"a\""), "{text}");
+        assert!(text.contains("(sealed)") && text.contains("(secret)") && text.contains("\"y\""), "{text}");
+    }
+}

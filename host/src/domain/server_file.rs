@@ -1,0 +1,261 @@
+//! A whole server as a file, for `windlass apply -f`: stacks with their repositories, build configurations and schedules.
+//!
+//! Secrets are never in the file. Where one belongs stands a reference, `${NAME}`, whose value comes beside the file; a
+//! reference without a value keeps what is stored.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+use super::build_config::BuildSettings;
+use super::change::Change;
+use super::repository::RepositoryInput;
+use super::schedule::SchedulePlan;
+use super::stack::RunSpec;
+use super::traffic::Traffic;
+use crate::error::{Error, Result};
+
+#[derive(Debug, Clone, PartialEq, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ServerFile {
+    /// 1.
+    #[serde(default = "first")]
+    pub version: u32,
+    pub stacks: Vec<StackEntry>,
+}
+
+fn first() -> u32 {
+    1
+}
+
+/// A stack with everything that belongs to it; the fields are those of the API's `POST /api/v1/stacks`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct StackEntry {
+    pub name: String,
+    #[serde(default = "default_project")]
+    pub project: String,
+    #[serde(default)]
+    pub description: String,
+    #[serde(default)]
+    /// Its secrets are references.
+    pub repository: Option<RepositoryInput>,
+    #[serde(default)]
+    pub build: BuildSettings,
+    #[serde(default)]
+    pub run: RunSpec,
+    #[serde(default)]
+    pub traffic: Traffic,
+    /// The server's default if left out.
+    #[serde(default)]
+    pub strategy: String,
+    #[serde(default = "empty_object")]
+    pub strategy_params: Value,
+    /// Name of the target that it runs on; `local` is this server's engine.
+    #[serde(default = "local")]
+    pub target: String,
+    #[serde(default)]
+    pub schedules: Vec<SchedulePlan>,
+}
+
+fn default_project() -> String {
+    "default".into()
+}
+
+fn local() -> String {
+    super::target::LOCAL.into()
+}
+
+fn empty_object() -> Value {
+    Value::Object(Map::new())
+}
+
+/// The name in `${NAME}`, if that is all of the text.
+fn reference(text: &str) -> Option<&str> {
+    let name = text.strip_prefix("${")?.strip_suffix('}')?;
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    (!name.is_empty() && name.chars().all(is_word)).then_some(name)
+}
+
+impl ServerFile {
+    /// What can be said without knowing the server.
+    ///
+    /// # Errors
+    /// `Invalid`, with the path of what is wrong.
+    pub fn check(&self) -> Result<()> {
+        if self.version != 1 {
+            return Err(Error::invalid("version", format!("version {} is not known; write 1", self.version)));
+        }
+        let mut seen = BTreeSet::new();
+        for (n, stack) in self.stacks.iter().enumerate() {
+            if !seen.insert(stack.name.as_str()) {
+                let message = format!("stack `{}` is there twice", stack.name.escape_debug());
+                return Err(Error::invalid(format!("stacks.{n}.name"), message));
+            }
+            let mut schedules = BTreeSet::new();
+            for (k, plan) in stack.schedules.iter().enumerate() {
+                let at = format!("stacks.{n}.schedules.{k}");
+                if !schedules.insert(plan.name.as_str()) {
+                    let message = format!("schedule `{}` is there twice", plan.name.escape_debug());
+                    return Err(Error::invalid(format!("{at}.name"), message));
+                }
+                plan.check().map_err(|error| match error {
+                    Error::Invalid { field, message } => Error::invalid(format!("{at}.{field}"), message),
+                    other => other,
+                })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl StackEntry {
+    /// Puts values in the places of references. `stored` is the stack as it is, for references without a value.
+    ///
+    /// # Errors
+    /// `Invalid` for a secret that is written out, and for a reference that nobody has a value for.
+    pub fn resolve(&mut self, given: &BTreeMap<String, String>, stored: Option<&Self>) -> Result<()> {
+        let own = stored.and_then(|stored| stored.repository.as_ref());
+        if let Some(row) = &mut self.repository {
+            let old = own.and_then(|own| own.credentials.clone()).unwrap_or_default();
+            match &mut row.credentials {
+                Some(new) => {
+                    let at = "repository.credentials";
+                    fill(&mut new.token, &format!("{at}.token"), given, old.token.as_deref())?;
+                    fill(
+                        &mut new.private_key,
+                        &format!("{at}.privateKey"),
+                        given,
+                        old.private_key.as_deref(),
+                    )?;
+                    fill(&mut new.passphrase, &format!("{at}.passphrase"), given, old.passphrase.as_deref())?;
+                }
+                // What is left out is kept, as long as it is of the same kind.
+                None => {
+                    row.credentials = own
+                        .filter(|own| own.auth_type == row.auth_type)
+                        .and_then(|own| own.credentials.clone());
+                }
+            }
+            let old = own.and_then(|own| own.webhook_secret.clone());
+            match row.webhook_secret {
+                Some(_) => fill(&mut row.webhook_secret, "repository.webhookSecret", given, old.as_deref())?,
+                None => row.webhook_secret = old,
+            }
+        } else {
+            // A repository can be changed, but not taken away.
+            self.repository = own.cloned();
+        }
+        let variables = stored.map(|stored| &stored.build.environment_variables);
+        for (n, new) in self.build.environment_variables.iter_mut().enumerate().filter(|(_, new)| new.secret)
+        {
+            let same = variables.into_iter().flatten().find(|old| old.name == new.name && old.secret);
+            let mut value = Some(std::mem::take(&mut new.value));
+            let at = format!("build.environmentVariables.{n}.value");
+            fill(&mut value, &at, given, same.map(|old| old.value.as_str()))?;
+            new.value = value.unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    /// What differs from `old`, in the order of the file; everything if there is nothing yet. Secrets are never part of it.
+    pub fn changes_from(&self, old: Option<&Self>) -> Result<Vec<Change>> {
+        let (new, old) = (self.facts()?, old.map(Self::facts).transpose()?.unwrap_or_default());
+        let mut keys: Vec<&String> = new.keys().collect();
+        keys.extend(old.keys().filter(|key| !new.contains_key(*key)));
+        let differs = keys.into_iter().filter(|key| old.get(*key) != new.get(*key));
+        let shown = |fact: Option<&Fact>| {
+            fact.filter(|fact| fact.text != "null")
+                .map(|fact| if fact.secret { "(secret)".to_owned() } else { fact.text.clone() })
+        };
+        let changes = differs.map(|key| Change {
+            what: key.clone(),
+            from: shown(old.get(key)),
+            to: match (shown(old.get(key)), shown(new.get(key))) {
+                (Some(old), Some(new)) if old == new => Some("(another secret)".to_owned()),
+                (_, new) => new,
+            },
+        });
+        Ok(changes.filter(|change| change.from.is_some() || change.to.is_some()).collect())
+    }
+
+    fn facts(&self) -> Result<Facts> {
+        let mut facts = Facts::new();
+        gather(&serde_json::to_value(self).map_err(Error::internal)?, "", false, &mut facts);
+        Ok(facts)
+    }
+}
+
+fn fill(
+    place: &mut Option<String>,
+    field: &str,
+    given: &BTreeMap<String, String>,
+    stored: Option<&str>,
+) -> Result<()> {
+    let Some(text) = place.as_deref().filter(|text| !text.is_empty()) else { return Ok(()) };
+    let Some(name) = reference(text) else {
+        return Err(Error::invalid(
+            field,
+            "a secret does not belong into this file: write a reference like ${NAME}, and give its value in the \
+             environment variable of that name",
+        ));
+    };
+    match given.get(name).map(String::as_str).or(stored) {
+        Some(value) => {
+            *place = Some(value.to_owned());
+            Ok(())
+        }
+        None => Err(Error::invalid(
+            field,
+            format!(
+                "there is no value for ${{{name}}}, and none is stored; set the environment variable {name}"
+            ),
+        )),
+    }
+}
+
+#[derive(PartialEq)]
+struct Fact {
+    text: String,
+    secret: bool,
+}
+
+type Facts = BTreeMap<String, Fact>;
+
+/// One fact for each value; entries of a list go by their names, where they have some.
+fn gather(value: &Value, path: &str, secret: bool, facts: &mut Facts) {
+    let below = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
+    match value {
+        Value::Object(map) if !map.is_empty() => {
+            let marked = map.get("secret") == Some(&Value::Bool(true));
+            for (key, value) in map {
+                let secret = secret
+                    || (marked && key == "value")
+                    || matches!(key.as_str(), "token" | "privateKey" | "passphrase" | "webhookSecret");
+                gather(value, &below(key), secret, facts);
+            }
+        }
+        Value::Array(list) if list.iter().any(Value::is_object) => {
+            for (n, value) in list.iter().enumerate() {
+                let name = value.get("name").and_then(Value::as_str);
+                gather(value, &below(name.unwrap_or(&n.to_string())), secret, facts);
+            }
+        }
+        Value::String(text) => {
+            facts.insert(path.to_owned(), Fact { text: text.clone(), secret });
+        }
+        // What is empty says as much as what is not there.
+        Value::Null => {}
+        Value::Array(list) if list.is_empty() => {}
+        Value::Object(_) => {}
+        other => {
+            facts.insert(path.to_owned(), Fact { text: other.to_string(), secret });
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "server_file_tests.rs"]
+mod tests;

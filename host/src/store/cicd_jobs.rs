@@ -1,0 +1,218 @@
+//! Table `cicd_jobs`.
+
+use super::{
+    Conn, counters,
+    faults::on_unique,
+    rows::{
+        Entity, Row, as_seq, below, execute, fetch_all, fetch_opt, fetch_page, found, hit, json, over, plain,
+        plain_opt, query,
+    },
+};
+use crate::{
+    domain::{
+        Id, UnixMs,
+        ci::{CiJob, CiStatus},
+        cicd::CicdJob,
+        page::{Page, PageRequest},
+    },
+    error::{Error, Result},
+};
+
+macro_rules! select {
+    ($tail:literal) => {
+        concat!(
+            "SELECT id, seq, provider_id, external_id, name, description, parameters, trigger_token, trigger_url, job_url, \
+             status, last_build_number, last_synced_at, spec, made_at, creator_id, team_id, created_at, updated_at \
+             FROM cicd_jobs ",
+            $tail
+        )
+    };
+}
+
+impl Entity for CicdJob {
+    const WHAT: &'static str = "job";
+
+    fn from_row(row: &Row<'_>) -> Result<Self> {
+        let status = |word: String| {
+            CiStatus::parse(&word)
+                .ok_or_else(|| Error::internal(format!("a job has the unknown status `{word}`")))
+        };
+        let parameters = row.text_opt("parameters")?;
+        Ok(Self {
+            id: row.id("id")?,
+            seq: row.int("seq")?,
+            provider_id: row.id("provider_id")?,
+            external_id: row.text("external_id")?,
+            name: row.text("name")?,
+            description: row.text_opt("description")?,
+            parameters: parameters.map_or_else(
+                || Ok(serde_json::Map::new()),
+                |text| serde_json::from_str(&text).map_err(Error::internal),
+            )?,
+            trigger_token: row.text_opt("trigger_token")?,
+            trigger_url: row.text_opt("trigger_url")?,
+            job_url: row.text_opt("job_url")?,
+            status: row.text_opt("status")?.map(status).transpose()?,
+            last_build_number: row.text_opt("last_build_number")?,
+            last_synced_at: row.int_opt("last_synced_at")?,
+            spec: row.json("spec")?,
+            made_at: row.int_opt("made_at")?,
+            creator_id: row.text_opt("creator_id")?,
+            team_id: row.text_opt("team_id")?,
+            created_at: row.int("created_at")?,
+            updated_at: row.int("updated_at")?,
+        })
+    }
+}
+
+/// Stores it under the next number, whatever its `seq` says. `Conflict` if the provider's job is known already.
+pub async fn insert(conn: &mut Conn, mut job: CicdJob) -> Result<CicdJob> {
+    job.seq = counters::take(conn, "cicd_jobs", 1).await?;
+    let done = query(
+        "INSERT INTO cicd_jobs (id, seq, provider_id, external_id, name, description, parameters, trigger_token, trigger_url, \
+         job_url, status, last_build_number, last_synced_at, spec, made_at, creator_id, team_id, created_at, updated_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
+    )
+    .bind(job.id.as_str())
+    .bind(job.seq)
+    .bind(job.provider_id.as_str())
+    .bind(plain(&job.external_id))
+    .bind(plain(&job.name))
+    .bind(plain_opt(job.description.as_deref()))
+    .bind(json(&job.parameters)?)
+    .bind(job.trigger_token.clone())
+    .bind(plain_opt(job.trigger_url.as_deref()))
+    .bind(plain_opt(job.job_url.as_deref()))
+    .bind(job.status.map(|status| status.as_str().to_owned()))
+    .bind(plain_opt(job.last_build_number.as_deref()))
+    .bind(job.last_synced_at)
+    .bind(json(&job.spec)?)
+    .bind(job.made_at)
+    .bind(plain_opt(job.creator_id.as_deref()))
+    .bind(job.team_id.clone())
+    .bind(job.created_at)
+    .bind(job.updated_at)
+    .execute(conn)
+    .await;
+    on_unique(done, || format!("the provider's job `{}` is known already", job.external_id))?;
+    Ok(job)
+}
+
+/// `key` is an id or a number.
+pub async fn find(conn: &mut Conn, key: &str) -> Result<CicdJob> {
+    let found_one = match as_seq(key) {
+        Some(seq) => fetch_opt(conn, query(select!("WHERE seq = $1")).bind(seq)).await?,
+        None => fetch_opt(conn, query(select!("WHERE id = $1")).bind(plain(key))).await?,
+    };
+    found(found_one, key)
+}
+
+/// By its id only.
+pub async fn find_id(conn: &mut Conn, id: &str) -> Result<Option<CicdJob>> {
+    fetch_opt(conn, query(select!("WHERE id = $1")).bind(plain(id))).await
+}
+
+pub async fn find_external(conn: &mut Conn, provider: &Id, external: &str) -> Result<Option<CicdJob>> {
+    let query = query(select!("WHERE provider_id = $1 AND external_id = $2"))
+        .bind(provider.as_str())
+        .bind(plain(external));
+    fetch_opt(conn, query).await
+}
+
+/// Those of that name at a provider, oldest first.
+pub async fn list_by_name(conn: &mut Conn, provider: &Id, name: &str) -> Result<Vec<CicdJob>> {
+    let query = query(select!("WHERE provider_id = $1 AND name = $2 ORDER BY seq LIMIT 10"))
+        .bind(provider.as_str())
+        .bind(plain(name));
+    fetch_all(conn, query).await
+}
+
+/// Newest first.
+pub async fn list(conn: &mut Conn, page: PageRequest) -> Result<Page<CicdJob>> {
+    let query =
+        query(select!("WHERE seq < $1 ORDER BY seq DESC LIMIT $2")).bind(below(page)).bind(over(page));
+    fetch_page(conn, page, query, |job: &CicdJob| job.seq).await
+}
+
+/// Newest first.
+pub async fn list_by_provider(conn: &mut Conn, provider: &Id, page: PageRequest) -> Result<Page<CicdJob>> {
+    let query = query(select!("WHERE provider_id = $1 AND seq < $2 ORDER BY seq DESC LIMIT $3"))
+        .bind(provider.as_str())
+        .bind(below(page))
+        .bind(over(page));
+    fetch_page(conn, page, query, |job: &CicdJob| job.seq).await
+}
+
+/// What it is to be has changed: it has to be made again.
+pub async fn respecify(conn: &mut Conn, job: &CicdJob, now: UnixMs) -> Result<()> {
+    let statement = query(
+        "UPDATE cicd_jobs SET description = $1, parameters = $2, spec = $3, made_at = NULL, updated_at = $4 WHERE id = $5",
+    )
+    .bind(plain_opt(job.description.as_deref()))
+    .bind(json(&job.parameters)?)
+    .bind(json(&job.spec)?)
+    .bind(now)
+    .bind(job.id.as_str());
+    hit(execute(conn, statement).await?, CicdJob::WHAT, &job.id)
+}
+
+/// The provider has it. Where another row is the same job already, that one takes this one's place, and is answered.
+pub async fn made(conn: &mut Conn, job: &CicdJob, said: &CiJob, now: UnixMs) -> Result<Id> {
+    let other = find_external(conn, &job.provider_id, &said.id).await?.filter(|other| other.id != job.id);
+    let id = match &other {
+        Some(other) => {
+            for statement in [
+                "UPDATE deployment_cicd_mappings SET cicd_job_id = $1 WHERE cicd_job_id = $2",
+                "UPDATE stack_ci SET job_id = $1 WHERE job_id = $2",
+                "UPDATE ci_builds SET job_id = $1 WHERE job_id = $2",
+                "UPDATE schedules SET job_id = $1 WHERE job_id = $2 AND name NOT IN (SELECT name FROM schedules WHERE job_id = $1)",
+            ] {
+                execute(conn, query(statement).bind(other.id.as_str()).bind(job.id.as_str())).await?;
+            }
+            execute(conn, query("DELETE FROM cicd_jobs WHERE id = $1").bind(job.id.as_str())).await?;
+            &other.id
+        }
+        None => &job.id,
+    };
+    let statement = query(
+        "UPDATE cicd_jobs SET external_id = $1, job_url = $2, trigger_url = $3, made_at = $4, last_synced_at = $4, \
+         updated_at = $4 WHERE id = $5",
+    )
+    .bind(plain(&said.id))
+    .bind(plain_opt(said.url.as_deref()))
+    .bind(plain_opt(said.trigger_url.as_deref()))
+    .bind(now)
+    .bind(id.as_str());
+    hit(execute(conn, statement).await?, CicdJob::WHAT, id)?;
+    Ok(id.clone())
+}
+
+/// What the provider says of it.
+pub async fn synced(conn: &mut Conn, id: &Id, said: &CiJob, now: UnixMs) -> Result<()> {
+    let statement =
+        query("UPDATE cicd_jobs SET job_url = $1, trigger_url = $2, last_synced_at = $3 WHERE id = $4")
+            .bind(plain_opt(said.url.as_deref()))
+            .bind(plain_opt(said.trigger_url.as_deref()))
+            .bind(now)
+            .bind(id.as_str());
+    hit(execute(conn, statement).await?, CicdJob::WHAT, id)
+}
+
+/// Seed 1, `updateJobStatus`: the status and number of its newest build.
+pub async fn set_status(conn: &mut Conn, id: &Id, status: CiStatus, number: &str, now: UnixMs) -> Result<()> {
+    let statement = query(
+        "UPDATE cicd_jobs SET status = $1, last_build_number = CASE WHEN $2 = '' THEN last_build_number ELSE $2 END, \
+         last_synced_at = $3, updated_at = $3 WHERE id = $4",
+    )
+    .bind(status.as_str())
+    .bind(plain(number))
+    .bind(now)
+    .bind(id.as_str());
+    hit(execute(conn, statement).await?, CicdJob::WHAT, id)
+}
+
+/// Removes it with its builds.
+pub async fn delete(conn: &mut Conn, id: &Id) -> Result<()> {
+    let statement = query("DELETE FROM cicd_jobs WHERE id = $1").bind(id.as_str());
+    hit(execute(conn, statement).await?, CicdJob::WHAT, id)
+}

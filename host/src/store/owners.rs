@@ -1,0 +1,93 @@
+//! Whose a row is. A new kind of thing becomes a line in [`owner`].
+
+use super::{
+    Conn, builds, deployments, notification_channels, notification_deliveries, projects, repositories,
+    schedules, stacks, tasks, teams, tokens, users, webhook_events,
+};
+use crate::{
+    domain::{
+        Id,
+        access::{Owner, Subject},
+        schedule::ScheduleOf,
+        task::Task,
+    },
+    error::Result,
+};
+
+/// Whose the thing is that `key` names, in whatever way its own `find` understands; `None` if there is none.
+///
+/// A template belongs to the project that `key` names; without one, everybody has it.
+pub async fn owner(conn: &mut Conn, subject: Subject, key: &str) -> Result<Option<Owner>> {
+    let project = match subject {
+        Subject::Any => return Ok(Some(Owner::Everyone)),
+        Subject::Server => return Ok(Some(Owner::Installation)),
+        Subject::Team => {
+            let team = teams::find_opt(conn, key).await?;
+            return Ok(team.map(|team| Owner::Team { team: team.id, project: None }));
+        }
+        Subject::User => return Ok(users::find_opt(conn, key).await?.map(|user| Owner::Person(user.id))),
+        Subject::Token => {
+            let token = tokens::find_opt(conn, key).await?;
+            return Ok(token.map(|token| token.user_id.map_or(Owner::Installation, Owner::Person)));
+        }
+        Subject::Template if key.is_empty() => return Ok(Some(Owner::Everyone)),
+        Subject::Project | Subject::Template => projects::find_opt(conn, key).await?.map(|row| row.id),
+        Subject::Stack => stacks::find_opt(conn, key).await?.map(|row| row.project_id),
+        Subject::Deployment => deployments::find_opt(conn, key).await?.map(|row| row.project_id),
+        Subject::Build => builds::find_opt(conn, key).await?.map(|row| row.project_id),
+        Subject::Schedule => match schedules::find_opt(conn, key).await? {
+            Some(row) => match row.of {
+                ScheduleOf::Stack(stack) => {
+                    stacks::find_opt(conn, stack.as_str()).await?.map(|row| row.project_id)
+                }
+                // Jobs are the installation's.
+                ScheduleOf::Job(_) => return Ok(Some(Owner::Installation)),
+            },
+            None => None,
+        },
+        Subject::Event => return event(conn, key).await,
+        Subject::Channel => return channel(conn, key).await,
+        Subject::Task => {
+            let Some(row) = tasks::find_opt(conn, key).await? else { return Ok(None) };
+            let subject = row.task.subject().as_str();
+            match row.task {
+                Task::Webhook { .. } => return event(conn, subject).await,
+                Task::Build { .. } => builds::find_opt(conn, subject).await?.map(|row| row.project_id),
+                Task::Deploy { .. } => deployments::find_opt(conn, subject).await?.map(|row| row.project_id),
+                Task::Notify { delivery_id } => {
+                    let delivery = notification_deliveries::find_opt(conn, &delivery_id).await?;
+                    let Some(delivery) = delivery else { return Ok(Some(Owner::Installation)) };
+                    return channel(conn, delivery.channel_id.as_str()).await;
+                }
+                Task::CiBuild { .. } | Task::CiJob { .. } | Task::RotateKeys { .. } => {
+                    return Ok(Some(Owner::Installation));
+                }
+            }
+        }
+    };
+    match project {
+        Some(id) => of_project(conn, &id).await,
+        None => Ok(None),
+    }
+}
+
+async fn channel(conn: &mut Conn, key: &str) -> Result<Option<Owner>> {
+    let channel = notification_channels::find_opt(conn, key).await?;
+    Ok(channel.map(|row| Owner::Team { team: row.team_id, project: None }))
+}
+
+/// A delivery is its repository's. Of one to an address that many share, nobody knows whose it is.
+async fn event(conn: &mut Conn, key: &str) -> Result<Option<Owner>> {
+    let Some(event) = webhook_events::find_opt(conn, key).await? else { return Ok(None) };
+    let Some(repository) = event.repository_id else { return Ok(Some(Owner::Installation)) };
+    let Some(repository) = repositories::find_opt(conn, &repository).await? else { return Ok(None) };
+    match stacks::find_opt(conn, repository.stack_id.as_str()).await? {
+        Some(stack) => of_project(conn, &stack.project_id).await,
+        None => Ok(None),
+    }
+}
+
+async fn of_project(conn: &mut Conn, id: &Id) -> Result<Option<Owner>> {
+    let project = projects::find_opt(conn, id.as_str()).await?;
+    Ok(project.map(|row| Owner::Team { team: row.team_id, project: Some(row.id) }))
+}

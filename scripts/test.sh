@@ -1,0 +1,86 @@
+#!/usr/bin/env bash
+# Runs all tests of the workspace: `scripts/test.sh`, or only some programs: `scripts/test.sh spine crash`.
+#
+# Most test programs wait for containers most of the time, so as many as there are processors run beside each other, the
+# long ones first. What each of them prints appears when it has ended.
+set -euo pipefail
+# shellcheck source=scripts/lib.sh
+source "$(dirname "$0")/lib.sh"
+cd "$(dirname "$0")/.."
+
+# The features of the dependencies are those of the whole workspace: for a part of it cargo would compile them again.
+cargo=(cargo test --workspace --locked)
+
+# run NAME ARGUMENTS...: one test program; its output is kept in the folder `results` and printed whole.
+run() {
+    local name="$1" began="$SECONDS" status=0
+    shift
+    "${cargo[@]}" --no-fail-fast "$@" >"$results/$name.log" 2>&1 || status="$?"
+    (
+        flock 9
+        printf '\n--- %s (%s s)\n' "$name" "$((SECONDS - began))"
+        cat "$results/$name.log"
+    ) 9>"$results/.lock"
+    [ "$status" -eq 0 ] || printf '%s\n' "$name" >>"$results/.failed"
+}
+
+# Those that take longest, and those that measure memory, time or the machine, in which others would be measured too.
+first=(crash languages browser plugin_guide pipelines compose plugin_runtime spine bad_inputs router)
+alone=(hostile inbox_limits)
+
+programs() {
+    local path
+    for path in tests/tests/*.rs tests/tests/*/main.rs; do
+        path="${path%/main.rs}"
+        basename "$path" .rs
+    done
+}
+
+# in_list NAME LIST...
+in_list() {
+    local wanted="$1" name
+    shift
+    for name in "$@"; do
+        [ "$name" != "$wanted" ] || return 0
+    done
+    return 1
+}
+
+if [ "${1:-}" = --one ]; then
+    run "$2" "${@:3}"
+    exit
+fi
+
+results="$(mktemp -d)"
+export results
+trap 'rm -rf "$results"' EXIT
+
+# Tests start the debug program, so it is compiled first.
+cargo build --workspace --locked
+"${cargo[@]}" --no-run
+
+wanted=("$@")
+if [ "${#wanted[@]}" -eq 0 ]; then
+    run units --lib --bins --examples
+    run doc --doc
+    mapfile -t wanted < <(programs)
+fi
+beside=()
+for name in "${first[@]}" "${wanted[@]}"; do
+    if in_list "$name" "${wanted[@]}" && ! in_list "$name" "${beside[@]}" "${alone[@]}"; then
+        beside+=("$name")
+    fi
+done
+if [ "${#beside[@]}" -gt 0 ]; then
+    printf '%s\n' "${beside[@]}" | xargs -P "${TEST_PROGRAMS:-$(nproc)}" -I '{}' "$0" --one '{}' --test '{}'
+fi
+for name in "${alone[@]}"; do
+    if in_list "$name" "${wanted[@]}"; then
+        run "$name" --test "$name"
+    fi
+done
+
+if [ -s "$results/.failed" ]; then
+    die "failed: $(sort "$results/.failed" | tr '\n' ' ')"
+fi
+cat "$results"/*.log | awk '/^test result:/ { passed += $4; ignored += $8 } END { print "all passed: " passed " tests; ignored: " ignored }'

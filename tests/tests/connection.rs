@@ -1,0 +1,90 @@
+//! The connection to a repository is tested before a build needs it: over REST, from the command line and in the form.
+
+#![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
+
+use serde_json::{Value, json};
+use windlass_tests::browser::Browser;
+use windlass_tests::git_server::{File, GitServer};
+use windlass_tests::server::TestServer;
+
+const TOKEN: &str = "token-of-the-repository";
+
+/// A server with a stack whose repository wants a token.
+async fn start() -> (GitServer, TestServer, Value) {
+    let git = GitServer::start_with_token(TOKEN).await;
+    git.create("app").commit_files("main", &[File { path: "a", mode: "100644", content: b"a" }], "one");
+    git.create("empty");
+    let server = TestServer::start().await;
+    let repository = json!({
+        "url": git.url("app"), "branch": "main", "authType": "http_token", "credentials": { "token": TOKEN },
+    });
+    server.create_stack(json!({ "name": "web", "repository": repository })).await;
+    (git, server, repository)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_test_says_whether_the_branch_can_be_deployed() {
+    let (git, server, repository) = start().await;
+    let test = async |input: Value| server.post("/api/v1/repositories/test", input).await;
+    let found = test(json!({ "stack": "web" })).await.expect(200)["data"].clone();
+    assert_eq!((&found["branchExists"], &found["defaultBranch"]), (&json!(true), &json!("main")));
+    let mut other = repository.clone();
+    other["branch"] = "nothing".into();
+    let found = test(json!({ "repository": other })).await.expect(200)["data"].clone();
+    assert_eq!(found["message"], "Connected, but there is no branch `nothing`; the default one is `main`.");
+    let mut empty = repository.clone();
+    empty["url"] = git.url("empty").into();
+    let found = test(json!({ "repository": empty })).await.expect(200)["data"].clone();
+    assert_eq!((&found["branchExists"], &found["defaultBranch"]), (&json!(false), &Value::Null));
+    assert_eq!(test(json!({})).await.expect(422)["field"], "repository");
+    assert_eq!(
+        test(json!({ "repository": { "url": "file:///etc" } })).await.expect(422)["field"],
+        "repository.url"
+    );
+    let mut wrong = repository.clone();
+    wrong["credentials"]["token"] = "another".into();
+    let refused = test(json!({ "repository": wrong })).await;
+    assert!(refused.status >= 500 && !refused.text.contains("another"), "{}", refused.text);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stored_credentials_go_to_their_own_url_only() {
+    let (git, server, _) = start().await;
+    let test = async |url: String| {
+        let repository = json!({ "url": url, "branch": "main", "authType": "http_token" });
+        server.post("/api/v1/repositories/test", json!({ "stack": "web", "repository": repository })).await
+    };
+    test(git.url("app")).await.expect(200);
+    let elsewhere = test(git.url("empty")).await;
+    assert!(elsewhere.status >= 400 && elsewhere.text.contains("token"), "{}", elsewhere.text);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_line_exits_with_what_was_found() {
+    let (_git, server, _) = start().await;
+    let run = |name: &str| server.cli(&["stack", "test-connection", name]);
+    assert_eq!(run("web").expect(0).out, "Connected. The branch `main` is there.\n");
+    run("none").expect(1);
+}
+
+#[tokio::test]
+async fn the_form_tests_the_connection_and_keeps_what_was_typed() {
+    let Some(browser) = Browser::start("the form tests the connection and keeps what was typed").await else {
+        return;
+    };
+    let (git, server, _) = start().await;
+    browser.log_in(&server).await;
+    browser.open(&format!("{}/stacks/web/edit", server.url)).await;
+    browser.fill("#description", "half a thought").await;
+    browser.press("[name=test-connection]").await;
+    browser.wait_text("#connection", "The branch `main` is there").await;
+    assert_eq!(browser.value("#description").await, "half a thought");
+    assert_eq!(
+        server.get("/api/v1/stacks/web").await.expect(200)["data"]["description"],
+        "",
+        "nothing was saved"
+    );
+    browser.fill("#url", &git.url("missing")).await;
+    browser.press("[name=test-connection]").await;
+    browser.wait_text("#url-error", "The connection failed").await;
+}

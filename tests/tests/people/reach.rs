@@ -1,0 +1,136 @@
+//! The view that filters lists, and the rule that judges one row, say the same; on both databases.
+
+use windlass::domain::Id;
+use windlass::domain::access::{Grant, Limit, Owner, Reach, Rights, Role};
+use windlass::domain::page::PageRequest;
+use windlass::domain::people::{Membership, Team, User};
+use windlass::domain::project::Project;
+use windlass::domain::token::{Token, TokenKind};
+use windlass::store::{Tx, memberships, new_id, now, projects, teams, tokens, users};
+use windlass_tests::database::TestDb;
+use windlass_tests::{on_both_databases, sample};
+
+on_both_databases!(lists_have_exactly_the_rows_that_the_rule_lets_one_see);
+
+/// Two teams with two projects each.
+async fn places(tx: &mut Tx) -> Vec<Project> {
+    let tenant = teams::tenant_ensure(tx, &new_id(), "default", now()).await.unwrap();
+    let mut all = Vec::new();
+    for name in ["a", "b"] {
+        let team = Team { id: new_id(), tenant_id: tenant.clone(), name: name.into(), created_at: now() };
+        teams::insert(tx, &team).await.unwrap();
+        for n in 0..2 {
+            let project = Project { team_id: team.id.clone(), ..sample::project(&format!("{name}{n}")) };
+            all.push(projects::insert(tx, project).await.unwrap());
+        }
+    }
+    all
+}
+
+/// Memberships of one person, by team and project.
+fn grants(places: &[Project]) -> Vec<Vec<Grant>> {
+    let team = |n: usize, role| Grant { team: places[n].team_id.clone(), project: None, role };
+    let only = |n: usize, role| Grant { project: Some(places[n].id.clone()), ..team(n, role) };
+    vec![
+        vec![],
+        vec![team(0, Role::Viewer)],
+        vec![team(2, Role::Admin)],
+        vec![only(1, Role::Deployer)],
+        vec![only(0, Role::Viewer), only(3, Role::Admin)],
+        vec![team(0, Role::Viewer), only(1, Role::Admin), only(2, Role::Developer)],
+    ]
+}
+
+fn limits(places: &[Project]) -> Vec<Limit> {
+    let (team, project) = (Some(places[0].team_id.clone()), Some(places[1].id.clone()));
+    vec![
+        Limit::default(),
+        Limit { role: Some(Role::Viewer), ..Limit::default() },
+        Limit { team: team.clone(), ..Limit::default() },
+        Limit { project: project.clone(), ..Limit::default() },
+        Limit { role: None, team, project },
+    ]
+}
+
+fn user(tenant: &Id, n: usize, is_admin: bool) -> User {
+    User {
+        id: new_id(),
+        tenant_id: tenant.clone(),
+        name: format!("u{n}-{is_admin}"),
+        is_admin,
+        password_hash: None,
+        totp_secret: None,
+        totp_active: false,
+        created_at: now(),
+        last_login_at: None,
+        disabled_at: None,
+    }
+}
+
+fn token(owner: &Id, limit: &Limit) -> Token {
+    let id = new_id();
+    Token {
+        hash: id.to_string(),
+        id,
+        seq: 0,
+        name: "t".into(),
+        prefix: "t".into(),
+        created_at: now(),
+        last_used_at: None,
+        expires_at: None,
+        revoked_at: None,
+        user_id: Some(owner.clone()),
+        kind: TokenKind::Api,
+        limit: limit.clone(),
+    }
+}
+
+async fn lists_have_exactly_the_rows_that_the_rule_lets_one_see(test: TestDb) {
+    let cases = test
+        .db
+        .write(|tx| {
+            Box::pin(async move {
+                let places = places(tx).await;
+                let tenant = teams::tenant_ensure(tx, &new_id(), "default", now()).await.unwrap();
+                let mut cases = Vec::new();
+                for (n, grants) in grants(&places).into_iter().enumerate() {
+                    for is_admin in [false, true] {
+                        let user = user(&tenant, n, is_admin);
+                        users::insert(tx, &user).await?;
+                        for grant in &grants {
+                            let (id, user_id) = (new_id(), user.id.clone());
+                            let user_name = user.name.clone();
+                            let row =
+                                Membership { id, user_id, user_name, grant: grant.clone(), created_at: 0 };
+                            memberships::put(tx, &row).await?;
+                        }
+                        for limit in limits(&places) {
+                            let token = tokens::insert(tx, token(&user.id, &limit)).await?;
+                            let rights =
+                                Rights { user: user.id.clone(), is_admin, grants: grants.clone(), limit };
+                            cases.push((token.id, rights));
+                        }
+                    }
+                }
+                Ok((places, cases))
+            })
+        })
+        .await
+        .unwrap();
+    let (places, cases) = cases;
+    let mut conn = test.db.read().await.unwrap();
+    assert_eq!(cases.len(), 6 * 2 * 5);
+    for (token, rights) in cases {
+        let page = projects::list(&mut conn, PageRequest::first(10), &Reach::of_token(&token)).await.unwrap();
+        let mut listed: Vec<&str> = page.items.iter().map(|row| row.name.as_str()).collect();
+        listed.reverse();
+        let seen = places.iter().filter(|row| {
+            let owner = Owner::Team { team: row.team_id.clone(), project: Some(row.id.clone()) };
+            rights.role_on(&owner).is_some()
+        });
+        let seen: Vec<&str> = seen.map(|row| row.name.as_str()).collect();
+        assert_eq!(listed, seen, "{rights:?}");
+    }
+    let all = projects::list(&mut conn, PageRequest::first(10), &Reach::EVERYTHING).await.unwrap();
+    assert_eq!(all.items.len(), 4);
+}

@@ -1,0 +1,222 @@
+//! A pull request is opened, changed and closed at a forge, and each time its preview follows.
+
+#![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use windlass_tests::docker::{busybox, eventually, unique};
+use windlass_tests::git_server::{File, GitServer, TestRepo};
+use windlass_tests::server::{ADMIN_TOKEN, TestServer, docker, free_port, sign};
+use windlass_tests::vendors::github::{self, GitHub};
+
+const DOCKERFILE: &str = "FROM scratch\nCOPY busybox /bin/busybox\nCOPY index.html /www/index.html\nEXPOSE 8080\n\
+     CMD [\"/bin/busybox\", \"httpd\", \"-f\", \"-p\", \"8080\", \"-h\", \"/www\"]\n";
+
+struct Shop {
+    forge: GitHub,
+    repo: TestRepo,
+    server: TestServer,
+    /// The router's.
+    address: SocketAddr,
+    name: String,
+    webhook: String,
+    secret: String,
+    _git: GitServer,
+}
+
+impl Shop {
+    async fn open() -> Self {
+        let git = GitServer::start().await;
+        let repo = git.create("octo/app");
+        let forge = GitHub::start_before(git.router()).await;
+        forge.world().pulls = Some(Vec::new());
+        let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        let listen = address.to_string();
+        let server =
+            TestServer::start_with(&[("WINDLASS_ROUTER", "true"), ("WINDLASS_ROUTER_HTTP", &listen)]).await;
+        let name = unique("shop");
+        let (webhook, secret) = server
+            .create_stack(json!({
+                "name": name,
+                "repository": {
+                    "url": format!("{}/octo/app.git", forge.fake.url), "branch": "main", "provider": "github",
+                    "authType": "http_token", "credentials": { "username": "octo", "token": github::TOKEN },
+                },
+                "build": { "healthCheckPath": "/", "healthCheckTimeout": 10,
+                    "environmentVariables": [{ "name": "TOKEN", "value": "of-the-shop", "secret": true }] },
+                "run": {
+                    "ports": [{ "container": 8080, "host": free_port() }], "stopTimeoutSecs": 1,
+                    "volumes": [{ "name": "orders", "path": "/orders" }],
+                },
+                "traffic": { "hosts": ["shop.windlass.test"] },
+            }))
+            .await;
+        Self { forge, repo, server, address, name, webhook, secret, _git: git }
+    }
+
+    fn commit(&self, branch: &str, text: &str) -> String {
+        let program = std::fs::read(busybox()).unwrap();
+        let files = [
+            File { path: "busybox", mode: "100755", content: &program },
+            File { path: "Dockerfile", mode: "100644", content: DOCKERFILE.as_bytes() },
+            File { path: "index.html", mode: "100644", content: text.as_bytes() },
+        ];
+        self.repo.commit_files(branch, &files, text)
+    }
+
+    /// What the forge has open from now on; its webhook tells of it as the forge's own sample does.
+    async fn pulls(&self, action: &str, open: &[Value]) {
+        self.forge.world().pulls = Some(open.to_vec());
+        let body = json!({ "action": action, "number": 7, "repository": { "full_name": "octo/app" } });
+        let body = body.to_string();
+        let request = self
+            .server
+            .stranger(Method::POST, &self.webhook)
+            .header("content-type", "application/json")
+            .header("x-github-event", "pull_request")
+            .header("x-github-delivery", unique("delivery"))
+            .header("x-hub-signature-256", sign(&self.secret, body.as_bytes()));
+        assert_eq!(request.body(body).send().await.unwrap().status(), 202);
+    }
+
+    async fn previews(&self) -> Value {
+        let path = format!("/api/v1/stacks/{}/previews", self.name);
+        self.server.get(&path).await.expect(200)["data"].clone()
+    }
+
+    async fn until(&self, what: &str, mut wanted: impl FnMut(&[Value]) -> bool) -> Vec<Value> {
+        let mut seen = Vec::new();
+        eventually(60, what, async || {
+            seen = self.previews().await["items"].as_array().unwrap().clone();
+            wanted(&seen)
+        })
+        .await;
+        seen
+    }
+
+    /// What visitors of a host get from the router: status and text.
+    async fn visit(&self, host: &str) -> (u16, String) {
+        let client = reqwest::Client::builder().resolve(host, self.address).timeout(Duration::from_secs(20));
+        let url = format!("http://{host}:{}/", self.address.port());
+        let answer = client.build().unwrap().get(url).send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    }
+
+    fn cli(&self, words: &[&str]) -> String {
+        self.server.cli(words).expect(0).out
+    }
+
+    async fn page(&self) -> String {
+        let path = format!("/stacks/{}/previews", self.name);
+        let request = self.server.stranger(Method::GET, &path);
+        let request = request.header("cookie", format!("windlass_token={ADMIN_TOKEN}"));
+        request.send().await.unwrap().text().await.unwrap()
+    }
+
+    /// Nothing is left of a preview: no stack, no container, no image, no route.
+    async fn is_gone(&self, number: u64) {
+        let name = format!("{}-pr-{number}", self.name);
+        assert_eq!(self.server.get(&format!("/api/v1/stacks/{name}")).await.status, 404);
+        assert_eq!(docker(&["ps", "-aq", "--filter", &format!("label=dev.windlass.stack={name}")]), "");
+        assert_eq!(docker(&["images", "-q", &name]), "");
+        let (status, text) = self.visit(&format!("pr-{number}.windlass.test")).await;
+        assert_eq!(status, 404, "{text}");
+    }
+}
+
+/// As the forge's API shows it.
+fn pull(number: u64, branch: &str, sha: &str, from: &str) -> Value {
+    json!({
+        "number": number, "title": format!("Change {number}"), "state": "open", "merged_at": null,
+        "user": { "login": "octo" }, "html_url": format!("https://github.com/octo/app/pull/{number}"),
+        "head": { "ref": branch, "sha": sha, "repo": { "full_name": from } },
+        "base": { "ref": "main", "sha": sha, "repo": { "full_name": "octo/app" } },
+    })
+}
+
+fn shows(row: &Value, sha: &str) -> bool {
+    row["deploymentStatus"] == "successful" && row["deployedSha"] == sha && row["address"].is_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pull_request_is_shown_until_it_is_closed() {
+    let shop = Shop::open().await;
+    shop.commit("main", "the shop");
+    let first = shop.commit("change-7", "change seven");
+    let stranger = shop.commit("change-9", "not ours");
+    shop.cli(&["preview", "enable", &shop.name, "--host", "pr-{number}.windlass.test"]);
+    let fork = pull(9, "change-9", &stranger, "stranger/app");
+    shop.pulls("opened", &[fork.clone(), pull(7, "change-7", &first, "octo/app")]).await;
+    let rows = shop.until("the preview", |rows| rows.len() == 2 && shows(&rows[0], &first)).await;
+    assert_eq!(shop.visit("pr-7.windlass.test").await, (200, "change seven".into()));
+    // Whoever can open a pull request would get the shop's secrets.
+    assert_eq!((&rows[1]["state"], &rows[1]["stack"]), (&json!("fork"), &Value::Null));
+    let name = format!("{}-pr-7", shop.name);
+    let child = shop.server.get(&format!("/api/v1/stacks/{name}")).await.expect(200)["data"].clone();
+    assert_eq!((&child["run"]["volumes"], &child["run"]["ports"][0]["host"]), (&json!([]), &Value::Null));
+    let url = format!("http://pr-7.windlass.test:{}/", shop.address.port());
+    assert_eq!(rows[0]["address"], url);
+    assert!(shop.cli(&["preview", "list", &shop.name]).contains(&url));
+    assert!(shop.page().await.contains(&url));
+    let told = |part: &str| {
+        let comments = shop.forge.world().comments.clone();
+        assert!(comments.len() < 2, "one comment, which changes: {comments:?}");
+        comments.iter().any(|comment| comment["body"].as_str().unwrap().contains(part))
+    };
+    eventually(30, "the comment", async || told(&first[..12]) && told(&url)).await;
+
+    let second = shop.commit("change-7", "change seven, better");
+    shop.pulls("synchronize", &[fork, pull(7, "change-7", &second, "octo/app")]).await;
+    shop.until("the new commit", |rows| shows(&rows[0], &second)).await;
+    assert_eq!(shop.visit("pr-7.windlass.test").await.1, "change seven, better");
+    eventually(30, "the comment's new text", async || told(&second[..12])).await;
+
+    shop.pulls("closed", &[]).await;
+    shop.until("the end", <[Value]>::is_empty).await;
+    shop.is_gone(7).await;
+    shop.server.get(&format!("/api/v1/stacks/{}", shop.name)).await.expect(200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn so_many_are_shown_at_a_time_and_none_once_they_are_off() {
+    let shop = Shop::open().await;
+    let all: Vec<(u64, String)> =
+        (1..=2).map(|n| (n, shop.commit(&format!("change-{n}"), &n.to_string()))).collect();
+    let open: Vec<Value> =
+        all.iter().map(|(n, sha)| pull(*n, &format!("change-{n}"), sha, "octo/app")).collect();
+    shop.forge.world().pulls = Some(open);
+    let path = format!("/api/v1/stacks/{}/previews", shop.name);
+    let settings = json!({ "host": "pr-{number}.windlass.test", "most": 1 });
+    shop.server.put(&path, settings).await.expect(200);
+    let rows = shop.until("the first", |rows| rows.len() == 2 && shows(&rows[0], &all[0].1)).await;
+    assert_eq!((&rows[1]["state"], &rows[1]["stack"]), (&json!("waiting"), &Value::Null));
+    let second = pull(2, "change-2", &all[1].1, "octo/app");
+    shop.pulls("closed", &[second]).await;
+    shop.until("the one that waited", |rows| rows.len() == 1 && shows(&rows[0], &all[1].1)).await;
+    shop.is_gone(1).await;
+    shop.server.delete(&path).await.expect_empty(204);
+    shop.until("the end of all", <[Value]>::is_empty).await;
+    shop.is_gone(2).await;
+    assert_eq!(shop.previews().await["enabled"], false);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stack_that_cannot_have_previews_says_why() {
+    let server = TestServer::start().await;
+    server.create_stack(json!({ "name": "bare" })).await;
+    let url = "https://git.example/team/app.git";
+    server
+        .create_stack(json!({ "name": "plain", "repository": { "url": url, "provider": "generic" } }))
+        .await;
+    for (stack, words) in [("bare", "no repository"), ("plain", "does not export the optional interface")] {
+        let answer = server.put(&format!("/api/v1/stacks/{stack}/previews"), json!({})).await;
+        assert!(answer.status >= 400 && answer.text.contains(words), "{stack}: {}", answer.text);
+    }
+    let answer = server.put("/api/v1/stacks/plain/previews", json!({ "host": "shop.example" })).await;
+    assert!(answer.status == 422 && answer.text.contains("{number}"), "{}", answer.text);
+    let answer = server.post("/api/v1/stacks/plain/previews/look", json!({})).await;
+    assert!(answer.status == 409 && answer.text.contains("off"), "{}", answer.text);
+}

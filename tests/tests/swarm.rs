@@ -1,0 +1,100 @@
+//! Stacks on a Docker Swarm: a real one of one node, on a machine of its own.
+
+#![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
+
+use serde_json::{Value, json};
+use windlass_tests::docker::eventually;
+use windlass_tests::machine::Machine;
+use windlass_tests::routed::Routed;
+
+/// A stack behind the router whose instances are services.
+async fn there(machine: &Machine, extra: Value) -> Routed {
+    let routed = Routed::start(extra).await;
+    routed.fixture.server.post("/api/v1/targets", machine.swarm("fleet")).await.expect(201);
+    routed.fixture.edit(|stack| stack["target"] = "fleet".into()).await;
+    routed
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strategies_drive_services_as_they_drive_containers_and_nobody_waits() {
+    let Some(machine) = Machine::shared().await else { return };
+    let blue_green = json!({ "strategy": "blue-green", "strategyParams": { "checks": 1, "bake_s": 1 } });
+    let routed = there(machine, blue_green).await;
+    let (fixture, server) = (&routed.fixture, routed.fixture.server.instance());
+    let tested = fixture.server.post("/api/v1/targets/fleet/test", json!({})).await.expect(200);
+    assert_eq!(tested["data"]["target"]["health"]["nodes"], 1, "{tested}");
+    let (first, deployment) = fixture.deploy("one").await;
+    assert_eq!(deployment["status"], "successful", "{}", fixture.explain(&deployment).await);
+    assert!(routed.page().await.contains(&first), "{}", routed.page().await);
+    let services = machine.services(&server);
+    assert!(services.len() == 1 && services[0].ends_with(" 1/1"), "{services:?}");
+
+    let visitors = routed.visitors();
+    let (second, deployment) = fixture.deploy("two").await;
+    assert_eq!(deployment["status"], "successful", "{}", fixture.explain(&deployment).await);
+    let (_, broken) = fixture.deploy("broken").await;
+    assert_eq!(broken["status"], "rolled_back", "{}", fixture.explain(&broken).await);
+    let log = fixture.server.log_of(&broken["seq"].to_string()).await;
+    assert!(log.contains("404"), "{log}");
+    let (good, bad) = visitors.leave().await;
+    assert_eq!(bad, 0, "of {} requests over two rollouts", good + bad);
+    assert!(routed.page().await.contains(&second));
+    assert_eq!(machine.services(&server).len(), 1, "what was replaced is gone");
+
+    fixture.server.delete("/api/v1/stacks/web").await.expect_empty(204);
+    assert_eq!(machine.services(&server), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replicas_share_the_requests_and_the_swarm_replaces_one_that_dies() {
+    let Some(machine) = Machine::shared().await else { return };
+    let run = json!({ "run": { "ports": [{ "container": 8080 }], "replicas": 2, "stopTimeoutSecs": 2 } });
+    let routed = there(machine, run).await;
+    let (fixture, server) = (&routed.fixture, routed.fixture.server.instance());
+    let (sha, deployment) = fixture.deploy("one").await;
+    assert_eq!(deployment["status"], "successful", "{}", fixture.explain(&deployment).await);
+    assert_eq!(machine.services(&server).len(), 2);
+    let dead = machine.containers(&server)[0].clone();
+    machine.docker(&["rm", "-f", &dead]);
+    let is_replaced = async || {
+        let running = machine.containers(&server);
+        running.len() == 2 && !running.contains(&dead) && routed.page().await.contains(&sha)
+    };
+    eventually(60, "a new task serves in the place of the dead one", is_replaced).await;
+    let listed = fixture.server.get("/api/v1/stacks/web").await.expect(200);
+    assert_eq!(listed["data"]["target"], "fleet");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_died_adopts_its_services() {
+    let Some(machine) = Machine::shared().await else { return };
+    let mut routed = there(machine, json!({})).await;
+    let (sha, deployment) = routed.fixture.deploy("one").await;
+    assert_eq!(deployment["status"], "successful", "{}", routed.fixture.explain(&deployment).await);
+    let server = routed.fixture.server.instance();
+    let before = machine.services(&server);
+    // What should serve is made to serve, as on an engine whose machine was switched off and on.
+    let name = before[0].split(' ').next().unwrap();
+    routed.fixture.server.kill();
+    machine.docker(&["service", "scale", "--detach", &format!("{name}=0")]);
+    eventually(60, "nothing serves any more", async || machine.containers(&server).is_empty()).await;
+    routed.fixture.server.launch(&[]).await.unwrap();
+    let is_back = async || machine.services(&server) == before && routed.page().await.contains(&sha);
+    eventually(60, "the page is there again", is_back).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_swarm_cannot_do_is_said_before_anything_is_stored() {
+    let Some(machine) = Machine::shared().await else { return };
+    let routed = there(machine, json!({})).await;
+    let server = &routed.fixture.server;
+    let compose = json!({
+        "name": "shop", "target": "fleet", "build": { "buildType": "compose_only", "composePath": "compose.yaml" },
+    });
+    let error = server.post("/api/v1/stacks", compose).await.expect(422).to_string();
+    assert!(error.contains("swarm") && error.contains("compose"), "{error}");
+    let mut target = machine.swarm("other");
+    target["routeAddress"] = "10.0.0.1".into();
+    let error = server.post("/api/v1/targets", target).await.expect(422).to_string();
+    assert!(error.contains("nodes"), "{error}");
+}
