@@ -14,7 +14,7 @@ ifeq ($(RUSTUP_HOME)$(wildcard $(HOME)/.rustup/toolchains),)
   endif
 endif
 
-.PHONY: help setup setup-build setup-docker setup-test setup-examples setup-pipelines setup-signers setup-sockets setup-oidc setup-schemathesis setup-vendors setup-bench build demo demo-stop check test bench fmt
+.PHONY: help setup setup-build setup-docker setup-test setup-examples setup-pipelines setup-signers setup-sockets setup-oidc setup-schemathesis setup-vendors setup-around setup-bench build demo demo-stop check test bench fmt
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -76,7 +76,10 @@ check: setup-build ## formatting and lints, as CI has them
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 
-test: setup setup-examples setup-pipelines setup-signers setup-sockets setup-oidc setup-schemathesis setup-vendors ## all the tests, against a real Docker Engine, PostgreSQL and a browser
+# What the tests need beside the program; it is brought while that compiles.
+setup-around: setup-docker setup-test setup-examples setup-pipelines setup-signers setup-sockets setup-oidc setup-schemathesis setup-vendors
+
+test: setup-build ## all the tests, against a real Docker Engine, PostgreSQL and a browser
 	@scripts/test.sh
 
 # Server and benchmark are compiled in one go: cargo would choose other features of the dependencies for each of them, and

@@ -53,11 +53,19 @@ fi
 
 results="$(mktemp -d)"
 export results
-trap 'rm -rf "$results"' EXIT
+trap 'wait; rm -rf "$results"' EXIT
 
-# Tests start the debug program, so it is compiled first.
+# Tests start the debug program, so it is compiled first. Most of what the tests need beside it is waited for, not computed.
+make setup-around >"$results/.setup" 2>&1 &
+setup="$!"
 cargo build --workspace --locked
 "${cargo[@]}" --no-run
+if wait "$setup"; then
+    cat "$results/.setup"
+else
+    cat "$results/.setup" >&2
+    die "what the tests need could not be set up"
+fi
 
 wanted=("$@")
 if [ "${#wanted[@]}" -eq 0 ]; then

@@ -4,7 +4,7 @@ mod footprint;
 mod headers;
 mod log;
 
-pub use footprint::{keep_no_core, return_large_buffers};
+pub use footprint::{keep_no_core, return_free_memory, return_large_buffers};
 
 use std::future::IntoFuture;
 use std::io::Write;
@@ -180,6 +180,7 @@ async fn tend(app: App, stop: CancellationToken) {
         }
         if swept && tidied.is_none_or(|at| at.elapsed() >= TIDY_PAUSE) {
             housekeeping::tidy(&app).await;
+            return_free_memory();
             tidied = Some(std::time::Instant::now());
         }
         let is_done = swept && left.is_empty();

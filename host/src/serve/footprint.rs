@@ -13,6 +13,16 @@ pub fn return_large_buffers() {
     }
 }
 
+/// Gives the system what the allocator keeps of memory that is free: most of it is from the start, when many things are read and
+/// few of them kept (malloc_trim(3)).
+pub fn return_free_memory() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: the call takes a number, and may be made at any time.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 /// Has the system write no core file of this process and let nobody but root look into its memory: secrets are in it while
 /// they are used (prctl(2), PR_SET_DUMPABLE). Where the system refuses, the server runs all the same and says so.
 pub fn keep_no_core() {

@@ -1,7 +1,7 @@
 //! Table `approvals`.
 
 use super::{
-    Conn,
+    Conn, Tx,
     rows::{Entity, Row, execute, fetch_all, plain, plain_opt, query},
 };
 use crate::{
@@ -64,7 +64,7 @@ pub async fn list(conn: &mut Conn, deployment: &Id) -> Result<Vec<Approval>> {
 
 /// Answers a question that is open; false if it is not any more.
 pub async fn decide(
-    conn: &mut Conn,
+    tx: &mut Tx,
     id: &Id,
     state: ApprovalState,
     by: &str,
@@ -80,7 +80,8 @@ pub async fn decide(
     .bind(plain_opt(comment))
     .bind(now)
     .bind(id.as_str());
-    Ok(execute(conn, query).await? > 0)
+    tx.tell_wish();
+    Ok(execute(tx, query).await? > 0)
 }
 
 /// Ends the question that is open, if one is, without an answer.

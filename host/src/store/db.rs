@@ -210,6 +210,11 @@ impl Db {
         self.inner.bus.cancel.subscribe()
     }
 
+    /// Changes whenever somebody wants something of a rollout: that it stops, is held, goes on, or has its answer.
+    pub fn subscribe_wishes(&self) -> watch::Receiver<u64> {
+        self.inner.bus.wishes.subscribe()
+    }
+
     /// `sqlite` or `postgres`.
     pub fn engine(&self) -> &'static str {
         match self.inner.engine {

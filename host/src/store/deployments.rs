@@ -1,7 +1,7 @@
 //! Table `deployments`.
 
 use super::{
-    Conn, counters,
+    Conn, Tx, counters,
     faults::{fault, on_unique},
     rows::{
         Entity, Query, Row, as_seq, below, execute, fetch_all, fetch_opt, fetch_page, found, hit, id_text,
@@ -354,16 +354,17 @@ pub async fn save_rollout(conn: &mut Conn, deployment: &Deployment, fence: i64) 
 }
 
 /// Asks the rollout to stop. Answers whether this was the first time; `Conflict` if there is nothing left to stop.
-pub async fn request_abort(conn: &mut Conn, id: &Id) -> Result<bool> {
+pub async fn request_abort(tx: &mut Tx, id: &Id) -> Result<bool> {
     let statement = query(
         "UPDATE deployments SET abort_requested = 1, paused_at = NULL WHERE id = $1 AND abort_requested = 0 \
          AND status IN ('pending', 'building', 'deploying')",
     )
     .bind(id.as_str());
-    if execute(conn, statement).await? > 0 {
+    if execute(tx, statement).await? > 0 {
+        tx.tell_wish();
         return Ok(true);
     }
-    let deployment = find(conn, id.as_str()).await?;
+    let deployment = find(tx, id.as_str()).await?;
     if deployment.status.is_terminal() {
         let status = deployment.status.as_str();
         return Err(Error::conflict(format!("the deployment is {status}; there is nothing to abort")));
@@ -372,25 +373,27 @@ pub async fn request_abort(conn: &mut Conn, id: &Id) -> Result<bool> {
 }
 
 /// Holds the rollout where it is; false if it is held already.
-pub async fn pause(conn: &mut Conn, id: &Id, now: UnixMs) -> Result<bool> {
+pub async fn pause(tx: &mut Tx, id: &Id, now: UnixMs) -> Result<bool> {
     let statement = query(
         "UPDATE deployments SET paused_at = $1 WHERE id = $2 AND paused_at IS NULL AND abort_requested = 0 \
          AND status IN ('pending', 'building', 'deploying')",
     )
     .bind(now)
     .bind(id.as_str());
-    Ok(execute(conn, statement).await? > 0)
+    tx.tell_wish();
+    Ok(execute(tx, statement).await? > 0)
 }
 
 /// Lets it go on; false if it was not held. The time in between does not count against its deadline.
-pub async fn resume(conn: &mut Conn, id: &Id, now: UnixMs) -> Result<bool> {
+pub async fn resume(tx: &mut Tx, id: &Id, now: UnixMs) -> Result<bool> {
     let statement = query(
         "UPDATE deployments SET deadline_at = deadline_at + ($1 - paused_at), paused_at = NULL \
          WHERE id = $2 AND paused_at IS NOT NULL",
     )
     .bind(now)
     .bind(id.as_str());
-    Ok(execute(conn, statement).await? > 0)
+    tx.tell_wish();
+    Ok(execute(tx, statement).await? > 0)
 }
 
 /// What is shown of a deployment that a provider carries out.

@@ -38,11 +38,14 @@ const CHANNEL: &str = "windlass";
 const QUEUE: u8 = 1;
 const CANCEL: u8 = 2;
 const EVENTS: u8 = 4;
+const WISH: u8 = 8;
+const ALL: u8 = QUEUE | CANCEL | EVENTS | WISH;
 
 pub(super) struct Bus {
     pub events: broadcast::Sender<Arc<Event>>,
     pub queue: watch::Sender<u64>,
     pub cancel: watch::Sender<u64>,
+    pub wishes: watch::Sender<u64>,
     /// Other nodes write to the same database: events go out in the order in which the table has them.
     shared: bool,
     outgoing: AtomicU8,
@@ -56,6 +59,7 @@ impl Bus {
             events: broadcast::Sender::new(EVENTS_KEPT),
             queue: watch::Sender::new(0),
             cancel: watch::Sender::new(0),
+            wishes: watch::Sender::new(0),
             shared,
             outgoing: AtomicU8::new(0),
             outgoing_changed: Notify::new(),
@@ -71,6 +75,9 @@ impl Bus {
         }
         if signals.cancel {
             bits |= CANCEL;
+        }
+        if signals.wish {
+            bits |= WISH;
         }
         if !signals.events.is_empty() {
             bits |= EVENTS;
@@ -96,6 +103,9 @@ impl Bus {
         }
         if bits & CANCEL != 0 {
             self.cancel.send_modify(|n| *n = n.wrapping_add(1));
+        }
+        if bits & WISH != 0 {
+            self.wishes.send_modify(|n| *n = n.wrapping_add(1));
         }
         if bits & EVENTS != 0 {
             self.events_changed.notify_one();
@@ -164,7 +174,7 @@ async fn receive(url: String, mut listener: PgListener, bus: Arc<Bus>) {
     loop {
         match listener.recv().await {
             // A payload that is not ours wakes everything: that costs a look and misses nothing.
-            Ok(notification) => bus.wake(notification.payload().parse().unwrap_or(QUEUE | CANCEL | EVENTS)),
+            Ok(notification) => bus.wake(notification.payload().parse().unwrap_or(ALL)),
             Err(error) => {
                 tracing::warn!(%error, "listening to other nodes is interrupted");
                 listener = loop {
@@ -173,7 +183,7 @@ async fn receive(url: String, mut listener: PgListener, bus: Arc<Bus>) {
                         break listener;
                     }
                 };
-                bus.wake(QUEUE | CANCEL | EVENTS);
+                bus.wake(ALL);
             }
         }
     }

@@ -27,6 +27,7 @@ pub(super) struct Signals {
     pub events: Vec<Event>,
     pub queue: bool,
     pub cancel: bool,
+    pub wish: bool,
 }
 
 /// How far the signals had come when a savepoint was set.
@@ -35,6 +36,7 @@ pub(super) struct Mark {
     events: usize,
     queue: bool,
     cancel: bool,
+    wish: bool,
 }
 
 impl Tx {
@@ -56,7 +58,12 @@ impl Tx {
 
     pub(super) fn mark(&self) -> Mark {
         let signals = &self.signals;
-        Mark { events: signals.events.len(), queue: signals.queue, cancel: signals.cancel }
+        Mark {
+            events: signals.events.len(),
+            queue: signals.queue,
+            cancel: signals.cancel,
+            wish: signals.wish,
+        }
     }
 
     /// Forgets what was signalled since the mark, because it was rolled back.
@@ -64,6 +71,7 @@ impl Tx {
         self.signals.events.truncate(mark.events);
         self.signals.queue = mark.queue;
         self.signals.cancel = mark.cancel;
+        self.signals.wish = mark.wish;
         self.changes.clear();
     }
 
@@ -109,6 +117,11 @@ impl Tx {
     /// After the commit, queues look for running tasks that are to be cancelled, on every node.
     pub fn wake_cancel(&mut self) {
         self.signals.cancel = true;
+    }
+
+    /// After the commit, rollouts look for what people want of them, on every node.
+    pub(super) fn tell_wish(&mut self) {
+        self.signals.wish = true;
     }
 }
 

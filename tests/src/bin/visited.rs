@@ -1,8 +1,8 @@
 //! The program that cutovers are measured with: a small answer, one that takes two seconds, a large one, and connections
 //! that change to another protocol.
 //!
-//! `visited PORT [NAME]`. A thread for each connection and nothing but the standard library, so that it fits into an image of a
-//! few files. Its name is its commit's where it is deployed.
+//! `visited PORT [NAME]`. A thread for each connection and nothing that reads files, so that it fits into an image of a few
+//! files. Its name is its commit's where it is deployed.
 
 #![allow(clippy::unwrap_used, reason = "it is a part of tests, and a thread may end at the first surprise")]
 
@@ -10,6 +10,9 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use base64::Engine as _;
+use sha1::{Digest as _, Sha1};
 
 const SLOW: Duration = Duration::from_secs(2);
 const MIB: usize = 1024 * 1024;
@@ -38,10 +41,10 @@ fn serve(stream: TcpStream, name: &str) -> std::io::Result<()> {
     let mut writer = stream.try_clone()?;
     let mut reader = BufReader::new(stream);
     loop {
-        let Some((target, upgrades, closes)) = read_head(&mut reader)? else { return Ok(()) };
+        let Some(Head { target, upgrades, key, closes }) = read_head(&mut reader)? else { return Ok(()) };
         let (path, query) = target.split_once('?').unwrap_or((&target, ""));
         if upgrades {
-            return echo(reader, writer, name);
+            return echo(reader, writer, &key, name);
         }
         match path {
             "/big" => big(&mut writer, query.parse().unwrap_or(1))?,
@@ -64,24 +67,38 @@ fn serve(stream: TcpStream, name: &str) -> std::io::Result<()> {
     }
 }
 
-/// What is asked for, whether the protocol is to change, and whether the connection is to end. `None` at its end. Bodies are
-/// not expected.
-fn read_head(reader: &mut BufReader<TcpStream>) -> std::io::Result<Option<(String, bool, bool)>> {
+/// The head of a request.
+struct Head {
+    target: String,
+    /// The protocol is to change.
+    upgrades: bool,
+    /// Of a WebSocket's handshake.
+    key: String,
+    /// The connection is to end.
+    closes: bool,
+}
+
+/// `None` at the connection's end. Bodies are not expected.
+fn read_head(reader: &mut BufReader<TcpStream>) -> std::io::Result<Option<Head>> {
     let mut line = String::new();
     if reader.read_line(&mut line)? == 0 {
         return Ok(None);
     }
     let target = line.split(' ').nth(1).unwrap_or("/").to_owned();
-    let (mut upgrades, mut closes) = (false, false);
+    let (mut upgrades, mut closes, mut key) = (false, false, String::new());
     loop {
         let mut header = String::new();
         reader.read_line(&mut header)?;
-        let header = header.trim().to_ascii_lowercase();
-        if header.is_empty() {
-            return Ok(Some((target, upgrades, closes)));
+        let Some((name, value)) = header.trim().split_once(':') else {
+            return Ok(Some(Head { target, upgrades, key, closes }));
+        };
+        let value = value.trim();
+        match name.to_ascii_lowercase().as_str() {
+            "upgrade" => upgrades = true,
+            "sec-websocket-key" => key = value.to_owned(),
+            "connection" => closes |= value.eq_ignore_ascii_case("close"),
+            _ => {}
         }
-        upgrades |= header.starts_with("upgrade:");
-        closes |= header == "connection: close";
     }
 }
 
@@ -101,11 +118,19 @@ fn big(writer: &mut TcpStream, mib: usize) -> std::io::Result<()> {
 }
 
 /// Says who it is and then sends back what it gets.
-fn echo(mut reader: BufReader<TcpStream>, mut writer: TcpStream, name: &str) -> std::io::Result<()> {
-    // The key's answer is for browsers to check; whoever measures does not.
+fn echo(
+    mut reader: BufReader<TcpStream>,
+    mut writer: TcpStream,
+    key: &str,
+    name: &str,
+) -> std::io::Result<()> {
+    // Proxies may check the key's answer (RFC 6455, section 4.2.2).
+    let proof = Sha1::digest(format!("{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11"));
+    let accept = base64::engine::general_purpose::STANDARD.encode(proof);
     write!(
         writer,
-        "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n{name}\n"
+        "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+         sec-websocket-accept: {accept}\r\n\r\n{name}\n"
     )?;
     let mut piece = [0; 4096];
     loop {

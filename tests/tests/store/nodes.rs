@@ -5,7 +5,7 @@ use std::time::Duration;
 use windlass::{
     domain::task::TaskStatus,
     queue::{self, Done, Queue, QueueConfig},
-    store::{events, tasks},
+    store::{deployments, events, tasks},
 };
 use windlass_tests::{
     database::{TestDb, soon},
@@ -23,6 +23,20 @@ async fn an_event_of_one_node_is_heard_on_the_other() {
         .await
         .unwrap();
     assert_eq!(soon("the event", heard.recv()).await.unwrap().seq, seq);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wanted_of_a_rollout_on_one_node_reaches_the_other() {
+    let Some(test) = TestDb::postgres().await else { return };
+    let sample = sample::store(&test.db, "web").await;
+    let deployment = sample::store_deployments(&test.db, &sample.stack, 1).await.remove(0);
+    let other = test.another().await;
+    let mut wishes = other.subscribe_wishes();
+    test.db
+        .write(move |tx| Box::pin(async move { deployments::pause(tx, &deployment.id, 1).await }))
+        .await
+        .unwrap();
+    soon("the wish", wishes.changed()).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

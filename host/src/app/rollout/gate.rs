@@ -45,7 +45,9 @@ pub(super) async fn pass(
     log: &LogWriter,
 ) -> Result<Gate> {
     let (mut aside, mut told) = (None, String::new());
+    let mut wishes = app.db.subscribe_wishes();
     loop {
+        wishes.mark_unchanged();
         let lost = matches!(task.cancel_reason(), Some(CancelReason::Shutdown | CancelReason::LeaseLost));
         if lost || task.stopping.is_cancelled() {
             return Ok(Gate::Interrupted);
@@ -79,6 +81,7 @@ pub(super) async fn pass(
         }
         tokio::select! {
             () = tokio::time::sleep(BUSY * 5) => {}
+            _ = wishes.changed() => {}
             () = task.stopping.cancelled() => {}
             () = task.cancel.cancelled() => {}
         }

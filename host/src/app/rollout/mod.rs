@@ -21,6 +21,8 @@ pub use finish::end_before_start;
 pub use sweep::{sweep_all, sweep_left, sweep_stack};
 pub use view::{RolloutView, Seen, Side, rollout_view};
 
+use tokio::sync::watch;
+
 use super::approval::question_event;
 use super::crash;
 use super::deployment::{deployment_view, status_event};
@@ -73,6 +75,8 @@ struct Rollout<'a> {
     unwell: Vec<String>,
     /// What it asked people, the latest last.
     approvals: Vec<Approval>,
+    /// Changes when people may want something of it.
+    wishes: watch::Receiver<u64>,
     /// While it only waits, others may have its place in the queue.
     aside: Option<SteppedAside>,
     /// When serving was interrupted to hand a port over, and has not been resumed yet.
@@ -116,6 +120,7 @@ pub async fn rollout_run(app: &App, task: &TaskContext, deployment_id: &Id) -> R
         resumed,
         unwell: Vec::new(),
         approvals: Vec::new(),
+        wishes: app.db.subscribe_wishes(),
         aside: None,
         paused_at: None,
     };
@@ -210,6 +215,8 @@ impl Rollout<'_> {
         self.redo_open_effects().await?;
         let mut looks = 0;
         loop {
+            // Before anything is read, so that no later wish is slept through.
+            self.wishes.mark_unchanged();
             if self.is_interrupted().await? {
                 return Ok(Ended::Interrupted);
             }
@@ -460,6 +467,7 @@ impl Rollout<'_> {
         tokio::select! {
             () = tokio::time::sleep(nap) => {}
             () = observer.changed() => {}
+            _ = self.wishes.changed() => {}
             () = self.task.stopping.cancelled() => {}
         }
     }

@@ -142,6 +142,7 @@ impl Rollout<'_> {
         }
         tokio::select! {
             () = tokio::time::sleep(BUSY * 5) => {}
+            _ = self.wishes.changed() => {}
             () = self.task.stopping.cancelled() => {}
             () = self.task.cancel.cancelled() => {}
         }
