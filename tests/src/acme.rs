@@ -1,5 +1,6 @@
 //! A real ACME server: Let's Encrypt's own for tests, `pebble`, with a name server that says what a test wants.
 
+use crate::PATIENCE;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -9,8 +10,6 @@ use serde_json::json;
 
 use crate::server::free_port;
 use crate::tools::{root, skipped};
-
-const PATIENCE: Duration = Duration::from_secs(20);
 
 pub struct AcmeServer {
     pub directory: String,

@@ -1,5 +1,6 @@
 //! A real browser without a window, driven through its WebDriver.
 
+use crate::PATIENCE;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
@@ -14,8 +15,6 @@ use serde_json::{Value, json};
 
 use crate::server::{ADMIN_TOKEN, TestServer, free_port};
 use crate::tools::skipped;
-
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// One browser with a profile of its own; closed when dropped.
 pub struct Browser {

@@ -1,14 +1,10 @@
 //! Both databases for one suite: a fresh, empty one for each test.
 
-use std::time::Duration;
-
 use windlass::store::{Db, DbConfig};
 
+use crate::PATIENCE;
 use crate::postgres;
 use crate::tools::{skipped, this_test};
-
-/// Nothing in a test takes longer than this; whoever waits, waits at most this long.
-pub const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A database that is gone with the test.
 pub struct TestDb {
@@ -56,9 +52,9 @@ impl TestDb {
 
 /// Waits for something that has to happen.
 pub async fn soon<T>(what: &str, work: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(DEADLINE, work).await {
+    match tokio::time::timeout(PATIENCE, work).await {
         Ok(value) => value,
-        Err(_) => panic!("{what} did not happen within {DEADLINE:?}"),
+        Err(_) => panic!("{what} did not happen within {PATIENCE:?}"),
     }
 }
 

@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::PATIENCE;
 use tempfile::TempDir;
 use windlass::docker::Docker;
 
@@ -89,11 +90,11 @@ pub fn unique(prefix: &str) -> String {
     format!("{prefix}-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// Asks until the answer is yes, for at most `seconds`.
-pub async fn eventually(seconds: u64, what: &str, mut ask: impl AsyncFnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(seconds);
+/// Asks until the answer is yes.
+pub async fn eventually(what: &str, mut ask: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
     while !ask().await {
-        assert!(Instant::now() < deadline, "after {seconds} s still not: {what}");
+        assert!(Instant::now() < deadline, "after {} s still not: {what}", PATIENCE.as_secs());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
@@ -133,7 +134,7 @@ impl Registry {
             .stderr(std::process::Stdio::null())
             .spawn()
             .unwrap();
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + PATIENCE;
         while std::net::TcpStream::connect(&address).is_err() {
             assert!(Instant::now() < deadline, "the registry does not start");
             std::thread::sleep(Duration::from_millis(50));

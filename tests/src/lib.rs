@@ -37,3 +37,7 @@ pub mod sender;
 pub mod server;
 pub mod tools;
 pub mod vendors;
+
+/// How long a test waits for what has to happen. A test that passes never waits so long; a machine that is busy with other
+/// things may need much of it.
+pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(120);

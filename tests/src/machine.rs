@@ -1,6 +1,7 @@
 //! Another machine with a Docker engine on it, for deploy targets: a real daemon in a network namespace of its own, with an
 //! address of its own, that is reached by TLS, and on request a swarm of one node.
 
+use crate::PATIENCE;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::MetadataExt as _;
@@ -17,8 +18,6 @@ use tokio::task::JoinHandle;
 
 use crate::tools::{skipped, this_test};
 
-/// A machine under load takes its time to start an engine.
-const PATIENCE: Duration = Duration::from_secs(60);
 const PORT: u16 = 2376;
 
 /// Ends with this process.

@@ -1,5 +1,6 @@
 //! A PostgreSQL of the tests' own: in a temporary folder, on a unix socket, gone when the test process is gone.
 
+use crate::PATIENCE;
 use std::{
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
@@ -10,8 +11,6 @@ use std::{
     },
     time::{Duration, Instant},
 };
-
-const START_DEADLINE: Duration = Duration::from_secs(60);
 
 /// Ends the server and removes its folder when standard input is closed, which happens however the tests end.
 const KEEPER: &str = r#"
@@ -87,7 +86,7 @@ impl Postgres {
     }
 
     fn wait_until_ready(&self) -> Result<(), String> {
-        let deadline = Instant::now() + START_DEADLINE;
+        let deadline = Instant::now() + PATIENCE;
         loop {
             let mut ready = command(&self.programs.join("pg_isready"), self.owner);
             ready.arg("-q").arg("-h").arg(&self.folder).args(["-U", "windlass"]);
@@ -96,7 +95,7 @@ impl Postgres {
             }
             if Instant::now() > deadline {
                 let log = std::fs::read_to_string(self.folder.join("log")).unwrap_or_default();
-                return Err(format!("the server did not start within {START_DEADLINE:?}: {log}"));
+                return Err(format!("the server did not start within {PATIENCE:?}: {log}"));
             }
             std::thread::sleep(Duration::from_millis(20));
         }

@@ -1,11 +1,11 @@
 //! A real registry, Debian's `docker-registry`, started for one test.
 
+use crate::PATIENCE;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::tools::skipped;
 
-const PATIENCE: Duration = Duration::from_secs(20);
 pub const USER: &str = "ada";
 pub const PASSWORD: &str = "secret of ada";
 /// bcrypt of the password.

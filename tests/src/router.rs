@@ -1,5 +1,6 @@
 //! The real router as a process, and upstreams that say who they are.
 
+use crate::PATIENCE;
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -20,8 +21,6 @@ use windlass::router::client::RouterClient;
 
 use crate::server::{free_port, program};
 
-/// Long enough for a slow machine, short enough that a hung test ends.
-pub const PATIENCE: Duration = Duration::from_secs(30);
 pub const BIG: usize = 100 * 1024 * 1024;
 const PIECE: usize = 64 * 1024;
 

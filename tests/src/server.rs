@@ -1,9 +1,9 @@
 //! The real program, started as a process and driven from outside.
 
+use crate::PATIENCE;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -12,8 +12,6 @@ use sha2::Sha256;
 
 use crate::compiled::borrow_plugins;
 
-/// Long enough for a slow machine, short enough that a hung test ends.
-const PATIENCE: Duration = Duration::from_secs(60);
 pub const ADMIN_TOKEN: &str = "test-admin-token-0123456789";
 
 /// A server with a data folder of its own. Killed, and its containers removed, when dropped.
@@ -322,7 +320,9 @@ impl Drop for TestServer {
             }
             let label = format!("label=dev.windlass.server={}", self.instance());
             for kind in ["network", "volume"] {
-                for name in docker(&[kind, "ls", "-q", "--filter", &label]).lines() {
+                let all = docker(&[kind, "ls", "--format", "{{.Name}}", "--filter", &label]);
+                // The network of all servers on this engine may be another one's by now.
+                for name in all.lines().filter(|name| *name != windlass::docker::NETWORK) {
                     docker(&[kind, "rm", name]);
                 }
             }

@@ -348,7 +348,7 @@ async fn an_engine_that_goes_away_in_the_middle_is_waited_for() {
         .await;
     engine.cut(true);
     let lost = async || fixture.server.get("/readyz").await.text.contains("unavailable");
-    eventually(10, "the server notices that the engine is gone", lost).await;
+    eventually("the server notices that the engine is gone", lost).await;
     engine.cut(false);
     let deployment = fixture.server.wait_deployment(&number).await;
     assert_eq!(deployment["status"], "successful", "{}", fixture.explain(&deployment).await);

@@ -132,8 +132,7 @@ async fn a_broken_push_leaves_the_other_services_as_they_were() {
     with_file(&mut fixture, "services:\n  web:\n    build: .\n");
     deploy(&fixture, "two", "successful").await;
     // It is removed once the deployment is over.
-    eventually(20, "the file's former service is gone", async || companion(&fixture, "store").is_empty())
-        .await;
+    eventually("the file's former service is gone", async || companion(&fixture, "store").is_empty()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -282,7 +281,7 @@ async fn cancelling_ends_compose_and_all_that_it_started() {
     with_file(&mut fixture, FILE);
     let number = fixture.push(&fixture.commit("one")).await;
     let pids = folder.path().join("pids");
-    eventually(30, "compose runs", async || pids.exists()).await;
+    eventually("compose runs", async || pids.exists()).await;
     let both = std::fs::read_to_string(&pids).unwrap();
     fixture.server.post(&format!("/api/v1/deployments/{number}/cancel"), json!({})).await;
     let deployment = fixture.server.wait_deployment(&number).await;

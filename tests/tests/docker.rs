@@ -5,6 +5,7 @@
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
+use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use windlass::{
     docker::{
@@ -92,7 +93,7 @@ async fn probe(engine: &TestEngine, spec: &LaunchSpec, path: Option<&str>) -> Pr
 
 async fn healthy(engine: &TestEngine, spec: &LaunchSpec, path: Option<&str>) {
     let mut last = Probe::Success;
-    eventually(10, "healthy", async || {
+    eventually("healthy", async || {
         last = probe(engine, spec, path).await;
         last == Probe::Success
     })
@@ -315,7 +316,7 @@ async fn the_images_own_health_check_counts_where_no_path_is_named() {
     let spec = spec(&engine, "sick", &image);
     engine.docker.launch(&spec).await.unwrap();
     assert!(failure(probe(&engine, &spec, None).await).contains("still starting"));
-    eventually(10, "unhealthy with its output", async || {
+    eventually("unhealthy with its output", async || {
         failure(probe(&engine, &spec, None).await).contains("unhealthy: the cache is cold")
     })
     .await;
@@ -334,8 +335,8 @@ async fn a_worker_without_ports_is_healthy_after_a_second_and_a_crash_is_visible
 
     let crashing = command(spec(&engine, "crashing", &image), "echo about to fail >&2; exit 3");
     engine.docker.launch(&crashing).await.unwrap();
-    eventually(10, "restarted at least twice", async || look(&engine, &crashing).await.restarts >= 2).await;
-    eventually(10, "seen between two runs", async || {
+    eventually("restarted at least twice", async || look(&engine, &crashing).await.restarts >= 2).await;
+    eventually("seen between two runs", async || {
         let view = look(&engine, &crashing).await;
         view.state == "restarting" && view.exit_code == Some(3) && !view.container.running
     })
@@ -392,6 +393,20 @@ async fn the_bell_rings_when_a_container_of_the_stack_dies_and_only_then() {
     engine.cli(&["kill", &spec.name]);
     assert!(rings(5000).await);
     println!("kill to bell: {:.0} ms", began.elapsed().as_secs_f64() * 1e3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_network_that_several_ask_for_at_once_is_made_once() {
+    let engine = TestEngine::start().await;
+    let (stack, name) = (engine.named("stack"), engine.named("network"));
+    let file = json!({ "networks": { "inside": { "name": name } } });
+    let asked = (0..8).map(|_| engine.docker.compose_place(&stack, &file));
+    for placed in futures_util::future::join_all(asked).await {
+        placed.unwrap();
+    }
+    let made = engine.cli(&["network", "ls", "-q", "--filter", &format!("name={name}")]);
+    assert_eq!(made.lines().count(), 1, "{made}");
+    engine.docker.remove_networks(&stack).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -202,7 +202,7 @@ async fn a_fetch_that_began_before_the_push_does_not_count_for_a_later_request()
     let access = open_access(server.url("app"));
     server.delay_packs(Duration::from_millis(500));
     let (early, late) = tokio::join!(rig.fetch(&access), async {
-        eventually(10, "the first pack is asked for", async || server.fetches() == 1).await;
+        eventually("the first pack is asked for", async || server.fetches() == 1).await;
         let pushed = repo.commit("main", &[("a", "2")], "two");
         rig.fetch(&access).await.unwrap();
         (pushed, rig.git.resolve(&access.id, "main").await.unwrap().sha)
@@ -274,7 +274,7 @@ async fn a_fetch_ends_when_it_is_cancelled_or_takes_too_long() {
     server.delay_packs(Duration::from_millis(1500));
     let cancel = CancellationToken::new();
     let (outcome, ()) = tokio::join!(rig.git.fetch(&access, &cancel, rig.log()), async {
-        eventually(10, "a pack is asked for", async || server.fetches() == 1).await;
+        eventually("a pack is asked for", async || server.fetches() == 1).await;
         cancel.cancel();
     });
     assert!(matches!(outcome, Err(Error::Cancelled(_))), "{outcome:?}");

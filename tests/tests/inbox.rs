@@ -160,8 +160,7 @@ impl Busy {
         let busy = Self { server, git, _repo: repo, path, secret };
         let event = busy.push("main", &first, "d-first").await;
         let id = event["deploymentId"].as_str().unwrap().to_owned();
-        eventually(60, "the first build runs", async || busy.deployment(&id).await["status"] == "building")
-            .await;
+        eventually("the first build runs", async || busy.deployment(&id).await["status"] == "building").await;
         busy
     }
 

@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
+use windlass_tests::PATIENCE;
 
 use base64::Engine as _;
 use tokio::io::AsyncWriteExt as _;
@@ -17,7 +17,6 @@ use windlass_tests::fixture::Fixture;
 use windlass_tests::log_rig::{Chatter, LogRig, checking_viewer, view};
 use windlass_tests::server::ADMIN_TOKEN;
 
-const PATIENCE: Duration = Duration::from_secs(60);
 const FILLER: &str = "and some more, so that the lines fill more than one segment";
 const CHILD: &str = "WINDLASS_TEST_CHILD_LOGS";
 

@@ -89,7 +89,7 @@ impl Shop {
 
     async fn until(&self, what: &str, mut wanted: impl FnMut(&[Value]) -> bool) -> Vec<Value> {
         let mut seen = Vec::new();
-        eventually(60, what, async || {
+        eventually(what, async || {
             seen = self.previews().await["items"].as_array().unwrap().clone();
             wanted(&seen)
         })
@@ -166,13 +166,13 @@ async fn a_pull_request_is_shown_until_it_is_closed() {
         assert!(comments.len() < 2, "one comment, which changes: {comments:?}");
         comments.iter().any(|comment| comment["body"].as_str().unwrap().contains(part))
     };
-    eventually(30, "the comment", async || told(&first[..12]) && told(&url)).await;
+    eventually("the comment", async || told(&first[..12]) && told(&url)).await;
 
     let second = shop.commit("change-7", "change seven, better");
     shop.pulls("synchronize", &[fork, pull(7, "change-7", &second, "octo/app")]).await;
     shop.until("the new commit", |rows| shows(&rows[0], &second)).await;
     assert_eq!(shop.visit("pr-7.windlass.test").await.1, "change seven, better");
-    eventually(30, "the comment's new text", async || told(&second[..12])).await;
+    eventually("the comment's new text", async || told(&second[..12])).await;
 
     shop.pulls("closed", &[]).await;
     shop.until("the end", <[Value]>::is_empty).await;

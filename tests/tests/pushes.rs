@@ -63,13 +63,13 @@ async fn repository(server: &TestServer, stack: &str) -> Value {
 }
 
 async fn looked(server: &TestServer, stack: &str) {
-    eventually(30, "the first look", async || repository(server, stack).await["lookedAt"].is_string()).await;
+    eventually("the first look", async || repository(server, stack).await["lookedAt"].is_string()).await;
 }
 
 /// Waits for the event of a commit, and shows it.
 async fn event_of(server: &TestServer, sha: &str) -> Value {
     let mut found = Value::Null;
-    eventually(60, "an event of the push", async || {
+    eventually("an event of the push", async || {
         for event in events(server).await {
             let whole = server.get(&format!("/api/v1/webhooks/{}", event["seq"])).await.expect(200);
             let whole = whole["data"].clone();
@@ -179,7 +179,7 @@ async fn a_repository_that_sends_no_webhooks_is_polled_and_a_failing_server_is_t
 
     let Bench { git, server, repo: _repo } = bench;
     drop(git);
-    eventually(60, "a failed look", async || repository(&server, "web").await["lookFailures"] != 0).await;
+    eventually("a failed look", async || repository(&server, "web").await["lookFailures"] != 0).await;
     let row = repository(&server, "web").await;
     assert!(!row["lookError"].as_str().unwrap().is_empty() && row["nextLookAt"].is_string(), "{row:#}");
     let metrics = server.get("/metrics").await.text;
@@ -272,7 +272,7 @@ async fn two_servers_that_start_together_find_a_push_once() {
     for server in [&bench.server, &second] {
         server.post("/api/v1/stacks/web/sync", json!({})).await.expect(202);
     }
-    eventually(60, "the last look", async || repository(&second, "web").await["nextLookAt"].is_null()).await;
+    eventually("the last look", async || repository(&second, "web").await["nextLookAt"].is_null()).await;
     assert_eq!(bench.events().await.len(), 1);
     assert_eq!(bench.deployments("web").await.len(), 1);
 }

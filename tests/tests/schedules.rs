@@ -90,7 +90,7 @@ async fn a_due_time_without_a_server_is_made_up_for_once_or_skipped() {
     }
     db.close().await;
     server.launch(&[]).await.unwrap();
-    eventually(30, "both due times are dealt with", async || {
+    eventually("both due times are dealt with", async || {
         show(&server, &made_up["seq"]).await["lastResult"].is_string()
             && show(&server, &skipped["seq"]).await["lastResult"].is_string()
     })
@@ -119,7 +119,7 @@ async fn a_due_time_is_carried_out_once_by_however_many_servers() {
         make_due(&database.db, seq, now()).await;
     }
     for seq in &seqs {
-        eventually(60, "its due time", async || show(&one, seq).await["lastResult"].is_string()).await;
+        eventually("its due time", async || show(&one, seq).await["lastResult"].is_string()).await;
     }
     let rows = scheduled(&one).await;
     assert_eq!(rows.len(), seqs.len(), "{rows:#?}");

@@ -60,7 +60,7 @@ async fn replicas_share_the_requests_and_the_swarm_replaces_one_that_dies() {
         let running = machine.containers(&server);
         running.len() == 2 && !running.contains(&dead) && routed.page().await.contains(&sha)
     };
-    eventually(60, "a new task serves in the place of the dead one", is_replaced).await;
+    eventually("a new task serves in the place of the dead one", is_replaced).await;
     let listed = fixture.server.get("/api/v1/stacks/web").await.expect(200);
     assert_eq!(listed["data"]["target"], "fleet");
 }
@@ -77,10 +77,10 @@ async fn a_server_that_died_adopts_its_services() {
     let name = before[0].split(' ').next().unwrap();
     routed.fixture.server.kill();
     machine.docker(&["service", "scale", "--detach", &format!("{name}=0")]);
-    eventually(60, "nothing serves any more", async || machine.containers(&server).is_empty()).await;
+    eventually("nothing serves any more", async || machine.containers(&server).is_empty()).await;
     routed.fixture.server.launch(&[]).await.unwrap();
     let is_back = async || machine.services(&server) == before && routed.page().await.contains(&sha);
-    eventually(60, "the page is there again", is_back).await;
+    eventually("the page is there again", is_back).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -257,7 +257,7 @@ async fn a_killed_server_finishes_on_the_other_machine_what_it_began() {
     let sha = routed.fixture.commit("two");
     let number = routed.fixture.push(&sha).await;
     let server = &mut routed.fixture.server;
-    eventually(60, "the server dies in the middle", async || server.has_ended()).await;
+    eventually("the server dies in the middle", async || server.has_ended()).await;
     let log = std::fs::read_to_string(server.server_log()).unwrap();
     // Between what was done on the machine and the note that it was.
     assert!(log.contains("crash point 14: rollout: after an effect\n"), "{log}");

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use windlass_tests::PATIENCE;
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
@@ -24,7 +25,6 @@ use windlass_tests::router::{TestRouter, parse, table};
 use windlass_tests::sample::situation;
 
 const EACH: usize = 20;
-const PATIENCE: Duration = Duration::from_secs(120);
 const LOOK: Duration = Duration::from_secs(1);
 /// Most requests are the new release's, so that there are enough of them soon.
 const FIRST_STEP: u32 = 70;

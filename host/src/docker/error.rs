@@ -54,6 +54,12 @@ pub(super) fn is_taken(error: &Engine) -> bool {
         || matches!(error, Engine::DockerResponseServerError { message, .. } if message.contains(said))
 }
 
+/// Whether a container could not be attached to the network of that name, because there is none or more than one.
+pub(super) fn lacks_network(error: &Engine, name: &str) -> bool {
+    let said = [format!("network {name} not found"), format!("network {name} is ambiguous")];
+    matches!(error, Engine::DockerResponseServerError { message, .. } if said.iter().any(|words| message.contains(words)))
+}
+
 /// Whether a swarm refuses a change because the thing was changed after it was read.
 /// <https://github.com/moby/moby/issues/30794>
 pub(super) fn is_outdated(error: &Engine) -> bool {

@@ -82,7 +82,7 @@ impl Docker {
         if let Some(found) = self.inspect(&spec.name).await? {
             return self.adopt(spec, found);
         }
-        self.ensure_network().await?;
+        self.ensure_own_network().await?;
         let session = self.session().await?;
         let options = CreateContainerOptionsBuilder::default().name(&spec.name).build();
         let body = self.body(spec, session.facts.init);
@@ -130,7 +130,14 @@ impl Docker {
     }
 
     pub(super) async fn begin(&self, name: &str, id: &str) -> Result<()> {
-        match self.client().await?.start_container(id, None).await {
+        let client = self.client().await?;
+        let mut started = client.start_container(id, None).await;
+        if started.as_ref().is_err_and(|error| error::lacks_network(error, NETWORK)) {
+            // Since it was looked for, others have removed it or made another one of that name.
+            self.ensure_own_network().await?;
+            started = client.start_container(id, None).await;
+        }
+        match started {
             Ok(()) => Ok(()),
             // 304: it runs already.
             Err(error) if error::has_status(&error, 304) => Ok(()),
@@ -141,27 +148,16 @@ impl Docker {
         }
     }
 
-    /// Creates our network if it is not there yet. An older engine would make a second one of the same name, so it is
-    /// looked for first.
-    async fn ensure_network(&self) -> Result<()> {
-        let client = self.client().await?;
-        match client.inspect_network(NETWORK, None).await {
-            Ok(_) => return Ok(()),
-            Err(error) if error::is_missing(&error) => {}
-            Err(error) => return Err(self.explain(error)),
-        }
+    /// The network that all stacks' containers are in.
+    async fn ensure_own_network(&self) -> Result<()> {
         let labels = HashMap::from([(label::SERVER.to_string(), self.server().to_string())]);
-        let request = NetworkCreateRequest {
+        self.ensure_network(NetworkCreateRequest {
             name: NETWORK.into(),
             driver: Some("bridge".into()),
             labels: Some(labels),
             ..NetworkCreateRequest::default()
-        };
-        match client.create_network(request).await {
-            Ok(_) => Ok(()),
-            Err(error) if error::has_status(&error, 409) => Ok(()),
-            Err(error) => Err(self.explain(error)),
-        }
+        })
+        .await
     }
 
     pub(super) fn labels(&self, spec: &LaunchSpec) -> HashMap<String, String> {

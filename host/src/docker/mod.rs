@@ -17,6 +17,7 @@ mod image;
 mod launch;
 mod lines;
 mod logs;
+mod network;
 mod output;
 mod probe;
 mod progress;

@@ -250,24 +250,14 @@ impl Docker {
     }
 
     async fn ensure_overlay(&self) -> Result<()> {
-        let client = self.client().await?;
-        match client.inspect_network(OVERLAY, None).await {
-            Ok(_) => return Ok(()),
-            Err(error) if error::is_missing(&error) => {}
-            Err(error) => return Err(self.explain(error)),
-        }
-        let request = NetworkCreateRequest {
+        self.ensure_network(NetworkCreateRequest {
             name: OVERLAY.into(),
             driver: Some("overlay".into()),
             attachable: Some(true),
             labels: Some(HashMap::from([(label::SERVER.to_string(), self.server().to_string())])),
             ..NetworkCreateRequest::default()
-        };
-        match client.create_network(request).await {
-            Ok(_) => Ok(()),
-            Err(error) if error::is_taken(&error) => Ok(()),
-            Err(error) => Err(self.explain(error)),
-        }
+        })
+        .await
     }
 }
 

@@ -130,13 +130,11 @@ fn pieces(text: &str) -> Vec<Piece<'_>> {
     let mut rest = text;
     let mut from = 0;
     while let Some(open) = rest[from..].find("{{").map(|at| at + from) {
-        let inside = &rest[open + 2..];
-        let name = inside.find("}}").map(|end| (inside[..end].trim(), open + end + 4));
-        match name.filter(|(name, _)| is_identifier(name)) {
-            Some((name, end)) => {
+        match place(&rest[open + 2..]) {
+            Some((name, after)) => {
                 found.push(Piece::Text(&rest[..open]));
                 found.push(Piece::Place(name));
-                rest = &rest[end..];
+                rest = after;
                 from = 0;
             }
             None => from = open + 1,
@@ -147,9 +145,15 @@ fn pieces(text: &str) -> Vec<Piece<'_>> {
     found
 }
 
-fn is_identifier(name: &str) -> bool {
-    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+/// The name at the beginning of what follows two braces, and what comes after its own. It looks no further than the name, so
+/// that a text of nothing but braces takes no longer than another one.
+fn place(inside: &str) -> Option<(&str, &str)> {
+    let inside = inside.trim_start();
+    let end = inside.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(inside.len());
+    let (name, rest) = inside.split_at(end);
+    let after = rest.trim_start().strip_prefix("}}")?;
+    let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    is_name.then_some((name, after))
 }
 
 fn places<'a>(value: &'a Value, at: &str, tell: &mut impl FnMut(&str, &'a str) -> Result<()>) -> Result<()> {
@@ -264,6 +268,13 @@ mod tests {
     fn braces_that_name_nothing_stay() {
         let model = json!({ "a": "${{ github.ref }} {{{{level}}}} {{", "b": "{{ not a name }}" });
         let expected = json!({ "a": "${{ github.ref }} {{debug}} {{", "b": "{{ not a name }}" });
+        assert_eq!(filled(model, json!({})).expect("it is text"), expected);
+    }
+
+    #[test]
+    fn a_place_ends_where_its_name_does() {
+        let model = json!({ "a": "{{ level", "b": "{{level}", "c": "{{}}{{level }}", "d": "{{level}}}" });
+        let expected = json!({ "a": "{{ level", "b": "{{level}", "c": "{{}}debug", "d": "debug}" });
         assert_eq!(filled(model, json!({})).expect("it is text"), expected);
     }
 

@@ -1,7 +1,7 @@
 //! One kept connection of a visitor, as thin as it can be: what is measured is the other side.
 
+use crate::PATIENCE;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty};
@@ -11,9 +11,6 @@ use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::header::{CONNECTION, HOST};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
-
-/// Nothing that is asked for here takes longer.
-pub const PATIENCE: Duration = Duration::from_secs(30);
 
 pub type Line = SendRequest<Empty<Bytes>>;
 

@@ -265,7 +265,7 @@ async fn talk(shared: &Shared, from: Instant) -> std::io::Result<()> {
     while from.elapsed() < KEPT {
         let (said, mut heard) = (*b"are you there?", [0; 14]);
         stream.write_all(&said).await?;
-        tokio::time::timeout(line::PATIENCE, stream.read_exact(&mut heard)).await??;
+        tokio::time::timeout(crate::PATIENCE, stream.read_exact(&mut heard)).await??;
         if said != heard {
             return Err(std::io::Error::other("it hears something else than it said"));
         }

@@ -125,7 +125,7 @@ async fn what_a_provider_says_of_its_limit_is_shown_and_builds_are_looked_at_les
     let build = service.build("1").await["id"].as_str().unwrap().to_owned();
     let url = format!("sqlite:{}", service.server.data().join("windlass.db").display());
     let (db, id) = (Db::open(&DbConfig::new(&url)).await.unwrap(), Id::from_text(build));
-    eventually(30, "the next look is far away", async || {
+    eventually("the next look is far away", async || {
         let mut conn = db.read().await.unwrap();
         let tasks = tasks::list_by_subject(&mut conn, &id).await.unwrap();
         tasks.iter().any(|task| task.run_at > windlass::store::now() + 60_000)

@@ -38,7 +38,7 @@ async fn deliveries(server: &TestServer, channel: &str) -> Vec<Value> {
 /// Waits until the newest message has come to that end.
 async fn ended(server: &TestServer, channel: &str, status: &str) -> Value {
     let mut newest = Value::Null;
-    eventually(60, &format!("the newest message is {status}"), async || {
+    eventually(&format!("the newest message is {status}"), async || {
         newest = deliveries(server, channel).await.first().cloned().unwrap_or_default();
         newest["status"] == status
     })

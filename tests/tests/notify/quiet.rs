@@ -128,7 +128,7 @@ async fn a_channel_that_is_switched_off_is_told_nothing() {
     server.put(&format!("/api/v1/channels/{hook}"), off).await.expect(200);
     failed_deployment(&server, "web").await;
     ended(&server, &on, "delivered").await;
-    eventually(10, "only one was told", async || peer.seen().len() == 1).await;
+    eventually("only one was told", async || peer.seen().len() == 1).await;
     assert_eq!(deliveries(&server, &hook).await, Vec::<Value>::new());
     assert_eq!(server.post(&format!("/api/v1/channels/{hook}/test"), json!({})).await.status, 409);
 }

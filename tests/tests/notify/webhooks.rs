@@ -130,7 +130,7 @@ async fn a_message_is_given_up_with_what_the_receiver_said_and_can_be_sent_once_
     assert!(metrics.contains(counted), "{metrics}");
     let replay = format!("/api/v1/channels/{hook}/deliveries/{}/replay", told["seq"]);
     server.post(&replay, json!({})).await.expect(200);
-    eventually(60, "it is given up after both attempts", async || {
+    eventually("it is given up after both attempts", async || {
         let now = deliveries(&server, &hook).await[0].clone();
         now["status"] == "dead" && now["attempts"] == 2 && now["lastStatus"] == 503
     })
@@ -159,15 +159,15 @@ async fn a_message_survives_a_kill_in_the_middle_of_its_delivery() {
     stack(&server, "web").await;
     let (hook, _) = channel(&server, &silent.url(), json!({ "rules": [each(&["deployment.failed"])] })).await;
     failed_deployment(&server, "web").await;
-    eventually(60, "the request is on its way", async || count.load(Ordering::Relaxed) > 0).await;
+    eventually("the request is on its way", async || count.load(Ordering::Relaxed) > 0).await;
     server.kill();
     // The receiver comes back at the same address, and answers now.
     let address = silent.address;
     drop(silent);
-    eventually(10, "the address is free", async || std::net::TcpListener::bind(address).is_ok()).await;
+    eventually("the address is free", async || std::net::TcpListener::bind(address).is_ok()).await;
     let peer = Peer::start_at(address, |_| text(200, "")).await;
     server.launch(&[]).await.unwrap();
-    eventually(120, "it is told", async || !peer.seen().is_empty()).await;
+    eventually("it is told", async || !peer.seen().is_empty()).await;
     let told = ended(&server, &hook, "delivered").await;
     assert_eq!(peer.seen()[0].header("webhook-id"), told["id"].as_str());
     assert_eq!(deliveries(&server, &hook).await.len(), 1, "the event was asked about once");

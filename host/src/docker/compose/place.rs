@@ -21,16 +21,7 @@ impl Docker {
             (label::STACK.to_string(), stack.to_string()),
         ]);
         for (name, network) in own(file, "networks") {
-            match client.inspect_network(name, None).await {
-                Ok(_) => continue,
-                Err(error) if error::is_missing(&error) => {}
-                Err(error) => return Err(self.explain(error)),
-            }
-            match client.create_network(network_request(name, network, &labels)).await {
-                Ok(_) => {}
-                Err(error) if error::has_status(&error, 409) => {}
-                Err(error) => return Err(self.explain(error)),
-            }
+            self.ensure_network(network_request(name, network, &labels)).await?;
         }
         for (name, volume) in own(file, "volumes") {
             let request = VolumeCreateRequest {

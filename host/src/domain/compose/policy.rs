@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::source::FIELD;
 use super::{Grant, is_true, list, section, text};
+use crate::domain::path::join;
 use crate::error::{Error, Result};
 
 /// What a service may say; the values of some are looked at below.
@@ -273,11 +274,11 @@ fn refused(kind: &str, key: &str, why: &str, grant: Grant) -> Error {
     )
 }
 
-/// The socket itself, and every folder that it lies in.
+/// The socket itself, and every folder that it lies in. Where `..` leads depends on the machine's links, so it may lead there.
 fn reaches_socket(path: &str) -> bool {
-    let path = path.trim_end_matches('/');
-    let above = |socket: &str| path.is_empty() || socket == path || socket.starts_with(&format!("{path}/"));
-    SOCKETS.iter().any(|socket| above(socket)) || path.ends_with("docker.sock")
+    let path = format!("/{}/", join(path, ""));
+    let above = |socket: &str| path == "//" || format!("{socket}/").starts_with(&path);
+    SOCKETS.iter().any(|socket| above(socket)) || path.ends_with("docker.sock/") || path.contains("/../")
 }
 
 fn is_empty(value: &Value) -> bool {

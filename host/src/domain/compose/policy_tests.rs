@@ -68,9 +68,19 @@ fn what_reaches_the_machine_needs_its_grant_and_the_error_names_it() {
 
 #[test]
 fn the_engines_socket_is_not_had_with_other_mounts() {
-    for source in
-        ["/var/run/docker.sock", "/run/docker.sock/", "/var/run", "/run", "/var", "/", "/x/docker.sock"]
-    {
+    for source in [
+        "/var/run/docker.sock",
+        "/run/docker.sock/",
+        "/var/run",
+        "/run",
+        "/var",
+        "/",
+        "/x/docker.sock",
+        "/var/run/.",
+        "//run//./docker.sock",
+        "/./",
+        "/srv/../run",
+    ] {
         let file = with(json!({ "volumes": [{ "type": "bind", "source": source, "target": "/s" }] }));
         assert!(said(&file, &[Grant::HostMounts]).contains("`docker-socket`"), "{source}");
         assert_eq!(said(&file, &[Grant::DockerSocket]), "");

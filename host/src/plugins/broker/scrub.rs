@@ -97,6 +97,10 @@ pub fn forms_of_secrets<'a>(secrets: impl Iterator<Item = &'a [u8]>) -> BTreeSet
     let mut needles = BTreeSet::new();
     for secret in secrets {
         forms(secret, &mut needles);
+        // Whoever reads it as text may end its lines in another way.
+        if let Some(unix) = with_unix_lines(secret) {
+            forms(&unix, &mut needles);
+        }
         for part in parts(secret) {
             forms(part, &mut needles);
         }
@@ -104,12 +108,20 @@ pub fn forms_of_secrets<'a>(secrets: impl Iterator<Item = &'a [u8]>) -> BTreeSet
     needles
 }
 
+fn with_unix_lines(secret: &[u8]) -> Option<Vec<u8>> {
+    let text = std::str::from_utf8(secret).ok()?;
+    text.contains("\r\n").then(|| text.replace("\r\n", "\n").into_bytes())
+}
+
 /// What of a secret is secret by itself.
 fn parts(secret: &[u8]) -> impl Iterator<Item = &[u8]> {
     let colon = secret.iter().position(|byte| *byte == b':').filter(|at| *at > 0);
     let password = colon.map(|at| &secret[at + 1..]);
     let has_lines = secret.contains(&b'\n');
-    let lines = secret.split(|byte| *byte == b'\n').filter(move |line| has_lines && line.len() > 16);
+    let lines = secret
+        .split(|byte| *byte == b'\n')
+        .map(|line| line.strip_suffix(b"\r").unwrap_or(line))
+        .filter(move |line| has_lines && line.len() > 16);
     password
         .into_iter()
         .chain(lines)
@@ -129,11 +141,16 @@ fn forms(secret: &[u8], needles: &mut BTreeSet<Vec<u8>>) {
     }
     needles.insert(hex::encode(secret).into_bytes());
     needles.insert(hex::encode_upper(secret).into_bytes());
-    for is_kept in [is_unreserved as fn(u8) -> bool, is_kept_in_a_path, |_| false] {
-        let upper = percent(secret, is_kept, true);
-        needles.insert(upper.replace("%20", "+").into_bytes());
-        needles.insert(percent(secret, is_kept, false).into_bytes());
-        needles.insert(upper.into_bytes());
+    for is_kept in
+        [is_unreserved as fn(u8) -> bool, is_kept_in_a_path, is_kept_in_a_form, is_kept_by_browsers, |_| {
+            false
+        }]
+    {
+        for is_upper in [true, false] {
+            let encoded = percent(secret, is_kept, is_upper);
+            needles.insert(encoded.replace("%20", "+").into_bytes());
+            needles.insert(encoded.into_bytes());
+        }
     }
     let text = String::from_utf8_lossy(secret);
     if let Ok(json) = serde_json::to_string(&text) {
@@ -163,6 +180,16 @@ fn is_unreserved(byte: u8) -> bool {
 
 fn is_kept_in_a_path(byte: u8) -> bool {
     is_unreserved(byte) || b"/:@!$&'()*+,;=".contains(&byte)
+}
+
+/// The serializer of `application/x-www-form-urlencoded` (URL standard).
+fn is_kept_in_a_form(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"*-._".contains(&byte)
+}
+
+/// `encodeURIComponent` (ECMA-262).
+fn is_kept_by_browsers(byte: u8) -> bool {
+    is_unreserved(byte) || b"!'()*".contains(&byte)
 }
 
 pub(super) fn percent(bytes: &[u8], is_kept: impl Fn(u8) -> bool, is_upper: bool) -> String {
@@ -242,6 +269,21 @@ mod tests {
         let scrubber = scrubber(&["admin:correct horse"]);
         assert_eq!(scrubber.text("correct horse of admin"), "[secret] of admin");
         assert_eq!(scrubber.text("correct+horse"), "[secret]");
+    }
+
+    #[test]
+    fn a_form_is_recognised_whoever_encoded_it() {
+        let scrubber = scrubber(&["s3cr3t ~*(value)"]);
+        for form in ["s3cr3t+%7E*%28value%29", "s3cr3t+%7e*%28value%29", "s3cr3t%20~*(value)"] {
+            assert_eq!(scrubber.text(form), MARK, "{form}");
+        }
+    }
+
+    #[test]
+    fn lines_are_secrets_however_they_end() {
+        let scrubber = scrubber(&["first line of the key\r\nsecond line of the key\r\n"]);
+        assert_eq!(scrubber.text("first line of the key\nsecond line of the key\n"), MARK);
+        assert_eq!(scrubber.text("a second line of the key"), "a [secret]");
     }
 
     #[test]
