@@ -11,11 +11,15 @@ cd "$(dirname "$0")/.."
 # The features of the dependencies are those of the whole workspace: for a part of it cargo would compile them again.
 cargo=(cargo test --workspace --locked)
 
+# What takes longer than this hangs: it is ended, so that what it wrote is seen. In seconds; the longest takes less than half of it.
+limit=1500
+
 # run NAME ARGUMENTS...: one test program; its output is kept in the folder `results` and printed whole.
 run() {
     local name="$1" began="$SECONDS" status=0
     shift
-    "${cargo[@]}" --no-fail-fast "$@" >"$results/$name.log" 2>&1 || status="$?"
+    timeout --kill-after=30 "$limit" "${cargo[@]}" --no-fail-fast "$@" >"$results/$name.log" 2>&1 || status="$?"
+    [ "$status" -ne 124 ] || printf '\nended after %s s\n' "$limit" >>"$results/$name.log"
     (
         flock 9
         printf '\n--- %s (%s s)\n' "$name" "$((SECONDS - began))"
