@@ -9,7 +9,7 @@ pub const FORMAT: u32 = 1;
 /// The last member of a backup.
 pub const MANIFEST: &str = "manifest.json";
 /// A backup that has not ended after so long will not, in ms.
-const LONGEST_MS: UnixMs = 6 * 3600 * 1000;
+pub const LONGEST_MS: UnixMs = 6 * 3600 * 1000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BackupStatus {

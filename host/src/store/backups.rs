@@ -58,6 +58,17 @@ pub async fn insert(conn: &mut Conn, backup: &Backup) -> Result<()> {
     on_unique(done, || "a backup is being made; `windlass backup list` shows how it ends".into()).map(|_| ())
 }
 
+/// Ends those that began before and have no end, so that others may begin.
+pub async fn give_up(conn: &mut Conn, before: UnixMs, now: UnixMs) -> Result<u64> {
+    let query = query(
+        "UPDATE backups SET status = 'failed', error = 'it did not come to its end', finished_at = $1, open = NULL \
+         WHERE open = 1 AND started_at < $2",
+    )
+    .bind(now)
+    .bind(before);
+    execute(conn, query).await
+}
+
 /// Ends it: with an error it has failed.
 pub async fn finish(
     conn: &mut Conn,

@@ -21,7 +21,7 @@ use super::doctor::Check;
 use super::vault::Vault;
 use super::{App, Ended};
 use crate::config::{Config, MasterKey};
-use crate::domain::backup::{Backup, BackupStatus};
+use crate::domain::backup::{Backup, BackupStatus, LONGEST_MS};
 use crate::domain::schedule::{Missed, SchedulePlan};
 use crate::domain::task::{NewTask, Task};
 use crate::domain::{Id, UnixMs};
@@ -58,7 +58,7 @@ impl Settings {
             true => None,
             false => Some(Lock::to_recipients("backup.recipients", &backup.recipients)?),
         };
-        let plan = (!backup.schedule.trim().is_empty() && lock.is_some()).then(|| SchedulePlan {
+        let plan = (!backup.schedule.trim().is_empty()).then(|| SchedulePlan {
             name: "backup".into(),
             cron: backup.schedule.clone(),
             time_zone: backup.time_zone.clone(),
@@ -74,6 +74,7 @@ impl Settings {
             true => config.server.data_dir.join("backups"),
             false => backup.folder.clone(),
         };
+        let plan = plan.filter(|_| lock.is_some());
         Ok(Self { lock, folder, plan, keep: backup.keep })
     }
 
@@ -141,6 +142,7 @@ fn new_backup(app: &App, due_at: Option<UnixMs>) -> Result<Backup> {
 }
 
 async fn begin(tx: &mut Tx, backup: &Backup) -> Result<()> {
+    backups::give_up(tx, backup.started_at - LONGEST_MS, backup.started_at).await?;
     backups::insert(tx, backup).await?;
     let task = NewTask {
         id: store::new_id(),
@@ -236,7 +238,7 @@ pub async fn backup_here(config: &Config, lock: Lock, to: &Path) -> Result<Made>
     let recipients = lock.recipients();
     let call = audit::Call::new("backup_here", &to.display().to_string(), "cli", "");
     let made = audit::during(call, async {
-        audit::identify("machine", "whoever may read the data folder");
+        audit::identify("machine", &format!("user {} of the machine", rustix::process::getuid().as_raw()));
         // First the entry: what cannot be recorded is not made.
         let file = to.display().to_string();
         db.write(move |tx| {
