@@ -182,7 +182,7 @@ async fn what_is_damaged_or_has_another_key_is_refused_and_nothing_stays() {
     let (file, folder) = (backed_up(&server), tempfile::tempdir().unwrap());
     let (whole, data) = (std::fs::read(&file).unwrap(), folder.path().join("data"));
     let broken = folder.path().join("broken.age");
-    let mut bytes = |damage: &dyn Fn(&mut Vec<u8>)| {
+    let bytes = |damage: &dyn Fn(&mut Vec<u8>)| {
         let mut bytes = whole.clone();
         damage(&mut bytes);
         std::fs::write(&broken, bytes).unwrap();
