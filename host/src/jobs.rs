@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tracing::Instrument as _;
 
 use crate::app::vault::rotate;
-use crate::app::{App, Ended, audit, build, cicd, notify, rollout, webhook};
+use crate::app::{App, Ended, audit, backup, build, cicd, notify, rollout, webhook};
 use crate::domain::task::{Task, TaskRow};
 use crate::error::Result;
 use crate::queue::{Done, TaskContext, TaskError};
@@ -49,6 +49,7 @@ async fn carry_out(app: &App, context: &TaskContext) -> Result<Done, TaskError> 
         Task::Build { build_id } => Box::pin(build::build_run(app, context, build_id)).await?,
         Task::Deploy { deployment_id } => Box::pin(rollout::rollout_run(app, context, deployment_id)).await?,
         Task::RotateKeys { rotation_id } => Box::pin(rotate::rotation_run(app, context, rotation_id)).await?,
+        Task::Backup { backup_id } => Box::pin(backup::backup_run(app, context, backup_id)).await?,
         Task::CiBuild { build_id } => return Ok(Box::pin(cicd::ci_build_run(app, context, build_id)).await?),
         Task::Notify { delivery_id } => {
             return Ok(Box::pin(notify::delivery_run(app, context, delivery_id)).await?);

@@ -20,8 +20,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::{
-    App, certificate, cicd, housekeeping, look, notify, plugin, plugin_nodes, preview, recorder, recover,
-    rollout, schedule, target, token, traffic,
+    App, backup, certificate, cicd, housekeeping, look, notify, plugin, plugin_nodes, preview, recorder,
+    recover, rollout, schedule, target, token, traffic,
 };
 use crate::config::{Config, variable};
 use crate::error::{Error, Result};
@@ -81,6 +81,7 @@ pub async fn serve(file: Option<&Path>) -> Result<()> {
     let plugin_tender = tokio::spawn(plugin::plugin_tend(app.clone(), stop.clone()));
     let target_watch = tokio::spawn(target::target_watch(app.clone(), stop.clone()));
     let provider_watch = tokio::spawn(cicd::health::health_watch(app.clone(), stop.clone()));
+    let backuper = tokio::spawn(backup::backup_keep(app.clone(), stop.clone()));
     let teller = tokio::spawn(notify::spread_keep(app.clone(), stop.clone()));
     // The router is left running: the next server adopts it.
     let keeper = start_router(&app, &stop);
@@ -106,6 +107,7 @@ pub async fn serve(file: Option<&Path>) -> Result<()> {
     provider_watch.abort();
     target_watch.abort();
     teller.abort();
+    backuper.abort();
     // What was recorded up to now is stored before the database closes.
     let _ = tokio::time::timeout(Duration::from_secs(5), recorder).await;
     app.db.close().await;

@@ -43,6 +43,11 @@ impl TestServer {
 
     /// With further environment variables.
     pub async fn start_with(variables: &[(&str, &str)]) -> Self {
+        Self::start_on(variables, |_| {}).await
+    }
+
+    /// The same, on data that `prepare` puts into its data folder, which is not there yet.
+    pub async fn start_on(variables: &[(&str, &str)], prepare: impl FnOnce(&Path)) -> Self {
         let mut server = Self {
             url: String::new(),
             folder: tempfile::tempdir().unwrap(),
@@ -50,6 +55,7 @@ impl TestServer {
             client: reqwest::Client::builder().timeout(PATIENCE).build().unwrap(),
             variables: variables.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect(),
         };
+        prepare(&server.data());
         server.launch(&[]).await.unwrap_or_else(|why| panic!("the server did not start: {why}"));
         server
     }

@@ -3,6 +3,7 @@
 mod admin;
 mod apply;
 mod audit;
+mod backups;
 mod badges;
 mod builds;
 mod calls;
@@ -113,6 +114,7 @@ fn routes() -> OpenApiRouter<App> {
         .merge(stack_ci::router())
         .merge(targets::router())
         .merge(secrets::router())
+        .merge(backups::router())
         .merge(audit::router())
         .merge(overview::router())
         .merge(badges::router())

@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use super::backup;
 use crate::config::Config;
 use crate::docker::Docker;
 
@@ -71,6 +72,7 @@ pub async fn local_checks(file: Option<&Path>, environment: impl Fn(&str) -> Opt
     let mut checks =
         vec![config_check(file), data_check(&config.server.data_dir), log_check(&config.build.log_dir)];
     checks.extend(disk_check(&config.server.data_dir));
+    checks.extend(backup_check(&config));
     checks.extend(config.plugins.iter().filter_map(|(name, plugin)| {
         let path = plugin.source.strip_prefix("path:")?;
         Some(plugin_check(name, Path::new(path), plugin.sha256.as_deref()))
@@ -108,6 +110,12 @@ fn config_check(file: Option<&Path>) -> Check {
         ),
         None => Check::ok("config", "the defaults and the environment; no file was given"),
     }
+}
+
+/// Nothing where all is well: how backups go, only the server knows.
+fn backup_check(config: &Config) -> Option<Check> {
+    let advice = "Correct the section [backup] of the configuration.";
+    backup::Settings::of(config).err().map(|error| Check::fail("backup", error.to_string(), advice))
 }
 
 fn data_check(folder: &Path) -> Check {

@@ -13,7 +13,7 @@ use crate::domain::stack::Stack;
 use crate::domain::{Id, UnixMs, retention};
 use crate::error::{Error, Result};
 use crate::store::{
-    self, BoxFuture, Conn, Tx, artifacts, builds, deployments, events, notification_deliveries,
+    self, BoxFuture, Conn, Tx, artifacts, backups, builds, deployments, events, notification_deliveries,
     plugin_components, releases, repositories, stacks, webhook_events,
 };
 
@@ -33,6 +33,8 @@ pub async fn tidy(app: &App) {
     let prune = in_chunks(app, move |tx| Box::pin(notification_deliveries::prune(tx, outdated, CHUNK)));
     report("notifications", prune.await);
     report("entries of the record", app.auditor.prune(before(retention.audit_days)).await);
+    let prune = app.db.write(move |tx| Box::pin(backups::prune(tx, outdated)));
+    report("accounts of backups", prune.await);
     let yesterday = before(1);
     let prune = app.db.write(move |tx| Box::pin(plugin_components::prune(tx, yesterday)));
     report("plugin components", prune.await);

@@ -129,6 +129,10 @@ pub struct Metrics {
     task_wait_seconds: Family<TaskKind, Histogram, fn() -> Histogram>,
     deployment_seconds: Histogram,
     disk_free_bytes: Gauge,
+    backup_success: Gauge,
+    backup_seconds: Gauge<f64, AtomicU64>,
+    backup_bytes: Gauge,
+    backup_failing: Gauge,
     certificate_expiry: Family<HostLabels, Gauge>,
     uptime: Gauge,
     log_viewers: Gauge,
@@ -180,6 +184,10 @@ impl Metrics {
             task_wait_seconds: Family::new_with_constructor(durations),
             deployment_seconds: Histogram::new(exponential_buckets(1.0, 2.0, 14)),
             disk_free_bytes: Gauge::default(),
+            backup_success: Gauge::default(),
+            backup_seconds: Gauge::default(),
+            backup_bytes: Gauge::default(),
+            backup_failing: Gauge::default(),
             certificate_expiry: Family::default(),
             uptime: Gauge::default(),
             log_viewers: Gauge::default(),
@@ -235,6 +243,7 @@ impl Metrics {
         metrics.register_ci(&mut registry);
         metrics.register_outside(&mut registry);
         metrics.register_work(&mut registry);
+        metrics.register_backups(&mut registry);
         registry.register("log_viewers", "Who follows a log now", metrics.log_viewers.clone());
         registry.register("sockets", "Socket.IO clients that are connected", metrics.sockets.clone());
         plugins.register_metrics(&mut registry);
@@ -293,6 +302,28 @@ impl Metrics {
             "Messages that are neither delivered nor given up",
             self.notifications_open.clone(),
         );
+    }
+
+    fn register_backups(&self, registry: &mut Registry) {
+        registry.register_with_unit(
+            "backup_last_success",
+            "When the last good backup was begun, in Unix time; 0 as long as there is none",
+            Unit::Seconds,
+            self.backup_success.clone(),
+        );
+        registry.register_with_unit(
+            "backup_last_duration",
+            "How long the last good backup took",
+            Unit::Seconds,
+            self.backup_seconds.clone(),
+        );
+        registry.register_with_unit(
+            "backup_last_size",
+            "How large the last good backup is",
+            Unit::Bytes,
+            self.backup_bytes.clone(),
+        );
+        registry.register("backup_failing", "1 if the last backup failed", self.backup_failing.clone());
     }
 
     fn register_work(&self, registry: &mut Registry) {

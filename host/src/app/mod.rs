@@ -5,6 +5,7 @@ pub mod apply;
 pub mod approval;
 pub mod artifact;
 pub mod audit;
+pub mod backup;
 pub mod badge;
 pub mod build;
 pub mod certificate;
@@ -92,6 +93,7 @@ pub struct Parts {
     pub router: RouterClient,
     pub vault: Vault,
     pub auditor: audit::Auditor,
+    pub backups: backup::Settings,
     pub logs: Logs,
     pub metrics: Metrics,
     pub endpoints: Endpoints,
@@ -141,6 +143,8 @@ impl App {
     pub async fn open(config: Config, compiler: Option<PathBuf>) -> Result<Self> {
         let data = config.server.data_dir.clone();
         private_folder(&data)?;
+        backup::refuse_unfinished(&data)?;
+        let backups = backup::Settings::of(&config)?;
         let vault = Vault::open(&config.master_key, &data)?;
         let logs = Logs::open(&config.build.log_dir)?;
         let database = DbConfig::new(config.database_url());
@@ -169,6 +173,7 @@ impl App {
             router,
             vault,
             auditor,
+            backups,
             logs,
             metrics,
             endpoints: Endpoints::default(),

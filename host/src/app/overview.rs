@@ -2,6 +2,7 @@
 
 use super::App;
 use super::access::Identity;
+use super::backup::backup_check;
 use super::doctor::{Check, Verdict, disk_check};
 use super::health;
 use crate::domain::admission::PluginState;
@@ -76,6 +77,7 @@ pub async fn overview(app: &App, who: &Identity) -> Result<Overview> {
     if is_admin {
         checks.extend(providers_check(&mut conn, now).await?);
         checks.extend(certificates_check(&mut conn, now).await?);
+        checks.extend(backup_check(app, &mut conn, now).await?);
         checks.extend(disk_check(&app.config.server.data_dir));
     }
     Ok(Overview { figures: Figures::of(&counts, leads, restores, now), troubled, queue, checks })

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::Config;
 use crate::plugins::Admitted;
 
-const NAME: &str = "windlass.lock";
+pub(super) const NAME: &str = "windlass.lock";
 const HEAD: &str = "# Written by windlass: the plugins that were loaded last, and what they were granted.\n";
 
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +34,11 @@ struct Locked {
 fn places(config: &Config) -> impl Iterator<Item = PathBuf> {
     let beside = config.file.as_ref().map(|file| file.with_file_name(NAME));
     beside.into_iter().chain([config.server.data_dir.join(NAME)])
+}
+
+/// The one that counts, if there is one.
+pub(super) fn existing(config: &Config) -> Option<PathBuf> {
+    places(config).find(|path| path.exists())
 }
 
 impl LockFile {

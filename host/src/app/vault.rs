@@ -119,12 +119,40 @@ impl Vault {
         Ok(version)
     }
 
+    /// The master keys as their file has them, read anew: a backup is worth nothing without them.
+    pub(super) fn exported(&self) -> Result<Zeroizing<String>> {
+        self.reload()?;
+        Ok(self.0.ring.load().text())
+    }
+
     fn newest(&self) -> u32 {
         self.0.ring.load().newest().0
     }
 
     fn versions(&self) -> Vec<u32> {
         self.0.ring.load().versions()
+    }
+}
+
+/// Whether a restore writes these keys of a backup into the data folder. Where they come from outside they are not written, and
+/// have to be there.
+///
+/// # Errors
+/// `Conflict` if a key of the backup is missing outside, `Invalid` if these are no keys.
+pub(super) fn keeps_keys(master: &MasterKey, data: &Path, keys: &[u8]) -> Result<bool> {
+    let ring = std::str::from_utf8(keys).ok().and_then(Ring::parse);
+    let ring = ring.ok_or_else(|| Error::invalid("backup", "the master keys of the backup are damaged"))?;
+    let source = Source::new(master, data);
+    if matches!(source, Source::Own(_)) {
+        return Ok(true);
+    }
+    let here = source.load()?;
+    match ring.versions().into_iter().find(|version| here.get(*version) != ring.get(*version)) {
+        None => Ok(false),
+        Some(version) => Err(Error::conflict(format!(
+            "version {version} of the master key in {source} is not the one of the backup, so its secrets could not be opened; \
+             put the old server's keys there, or name no master key: then the backup's go into the data folder"
+        ))),
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::Value;
 
+use super::backup::Backups;
 use super::certificate::Certificate;
 use super::client::{Client, read};
 use super::failure::{Failure, Outcome, exit};
@@ -74,6 +75,7 @@ async fn server_checks(address: SocketAddr, token: Option<&str>) -> Vec<Check> {
     if token.is_some() {
         checks.extend(certificates(&client).await);
         checks.extend(targets(&client).await);
+        checks.extend(backups(&client).await);
     }
     checks
 }
@@ -161,6 +163,17 @@ async fn targets(client: &Client) -> Vec<Check> {
         )];
     }
     silent
+}
+
+/// How the last backup went; nothing where none are made, or where the token may not know.
+async fn backups(client: &Client) -> Option<Check> {
+    let all: Backups = read(&client.get(&["backups"]).await.ok()?).ok()?;
+    let last = all.items.iter().find(|row| row.status != "running").filter(|_| all.enabled)?;
+    let advice = "`windlass backup list` shows all of them, `windlass backup` makes one now.";
+    Some(match &last.error {
+        None => Check::ok("backup", "the last one went well"),
+        Some(error) => Check::fail("backup", format!("the last one failed: {}", clean(error)), advice),
+    })
 }
 
 fn stranger(address: SocketAddr) -> Check {

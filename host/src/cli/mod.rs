@@ -7,6 +7,7 @@ mod admin;
 mod apply;
 mod approve;
 mod audit;
+mod backup;
 mod badge;
 mod build;
 mod calls;
@@ -217,6 +218,10 @@ pub enum Command {
     /// The keys that secrets are sealed with.
     #[command(subcommand)]
     Secrets(secrets::SecretsCommand),
+    /// Put everything that this server is into one encrypted file.
+    Backup(backup::BackupArgs),
+    /// Make an empty data folder and database the server that a backup was made of.
+    Restore(backup::RestoreArgs),
     /// The record of who did what.
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -269,6 +274,8 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Router(args) => ended(router::router(&out, &args).await, &out),
         Command::Completion { shell } => ended(completion(&out, shell), &out),
         Command::Version => ended(version(&out), &out),
+        Command::Backup(args) if args.is_local() => ended(backup::backup_local(&out, &args).await, &out),
+        Command::Restore(args) => ended(backup::restore(&out, &args).await, &out),
         Command::Audit(audit::AuditCommand::Verify(args)) if args.file.is_some() => {
             ended(audit::verify_file(&out, &args), &out)
         }
@@ -328,6 +335,7 @@ async fn remote(session: &Session, command: Command) -> Outcome<u8> {
         Command::Target(command) => target::target(session, &command).await,
         Command::Job(command) => job::job(session, &command).await,
         Command::Secrets(command) => secrets::secrets(session, &command).await,
+        Command::Backup(args) => backup::backup(session, &args).await,
         Command::Audit(command) => audit::audit(session, &command).await,
         Command::Certificate(command) => certificate::certificate(session, &command).await,
         Command::Token(command) => admin::token(session, &command).await,
@@ -337,6 +345,7 @@ async fn remote(session: &Session, command: Command) -> Outcome<u8> {
         Command::Router(_)
         | Command::Init(_)
         | Command::Doctor(_)
+        | Command::Restore(_)
         | Command::Completion { .. }
         | Command::Version => Ok(exit::SUCCESS),
     }

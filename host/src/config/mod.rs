@@ -17,8 +17,8 @@ use toml::{Table, Value};
 pub use self::polling::Polling;
 pub use self::registry_login::RegistryLogin;
 pub use self::sections::{
-    Acme, Build, Database, DockerConfig, Jobs, Log, LogFormat, Notifications, Oidc, OwnCertificate, Plugin,
-    PluginLimits, RecorderConfig, Retention, Rollouts, RouterConfig, Server, SignOnRule, Strategies,
+    Acme, Backup, Build, Database, DockerConfig, Jobs, Log, LogFormat, Notifications, Oidc, OwnCertificate,
+    Plugin, PluginLimits, RecorderConfig, Retention, Rollouts, RouterConfig, Server, SignOnRule, Strategies,
     Telemetry, Webhooks,
 };
 pub use self::variable::{MasterKey, variable};
@@ -46,6 +46,8 @@ const ENVIRONMENT: &[(&str, &str, &str)] = &[
     ("WINDLASS_OIDC_ISSUER", "oidc", "issuer"),
     ("WINDLASS_OIDC_CLIENT_ID", "oidc", "client_id"),
     ("WINDLASS_OIDC_CLIENT_SECRET", "oidc", "client_secret"),
+    ("WINDLASS_BACKUP_RECIPIENTS", "backup", "recipients"),
+    ("WINDLASS_BACKUP_FOLDER", "backup", "folder"),
     ("WEBHOOK_SECRET", "webhooks", "secret"),
     ("BUILD_LOG_DIR", "build", "log_dir"),
     ("JOB_WORKERS", "jobs", "workers"),
@@ -63,6 +65,7 @@ pub struct Config {
     pub jobs: Jobs,
     pub rollouts: Rollouts,
     pub retention: Retention,
+    pub backup: Backup,
     pub webhooks: Webhooks,
     pub notifications: Notifications,
     pub polling: Polling,
@@ -150,6 +153,9 @@ impl Config {
                 "webhooks.max_body_bytes",
                 "webhooks.max_body_bytes has to be between 1024 and 104857600",
             ));
+        }
+        if !(1..=10_000).contains(&self.backup.keep) {
+            return Err(Error::invalid("backup.keep", "backup.keep has to be between 1 and 10000"));
         }
         // Room is taken in pieces, so that a body may take a little more than its length.
         let least = self.webhooks.max_body_bytes + 65_536;

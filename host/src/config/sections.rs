@@ -68,6 +68,19 @@ pub struct Retention {
     pub artifact_days: u32,
 }
 
+#[derive(Debug, Clone, Deserialize)]
+pub struct Backup {
+    /// Public keys of age. Without one, none are made.
+    pub recipients: Vec<String>,
+    /// Empty: one in the data folder.
+    pub folder: PathBuf,
+    /// Empty: only when somebody asks.
+    pub schedule: String,
+    pub time_zone: String,
+    /// Files that stay; at least 1.
+    pub keep: usize,
+}
+
 #[derive(Clone, Deserialize)]
 pub struct Webhooks {
     pub secret: String,

@@ -5,6 +5,7 @@ pub mod admission;
 pub mod approval;
 pub mod artifact;
 pub mod audit;
+pub mod backup;
 pub mod badge;
 pub mod breaker;
 pub mod budget;

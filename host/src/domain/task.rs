@@ -30,6 +30,9 @@ pub enum Task {
     RotateKeys {
         rotation_id: Id,
     },
+    Backup {
+        backup_id: Id,
+    },
     /// Send one message to whom it is for.
     Notify {
         delivery_id: Id,
@@ -46,6 +49,7 @@ impl Task {
             Self::CiBuild { .. } => "ci_build",
             Self::CiJob { .. } => "ci_job",
             Self::RotateKeys { .. } => "rotate_keys",
+            Self::Backup { .. } => "backup",
             Self::Notify { .. } => "notify",
         }
     }
@@ -57,6 +61,7 @@ impl Task {
             Self::Deploy { deployment_id } => deployment_id,
             Self::CiJob { job_id } => job_id,
             Self::RotateKeys { rotation_id } => rotation_id,
+            Self::Backup { backup_id } => backup_id,
             Self::Notify { delivery_id } => delivery_id,
         }
     }
@@ -73,6 +78,7 @@ impl Task {
             // An attempt: at most 16 requests with a limit of their own, after standing in line.
             Self::Notify { .. } => 900,
             Self::RotateKeys { .. } => 86_400,
+            Self::Backup { .. } => 6 * 3600,
         }
     }
 
@@ -83,7 +89,7 @@ impl Task {
             Self::Deploy { .. } | Self::RotateKeys { .. } => 10,
             // What goes wrong at a provider or receiver is no failed attempt, so this counts the server's own faults.
             Self::CiBuild { .. } | Self::Notify { .. } => 100,
-            Self::CiJob { .. } => 5,
+            Self::CiJob { .. } | Self::Backup { .. } => 5,
         }
     }
 }

@@ -50,9 +50,48 @@ impl DbConfig {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Engine {
+pub(super) enum Engine {
     Sqlite,
     Postgres,
+}
+
+impl Engine {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Sqlite => "sqlite",
+            Self::Postgres => "postgres",
+        }
+    }
+}
+
+/// Connections, before anything is known of what is in the database.
+pub(super) struct Pools {
+    pub engine: Engine,
+    pub write: AnyPool,
+    read: AnyPool,
+}
+
+impl Pools {
+    pub async fn open(config: &DbConfig) -> Result<Self> {
+        sqlx::any::install_default_drivers();
+        if config.url.starts_with("sqlite:") {
+            let (write, read) = sqlite::open(&config.url).await?;
+            return Ok(Self { engine: Engine::Sqlite, write, read });
+        }
+        if config.url.starts_with("postgres://") || config.url.starts_with("postgresql://") {
+            let pool = notify::open_postgres(config).await?;
+            return Ok(Self { engine: Engine::Postgres, write: pool.clone(), read: pool });
+        }
+        Err(Error::invalid(
+            "database.url",
+            "database.url (WINDLASS_DATABASE_URL) has to start with sqlite: or postgres://",
+        ))
+    }
+
+    pub async fn close(self) {
+        self.read.close().await;
+        self.write.close().await;
+    }
 }
 
 /// Cheap to clone. The tasks behind it end with [`Db::close`], or with its last clone.
@@ -79,24 +118,29 @@ impl Db {
     /// Fails with `Invalid` for a URL that is neither SQLite's nor PostgreSQL's, with `Conflict` where a newer binary
     /// has changed the schema, with `Unavailable` where the database does not answer.
     pub async fn open(config: &DbConfig) -> Result<Self> {
-        sqlx::any::install_default_drivers();
-        let (engine, write, read) = if config.url.starts_with("sqlite:") {
-            let (write, read) = sqlite::open(&config.url).await?;
-            (Engine::Sqlite, write, read)
-        } else if config.url.starts_with("postgres://") || config.url.starts_with("postgresql://") {
-            let pool = notify::open_postgres(config).await?;
-            (Engine::Postgres, pool.clone(), pool)
-        } else {
-            return Err(Error::invalid(
-                "database.url",
-                "database.url (WINDLASS_DATABASE_URL) has to start with sqlite: or postgres://",
-            ));
-        };
-        migrate_with_patience(engine, &write).await?;
-        Self::start(engine, write, read, &config.url).await
+        let pools = Pools::open(config).await?;
+        migrate_with_patience(pools.engine, &pools.write).await?;
+        Self::start(pools, &config.url).await
     }
 
-    async fn start(engine: Engine, write: AnyPool, read: AnyPool, url: &str) -> Result<Self> {
+    /// Opens a database that a server may be using now, without changing its schema or making one.
+    ///
+    /// Fails with `Conflict` where there is none, or one of another schema than this binary's.
+    pub async fn open_as_is(config: &DbConfig) -> Result<Self> {
+        if let Some(path) = config.url.strip_prefix("sqlite:")
+            && !std::path::Path::new(path.strip_prefix("//").unwrap_or(path)).exists()
+        {
+            return Err(Error::conflict(format!(
+                "there is no database {path}; name the server's configuration file, or set WINDLASS_DATA_DIR"
+            )));
+        }
+        let pools = Pools::open(config).await?;
+        migrate::check_current(&mut *pools.read.acquire().await.map_err(fault)?).await?;
+        Self::start(pools, &config.url).await
+    }
+
+    async fn start(pools: Pools, url: &str) -> Result<Self> {
+        let Pools { engine, write, read } = pools;
         let (line, jobs) = mpsc::channel(LINE);
         let bus = Arc::new(Bus::new(engine == Engine::Postgres));
         let stop = CancellationToken::new();
@@ -217,10 +261,11 @@ impl Db {
 
     /// `sqlite` or `postgres`.
     pub fn engine(&self) -> &'static str {
-        match self.inner.engine {
-            Engine::Sqlite => "sqlite",
-            Engine::Postgres => "postgres",
-        }
+        self.inner.engine.word()
+    }
+
+    pub(super) fn readers(&self) -> &AnyPool {
+        &self.inner.read
     }
 
     /// Takes no more writes, finishes those that were accepted, and closes the connections.
@@ -237,7 +282,7 @@ impl Db {
     }
 }
 
-fn begin_statement(engine: Engine) -> &'static str {
+pub(super) fn begin_statement(engine: Engine) -> &'static str {
     match engine {
         // A deferred transaction that upgrades to a write may fail at once, whatever the busy timeout.
         Engine::Sqlite => "BEGIN IMMEDIATE",

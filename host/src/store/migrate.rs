@@ -1,10 +1,13 @@
 //! Brings a database to this binary's schema, or refuses one that a newer binary has changed.
 
 use sha2::{Digest, Sha256};
-use sqlx::Row as _;
+use sqlx::{Row as _, any::AnyRow};
 
-use super::{Tx, faults::fault, now, rows::query};
-use crate::error::{Error, Result};
+use super::{Conn, Tx, faults::fault, now, rows::query};
+use crate::{
+    domain::backup::Migrated,
+    error::{Error, Result},
+};
 
 struct Migration {
     version: i64,
@@ -48,6 +51,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { version: 20, name: "watch", text: include_str!("../../../migrations/0020_watch.sql") },
     Migration { version: 21, name: "builds", text: include_str!("../../../migrations/0021_builds.sql") },
     Migration { version: 22, name: "previews", text: include_str!("../../../migrations/0022_previews.sql") },
+    Migration { version: 24, name: "backups", text: include_str!("../../../migrations/0024_backups.sql") },
 ];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (
@@ -65,32 +69,95 @@ pub(super) async fn run(tx: &mut Tx) -> Result<()> {
         .execute(&mut **tx)
         .await
         .map_err(fault)?;
-    let rows =
-        query("SELECT version, name, checksum FROM schema_migrations WHERE version > 0 ORDER BY version")
-            .fetch_all(&mut **tx)
-            .await
-            .map_err(fault)?;
-    let mut applied = 0;
-    for row in rows {
-        applied = row.try_get("version").map_err(fault)?;
-        let (name, checksum): (String, String) =
-            (row.try_get("name").map_err(fault)?, row.try_get("checksum").map_err(fault)?);
-        check(applied, &name, &checksum)?;
+    let mut last = 0;
+    for done in applied(tx).await? {
+        check(&done)?;
+        last = done.version;
     }
-    for migration in MIGRATIONS.iter().filter(|migration| migration.version > applied) {
+    for migration in MIGRATIONS.iter().filter(|migration| migration.version > last) {
         apply(tx, migration).await?;
     }
     Ok(())
 }
 
-fn check(version: i64, name: &str, checksum: &str) -> Result<()> {
-    let Some(known) = MIGRATIONS.iter().find(|migration| migration.version == version) else {
+/// What was applied, in order.
+pub(super) async fn applied(conn: &mut Conn) -> Result<Vec<Migrated>> {
+    let rows =
+        query("SELECT version, name, checksum FROM schema_migrations WHERE version > 0 ORDER BY version")
+            .fetch_all(conn)
+            .await
+            .map_err(fault)?;
+    let migrated = |row: &AnyRow| {
+        Ok(Migrated {
+            version: row.try_get("version").map_err(fault)?,
+            name: row.try_get("name").map_err(fault)?,
+            checksum: row.try_get("checksum").map_err(fault)?,
+        })
+    };
+    rows.iter().map(migrated).collect()
+}
+
+/// Makes the schema that a backup's database had, in an empty database.
+pub(super) async fn run_these(tx: &mut Tx, wanted: &[Migrated]) -> Result<()> {
+    sqlx::raw_sql(TABLE).execute(&mut **tx).await.map_err(fault)?;
+    for migration in MIGRATIONS.iter().filter(|known| wanted.iter().any(|one| one.version == known.version)) {
+        apply(tx, migration).await?;
+    }
+    Ok(())
+}
+
+/// Whether this program can make the schema of a backup.
+pub(super) fn check_all(migrations: &[Migrated]) -> Result<()> {
+    for one in migrations {
+        let Some(known) = MIGRATIONS.iter().find(|known| known.version == one.version) else {
+            return Err(Error::conflict(format!(
+                "the backup has schema {} ({}), which is newer than this program knows (its own is {}); restore it with the \
+                 version of Windlass that made it, or a newer one",
+                one.version,
+                one.name,
+                newest()
+            )));
+        };
+        if digest(known.text) != one.checksum {
+            return Err(Error::conflict(format!(
+                "migration {} ({}) of the backup had another text than this program holds; restore it with the version of \
+                 Windlass that made it",
+                one.version, one.name
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a database that is not at exactly this program's schema, without changing it.
+pub(super) async fn check_current(conn: &mut Conn) -> Result<()> {
+    let applied = applied(conn).await.map_err(|_| {
+        Error::conflict("the database is none of Windlass', or no server has ever been started with it")
+    })?;
+    let last = applied.last().map_or(0, |last| last.version);
+    if last < newest() {
+        return Err(Error::conflict(format!(
+            "the database has schema {last} and this program's is {}; use the program of the version that the server runs, or \
+             start a server of this version first",
+            newest()
+        )));
+    }
+    applied.iter().try_for_each(check)
+}
+
+fn newest() -> i64 {
+    MIGRATIONS.last().map_or(0, |last| last.version)
+}
+
+fn check(applied: &Migrated) -> Result<()> {
+    let Migrated { version, name, checksum } = applied;
+    let Some(known) = MIGRATIONS.iter().find(|migration| migration.version == *version) else {
         return Err(Error::conflict(format!(
             "the database has schema {version} ({name}), which is newer than this binary knows; start the newer \
              version again, or restore the backup that was made before the upgrade"
         )));
     };
-    if digest(known.text) != checksum {
+    if digest(known.text) != *checksum {
         return Err(Error::conflict(format!(
             "migration {version} ({name}) was applied with another text than this binary holds; this binary and the \
              database do not belong together"

@@ -7,12 +7,15 @@
 
 mod batch;
 mod call;
+mod catalog;
 mod db;
 mod faults;
+mod import;
 mod migrate;
 mod notify;
 mod packed;
 mod rows;
+mod snapshot;
 mod sqlite;
 mod tx;
 mod writer;
@@ -20,6 +23,7 @@ mod writer;
 pub mod approvals;
 pub mod artifacts;
 pub mod audit;
+pub mod backups;
 pub mod badges;
 pub mod build_args;
 pub mod build_configs;
@@ -68,6 +72,8 @@ pub mod webhook_events;
 pub mod webhooks;
 
 pub use db::{Db, DbConfig, ReadConn};
+pub use import::Import;
+pub use snapshot::{Rows, Snapshot};
 pub use tx::Tx;
 
 use crate::domain::{Id, UnixMs};

@@ -59,7 +59,7 @@ pub async fn owner(conn: &mut Conn, subject: Subject, key: &str) -> Result<Optio
                     let Some(delivery) = delivery else { return Ok(Some(Owner::Installation)) };
                     return channel(conn, delivery.channel_id.as_str()).await;
                 }
-                Task::CiBuild { .. } | Task::CiJob { .. } | Task::RotateKeys { .. } => {
+                Task::CiBuild { .. } | Task::CiJob { .. } | Task::RotateKeys { .. } | Task::Backup { .. } => {
                     return Ok(Some(Owner::Installation));
                 }
             }

@@ -1,6 +1,7 @@
 //! The store and the queue against SQLite and PostgreSQL: one suite, run twice.
 #![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
 
+mod backups;
 mod builds;
 mod calls;
 mod certificates;

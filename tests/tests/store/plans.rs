@@ -5,6 +5,7 @@ use sqlx::{AssertSqlSafe, Row as _};
 use windlass::{
     domain::{
         access::Reach,
+        backup::BackupStatus,
         notification::Notification,
         page::PageRequest,
         recording::{CallFilter, Outcome, Retention},
@@ -13,7 +14,7 @@ use windlass::{
     store::{
         Conn, Db, approvals, artifacts,
         audit::{self, AuditFilter},
-        badges, build_args, build_configs, builds, ci_builds, cicd_jobs, cicd_providers,
+        backups, badges, build_args, build_configs, builds, ci_builds, cicd_jobs, cicd_providers,
         deployment_cicd_mappings, deployments, events, figures, git_heads, git_looks, invitations,
         key_rotations, memberships, new_id, notification_channels, notification_deliveries, oidc_identities,
         plugin_calls, previews, projects, registries, releases, repositories, rollout_steps, routes,
@@ -106,6 +107,10 @@ async fn read_records(conn: &mut Conn, page: PageRequest, id: &windlass::domain:
     }
     audit::checkpoints(conn, 0, 10).await.unwrap();
     audit::latest_checkpoint(conn).await.unwrap();
+    backups::list(conn, 10).await.unwrap();
+    backups::latest(conn, BackupStatus::Failed).await.unwrap();
+    backups::find_opt(conn, id).await.unwrap();
+    backups::last_scheduled(conn).await.unwrap();
     key_rotations::latest(conn).await.unwrap();
     key_rotations::find_opt(conn, id).await.unwrap();
     for place in sealed::PLACES {

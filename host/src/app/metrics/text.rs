@@ -3,11 +3,14 @@
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
 
 use super::{CiLabels, HostLabels, Metrics, TaskLabels};
-use crate::app::App;
+use crate::app::doctor::Verdict;
+use crate::app::{App, backup};
+use crate::domain::backup::BackupStatus;
 use crate::domain::page::PageRequest;
 use crate::error::{Error, Result};
 use crate::store::{
-    self, Conn, certificates, ci_builds, cicd_providers, notification_deliveries, targets, task_stats,
+    self, Conn, backups, certificates, ci_builds, cicd_providers, notification_deliveries, targets,
+    task_stats,
 };
 
 /// What the router's latencies are about.
@@ -31,6 +34,19 @@ async fn show_ci(metrics: &Metrics, conn: &mut Conn) -> Result<()> {
     Ok(())
 }
 
+async fn show_backups(app: &App, conn: &mut Conn) -> Result<()> {
+    let metrics = &app.metrics;
+    if let Some(good) = backups::latest(conn, BackupStatus::Successful).await? {
+        metrics.backup_success.set(good.started_at / 1000);
+        let took = good.finished_at.unwrap_or(good.started_at) - good.started_at;
+        metrics.backup_seconds.set(took as f64 / 1000.0);
+        metrics.backup_bytes.set(good.bytes.unwrap_or_default());
+    }
+    let check = backup::backup_check(app, conn, store::now()).await?;
+    metrics.backup_failing.set(i64::from(check.is_some_and(|check| check.verdict != Verdict::Ok)));
+    Ok(())
+}
+
 /// The text of `/metrics`.
 pub async fn metrics_text(app: &App) -> Result<String> {
     let mut conn = app.db.read().await?;
@@ -45,6 +61,7 @@ pub async fn metrics_text(app: &App) -> Result<String> {
         app.metrics.show_target(target);
     }
     app.metrics.notifications_open.set(notification_deliveries::count_open(&mut conn).await?);
+    show_backups(app, &mut conn).await?;
     drop(conn);
     let metrics = &app.metrics;
     metrics.tasks.clear();

@@ -28,7 +28,7 @@ pub(super) struct Ring {
 }
 
 impl Ring {
-    fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         let mut keys = BTreeMap::new();
         let entries = text.split(['\n', ',']).map(str::trim).filter(|entry| !entry.is_empty());
         for entry in entries {
@@ -56,7 +56,7 @@ impl Ring {
     }
 
     /// As [`parse`](Self::parse) reads it.
-    fn text(&self) -> Zeroizing<String> {
+    pub(super) fn text(&self) -> Zeroizing<String> {
         let mut text = Zeroizing::new(String::with_capacity(self.keys.len() * 80));
         for (version, key) in &self.keys {
             let digits = Zeroizing::new(hex::encode(&key[..]));
