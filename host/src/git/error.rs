@@ -33,9 +33,7 @@ pub(super) fn explain(access: &RepoAccess, error: &git2::Error) -> Error {
         ));
     }
     if is(&["redirect"]) {
-        return Error::failed(format!(
-            "{shown} redirects to another server, which is not followed; store the new address"
-        ));
+        return elsewhere(access);
     }
     match error.class() {
         ErrorClass::Ssh if is(&["private key", "key file", "passphrase", "Unable to extract public key"]) => {
@@ -44,13 +42,26 @@ pub(super) fn explain(access: &RepoAccess, error: &git2::Error) -> Error {
             ))
         }
         ErrorClass::Net | ErrorClass::Os | ErrorClass::Ssl | ErrorClass::Http | ErrorClass::Ssh => {
-            Error::unavailable(format!("the git server of {shown} cannot be reached: {why}"))
+            away(access, &why)
         }
         _ if error.code() == ErrorCode::Timeout => {
             Error::unavailable(format!("the git server of {shown} has gone silent: {why}"))
         }
         _ => Error::failed(format!("fetching {shown} failed: {why}")),
     }
+}
+
+/// The server cannot be connected to.
+pub(super) fn away(access: &RepoAccess, why: &str) -> Error {
+    Error::unavailable(format!("the git server of {} cannot be reached: {why}", access.shown()))
+}
+
+/// The server sends us to another one.
+pub(super) fn elsewhere(access: &RepoAccess) -> Error {
+    let shown = access.shown();
+    Error::failed(format!(
+        "{shown} redirects to another server, which is not followed; store the new address"
+    ))
 }
 
 /// Whether the mirror itself is at fault rather than the server.
