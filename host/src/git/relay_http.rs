@@ -143,3 +143,50 @@ fn empty(status: StatusCode) -> Response<Body> {
     *response.status_mut() = status;
     response
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::super::relay::{Relay, Target};
+    use super::*;
+    use crate::network::{Outgoing, Policy};
+
+    async fn told(relay: &Relay, head: String) -> String {
+        let mut stream = TcpStream::connect(relay.address()).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).await.unwrap();
+        String::from_utf8_lossy(&answer[9..]).into_owned()
+    }
+
+    #[tokio::test]
+    async fn only_libgit2_is_let_through_and_only_to_its_server() {
+        let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = server.local_addr().unwrap();
+        let target = Target {
+            host: "forge.example".into(),
+            port: address.port(),
+            addresses: vec![address],
+            outgoing: Outgoing::new(Policy::internet()),
+        };
+        let relay = Relay::start(Kind::Proxy { may_upgrade: false }, target).await.unwrap();
+        let right = format!("proxy-authorization: Basic {}\r\n", STANDARD.encode(relay.credentials()));
+        let wrong = format!("proxy-authorization: Basic {}\r\n", STANDARD.encode("windlass:guess"));
+        let port = address.port();
+        for (to, authorization, status) in [
+            (format!("forge.example:{port}"), right.as_str(), "200"),
+            (format!("FORGE.example:{port}"), &right, "200"),
+            (format!("forge.example:{port}"), &wrong, "407"),
+            (format!("forge.example:{port}"), "", "407"),
+            (format!("other.example:{port}"), &right, "403"),
+            (format!("127.0.0.1:{port}"), &right, "403"),
+            ("forge.example:443".into(), &right, "403"),
+        ] {
+            let head = format!("CONNECT {to} HTTP/1.1\r\nhost: {to}\r\n{authorization}\r\n");
+            assert_eq!(told(&relay, head).await, status, "{to} {authorization}");
+        }
+    }
+}
