@@ -33,7 +33,9 @@ pub(super) fn explain(access: &RepoAccess, error: &git2::Error) -> Error {
         ));
     }
     if is(&["redirect"]) {
-        return elsewhere(access);
+        return Error::failed(format!(
+            "{shown} redirects to another server, which is not followed; store the new address"
+        ));
     }
     match error.class() {
         ErrorClass::Ssh if is(&["private key", "key file", "passphrase", "Unable to extract public key"]) => {
@@ -54,14 +56,6 @@ pub(super) fn explain(access: &RepoAccess, error: &git2::Error) -> Error {
 /// The server cannot be connected to.
 pub(super) fn away(access: &RepoAccess, why: &str) -> Error {
     Error::unavailable(format!("the git server of {} cannot be reached: {why}", access.shown()))
-}
-
-/// The server sends us to another one.
-pub(super) fn elsewhere(access: &RepoAccess) -> Error {
-    let shown = access.shown();
-    Error::failed(format!(
-        "{shown} redirects to another server, which is not followed; store the new address"
-    ))
 }
 
 /// Whether the mirror itself is at fault rather than the server.

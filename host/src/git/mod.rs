@@ -14,7 +14,6 @@ mod mirror;
 mod progress;
 mod read;
 mod relay;
-mod relay_http;
 mod remote;
 mod tree;
 mod way;

@@ -13,9 +13,8 @@ use git2::{Progress, RemoteCallbacks};
 use super::{
     Log, RepoAccess,
     access::Answers,
-    error::{away, elsewhere, explain},
+    error::{away, explain},
     hostkeys::HostKeys,
-    relay::Upset,
     way::Way,
 };
 use crate::error::Error;
@@ -55,9 +54,8 @@ impl Conversation {
     pub(super) fn explain(&self, error: &git2::Error) -> Error {
         match self.refusal.lock().unwrap_or_else(PoisonError::into_inner).take() {
             Some(why) => Error::failed(format!("{}: {why}", self.access.shown())),
-            None => match self.way.upset() {
-                Some(Upset::Away(why)) => away(&self.access, &why),
-                Some(Upset::Elsewhere) => elsewhere(&self.access),
+            None => match self.way.away() {
+                Some(why) => away(&self.access, &why),
                 None => explain(&self.access, error),
             },
         }

@@ -15,43 +15,30 @@ use tokio::{
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::relay_http;
 use crate::error::{Error, Result};
 use crate::network::Outgoing;
 
 /// For connecting to a server, whatever number of addresses it has. Less than libgit2's patience with us.
 const CONNECT: Duration = Duration::from_secs(15);
 /// For what libgit2 has to say at the beginning of a connection.
-pub(super) const OPENING: Duration = Duration::from_secs(30);
+const OPENING: Duration = Duration::from_secs(30);
 /// The first line of the git protocol: a command, a path and a host.
 const FIRST_LINE: usize = 8 << 10;
 
 /// The one server that a relay leads to.
 pub(super) struct Target {
-    /// In lower case; an IPv6 address in brackets.
+    /// As the user wrote it.
     pub(super) host: String,
-    pub(super) port: u16,
     /// All of them judged.
     pub(super) addresses: Vec<SocketAddr>,
     pub(super) outgoing: Outgoing,
 }
 
 pub(super) enum Kind {
-    /// An HTTP proxy. Many servers lead from http to https: with `may_upgrade`, the usual port of https is reached too.
-    Proxy { may_upgrade: bool },
     /// Bytes, as they are.
     Tunnel,
     /// Bytes, after a line that names the host.
     GitTunnel,
-}
-
-/// What went wrong.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Upset {
-    /// The server cannot be connected to.
-    Away(String),
-    /// libgit2 was sent to another server.
-    Elsewhere,
 }
 
 pub(super) struct Relay {
@@ -60,13 +47,12 @@ pub(super) struct Relay {
     _end: DropGuard,
 }
 
-pub(super) struct Shared {
-    pub(super) kind: Kind,
-    pub(super) target: Target,
-    /// What libgit2 has to show, so that nobody else on this machine is let through: `user:password`.
-    pub(super) credentials: String,
-    pub(super) ended: CancellationToken,
-    upset: Mutex<Option<Upset>>,
+struct Shared {
+    kind: Kind,
+    target: Target,
+    ended: CancellationToken,
+    /// Why the server cannot be connected to.
+    away: Mutex<Option<String>>,
 }
 
 impl Relay {
@@ -75,12 +61,8 @@ impl Relay {
         let listener = listener
             .map_err(|error| Error::internal(format!("no port for a relay to a git server: {error}")))?;
         let address = listener.local_addr().map_err(Error::internal)?;
-        let mut random = [0; 24];
-        getrandom::fill(&mut random).map_err(Error::internal)?;
         let ended = CancellationToken::new();
-        let credentials = format!("windlass:{}", hex::encode(random));
-        let shared =
-            Arc::new(Shared { kind, target, credentials, ended: ended.clone(), upset: Mutex::default() });
+        let shared = Arc::new(Shared { kind, target, ended: ended.clone(), away: Mutex::default() });
         tokio::spawn(accept(listener, Arc::clone(&shared)));
         Ok(Self { address, shared, _end: ended.drop_guard() })
     }
@@ -89,40 +71,30 @@ impl Relay {
         self.address
     }
 
-    pub(super) fn credentials(&self) -> &str {
-        &self.shared.credentials
-    }
-
     pub(super) fn ending(&self) -> CancellationToken {
         self.shared.ended.clone()
     }
 
-    pub(super) fn upset(&self) -> Option<Upset> {
-        self.shared.upset.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub(super) fn away(&self) -> Option<String> {
+        self.shared.away.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
 impl Shared {
-    pub(super) fn set_upset(&self, upset: Upset) {
-        *self.upset.lock().unwrap_or_else(PoisonError::into_inner) = Some(upset);
-    }
-
-    /// A connection to the server, at this port.
-    pub(super) async fn dial(&self, port: u16) -> io::Result<TcpStream> {
-        let addresses: Vec<SocketAddr> =
-            self.target.addresses.iter().map(|address| SocketAddr::new(address.ip(), port)).collect();
-        let dialled = timeout(CONNECT, self.target.outgoing.dial(&addresses)).await;
+    /// A connection to the server.
+    async fn dial(&self) -> io::Result<TcpStream> {
+        let dialled = timeout(CONNECT, self.target.outgoing.dial(&self.target.addresses)).await;
         let dialled = dialled.unwrap_or_else(|_| {
-            Err(io::Error::new(
-                io::ErrorKind::TimedOut,
-                format!("no connection within {} s", CONNECT.as_secs()),
-            ))
+            let why = format!("no connection within {} s", CONNECT.as_secs());
+            Err(io::Error::new(io::ErrorKind::TimedOut, why))
         });
-        dialled.inspect_err(|error| self.set_upset(Upset::Away(error.to_string())))
+        dialled.inspect_err(|error| {
+            *self.away.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
+        })
     }
 
     /// Runs until it is done or the relay ends.
-    pub(super) fn spawn(self: &Arc<Self>, work: impl Future<Output = ()> + Send + 'static) {
+    fn spawn(self: &Arc<Self>, work: impl Future<Output = ()> + Send + 'static) {
         let ended = self.ended.clone();
         tokio::spawn(async move { ended.run_until_cancelled(work).await });
     }
@@ -151,7 +123,6 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 
 async fn serve(shared: Arc<Shared>, mut stream: TcpStream) {
     let carried = match &shared.kind {
-        Kind::Proxy { .. } => return relay_http::serve(shared, stream).await,
         Kind::Tunnel => carry(&shared, stream, &[]).await,
         Kind::GitTunnel => match timeout(OPENING, first_line(&mut stream, &shared.target.host)).await {
             Ok(Ok(line)) => carry(&shared, stream, &line).await,
@@ -165,7 +136,7 @@ async fn serve(shared: Arc<Shared>, mut stream: TcpStream) {
 }
 
 async fn carry(shared: &Shared, mut stream: TcpStream, first: &[u8]) -> io::Result<()> {
-    let mut server = shared.dial(shared.target.port).await?;
+    let mut server = shared.dial().await?;
     server.write_all(first).await?;
     copy_bidirectional(&mut stream, &mut server).await.map(|_| ())
 }

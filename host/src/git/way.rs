@@ -1,8 +1,9 @@
-//! The way libgit2 takes to a server: through a relay of our own, which dials what was judged.
+//! The way libgit2 takes to a server whose addresses were judged.
 //!
-//! libgit2 resolves and connects by itself, and would go wherever a user's URL, a redirect or a name that changes leads. So
-//! it is only ever told of an address of this process: as its proxy for http and https, where TLS stays between libgit2 and
-//! the server; as the server itself for ssh and git, where our own check of the host key goes by the name that the user wrote.
+//! libgit2 resolves and connects by itself. For ssh and git it is therefore told of a relay in this process in place of the
+//! server, which dials what was judged; our own check of the host key goes by the name that the user wrote. For http and
+//! https it connects by itself after the name was judged: it uses no proxy for http, and behind one for https it touches freed
+//! memory when a certificate is refused (libgit2 1.9.7), so a relay would make matters worse.
 
 use std::net::IpAddr;
 
@@ -12,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::RepoAccess;
 use super::error::away;
-use super::relay::{Kind, Relay, Target, Upset};
+use super::relay::{Kind, Relay, Target};
 use crate::domain::remote::{Remote, Scheme};
 use crate::error::{Error, Result};
 use crate::network::{Class, Outgoing, Trouble};
@@ -41,27 +42,17 @@ impl Way {
                 Trouble::Unknown(why) => away(access, &why),
                 Trouble::Refused(class) => refused(access, class),
             })?;
-        let target = Target {
-            host: remote.host.to_ascii_lowercase(),
-            port: remote.port,
-            addresses,
-            outgoing: outgoing.clone(),
-        };
         let kind = match remote.scheme {
             Scheme::Https | Scheme::Http => {
-                Kind::Proxy { may_upgrade: (remote.scheme, remote.port) == (Scheme::Http, 80) }
+                return Ok(Self { url: access.url.clone(), proxy: None, relay: None });
             }
             Scheme::Ssh | Scheme::Scp => Kind::Tunnel,
             Scheme::Git => Kind::GitTunnel,
         };
+        let target = Target { host: remote.host.to_owned(), addresses, outgoing: outgoing.clone() };
         let relay = Relay::start(kind, target).await?;
-        let (url, proxy) = match remote.scheme {
-            Scheme::Https | Scheme::Http => {
-                (access.url.clone(), Some(format!("http://{}@{}", relay.credentials(), relay.address())))
-            }
-            _ => (led_to(&remote, &relay.address().to_string()), None),
-        };
-        Ok(Self { url, proxy, relay: Some(relay) })
+        let url = led_to(&remote, &relay.address().to_string());
+        Ok(Self { url, proxy: None, relay: Some(relay) })
     }
 
     /// Ends the relay, and with it what libgit2 waits for.
@@ -69,9 +60,9 @@ impl Way {
         self.relay.as_ref().map(Relay::ending).unwrap_or_default()
     }
 
-    /// What went wrong at the relay, which libgit2 only sees the consequences of.
-    pub(super) fn upset(&self) -> Option<Upset> {
-        self.relay.as_ref().and_then(Relay::upset)
+    /// Why the relay cannot connect, which libgit2 only sees the consequences of.
+    pub(super) fn away(&self) -> Option<String> {
+        self.relay.as_ref().and_then(Relay::away)
     }
 }
 
@@ -109,10 +100,10 @@ fn refused(access: &RepoAccess, class: Class) -> Error {
     Error::invalid("repository.url", said)
 }
 
-/// `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy`, as curl reads them. libgit2 is told what we have read, so that the
+/// `https_proxy`, `all_proxy` and `no_proxy`, as curl reads them; for http libgit2 uses none. It is told what we have read, so that the
 /// two of us cannot disagree about it.
 fn proxy_of_environment(remote: &Remote<'_>) -> Option<String> {
-    if !matches!(remote.scheme, Scheme::Https | Scheme::Http) {
+    if remote.scheme != Scheme::Https {
         return None;
     }
     let uri = format!("{}://{}", remote.scheme.as_str(), remote.authority()).parse().ok()?;
