@@ -114,6 +114,7 @@ port=$(free_port 8080)
 export WINDLASS_SERVER=http://127.0.0.1:$port
 WINDLASS_LISTEN=127.0.0.1:$port WINDLASS_DATA_DIR=$data/server BUILD_LOG_DIR=$data/logs \
     WINDLASS_ADMIN_TOKEN=$WINDLASS_TOKEN \
+    WINDLASS_PRIVATE_NETWORKS=127.0.0.0/8 \
     setsid "$windlass" serve >"$data/server.out" 2>"$data/server.log" </dev/null &
 echo $! >"$data/server.pid"
 echo "$WINDLASS_SERVER" >"$data/server.url"

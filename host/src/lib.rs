@@ -11,6 +11,7 @@ pub mod domain;
 pub mod error;
 pub mod git;
 pub mod jobs;
+pub mod network;
 pub mod plugins;
 pub mod queue;
 pub mod router;

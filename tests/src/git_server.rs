@@ -22,6 +22,10 @@ use axum::{
 };
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt as _;
+use windlass::{
+    config::Config,
+    network::{Outgoing, Policy},
+};
 
 /// Serves bare repositories of a temporary folder over smart HTTP, pushes included, until dropped.
 pub struct GitServer {
@@ -182,6 +186,21 @@ async fn backend(root: &Path, request: Request) -> Response {
         }
     }
     answer.status(status).body(Body::from(Bytes::from(output).slice(end + 4..))).unwrap()
+}
+
+/// Networks of the forges and git servers of tests, and those that are allowed anyway.
+pub const PRIVATE_NETWORKS: &str = "127.0.0.0/8,::1,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16";
+
+/// A way out that leads to them.
+pub fn outgoing() -> Outgoing {
+    outgoing_to(PRIVATE_NETWORKS)
+}
+
+/// A way out of a server with these private networks, as its environment would have them.
+pub fn outgoing_to(networks: &str) -> Outgoing {
+    let variable = |name: &str| (name == "WINDLASS_PRIVATE_NETWORKS").then(|| networks.to_string());
+    let config = Config::load(None, variable).unwrap();
+    Outgoing::new(Policy::new(&config.outgoing.private_networks))
 }
 
 /// Variables that keep this machine's git configuration out of a test, and name a committer.

@@ -13,7 +13,7 @@ use axum::response::Response;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
-use windlass::plugins::broker::network::{Network, Pending};
+use windlass::network::{Network, Pending};
 
 /// One request as it arrived.
 #[derive(Debug, Clone)]

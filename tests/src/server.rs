@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 
 use crate::compiled::borrow_plugins;
+use crate::git_server::PRIVATE_NETWORKS;
 
 pub const ADMIN_TOKEN: &str = "test-admin-token-0123456789";
 
@@ -76,6 +77,7 @@ impl TestServer {
             .env("BUILD_LOG_DIR", self.folder.path().join("logs"))
             .env("WINDLASS_ADMIN_TOKEN", ADMIN_TOKEN)
             .env("WINDLASS_LOG", "info")
+            .env("WINDLASS_PRIVATE_NETWORKS", PRIVATE_NETWORKS)
             .envs(self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str())))
             .envs(variables.iter().copied())
             .stdin(Stdio::null())

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
 use windlass::error::PluginErrorKind;
-use windlass::plugins::broker::Network;
+use windlass::network::Network;
 use windlass::plugins::{Connection, Plugins, Secret, Settings};
 use windlass_tests::guests::{Guest, trusted};
 use windlass_tests::peer::{Net, Peer, redirect, text};

@@ -16,7 +16,7 @@ use windlass::{
     git::{Git, GitAuth, Log, RepoAccess},
 };
 use windlass_tests::docker::eventually;
-use windlass_tests::git_server::{File, GitDaemon, GitServer, Sshd, TestRepo};
+use windlass_tests::git_server::{File, GitDaemon, GitServer, Sshd, TestRepo, outgoing};
 use windlass_tests::tools::{skipped, this_test};
 
 /// A `Git` in a folder of its own, and what it said.
@@ -29,7 +29,7 @@ struct Rig {
 impl Rig {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let git = Git::open(folder.path().join("git")).unwrap();
+        let git = Git::open(folder.path().join("git"), outgoing()).unwrap();
         Self { git, folder, said: Arc::default() }
     }
 
@@ -279,7 +279,8 @@ async fn a_fetch_ends_when_it_is_cancelled_or_takes_too_long() {
     });
     assert!(matches!(outcome, Err(Error::Cancelled(_))), "{outcome:?}");
 
-    let hasty = Git::open_with_limit(rig.folder.path().join("hasty"), Duration::from_millis(300)).unwrap();
+    let hasty = Git::open_with_limit(rig.folder.path().join("hasty"), outgoing(), Duration::from_millis(300))
+        .unwrap();
     let outcome = hasty.fetch(&access, &CancellationToken::new(), rig.log()).await;
     assert!(matches!(outcome, Err(Error::Timeout { .. })), "{outcome:?}");
 
@@ -324,7 +325,7 @@ async fn a_mirror_that_a_killed_process_left_broken_heals() {
         wound(&mirror);
         let pushed = repo.commit("main", &[("a", &format!("after {n}"))], what);
         // A new process: nothing of the old one's memory is left.
-        let git = Git::open(rig.folder.path().join("git")).unwrap();
+        let git = Git::open(rig.folder.path().join("git"), outgoing()).unwrap();
         git.fetch(&access, &CancellationToken::new(), rig.log())
             .await
             .unwrap_or_else(|error| panic!("{what}: {} ({})", error.for_log(), rig.said()));
@@ -339,7 +340,7 @@ async fn a_mirror_that_a_killed_process_left_broken_heals() {
 async fn fetch_until_killed() {
     let (root, url) =
         (std::env::var("WINDLASS_TEST_ROOT").unwrap(), std::env::var("WINDLASS_TEST_URL").unwrap());
-    let git = Git::open(root.into()).unwrap();
+    let git = Git::open(root.into(), outgoing()).unwrap();
     let outcome = git.fetch(&open_access(url), &CancellationToken::new(), Arc::new(|_| ())).await;
     outcome.unwrap();
     std::thread::sleep(Duration::from_secs(60));
@@ -396,7 +397,7 @@ async fn a_fetch_killed_at_any_moment_is_survived() {
         child.kill().unwrap();
         child.wait().unwrap();
         cut_short += usize::from(is_cut_short(&mirror));
-        let git = Git::open(root.clone()).unwrap();
+        let git = Git::open(root.clone(), outgoing()).unwrap();
         git.fetch(&access, &CancellationToken::new(), rig.log()).await.unwrap();
         assert_eq!(git.resolve(&access.id, "main").await.unwrap().sha, pushed, "round {round}");
         windlass_tests::git_server::git(&rig.mirror(&access), &["fsck", "--no-dangling"]);
@@ -420,7 +421,7 @@ async fn checkouts_of_dead_processes_go_and_those_of_living_ones_stay() {
     let dead = rig.folder.path().join("git/checkouts/dead");
     std::fs::create_dir_all(dead.join("src")).unwrap();
     std::fs::write(dead.with_extension("lock"), "").unwrap();
-    let _second = Git::open(rig.folder.path().join("git")).unwrap();
+    let _second = Git::open(rig.folder.path().join("git"), outgoing()).unwrap();
     assert!(!dead.exists() && !dead.with_extension("lock").exists());
     assert!(held.path().join("a").exists());
     drop(held);

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::TlsAcceptor;
-use windlass::plugins::broker::Network;
+use windlass::network::Network;
 use windlass::plugins::{Connection, Plugins, Secret, Settings};
 use windlass_tests::guests::{Guest, trusted};
 use windlass_tests::peer::{Net, Peer, text};

@@ -64,6 +64,7 @@ use crate::domain::Id;
 use crate::domain::rollout::Weight;
 use crate::error::{Error, Result};
 use crate::git::Git;
+use crate::network::{Outgoing, Policy};
 use crate::plugins::Plugins;
 use crate::router::client::RouterClient;
 use crate::store::{self, Db, DbConfig, routes};
@@ -151,7 +152,7 @@ impl App {
         let db = Db::open(&database).await?;
         let auditor = audit::Auditor::open(&db, &vault).await?;
         let plugins = Plugins::start(plugin::settings(&config, compiler.clone(), &db).await?).await?;
-        let git = Git::open(data.join("git"))?;
+        let git = Git::open(data.join("git"), Outgoing::new(outgoing_policy(&config)))?;
         let host = Some(config.docker.host.as_str()).filter(|host| !host.is_empty());
         let instance = instance_id(&data)?;
         let docker = Docker::connect(host, &instance)?;
@@ -199,6 +200,11 @@ impl App {
         let mut conn = self.db.read().await?;
         Ok(routes::get(&mut conn, stack_id).await?.map(|route| route.weights).unwrap_or_default())
     }
+}
+
+/// Where this server goes for URLs that people of a team have written.
+fn outgoing_policy(config: &Config) -> Policy {
+    Policy::new(&config.outgoing.private_networks)
 }
 
 fn instance_id(data: &Path) -> Result<String> {

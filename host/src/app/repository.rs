@@ -6,13 +6,14 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::App;
 use super::build::{auth, auth_of};
 use super::stack::stack_view;
+use super::{App, outgoing_policy};
 use crate::domain::admission::is_granted;
 use crate::domain::forge::RepositoryDetails;
 use crate::domain::plugin::CredentialSlot;
 use crate::domain::reference;
+use crate::domain::remote::{Remote, Scheme};
 use crate::domain::repository::{GitRepository, RepositoryInput, check_url, redact_url};
 use crate::error::{Error, Result};
 use crate::git::{GitAuth, RepoAccess};
@@ -38,16 +39,19 @@ pub async fn repository_details(app: &App, reference: &str) -> Result<Repository
 /// # Errors
 /// `Conflict` if the repository is not reached by HTTP.
 pub(super) fn target(app: &App, row: &GitRepository) -> Result<(Target, String)> {
-    let url = Url::parse(&row.url).ok().filter(|url| matches!(url.scheme(), "https" | "http"));
-    let Some(url) = url else {
+    let remote = Remote::parse(&row.url).ok();
+    let Some(remote) = remote.filter(|remote| matches!(remote.scheme, Scheme::Https | Scheme::Http)) else {
         return Err(Error::conflict(format!(
             "the forge of {} cannot be asked: the repository's URL is none of https:// or http://, so it does not say \
              where the forge is",
             redact_url(&row.url)
         )));
     };
-    let target = Target { connection: Arc::new(connection(app, row, &url)?), settings: json!({}) };
-    let path = url.path().trim_matches('/');
+    let origin = format!("{}://{}", remote.scheme.as_str(), remote.authority());
+    let origin =
+        Url::parse(&origin).map_err(|why| Error::invalid("repository.url", format!("{origin}: {why}")))?;
+    let target = Target { connection: Arc::new(connection(app, row, &origin)?), settings: json!({}) };
+    let path = remote.path.trim_matches('/');
     Ok((target, path.strip_suffix(".git").unwrap_or(path).to_owned()))
 }
 
@@ -121,6 +125,8 @@ fn connection(app: &App, row: &GitRepository, url: &Url) -> Result<Connection> {
     let (slots, bases) =
         manifest.map(|manifest| (manifest.credentials, manifest.api_bases)).unwrap_or_default();
     let connection = Connection::new(id, &api_base(url, &bases)?)?.grant(&words);
+    // A person of a team wrote the URL, as that of any repository.
+    let connection = connection.within(outgoing_policy(&app.config));
     match (only(&slots), auth(app, row)?) {
         (Some(slot), GitAuth::HttpToken { username, token })
             if is_granted(&granted, &format!("credential:{}", slot.name)) =>

@@ -17,9 +17,9 @@ use toml::{Table, Value};
 pub use self::polling::Polling;
 pub use self::registry_login::RegistryLogin;
 pub use self::sections::{
-    Acme, Backup, Build, Database, DockerConfig, Jobs, Log, LogFormat, Notifications, Oidc, OwnCertificate,
-    Plugin, PluginLimits, RecorderConfig, Retention, Rollouts, RouterConfig, Server, SignOnRule, Strategies,
-    Telemetry, Webhooks,
+    Acme, Backup, Build, Database, DockerConfig, Jobs, Log, LogFormat, Notifications, Oidc, Outgoing,
+    OwnCertificate, Plugin, PluginLimits, RecorderConfig, Retention, Rollouts, RouterConfig, Server,
+    SignOnRule, Strategies, Telemetry, Webhooks,
 };
 pub use self::variable::{MasterKey, variable};
 use crate::error::{Error, Result};
@@ -38,6 +38,7 @@ const ENVIRONMENT: &[(&str, &str, &str)] = &[
     ("WINDLASS_ROUTER", "router", "enabled"),
     ("WINDLASS_ROUTER_HTTP", "router", "http"),
     ("WINDLASS_ROUTER_HTTPS", "router", "https"),
+    ("WINDLASS_PRIVATE_NETWORKS", "outgoing", "private_networks"),
     ("WINDLASS_POLL_INTERVAL", "polling", "interval_secs"),
     ("WINDLASS_ACME_DIRECTORY", "acme", "directory"),
     ("WINDLASS_NOTIFY_ATTEMPTS", "notifications", "attempts"),
@@ -68,6 +69,7 @@ pub struct Config {
     pub backup: Backup,
     pub webhooks: Webhooks,
     pub notifications: Notifications,
+    pub outgoing: Outgoing,
     pub polling: Polling,
     pub log: Log,
     pub recorder: RecorderConfig,
@@ -438,6 +440,21 @@ mod tests {
         assert!(matches!(load("", &given).unwrap().master_key, MasterKey::File(_)));
         let key = load("", &[("WINDLASS_MASTER_KEY", "planted")]).unwrap().master_key;
         assert!(!format!("{key:?}").contains("planted"));
+    }
+
+    #[test]
+    fn private_networks_are_those_of_a_site_and_not_this_machine_unless_it_is_said() {
+        let reaches = |config: &Config, address: &str| {
+            let address: std::net::IpAddr = address.parse().unwrap();
+            config.outgoing.private_networks.iter().any(|net| net.contains(&address))
+        };
+        let usual = load("", &[]).unwrap();
+        assert!(reaches(&usual, "10.1.2.3") && reaches(&usual, "192.168.0.1") && reaches(&usual, "fd00::1"));
+        assert!(!reaches(&usual, "127.0.0.1") && !reaches(&usual, "100.64.0.1") && !reaches(&usual, "::1"));
+        let own = load("", &[("WINDLASS_PRIVATE_NETWORKS", "127.0.0.1, 10.0.0.0/8")]).unwrap();
+        assert!(reaches(&own, "127.0.0.1") && !reaches(&own, "192.168.0.1"));
+        let error = load("[outgoing]\nprivate_networks = [\"home\"]\n", &[]).unwrap_err().to_string();
+        assert!(error.contains("`home`") && error.contains("10.0.0.0/8"), "{error}");
     }
 
     #[test]

@@ -30,6 +30,13 @@ pub struct Server {
     pub trusted_proxies: Vec<IpNet>,
 }
 
+/// Where the server goes for URLs that people of a team write.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Outgoing {
+    #[serde(deserialize_with = "networks")]
+    pub private_networks: Vec<IpNet>,
+}
+
 #[derive(Debug, Clone, Deserialize)]
 pub struct Database {
     pub url: String,

@@ -47,6 +47,7 @@ pub mod recording;
 pub mod reference;
 pub mod registry;
 pub mod release;
+pub mod remote;
 pub mod repo_file;
 pub mod repository;
 pub mod retention;

@@ -1,8 +1,11 @@
 //! A git repository of a stack (seed 2, `GitRepository`).
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::remote::{Remote, end_of_authority};
 use super::{Id, UnixMs};
 use crate::error::{Error, Result};
 
@@ -112,70 +115,40 @@ impl std::fmt::Debug for GitCredentials {
     }
 }
 
-/// Accepts `https://`, `http://`, `ssh://`, `git://` and `user@host:path`; nothing that git would run or read locally.
-///
-/// The form `ext::…`, option-like hosts (`ssh://-oProxyCommand=…`, CVE-2017-1000117) and user names, and embedded
-/// passwords are refused.
+/// Refuses what [`Remote::parse`] does.
 pub fn check_url(url: &str) -> Result<()> {
-    let refuse = |why: &str| {
-        Err(Error::invalid("repository.url", format!("`{}` {why}", redact_url(url).escape_debug())))
-    };
-    if url.len() > 2048 || url.chars().any(|c| c.is_control() || c.is_whitespace()) {
-        return refuse("contains blanks or control characters, or is longer than 2048 bytes");
-    }
-    let (user_host, has_scheme) = match url.split_once("://") {
-        Some(("https" | "http" | "ssh" | "git", rest)) => (rest.split('/').next().unwrap_or(""), true),
-        Some(_) => return refuse("has a scheme that is not supported; take https, http, ssh or git"),
-        None if url.contains("::") => return refuse("names a transport helper, which is never run"),
-        None => match url.split_once(':') {
-            Some((user_host, path)) if user_host.contains('@') && !path.is_empty() => (user_host, false),
-            _ => {
-                return refuse(
-                    "is not a repository URL; write https://host/path, ssh://user@host/path or user@host:path",
-                );
-            }
-        },
-    };
-    let (user, host) = match user_host.rsplit_once('@') {
-        Some((user, host)) => (user, host),
-        None => ("", user_host),
-    };
-    if user.contains(':') && has_scheme {
-        return refuse("contains a password; store it as the repository's credential instead");
-    }
-    if host.is_empty() || host.starts_with('-') || user.starts_with('-') {
-        return refuse("has no usable host or user name");
-    }
-    if !user.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b'%')) {
-        return refuse("has a user name with unusual characters");
-    }
-    Ok(())
+    let refused =
+        |why| Error::invalid("repository.url", format!("`{}` {why}", redact_url(url).escape_debug()));
+    Remote::parse(url).map(|_| ()).map_err(refused)
 }
 
-/// Leaves out what stands between `://` and `@`.
+/// Leaves out who logs in. Of a URL that is none of a repository, all is left out that could be a password.
 pub fn redact_url(url: &str) -> String {
-    match (url.find("://"), url.rfind('@')) {
-        (Some(scheme), Some(at)) if at > scheme => format!("{}…{}", &url[..scheme + 3], &url[at..]),
-        _ => url.to_string(),
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let end = if Remote::parse(url).is_ok() { end_of_authority(rest) } else { rest.len() };
+    match rest[..end].rfind('@') {
+        Some(at) => format!("{scheme}://…{}", &rest[at..]),
+        None => url.to_owned(),
     }
 }
 
-/// What is left of a URL when scheme, user, `.git` and trailing slashes do not count: two URLs of one repository are equal.
+/// What is left of a URL when scheme, user, usual port, `.git` and trailing slashes do not count: two URLs of one repository
+/// are equal. What is no URL of a repository is only equal to itself.
 pub fn normalized_url(url: &str) -> String {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
-    let (host, path) = match rest.split_once('/') {
-        Some((host, path))
-            if !host.contains(':')
-                || host.split_once(':').is_some_and(|(_, p)| p.bytes().all(|b| b.is_ascii_digit())) =>
-        {
-            (host, path)
-        }
-        _ => rest.split_once(':').unwrap_or((rest, "")),
-    };
-    let path = path.trim_matches('/');
+    let bare = without_user(url);
+    let Ok(remote) = Remote::parse(&bare) else { return bare.to_ascii_lowercase() };
+    let path = remote.path.trim_matches('/');
     let path = path.strip_suffix(".git").unwrap_or(path);
-    format!("{}/{}", host.to_ascii_lowercase(), path.to_ascii_lowercase())
+    format!("{}/{}", remote.authority(), path.to_ascii_lowercase())
+}
+
+/// Forges and people put all kinds of users and passwords there.
+fn without_user(url: &str) -> Cow<'_, str> {
+    let Some((scheme, rest)) = url.split_once("://") else { return Cow::Borrowed(url) };
+    match rest[..end_of_authority(rest)].rfind('@') {
+        Some(at) => Cow::Owned(format!("{scheme}://{}", &rest[at + 1..])),
+        None => Cow::Borrowed(url),
+    }
 }
 
 #[cfg(test)]
@@ -195,6 +168,22 @@ mod tests {
             assert_eq!(normalized_url(form), "forge.example/team/app", "{form}");
         }
         assert_eq!(normalized_url("http://127.0.0.1:8080/a/b.git"), "127.0.0.1:8080/a/b");
+        assert_eq!(normalized_url("https://u:p@forge.example:443/a"), "forge.example/a");
+        let other = "https://good.example/@forge.example/team/app";
+        assert_eq!(normalized_url(other), "good.example/@forge.example/team/app");
+    }
+
+    #[test]
+    fn a_shown_url_has_its_host_and_no_credentials() {
+        for (url, shown) in [
+            ("https://u@h/x", "https://…@h/x"),
+            ("https://u:p@h/x", "https://…@h/x"),
+            ("https://u:p/q@h/x", "https://…@h/x"),
+            ("https://good.example/@evil.example/x", "https://good.example/@evil.example/x"),
+            ("git@h:x", "git@h:x"),
+        ] {
+            assert_eq!(redact_url(url), shown);
+        }
     }
 
     #[test]

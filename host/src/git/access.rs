@@ -9,6 +9,7 @@ use git2::{Cred, CredentialType};
 
 use crate::domain::{
     Id,
+    remote::{Remote, Scheme},
     repository::{check_url, redact_url},
 };
 use crate::error::Result;
@@ -84,17 +85,13 @@ impl RepoAccess {
 
     /// `host` and port as a known_hosts file has them; none for transports without host keys.
     pub(super) fn ssh_host(&self) -> Option<String> {
-        let (authority, has_scheme) = match self.url.split_once("://") {
-            Some(("ssh", rest)) => (rest.split('/').next()?, true),
-            Some(_) => return None,
-            None => (self.url.split(':').next()?, false),
-        };
-        let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host).to_ascii_lowercase();
-        Some(match host.rsplit_once(':') {
-            Some((host, "22")) if has_scheme => host.to_string(),
-            Some((host, port)) if has_scheme && !port.ends_with(']') => format!("[{host}]:{port}"),
-            _ => host,
-        })
+        let remote = Remote::parse(&self.url).ok()?;
+        let host = remote.host.to_ascii_lowercase();
+        match (remote.scheme, remote.port) {
+            (Scheme::Ssh | Scheme::Scp, 22) => Some(host),
+            (Scheme::Ssh, port) => Some(format!("[{host}]:{port}")),
+            _ => None,
+        }
     }
 }
 

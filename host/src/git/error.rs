@@ -44,13 +44,18 @@ pub(super) fn explain(access: &RepoAccess, error: &git2::Error) -> Error {
             ))
         }
         ErrorClass::Net | ErrorClass::Os | ErrorClass::Ssl | ErrorClass::Http | ErrorClass::Ssh => {
-            Error::unavailable(format!("the git server of {shown} cannot be reached: {why}"))
+            away(access, &why)
         }
         _ if error.code() == ErrorCode::Timeout => {
             Error::unavailable(format!("the git server of {shown} has gone silent: {why}"))
         }
         _ => Error::failed(format!("fetching {shown} failed: {why}")),
     }
+}
+
+/// The server cannot be connected to.
+pub(super) fn away(access: &RepoAccess, why: &str) -> Error {
+    Error::unavailable(format!("the git server of {} cannot be reached: {why}", access.shown()))
 }
 
 /// Whether the mirror itself is at fault rather than the server.

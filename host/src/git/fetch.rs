@@ -71,9 +71,8 @@ impl Git {
         let number = turns.started.fetch_add(1, Ordering::SeqCst) + 1;
         // A fetch that is stopped says nothing about the server, so nobody else should get its result.
         state.last = None;
-        let talk = Conversation::new(repo, log);
         let git = self.clone();
-        self.converse(talk, cancel, self.inner.fetch_limit, "the fetch", move |talk| {
+        self.converse((repo, log), cancel, self.inner.fetch_limit, "the fetch", move |talk| {
             let mut state = state;
             let outcome = git.fetch_blocking(&path, talk, &mut state);
             if !talk.stop.is_set() {
@@ -124,7 +123,7 @@ impl Git {
         }
         let began = Instant::now();
         (talk.log)(&format!("Fetching {}", talk.access.shown()));
-        let mut remote = repository.remote_anonymous(&talk.access.url)?;
+        let mut remote = repository.remote_anonymous(&talk.way.url)?;
         let mut connection = remote::connect(&mut remote, talk, self)?;
         let there = remote::refs(&connection)?;
         remote::set_head(&repository, there.default_branch.as_deref())?;
@@ -137,7 +136,7 @@ impl Git {
         let mut options = FetchOptions::new();
         options
             .remote_callbacks(talk.callbacks(&self.inner.host_keys))
-            .proxy_options(remote::proxy())
+            .proxy_options(remote::proxy(&talk.way))
             .follow_redirects(RemoteRedirect::None)
             .download_tags(AutotagOption::None)
             .update_fetchhead(false);

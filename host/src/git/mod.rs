@@ -13,8 +13,10 @@ mod lock;
 mod mirror;
 mod progress;
 mod read;
+mod relay;
 mod remote;
 mod tree;
+mod way;
 
 use std::{
     collections::HashMap,
@@ -34,6 +36,7 @@ pub use remote::{RemoteRef, RemoteRefs};
 use crate::{
     domain::Id,
     error::{Error, Result},
+    network::Outgoing,
 };
 
 /// Takes the lines that people should see of a fetch or checkout.
@@ -58,6 +61,7 @@ pub struct Git {
 struct Inner {
     root: PathBuf,
     fetch_limit: Duration,
+    outgoing: Outgoing,
     connections: Arc<Semaphore>,
     disk: Arc<Semaphore>,
     mirrors: Mutex<HashMap<Id, Arc<fetch::Turns>>>,
@@ -65,19 +69,20 @@ struct Inner {
 }
 
 impl Git {
-    /// Makes the folders (0700) and removes the checkouts of processes that are gone.
+    /// Makes the folders (0700) and removes the checkouts of processes that are gone. Servers are talked to by way of
+    /// `outgoing`.
     ///
     /// # Errors
     /// `Internal` if the folder cannot be written.
-    pub fn open(root: PathBuf) -> Result<Self> {
-        Self::open_with_limit(root, FETCH_LIMIT)
+    pub fn open(root: PathBuf, outgoing: Outgoing) -> Result<Self> {
+        Self::open_with_limit(root, outgoing, FETCH_LIMIT)
     }
 
     /// Like [`Git::open`], with another limit for a fetch as a whole.
     ///
     /// # Errors
     /// `Internal` if the folder cannot be written.
-    pub fn open_with_limit(root: PathBuf, fetch_limit: Duration) -> Result<Self> {
+    pub fn open_with_limit(root: PathBuf, outgoing: Outgoing, fetch_limit: Duration) -> Result<Self> {
         settle_libgit2();
         for folder in [root.clone(), root.join("mirrors"), root.join("checkouts")] {
             private_folder(&folder)?;
@@ -85,6 +90,7 @@ impl Git {
         checkout::remove_leftovers(&root.join("checkouts"));
         let inner = Inner {
             fetch_limit,
+            outgoing,
             connections: Arc::new(Semaphore::new(CONNECTIONS)),
             disk: Arc::new(Semaphore::new(DISK)),
             mirrors: Mutex::default(),

@@ -10,7 +10,13 @@ use std::{
 
 use git2::{Progress, RemoteCallbacks};
 
-use super::{Log, RepoAccess, access::Answers, error::explain, hostkeys::HostKeys};
+use super::{
+    Log, RepoAccess,
+    access::Answers,
+    error::{away, explain},
+    hostkeys::HostKeys,
+    way::Way,
+};
 use crate::error::Error;
 
 const EVERY: Duration = Duration::from_secs(1);
@@ -34,20 +40,24 @@ pub(super) struct Conversation {
     pub(super) access: RepoAccess,
     pub(super) log: Log,
     pub(super) stop: Stop,
+    pub(super) way: Way,
     /// Why a host key was refused; libgit2 replaces the words with its own.
     refusal: Mutex<Option<String>>,
 }
 
 impl Conversation {
-    pub(super) fn new(access: &RepoAccess, log: Log) -> Self {
-        Self { access: access.clone(), log, stop: Stop::default(), refusal: Mutex::default() }
+    pub(super) fn new(access: &RepoAccess, log: Log, way: Way) -> Self {
+        Self { access: access.clone(), log, stop: Stop::default(), way, refusal: Mutex::default() }
     }
 
     /// What went wrong, in our words.
     pub(super) fn explain(&self, error: &git2::Error) -> Error {
         match self.refusal.lock().unwrap_or_else(PoisonError::into_inner).take() {
             Some(why) => Error::failed(format!("{}: {why}", self.access.shown())),
-            None => explain(&self.access, error),
+            None => match self.way.away() {
+                Some(why) => away(&self.access, &why),
+                None => explain(&self.access, error),
+            },
         }
     }
 

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use git2::{Direction, ProxyOptions, RemoteConnection, Repository};
 use tokio_util::sync::CancellationToken;
 
-use super::{Git, Log, RepoAccess, error::reading, mirror, progress::Conversation};
+use super::{Git, Log, RepoAccess, error::reading, mirror, progress::Conversation, way::Way};
 use crate::error::{Error, Result};
 
 /// For one look at a server.
@@ -54,12 +54,11 @@ impl Git {
     pub async fn ls_remote(&self, repo: &RepoAccess, cancel: &CancellationToken) -> Result<RemoteRefs> {
         repo.check()?;
         let log: Log = Arc::new(|_| ());
-        let talk = Conversation::new(repo, log);
         let git = self.clone();
-        self.converse(talk, cancel, LIMIT, "asking the git server", move |talk| {
+        self.converse((repo, log), cancel, LIMIT, "asking the git server", move |talk| {
             let scratch = mirror::open_or_create(&git.inner.root.join("scratch.git")).map_err(reading)?;
             let explain = |error: git2::Error| talk.explain(&error);
-            let mut remote = scratch.remote_anonymous(&talk.access.url).map_err(explain)?;
+            let mut remote = scratch.remote_anonymous(&talk.way.url).map_err(explain)?;
             let connection = connect(&mut remote, talk, &git).map_err(explain)?;
             refs(&connection).map_err(explain)
         })
@@ -84,20 +83,29 @@ impl Git {
             .ok_or_else(|| Error::failed(format!("{} has no branch yet; push a commit first", repo.shown())))
     }
 
-    /// Runs a conversation on a blocking thread, and stops it when it is cancelled or takes too long.
+    /// Opens the way to a server, runs a conversation on a blocking thread, and stops it when it is cancelled or takes too
+    /// long.
     pub(super) async fn converse<T: Send + 'static>(
         &self,
-        talk: Conversation,
+        (access, log): (&RepoAccess, Log),
         cancel: &CancellationToken,
         limit: Duration,
         what: &'static str,
         work: impl FnOnce(&Conversation) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let stop = talk.stop.clone();
         let turn = tokio::select! {
             turn = Arc::clone(&self.inner.connections).acquire_owned() => turn.map_err(Error::internal)?,
             () = cancel.cancelled() => return Err(Error::cancelled(what)),
         };
+        let late = tokio::time::sleep(limit);
+        tokio::pin!(late);
+        let way = tokio::select! {
+            way = Way::open(&self.inner.outgoing, access) => way?,
+            () = cancel.cancelled() => return Err(Error::cancelled(what)),
+            () = &mut late => return Err(Error::timeout(what, limit.as_secs())),
+        };
+        let talk = Conversation::new(access, log, way);
+        let (stop, ending) = (talk.stop.clone(), talk.way.ending());
         let mut task = tokio::task::spawn_blocking(move || {
             let _turn = turn;
             work(&talk)
@@ -105,10 +113,12 @@ impl Git {
         let ended = tokio::select! {
             outcome = &mut task => return outcome.map_err(Error::internal)?,
             () = cancel.cancelled() => Error::cancelled(what),
-            () = tokio::time::sleep(limit) => Error::timeout(what, limit.as_secs()),
+            () = &mut late => Error::timeout(what, limit.as_secs()),
         };
         stop.set();
-        // A thread that waits for a silent server ends with libgit2's own timeout; the mirror stays locked until then.
+        // A thread that waits for a silent server notices this; without a relay it ends with libgit2's own timeout, and the
+        // mirror stays locked until then.
+        ending.cancel();
         let _ = tokio::time::timeout(LAST_WORDS, task).await;
         Err(ended)
     }
@@ -119,14 +129,16 @@ pub(super) fn connect<'repo, 'connection, 'talk>(
     talk: &'talk Conversation,
     git: &'talk Git,
 ) -> Result<RemoteConnection<'repo, 'connection, 'talk>, git2::Error> {
-    remote.connect_auth(Direction::Fetch, Some(talk.callbacks(&git.inner.host_keys)), Some(proxy()))
+    remote.connect_auth(Direction::Fetch, Some(talk.callbacks(&git.inner.host_keys)), Some(proxy(&talk.way)))
 }
 
-/// The proxy of the environment, as every other program on the machine.
-pub(super) fn proxy<'a>() -> ProxyOptions<'a> {
-    let mut proxy = ProxyOptions::new();
-    proxy.auto();
-    proxy
+/// What libgit2 is led through.
+pub(super) fn proxy(way: &Way) -> ProxyOptions<'_> {
+    let mut options = ProxyOptions::new();
+    if let Some(proxy) = &way.proxy {
+        options.url(proxy);
+    }
+    options
 }
 
 pub(super) fn refs(connection: &RemoteConnection<'_, '_, '_>) -> Result<RemoteRefs, git2::Error> {

@@ -22,6 +22,7 @@ use super::text;
 use super::ticker::{Running, Ticker};
 use crate::domain::recording::{Outcome, Recording};
 use crate::error::{Disposition, Error, PluginError, PluginErrorKind, Result};
+use crate::network::Policy;
 
 /// Everything calls share. Plugins come and go above it.
 pub(super) struct Runtime {
@@ -117,7 +118,8 @@ impl Runtime {
         may_be_private: bool,
         trusted: Option<&str>,
     ) -> std::result::Result<http::Response<Vec<u8>>, Refusal> {
-        self.broker.fetch(request, may_be_private, trusted).await
+        let policy = if may_be_private { Policy::anywhere() } else { Policy::internet() };
+        self.broker.fetch(request, policy, trusted).await
     }
 
     pub(super) fn new(engine: Engine, settings: &Settings) -> Result<Self> {

@@ -4,12 +4,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::broker::Network;
-use super::broker::network::System;
 use super::watch::MemoryWatch;
 use crate::config::Config;
 use crate::domain::admission::PluginRecord;
 use crate::domain::breaker::BreakerRules;
+use crate::network::{Network, System};
 
 #[derive(Debug, Clone)]
 pub struct Settings {

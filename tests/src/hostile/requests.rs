@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt as _;
-use windlass::plugins::broker::Network;
+use windlass::network::Network;
 use windlass::plugins::{Connection, Secret};
 
 use super::{Act, End, Hostile};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 use windlass::domain::ci::CiStatus;
-use windlass::plugins::broker::Network;
+use windlass::network::Network;
 use windlass::plugins::{Connection, Plugins, Secret, Target};
 use windlass_tests::guests::trusted;
 use windlass_tests::peer::{Net, Peer, text};

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tempfile::TempDir;
 use tokio::net::TcpStream;
-use windlass::plugins::broker::Network;
-use windlass::plugins::broker::network::Pending;
+use windlass::network::Network;
+use windlass::network::Pending;
 use windlass::plugins::{Plugins, Settings};
 
 /// Addresses inside, in every form that a URL, a resolver or a browser has ever taken.

@@ -4,7 +4,6 @@
 //! checked for this very origin and audience; a handshake is cheaper than that proof.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -22,18 +21,15 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::address;
-use super::network::Network;
 use super::path::{Origin, Target};
 use super::refusal::Refusal;
+use crate::network::{self, Network, Policy};
 
 /// Most bytes of a response's body.
 pub(super) const BODY_BYTES: usize = 8 << 20;
 /// Most bytes of a response's head, and most headers in it.
 const HEAD_BYTES: usize = 64 << 10;
 const HEADERS: usize = 256;
-/// Addresses of one name that are tried.
-const ADDRESSES: usize = 4;
 
 /// What goes out. The headers are complete but for what frames the message.
 #[derive(Clone)]
@@ -69,11 +65,11 @@ impl Client {
     pub(super) async fn exchange(
         &self,
         outgoing: Outgoing,
-        may_be_private: bool,
+        policy: Policy,
         trusted: Option<&str>,
     ) -> Result<Answer, Refusal> {
         let origin = outgoing.target.origin.clone();
-        let tcp = self.connect(&origin, may_be_private).await?;
+        let tcp = self.connect(&origin, policy).await?;
         let stream: Box<dyn Stream> = match origin.is_tls {
             true => Box::new(self.secured(tcp, &origin, trusted).await?),
             false => Box::new(tcp),
@@ -100,46 +96,16 @@ impl Client {
     }
 
     /// A connection to an address of the origin that was checked.
-    pub(super) async fn connect(&self, origin: &Origin, may_be_private: bool) -> Result<TcpStream, Refusal> {
-        let addresses = self.checked_addresses(origin, may_be_private).await?;
-        self.dial(origin, &addresses).await
-    }
-
-    /// One address that may not be reached among them is enough to refuse the name: what it is for would be chance.
-    async fn checked_addresses(
-        &self,
-        origin: &Origin,
-        may_be_private: bool,
-    ) -> Result<Vec<SocketAddr>, Refusal> {
-        let addresses = match origin.address() {
-            Some(address) => vec![SocketAddr::new(address, origin.port)],
-            None => self.network.resolve(&origin.host, origin.port).await.map_err(|error| {
-                Refusal::connect(format!("`{}` cannot be resolved: {error}; nothing was sent", origin.host))
-            })?,
-        };
-        if addresses.is_empty() {
-            return Err(Refusal::connect(format!("`{}` has no address; nothing was sent", origin.host)));
-        }
-        if addresses.iter().any(|socket| !address::is_allowed(socket.ip(), may_be_private)) {
-            return Err(Refusal::address(&origin.host));
-        }
-        Ok(addresses)
-    }
-
-    async fn dial(&self, origin: &Origin, addresses: &[SocketAddr]) -> Result<TcpStream, Refusal> {
-        let mut last = None;
-        for address in addresses.iter().take(ADDRESSES) {
-            match self.network.dial(*address).await {
-                Ok(stream) => {
-                    // Only delays small requests if it fails.
-                    let _ = stream.set_nodelay(true);
-                    return Ok(stream);
-                }
-                Err(error) => last = Some(error),
-            }
-        }
-        let why = last.map(|error| error.to_string()).unwrap_or_default();
-        Err(Refusal::connect(format!("{origin} cannot be connected to: {why}; nothing was sent")))
+    pub(super) async fn connect(&self, origin: &Origin, policy: Policy) -> Result<TcpStream, Refusal> {
+        let outgoing = network::Outgoing::over(self.network.clone(), policy);
+        let addresses =
+            outgoing.addresses(&origin.host, origin.port).await.map_err(|trouble| match trouble {
+                network::Trouble::Unknown(why) => Refusal::connect(format!("{why}; nothing was sent")),
+                network::Trouble::Refused(class) => Refusal::address(&origin.host, class),
+            })?;
+        outgoing.dial(&addresses).await.map_err(|why| {
+            Refusal::connect(format!("{origin} cannot be connected to: {why}; nothing was sent"))
+        })
     }
 
     pub(super) async fn secured(

@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 use super::path::Origin;
 use crate::domain::cicd::RateBudget;
 use crate::error::{Error, Result};
+use crate::network::Policy;
 
 /// A shorter secret could not be told from ordinary text where the other side repeats it.
 const SHORTEST: usize = 8;
@@ -51,6 +52,8 @@ pub struct Connection {
     /// A mail server instead of one that speaks HTTP.
     is_mail: bool,
     private_network: bool,
+    /// Instead of what `private_network` says.
+    policy: Option<Policy>,
     grant: Vec<String>,
     certificates: Option<String>,
     secrets: BTreeMap<String, Secret>,
@@ -99,6 +102,7 @@ impl Connection {
             origin,
             is_mail,
             private_network,
+            policy: None,
             grant: vec!["http:self".to_owned()],
             certificates: None,
             secrets: BTreeMap::new(),
@@ -121,6 +125,13 @@ impl Connection {
     #[must_use]
     pub fn on_public_network(mut self) -> Self {
         self.private_network = false;
+        self
+    }
+
+    /// The base URL may lead wherever this policy lets it, and nowhere else: for one that a person of a team has written.
+    #[must_use]
+    pub fn within(mut self, policy: Policy) -> Self {
+        self.policy = Some(policy);
         self
     }
 
@@ -217,6 +228,15 @@ impl Connection {
 
     pub(super) fn is_on_private_network(&self) -> bool {
         self.private_network
+    }
+
+    /// Where the base URL may lead.
+    pub(super) fn policy(&self) -> Policy {
+        match (&self.policy, self.private_network) {
+            (Some(policy), _) => policy.clone(),
+            (None, true) => Policy::anywhere(),
+            (None, false) => Policy::internet(),
+        }
     }
 
     pub(super) fn grants(&self, entry: &str) -> bool {

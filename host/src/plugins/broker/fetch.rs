@@ -9,15 +9,15 @@ use url::Url;
 use super::client::{Client, Outgoing};
 use super::path::{Origin, Target};
 use super::refusal::Refusal;
+use crate::network::Policy;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// `may_be_private` is true only for what the operator of the server has written into its configuration. `trusted` are
-/// further authorities in PEM.
+/// `policy` says where it may lead; `trusted` are further authorities in PEM.
 pub(super) async fn fetch(
     client: &Client,
     request: http::Request<Vec<u8>>,
-    may_be_private: bool,
+    policy: Policy,
     trusted: Option<&str>,
 ) -> Result<http::Response<Vec<u8>>, Refusal> {
     let (mut head, body) = request.into_parts();
@@ -28,7 +28,7 @@ pub(super) async fn fetch(
     head.headers.insert(http::header::HOST, host);
     let target = Target { origin, path: url.path().to_owned(), query: url.query().map(str::to_owned) };
     let outgoing = Outgoing { method: head.method, target, headers: head.headers, body: Bytes::from(body) };
-    let exchange = client.exchange(outgoing, may_be_private, trusted);
+    let exchange = client.exchange(outgoing, policy, trusted);
     let answer = tokio::time::timeout(PATIENCE, exchange)
         .await
         .map_err(|_| Refusal::connect(format!("{url} did not answer within {} s", PATIENCE.as_secs())))??;

@@ -4,7 +4,6 @@
 //! and the checked address dialled; redirects are authorised like requests; the credential is put in last, only towards
 //! the connection's own origin; and what comes back is searched for secrets before the guest gets it.
 
-mod address;
 mod client;
 mod connection;
 mod fetch;
@@ -13,7 +12,6 @@ mod inject;
 mod jwt;
 mod mail;
 mod mint;
-pub mod network;
 mod path;
 mod policy;
 mod refusal;
@@ -26,7 +24,6 @@ use std::sync::Arc;
 pub use connection::{Connection, Rotated, Secret};
 pub(super) use inject::Injection;
 pub(super) use mail::Mail;
-pub use network::Network;
 pub(super) use policy::{MAIL, check_pattern};
 pub use refusal::{Refusal, RefusalKind};
 pub use scrub::forms_of_secrets;
@@ -36,6 +33,7 @@ use client::{Answer, Client, Outgoing};
 use tokens::Tokens;
 
 use crate::domain::plugin::{CredentialSlot, Manifest, Permission};
+use crate::network::{Network, Policy};
 
 /// What all calls share: the way out, and what was minted.
 #[derive(Clone)]
@@ -71,10 +69,10 @@ impl Broker {
     pub(super) async fn fetch(
         &self,
         request: http::Request<Vec<u8>>,
-        may_be_private: bool,
+        policy: Policy,
         trusted: Option<&str>,
     ) -> Result<http::Response<Vec<u8>>, Refusal> {
-        fetch::fetch(&self.client, request, may_be_private, trusted).await
+        fetch::fetch(&self.client, request, policy, trusted).await
     }
 
     /// One exchange with the connection's own origin, or with an extra one.
@@ -85,9 +83,9 @@ impl Broker {
         outgoing: Outgoing,
     ) -> Result<Answer, Refusal> {
         let is_own = audience == policy::Audience::Own;
-        let may_be_private = is_own && connection.is_on_private_network();
+        let policy = if is_own { connection.policy() } else { Policy::internet() };
         let trusted = connection.trusted().filter(|_| is_own);
-        self.client.exchange(outgoing, may_be_private, trusted).await
+        self.client.exchange(outgoing, policy, trusted).await
     }
 
     /// A mail to the connection's own server.
@@ -97,7 +95,7 @@ impl Broker {
         mail: &Mail,
         login: Option<&Secret>,
     ) -> Result<(), Refusal> {
-        let stream = self.client.connect(connection.origin(), connection.is_on_private_network()).await?;
+        let stream = self.client.connect(connection.origin(), connection.policy()).await?;
         mail::send(stream, &self.client, connection, mail, login).await
     }
 }

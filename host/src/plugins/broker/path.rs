@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use url::Url;
 
-use super::address::is_public;
+use crate::network::{Class, class_of};
 
 /// Most bytes of a path with its query.
 const PATH_BYTES: usize = 8 << 10;
@@ -38,7 +38,7 @@ impl Origin {
 
     pub(super) fn is_literally_private(&self) -> bool {
         match self.address() {
-            Some(address) => !is_public(address),
+            Some(address) => class_of(address) != Class::Public,
             None => self.host == "localhost" || self.host.ends_with(".localhost"),
         }
     }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::network::Class;
+
 /// No response, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
@@ -40,8 +42,8 @@ impl Refusal {
         Self { kind: RefusalKind::Denied, reason, said: said.into() }
     }
 
-    pub(super) fn address(host: &str) -> Self {
-        let said = format!("`{host}` leads to an address that plugins may not reach");
+    pub(super) fn address(host: &str, class: Class) -> Self {
+        let said = format!("`{host}` leads to {}, an address that plugins may not reach", class.words());
         Self { kind: RefusalKind::AddressRefused, reason: "address", said }
     }
 

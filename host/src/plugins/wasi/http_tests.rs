@@ -12,7 +12,7 @@ use wasmtime_wasi_http::{Error, WasiHttpHooks as _};
 use super::*;
 use crate::domain::cassette::Exchange;
 use crate::domain::plugin::{CredentialSlot, Manifest, Permission};
-use crate::plugins::broker::network::System;
+use crate::network::System;
 use crate::plugins::broker::{Broker, Connection, Outbound, Secret};
 
 fn manifest() -> Manifest {

@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use windlass_tests::git_server::PRIVATE_NETWORKS;
 use windlass_tests::server::{ADMIN_TOKEN, program};
 
 pub struct Server {
@@ -33,6 +34,7 @@ impl Server {
             .env("WINDLASS_DATA_DIR", data(folder))
             .env("BUILD_LOG_DIR", folder.join("logs"))
             .env("WINDLASS_ADMIN_TOKEN", ADMIN_TOKEN)
+            .env("WINDLASS_PRIVATE_NETWORKS", PRIVATE_NETWORKS)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log);

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send + 'a>>;
 
-/// What the broker needs of a network. What it does with the answers, checking them above all, is not here.
+/// What is needed of a network. What is done with the answers, judging them above all, is not here.
 pub trait Network: fmt::Debug + Send + Sync {
     /// All addresses of a name.
     fn resolve<'a>(&'a self, host: &'a str, port: u16) -> Pending<'a, Vec<SocketAddr>>;
