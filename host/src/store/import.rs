@@ -12,7 +12,7 @@ use super::{
     catalog::{self, Kind, Table, made},
     db::{Pools, begin_statement},
     faults::fault,
-    migrate, now,
+    migrate,
     rows::{execute, query},
 };
 use crate::{
@@ -110,9 +110,11 @@ impl Import {
 async fn forget_own_backup(tx: &mut Tx) -> Result<()> {
     let tasks = query("DELETE FROM tasks WHERE kind = 'backup' AND status IN ('queued', 'running')");
     execute(tx, tasks).await?;
-    let ended =
-        query("UPDATE backups SET status = 'successful', open = NULL, finished_at = $1 WHERE open = 1");
-    execute(tx, ended.bind(now())).await?;
+    // How long it took is known to the old machine only.
+    let ended = query(
+        "UPDATE backups SET status = 'successful', open = NULL, finished_at = started_at WHERE open = 1",
+    );
+    execute(tx, ended).await?;
     Ok(())
 }
 
