@@ -207,25 +207,6 @@ fn repository(url: &str) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn https_stays_between_git_and_the_forge() {
-    let git = GitServer::start_with_token(TOKEN).await;
-    git.create("app").commit("main", &[("a", "1")], "one");
-    let folder = tempfile::tempdir().unwrap();
-    let port = secured(&git, folder.path()).await;
-    let url = format!("https://localhost:{port}/app.git");
-
-    let stranger = Rig::new(outgoing()).git.test_connection(&access(&url, token())).await;
-    let said = stranger.unwrap_err().to_string();
-    assert!(said.contains("certificate of https://localhost"), "{said}");
-
-    let trusted = folder.path().join("certificate.pem").display().to_string();
-    let server = TestServer::start_with(&[("SSL_CERT_FILE", &trusted)]).await;
-    let tested = json!({ "repository": repository(&url) });
-    let found = server.post("/api/v1/repositories/test", tested).await.expect(200);
-    assert_eq!(found["data"]["branchExists"], true);
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_person_is_told_what_is_refused_and_who_can_change_it() {
     let git = GitServer::start_with_token(TOKEN).await;
     git.create("app").commit("main", &[("a", "1")], "one");
