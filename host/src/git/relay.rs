@@ -168,7 +168,7 @@ mod tests {
     #[test]
     fn a_git_server_is_told_the_name_that_the_user_wrote() {
         let line = with_host(b"git-upload-pack /a\0host=127.0.0.1\0", "forge.example").expect("a line");
-        assert_eq!(line, b"002fgit-upload-pack /a\0host=forge.example\0");
+        assert_eq!(line, b"002agit-upload-pack /a\0host=forge.example\0");
         assert_eq!(with_host(b"git-upload-pack /a", "forge.example"), None);
     }
 }
