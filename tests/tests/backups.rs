@@ -8,7 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use age::secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
+use windlass::domain::backup::{Backup, BackupStatus};
+use windlass::store::{Db, DbConfig, backups, new_id, now};
 use windlass_tests::cli::{NOBODY, Run, command, run};
+use windlass_tests::database::soon;
 use windlass_tests::server::TestServer;
 use windlass_tests::{postgres, tools};
 
@@ -321,4 +324,48 @@ fn a_setting_that_makes_no_sense_keeps_the_server_from_starting() {
         let refused = run(serve);
         assert!(refused.code != 0 && refused.err.contains(what), "{refused:#?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_backup_makes_up_for_all_due_times_at_which_no_server_ran() {
+    let key = Key::new();
+    let mut server = TestServer::start_with(&[("WINDLASS_BACKUP_RECIPIENTS", &key.public)]).await;
+    server.kill();
+    let url = format!("sqlite:{}", server.data().join("windlass.db").display());
+    let db = Db::open(&DbConfig::new(&url)).await.unwrap();
+    let week_ago = now() - 7 * 24 * 3600 * 1000;
+    db.write(move |tx| {
+        Box::pin(async move {
+            let old = Backup {
+                id: new_id(),
+                due_at: Some(week_ago),
+                name: "old".into(),
+                status: BackupStatus::Running,
+                recipients: 1,
+                bytes: None,
+                rows: None,
+                error: None,
+                started_at: week_ago,
+                finished_at: None,
+            };
+            backups::insert(tx, &old).await
+        })
+    })
+    .await
+    .unwrap();
+    db.close().await;
+    server.launch(&[]).await.unwrap();
+    let items = soon("the backup that was missed", async {
+        loop {
+            let all = server.get("/api/v1/backups").await.expect(200);
+            if all["data"]["items"][0]["status"] == "successful" {
+                return all["data"]["items"].as_array().unwrap().clone();
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    assert_eq!((items.len(), &items[0]["scheduled"]), (2, &json!(true)), "{items:?}");
+    // The one that never ended stands in nobody's way.
+    assert_eq!(items[1]["status"], "failed", "{items:?}");
 }
