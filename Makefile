@@ -14,7 +14,7 @@ ifeq ($(RUSTUP_HOME)$(wildcard $(HOME)/.rustup/toolchains),)
   endif
 endif
 
-.PHONY: help setup setup-build setup-docker setup-test setup-examples setup-pipelines setup-signers setup-sockets setup-oidc setup-schemathesis setup-vendors setup-around setup-bench build demo demo-stop check test bench fmt
+.PHONY: help setup setup-build setup-docker setup-test setup-examples setup-pipelines setup-signers setup-sockets setup-oidc setup-schemathesis setup-vendors setup-around setup-bench build demo demo-stop check check-format check-warnings test bench fmt
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -72,9 +72,15 @@ demo: setup-build setup-docker ## the main job, for real: git pushes become depl
 demo-stop: ## stop the demo's server and remove its files
 	@scripts/demo.sh stop
 
-check: setup-build ## formatting and lints, as CI has them
-	cargo fmt --all --check
+check: check-format ## formatting and lints, as CI has them
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+check-format: setup-build
+	cargo fmt --all --check
+
+# What the compiler said of everything that the tests have had compiled.
+check-warnings:
+	@scripts/warnings.sh
 
 # What the tests need beside the program; it is brought while that compiles.
 setup-around: setup-docker setup-test setup-examples setup-pipelines setup-signers setup-sockets setup-oidc setup-schemathesis setup-vendors
