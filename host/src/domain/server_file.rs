@@ -39,8 +39,8 @@ pub struct StackEntry {
     pub project: String,
     #[serde(default)]
     pub description: String,
-    #[serde(default)]
     /// Its secrets are references.
+    #[serde(default)]
     pub repository: Option<RepositoryInput>,
     #[serde(default)]
     pub build: BuildSettings,
@@ -60,7 +60,8 @@ pub struct StackEntry {
     pub schedules: Vec<SchedulePlan>,
 }
 
-fn default_project() -> String {
+/// Where a stack belongs that names no project, in a file or by the API.
+pub fn default_project() -> String {
     "default".into()
 }
 
@@ -68,7 +69,8 @@ fn local() -> String {
     super::target::LOCAL.into()
 }
 
-fn empty_object() -> Value {
+/// A strategy's parameters where none are given.
+pub fn empty_object() -> Value {
     Value::Object(Map::new())
 }
 

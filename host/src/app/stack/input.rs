@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 
 use crate::domain::build_config::BuildSettings;
 use crate::domain::repository::RepositoryInput;
+use crate::domain::server_file::{default_project, empty_object};
 use crate::domain::stack::RunSpec;
 use crate::domain::traffic::Traffic;
 
@@ -37,12 +38,4 @@ pub struct StackInput {
     /// runs for one that is changed.
     #[serde(default)]
     pub target: Option<String>,
-}
-
-fn default_project() -> String {
-    "default".into()
-}
-
-fn empty_object() -> Value {
-    Value::Object(serde_json::Map::new())
 }
