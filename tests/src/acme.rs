@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::server::free_port;
+use crate::port::free_port;
 use crate::tools::{root, skipped};
 
 pub struct AcmeServer {

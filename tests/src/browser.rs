@@ -13,7 +13,8 @@ use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
 
-use crate::server::{ADMIN_TOKEN, TestServer, free_port};
+use crate::port::free_port;
+use crate::server::{ADMIN_TOKEN, TestServer};
 use crate::tools::skipped;
 
 /// One browser with a profile of its own; closed when dropped.

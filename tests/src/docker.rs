@@ -9,6 +9,7 @@ use std::{
 };
 
 use crate::PATIENCE;
+use crate::port::free_port;
 use tempfile::TempDir;
 use windlass::docker::Docker;
 
@@ -120,7 +121,7 @@ impl Registry {
         let users = folder.path().join("users");
         // bcrypt of the password above, at the lowest cost.
         fs::write(&users, "ada:$2b$05$abcdefghijklmnopqrstuuPjvWZA9Te8qmmwSCy0c40HUw16Nv/I6\n").unwrap();
-        let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let address = format!("127.0.0.1:{}", free_port());
         let config = folder.path().join("config.yml");
         fs::write(&config, "version: 0.1\nstorage:\n  filesystem: {}\nauth:\n  htpasswd: {}\n").unwrap();
         let child = Command::new(binary)

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use crate::cutover;
 use crate::docker::busybox;
 use crate::git_server::{File, GitServer, TestRepo};
-use crate::server::{TestServer, free_port};
+use crate::port::free_port;
+use crate::server::TestServer;
 
 /// A page that names its commit. What the version says decides how it goes on: a `broken` one never becomes healthy, a
 /// `failing` one is healthy and answers with errors, a `slow` one takes its time.

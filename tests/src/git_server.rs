@@ -3,7 +3,7 @@
 use std::{
     ffi::OsStr,
     io::Write as _,
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
@@ -13,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+use crate::port::free_port;
 use axum::{
     Router,
     body::{Body, Bytes, to_bytes},
@@ -447,10 +448,6 @@ pub fn make_key(path: &str, passphrase: &str) {
         .status()
         .unwrap();
     assert!(made.success());
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
 }
 
 fn wait_for_port(port: u16) {

@@ -26,6 +26,7 @@ pub mod mail;
 pub mod ordering;
 pub mod peer;
 pub mod pipelines;
+pub mod port;
 pub mod postgres;
 pub mod registry;
 pub mod routed;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 
-use crate::server::free_port;
+use crate::port::free_port;
 use crate::tools::{root, skipped};
 
 /// Where Debian's package is found, whatever Python comes first in PATH.

@@ -4,6 +4,7 @@ use crate::PATIENCE;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::port::free_port;
 use crate::tools::skipped;
 
 pub const USER: &str = "ada";
@@ -40,10 +41,7 @@ impl Registry {
             return None;
         }
         let folder = tempfile::tempdir().unwrap();
-        // Nobody else asks for a port that was just given back.
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = free.local_addr().unwrap().to_string();
-        drop(free);
+        let address = format!("127.0.0.1:{}", free_port());
         let config = folder.path().join("config.yml");
         let text = format!(
             "version: 0.1\nlog:\n  level: error\nstorage:\n  filesystem:\n    rootdirectory: {}\nhttp:\n  addr: {address}\n",

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::fixture::Fixture;
-use crate::server::free_port;
+use crate::port::free_port;
 
 pub const HOST: &str = "app.windlass.test";
 

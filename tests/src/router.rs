@@ -19,7 +19,8 @@ use tokio::net::{TcpListener, TcpStream};
 use windlass::domain::route::RouteTable;
 use windlass::router::client::RouterClient;
 
-use crate::server::{free_port, program};
+use crate::port::free_port;
+use crate::server::program;
 
 pub const BIG: usize = 100 * 1024 * 1024;
 const PIECE: usize = 64 * 1024;

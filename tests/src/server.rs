@@ -12,6 +12,7 @@ use sha2::Sha256;
 
 use crate::compiled::borrow_plugins;
 use crate::git_server::PRIVATE_NETWORKS;
+use crate::port::free_port;
 
 pub const ADMIN_TOKEN: &str = "test-admin-token-0123456789";
 
@@ -50,7 +51,7 @@ impl TestServer {
     /// The same, on data that `prepare` puts into its data folder, which is not there yet.
     pub async fn start_on(variables: &[(&str, &str)], prepare: impl FnOnce(&Path)) -> Self {
         let mut server = Self {
-            url: String::new(),
+            url: format!("http://127.0.0.1:{}", free_port()),
             folder: tempfile::tempdir().unwrap(),
             child: None,
             client: reqwest::Client::builder().timeout(PATIENCE).build().unwrap(),
@@ -65,7 +66,7 @@ impl TestServer {
     ///
     /// The address stays what it was at the first start, so that webhook URLs go on working.
     pub async fn launch(&mut self, variables: &[(&str, &str)]) -> Result<(), String> {
-        let listen = self.url.strip_prefix("http://").unwrap_or("127.0.0.1:0").to_string();
+        let listen = self.url.trim_start_matches("http://").to_string();
         borrow_plugins(&self.data());
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.server_log()).unwrap();
         let mut command = Command::new(program());
@@ -400,11 +401,6 @@ pub fn push_body(clone_url: &str, branch: &str, sha: &str) -> Value {
         "pusher": { "name": "ada" },
         "sender": { "login": "ada" }
     })
-}
-
-/// A loopback port that nobody used a moment ago.
-pub fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// A static busybox: the only thing in the images of the tests.

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use windlass_tests::docker::eventually;
 use windlass_tests::fixture::Fixture;
 use windlass_tests::git_server::GitServer;
-use windlass_tests::server::{TestServer, docker, free_port, push_body, sign};
+use windlass_tests::port::free_port;
+use windlass_tests::server::{TestServer, docker, push_body, sign};
 
 const SHA: &str = "0123456789abcdef0123456789abcdef01234567";
 const URL: &str = "https://forge.example/team/app.git";

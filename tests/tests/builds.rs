@@ -12,14 +12,16 @@ use windlass_tests::cli::run;
 use windlass_tests::docker::{Registry, TestEngine, eventually, unique};
 use windlass_tests::fixture::{Fixture, fetch};
 use windlass_tests::git_server::File;
-use windlass_tests::server::{ADMIN_TOKEN, docker, free_port};
+use windlass_tests::port::free_port;
+use windlass_tests::server::{ADMIN_TOKEN, docker};
 use windlass_tests::tools::{skipped, this_test};
 
 const SECRET: &str = "planted-s3cret-of-this-test";
 
+/// Without the cache: a layer that it shares with another test's image goes when that image is removed.
 fn make_image(name: &str, folder: &Path) {
     let built = Command::new("docker")
-        .args(["build", "-q", "-t", name])
+        .args(["build", "-q", "--no-cache", "-t", name])
         .arg(folder)
         .env("DOCKER_BUILDKIT", "0")
         .output()

@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 use windlass::router::client::RouterClient;
 use windlass_tests::acme::{AcmeServer, authority};
 use windlass_tests::cli::run;
+use windlass_tests::port::free_port;
 use windlass_tests::router::until;
-use windlass_tests::server::{ADMIN_TOKEN, TestServer, free_port};
+use windlass_tests::server::{ADMIN_TOKEN, TestServer};
 use windlass_tests::tools::root;
 
 /// A host with a certificate of the operator's own.

@@ -7,8 +7,9 @@ use windlass_tests::compose::{FILE, companion, stack, with_file};
 use windlass_tests::docker::{Registry, eventually};
 use windlass_tests::fixture::Fixture;
 use windlass_tests::git_server::GitServer;
+use windlass_tests::port::free_port;
 use windlass_tests::routed::Routed;
-use windlass_tests::server::{ADMIN_TOKEN, docker, free_port};
+use windlass_tests::server::{ADMIN_TOKEN, docker};
 use windlass_tests::tools::{skipped, this_test};
 
 async fn routed(file: &str, strategy: &str) -> Routed {

@@ -20,6 +20,7 @@ use windlass::{
     error::Error,
 };
 use windlass_tests::docker::{BUSYBOX, TestEngine, eventually};
+use windlass_tests::port::free_port;
 
 fn now() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
@@ -72,10 +73,6 @@ fn command(spec: LaunchSpec, words: &str) -> LaunchSpec {
 
 fn port(container: u16, host: Option<u16>) -> Port {
     Port { container, host, address: "127.0.0.1".into() }
-}
-
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 async fn look(engine: &TestEngine, spec: &LaunchSpec) -> ContainerView {

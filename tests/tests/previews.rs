@@ -9,7 +9,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use windlass_tests::docker::{busybox, eventually, unique};
 use windlass_tests::git_server::{File, GitServer, TestRepo};
-use windlass_tests::server::{ADMIN_TOKEN, TestServer, docker, free_port, sign};
+use windlass_tests::port::free_port;
+use windlass_tests::server::{ADMIN_TOKEN, TestServer, docker, sign};
 use windlass_tests::vendors::github::{self, GitHub};
 
 const DOCKERFILE: &str = "FROM scratch\nCOPY busybox /bin/busybox\nCOPY index.html /www/index.html\nEXPOSE 8080\n\

@@ -258,7 +258,7 @@ fn modified(request: &BuildRequest) -> u64 {
 fn can_do(request: &BuildRequest, facts: &EngineFacts) -> Result<()> {
     if !facts.buildkit && !request.extras.secrets.is_empty() {
         return Err(Error::failed(format!(
-            "this build has secrets, and Docker {} has no BuildKit, without which they would stay in the image; take              them out of `build.options.secrets`, or use an engine with BuildKit",
+            "this build has secrets, and Docker {} has no BuildKit, without which they would stay in the image; take them out of `build.options.secrets`, or use an engine with BuildKit",
             facts.version
         )));
     }

@@ -95,7 +95,7 @@ async fn the_table_is_on_disk_and_its_sockets_are_private() {
 async fn every_refusal_says_which_it_is() {
     let (blue, silent) = tokio::join!(Upstream::start("blue"), tokio::net::TcpListener::bind("127.0.0.1:0"));
     let silent = silent.unwrap();
-    let nobody = std::net::SocketAddr::from(([127, 0, 0, 1], windlass_tests::server::free_port()));
+    let nobody = std::net::SocketAddr::from(([127, 0, 0, 1], windlass_tests::port::free_port()));
     let router = TestRouter::start().await;
     let route = |path: &str, target: std::net::SocketAddr| {
         json!({ "name": path, "path": path, "timeouts": { "responseMs": 200 },

@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use windlass::router::client::RouterClient;
+use windlass_tests::port::free_port;
 use windlass_tests::router::{
     TestRouter, Upstream, echo_upgrade, fresh, kill_router_of, read_head, table, until,
 };
-use windlass_tests::server::{TestServer, free_port, program};
+use windlass_tests::server::{TestServer, program};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_process_takes_the_sockets_over_and_nothing_is_lost() {

@@ -15,8 +15,8 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use windlass_tests::port::free_port;
 use windlass_tests::router::{TestRouter, Upstream, fresh, table};
-use windlass_tests::server::free_port;
 
 /// Takes any certificate: the tests look at it themselves.
 #[derive(Debug)]

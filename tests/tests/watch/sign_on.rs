@@ -7,7 +7,8 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use reqwest::Method;
 use serde_json::{Value, json};
 use windlass_tests::browser::Browser;
-use windlass_tests::server::{TestServer, free_port};
+use windlass_tests::port::free_port;
+use windlass_tests::server::TestServer;
 use windlass_tests::tools::{root, tool};
 
 /// The provider's process; it ends with the test.

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use windlass_tests::server::free_port;
+use windlass_tests::port::free_port;
 
 pub const PROGRAM: &str = "webhook";
 pub const PATH: &str = "/hooks/bench";

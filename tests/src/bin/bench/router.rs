@@ -6,8 +6,9 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use windlass_tests::port::free_port;
 use windlass_tests::router::{parse, table};
-use windlass_tests::server::{free_port, program};
+use windlass_tests::server::program;
 
 use crate::load::{self, Outcome};
 use crate::machine::{load as load_average, status_mb};

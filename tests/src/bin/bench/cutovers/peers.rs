@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use windlass::router::client::RouterClient;
 use windlass_tests::crossing::{Crossing, Load};
 use windlass_tests::cutover::visited;
+use windlass_tests::port::free_port;
 use windlass_tests::router::{parse, table};
-use windlass_tests::server::free_port;
 
 use super::tell;
 use crate::load::is_installed;
