@@ -10,6 +10,7 @@ use age::secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use windlass::domain::backup::{Backup, BackupStatus};
 use windlass::store::{Db, DbConfig, backups, new_id, now};
+use windlass_tests::browser::Browser;
 use windlass_tests::cli::{NOBODY, Run, command, run};
 use windlass_tests::database::soon;
 use windlass_tests::server::TestServer;
@@ -307,6 +308,47 @@ async fn a_failure_is_seen_and_old_files_go() {
     );
     let list = server.cli(&["backup", "list"]).expect(0).out;
     assert!(list.contains("failed") && list.contains("successful") && list.contains("next at"), "{list}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_dashboard_makes_a_backup_and_shows_how_it_went() {
+    let Some(browser) = Browser::start(&tools::this_test()).await else { return };
+    let (key, folder) = (Key::new(), tempfile::tempdir().unwrap());
+    let config = folder.path().join("windlass.toml");
+    std::fs::write(
+        &config,
+        format!("[backup]\nrecipients = [\"{}\"]\nschedule = \"30 3 * * *\"\n", key.public),
+    )
+    .unwrap();
+    let server = TestServer::start_with(&[("WINDLASS_CONFIG", text(&config))]).await;
+    browser.log_in(&server).await;
+    browser.open(&format!("{}/backups", server.url)).await;
+    browser.wait_text("#live", "None yet").await;
+    browser.press("form[action='/backups'] button").await;
+    // The page follows by itself: nobody loads it again.
+    browser.wait_text("#live tbody", "successful").await;
+    browser.wait_text("#live", "the next one comes in ").await;
+    let made = backup_files(&server);
+    assert_eq!(made.len(), 1);
+    browser.wait_text("#live tbody", &made[0]).await;
+    browser.shot("backups").await;
+    browser.become_phone(360).await;
+    browser.shot("backups-phone").await;
+    let width = browser.run("return document.documentElement.scrollWidth").await;
+    assert!(width.as_u64().unwrap() <= 360, "{width}");
+    assert_eq!(browser.complaints().await, Vec::<String>::new());
+
+    let without = TestServer::start().await;
+    browser.log_in(&without).await;
+    browser.open(&format!("{}/backups", without.url)).await;
+    browser.wait_text("main", "windlass backup --to FILE").await;
+    assert_eq!(browser.text("form[action='/backups']").await, "");
+}
+
+/// Names of the files in the server's folder.
+fn backup_files(server: &TestServer) -> Vec<String> {
+    let files = std::fs::read_dir(server.data().join("backups")).unwrap();
+    files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect()
 }
 
 #[test]

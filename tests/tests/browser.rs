@@ -418,8 +418,16 @@ async fn pages(fixture: &Fixture) -> Vec<String> {
         "/deployments/2",
     ];
     let templates = ["/templates", "/template/new", "/templates/deploy", "/templates/deploy?diff=1"];
-    let more =
-        ["/webhooks", "/plugins", "/plugins/calls", "/plugins/calls/1", "/tokens", "/audit", "/status"];
+    let more = [
+        "/webhooks",
+        "/plugins",
+        "/plugins/calls",
+        "/plugins/calls/1",
+        "/tokens",
+        "/audit",
+        "/backups",
+        "/status",
+    ];
     let all = fixed.into_iter().chain(templates).chain(more).map(str::to_string);
     let told = ["/notifications".to_owned(), format!("/notifications/{channel}")];
     all.chain([format!("/webhooks/{event}")]).chain(told).collect()

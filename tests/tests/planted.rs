@@ -141,6 +141,7 @@ const ANSWERS: &[&str] = &[
     "/webhooks",
     "/plugins/calls",
     "/audit",
+    "/backups",
     "/tokens",
     "/status",
 ];

@@ -118,5 +118,7 @@ pub const PAGES: &[(&str, &str, &str)] = &[
     ("POST", "/people/me/second-factor/confirm", "viewer:any"),
     ("POST", "/people/me/second-factor/remove", "viewer:any"),
     ("GET", "/audit", "admin:server"),
+    ("GET", "/backups", "admin:server"),
+    ("POST", "/backups", "admin:server"),
     ("GET", "/status", "viewer:any"),
 ];

@@ -5,6 +5,7 @@ mod admin;
 mod ansi;
 mod assets;
 mod audit;
+mod backups;
 mod badge;
 mod build_plan;
 mod calls;
@@ -122,6 +123,7 @@ pub fn router() -> Router<App> {
         .route("/people/me/second-factor/remove", post(second_factor::remove))
         .route("/invitation", get(session::invitation_page).post(session::invitation))
         .route("/audit", get(audit::list))
+        .route("/backups", get(backups::list).post(backups::create))
         .route("/registries", get(registries::list).post(registries::create))
         .route("/registries/{registry}/test", post(registries::test))
         .route("/registries/{registry}/delete", post(registries::delete))

@@ -99,6 +99,7 @@ impl CheckRow {
             "plugins" => ("Plugins", "/plugins"),
             "providers" if is_admin => ("Providers", "/providers"),
             "certificates" => ("Certificates", ""),
+            "backup" => ("Backups", "/backups"),
             "disk" => ("Disk", ""),
             other => (other, ""),
         };

@@ -52,6 +52,7 @@ const INSTALLATION: &[Entry] = &[
     ("/targets", "Targets", "targets"),
     ("/registries", "Registries", "registries"),
     ("/audit", "Record", "audit"),
+    ("/backups", "Backups", "backups"),
 ];
 const SETTINGS: &[Entry] = &[
     ("/plugins", "Plugins", "plugins"),
