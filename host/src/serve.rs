@@ -2,11 +2,11 @@
 
 mod footprint;
 mod headers;
+mod listen;
 mod log;
 
 pub use footprint::{keep_no_core, return_free_memory, return_large_buffers};
 
-use std::future::IntoFuture;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -85,10 +85,8 @@ pub async fn serve(file: Option<&Path>) -> Result<()> {
     let teller = tokio::spawn(notify::spread_keep(app.clone(), stop.clone()));
     // The router is left running: the next server adopts it.
     let keeper = start_router(&app, &stop);
-    let server =
-        axum::serve(listener, paths(app.clone()).into_make_service_with_connect_info::<SocketAddr>())
-            .with_graceful_shutdown(stop.clone().cancelled_owned());
-    let server = tokio::spawn(server.into_future());
+    let patience = Duration::from_secs(app.config.server.patience_secs.into());
+    let server = tokio::spawn(listen::listen(listener, paths(app.clone()), patience, stop.clone()));
     wait_for_signal(&app).await?;
     tracing::info!("[@server:http] stopping");
     stop.cancel();

@@ -17,7 +17,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("plugins", &["domain", "error", "config", "network"]),
     ("git", &["domain", "error", "config", "network"]),
     ("docker", &["domain", "error", "config"]),
-    ("router", &["domain", "error", "config"]),
+    ("router", &["domain", "error", "config", "network"]),
     (
         "app",
         &[

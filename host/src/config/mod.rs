@@ -129,6 +129,12 @@ impl Config {
                 "jobs.workers (JOB_WORKERS) has to be between 1 and 64",
             ));
         }
+        if !(1..=3600).contains(&self.server.patience_secs) {
+            return Err(Error::invalid(
+                "server.patience_secs",
+                "server.patience_secs has to be between 1 and 3600",
+            ));
+        }
         if !(1..=720).contains(&self.rollouts.approval_hours) {
             return Err(Error::invalid(
                 "rollouts.approval_hours",

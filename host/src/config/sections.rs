@@ -28,6 +28,7 @@ pub struct Server {
     pub public_url: String,
     #[serde(deserialize_with = "networks")]
     pub trusted_proxies: Vec<IpNet>,
+    pub patience_secs: u32,
 }
 
 /// Where the server goes for URLs that people of a team write.

@@ -1,10 +1,11 @@
 //! The way out of this server, for whatever somebody other than its operator can name the other side of: which addresses
-//! may be dialled, and that exactly what was judged is dialled.
+//! may be dialled, and that exactly what was judged is dialled. And the way in, for connections of which nothing is known yet.
 //!
 //! A name is resolved once and all of its addresses are judged. Who resolves again when dialling gives a name the chance to
 //! turn into another address in between.
 
 mod address;
+pub mod inbound;
 mod system;
 
 use std::io;

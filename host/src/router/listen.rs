@@ -9,9 +9,7 @@ use std::time::Duration;
 use http::header::{CONNECTION, HeaderValue};
 use http::{Request, Version};
 use hyper::body::Incoming;
-use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -24,19 +22,13 @@ use super::certificates::{Resolver, provider};
 use super::proxy;
 use super::state::Router;
 use crate::error::{Error, Result};
+use crate::network::inbound::{PAUSE, begins_as_http2, converse};
 
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 4096;
 /// For the head of a request, and for the next request on a connection that is kept.
 const HEAD_PATIENCE: Duration = Duration::from_secs(60);
 const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(10);
-/// All headers of one request.
-const HEAD_BYTES: usize = 64 * 1024;
-const HEADERS: usize = 128;
-/// Requests at the same time on one HTTP/2 connection.
-const STREAMS: u32 = 256;
-/// Where no file is left for another connection, a little time helps.
-const PAUSE: Duration = Duration::from_millis(50);
 
 /// A socket that is listened on.
 #[derive(Debug)]
@@ -131,8 +123,8 @@ impl House {
         }
         let client = Client { address: address.ip(), tls: acceptor.is_some() };
         let Some(acceptor) = acceptor else {
-            if let Some(is_h2) = begins_as_http2(&stream).await {
-                self.serve(TokioIo::new(stream), client, is_h2).await;
+            if let Some(is_h2) = begins_as_http2(&stream, HEAD_PATIENCE).await {
+                self.serve(stream, client, is_h2).await;
             }
             return;
         };
@@ -140,14 +132,14 @@ impl House {
         match shaken {
             Ok(Ok(stream)) => {
                 let is_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-                self.serve(TokioIo::new(stream), client, is_h2).await;
+                self.serve(stream, client, is_h2).await;
             }
             Ok(Err(error)) => tracing::debug!(%address, %error, "[@router:tls] no handshake"),
             Err(_) => tracing::debug!(%address, "[@router:tls] the handshake took too long"),
         }
     }
 
-    async fn serve<I>(self, io: TokioIo<I>, client: Client, is_h2: bool)
+    async fn serve<I>(self, io: I, client: Client, is_h2: bool)
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -163,46 +155,8 @@ impl House {
                 Ok::<_, Infallible>(response)
             }
         });
-        // How a connection ends is between its two ends; what was wrong with a request is in its answer.
-        if is_h2 {
-            let mut builder = http2::Builder::new(TokioExecutor::new());
-            builder
-                .timer(TokioTimer::new())
-                .max_concurrent_streams(STREAMS)
-                .max_header_list_size(HEAD_BYTES as u32)
-                .keep_alive_interval(HEAD_PATIENCE)
-                .adaptive_window(true);
-            let mut connection = std::pin::pin!(builder.serve_connection(io, service));
-            tokio::select! {
-                _ = connection.as_mut() => return,
-                () = self.moved.cancelled() => connection.as_mut().graceful_shutdown(),
-            }
-            let _ = connection.await;
-        } else {
-            let mut builder = http1::Builder::new();
-            builder
-                .timer(TokioTimer::new())
-                .header_read_timeout(HEAD_PATIENCE)
-                .max_headers(HEADERS)
-                .max_buf_size(HEAD_BYTES);
-            let mut connection = std::pin::pin!(builder.serve_connection(io, service).with_upgrades());
-            tokio::select! {
-                _ = connection.as_mut() => return,
-                () = self.ending.cancelled() => connection.as_mut().graceful_shutdown(),
-            }
-            let _ = connection.await;
-        }
-    }
-}
-
-/// Whether the client speaks HTTP/2 from the first byte. `None` if it says nothing for too long, or has gone.
-async fn begins_as_http2(stream: &TcpStream) -> Option<bool> {
-    let mut first = [0; 3];
-    let peeked = tokio::time::timeout(HEAD_PATIENCE, stream.peek(&mut first)).await;
-    match peeked {
-        // `PRI * HTTP/2.0`; no method of HTTP/1.1 begins like that.
-        Ok(Ok(count)) if count > 0 => Some(first == *b"PRI"),
-        _ => None,
+        let ending = if is_h2 { &self.moved } else { &self.ending };
+        converse(io, is_h2, service, HEAD_PATIENCE, ending).await;
     }
 }
 

@@ -20,6 +20,7 @@ use super::state::{Owner, Router};
 use super::{control, folder};
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::network::inbound::allow_many_connections;
 
 /// How long requests get to end after SIGTERM.
 const STOP_PATIENCE: Duration = Duration::from_secs(30);
@@ -244,16 +245,6 @@ async fn lock_file(folder: &Path) -> Result<File> {
         .map_err(|_| Error::unavailable("another router process has been starting for too long"))?
         .map_err(Error::internal)?
         .map_err(Error::internal)
-}
-
-/// Each connection is a file, and the usual limit is low.
-fn allow_many_connections() {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    if let Err(error) = setrlimit(Resource::Nofile, limit) {
-        tracing::debug!(%error, "[@router:http] the limit of open files stays as it is");
-    }
 }
 
 /// The first lines on standard output: where it listens.
