@@ -15,6 +15,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::domain::ci::CiStatus;
 use crate::domain::cicd::{CicdProvider, ProviderState};
+use crate::domain::deployment::{Deployment, DeploymentStatus};
 use crate::domain::target::{Target, TargetState};
 use crate::domain::webhook::{MatchedSecret, ReasonCode};
 use crate::plugins::Plugins;
@@ -449,16 +450,17 @@ impl Metrics {
         self.logins.get_or_create(&Status { status: status.to_string() }).inc();
     }
 
-    pub fn deployment_ended(&self, status: &str) {
-        self.deployments.get_or_create(&Status { status: status.to_string() }).inc();
-    }
-
-    /// `lead` is the time since the deployment was asked for, of one that is in service.
-    pub fn rollout_finished(&self, status: &str, took: Duration, lead: Option<Duration>) {
-        self.deployment_ended(status);
-        if let Some(lead) = lead {
+    /// Whether it was rolled out here or by a provider.
+    pub fn deployment_ended(&self, deployment: &Deployment) {
+        self.deployments.get_or_create(&Status { status: deployment.status.as_str().to_string() }).inc();
+        if deployment.status == DeploymentStatus::Successful {
+            let end = deployment.completed_at.unwrap_or_else(store::now);
+            let lead = Duration::from_millis((end - deployment.started_at).max(0).unsigned_abs());
             self.deployment_seconds.observe(lead.as_secs_f64());
         }
+    }
+
+    pub fn rollout_finished(&self, took: Duration) {
         self.rollout_seconds.observe(took.as_secs_f64());
     }
 }

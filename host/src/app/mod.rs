@@ -96,7 +96,7 @@ pub struct Parts {
     pub auditor: audit::Auditor,
     pub backups: backup::Settings,
     pub logs: Logs,
-    pub metrics: Metrics,
+    pub metrics: Arc<Metrics>,
     pub endpoints: Endpoints,
     pub limits: Limits,
     /// Receivers of notifications that are talked to at the same time.
@@ -156,7 +156,9 @@ impl App {
         let host = Some(config.docker.host.as_str()).filter(|host| !host.is_empty());
         let instance = instance_id(&data)?;
         let docker = Docker::connect(host, &instance)?;
-        let metrics = Metrics::new(&plugins);
+        let metrics = Arc::new(Metrics::new(&plugins));
+        let counted = Arc::clone(&metrics);
+        db.at_end_of_deployments(Box::new(move |deployment| counted.deployment_ended(deployment)));
         let sign_on = sign_on::SignOn::of(&config)?;
         let router = RouterClient::new(&data);
         let webhooks = &config.webhooks;

@@ -123,70 +123,8 @@ impl Config {
     }
 
     fn check(&self) -> Result<()> {
-        if !(1..=64).contains(&self.jobs.workers) {
-            return Err(Error::invalid(
-                "jobs.workers",
-                "jobs.workers (JOB_WORKERS) has to be between 1 and 64",
-            ));
-        }
-        if !(1..=3600).contains(&self.server.patience_secs) {
-            return Err(Error::invalid(
-                "server.patience_secs",
-                "server.patience_secs has to be between 1 and 3600",
-            ));
-        }
-        if !(1..=720).contains(&self.rollouts.approval_hours) {
-            return Err(Error::invalid(
-                "rollouts.approval_hours",
-                "rollouts.approval_hours has to be between 1 and 720",
-            ));
-        }
-        let retention = &self.retention;
-        if retention.releases == 0 {
-            return Err(Error::invalid("retention.releases", "retention.releases has to be at least 1"));
-        }
-        for (name, days) in [
-            ("retention.webhook_days", retention.webhook_days),
-            ("retention.event_days", retention.event_days),
-            ("retention.log_days", retention.log_days),
-            ("retention.audit_days", retention.audit_days),
-            ("retention.artifact_days", retention.artifact_days),
-        ] {
-            if days == 0 {
-                return Err(Error::invalid(name, format!("{name} has to be at least 1")));
-            }
-        }
-        if !(1024..=104_857_600).contains(&self.webhooks.max_body_bytes) {
-            return Err(Error::invalid(
-                "webhooks.max_body_bytes",
-                "webhooks.max_body_bytes has to be between 1024 and 104857600",
-            ));
-        }
-        if !(1..=10_000).contains(&self.backup.keep) {
-            return Err(Error::invalid("backup.keep", "backup.keep has to be between 1 and 10000"));
-        }
-        // Room is taken in pieces, so that a body may take a little more than its length.
-        let least = self.webhooks.max_body_bytes + 65_536;
-        if !(least..=1 << 36).contains(&self.webhooks.max_buffered_bytes) {
-            let message = format!(
-                "webhooks.max_buffered_bytes has to be between {least} and 68719476736 for this max_body_bytes"
-            );
-            return Err(Error::invalid("webhooks.max_buffered_bytes", message));
-        }
+        self.check_numbers()?;
         self.polling.check()?;
-        let recorder = &self.recorder;
-        let bounds = [
-            ("keep_days", recorder.keep_days, 0, 3650),
-            ("max_calls", recorder.max_calls, 100, 10_000_000),
-            ("max_mib", recorder.max_mib, 1, 1 << 20),
-        ];
-        for (key, value, least, most) in bounds {
-            if !(least..=most).contains(&value) {
-                let key = format!("recorder.{key}");
-                let message = format!("{key} has to be between {least} and {most}");
-                return Err(Error::invalid(key, message));
-            }
-        }
         let router = &self.router;
         if router.http.len() + router.https.len() > 64 {
             return Err(Error::invalid("router.http", "the router can listen on at most 64 addresses"));
@@ -197,10 +135,6 @@ impl Config {
                 "router.access_log has to be off, on or the path of a file",
             ));
         }
-        if router.access_log_max_mib == 0 {
-            let message = "router.access_log_max_mib has to be at least 1";
-            return Err(Error::invalid("router.access_log_max_mib", message));
-        }
         self.check_certificates()?;
         self.oidc.check()?;
         let url = &self.server.public_url;
@@ -210,21 +144,47 @@ impl Config {
                 "server.public_url has to start with http:// or https://",
             ));
         }
-        if !(1..=20).contains(&self.notifications.attempts)
-            || !(1..=3600).contains(&self.notifications.retry_secs)
-        {
-            return Err(Error::invalid(
-                "notifications.attempts",
-                "notifications.attempts has to be between 1 and 20 and notifications.retry_secs between 1 and 3600",
-            ));
-        }
-        if self.plugin_limits.team_factor == 0 {
-            return Err(Error::invalid(
-                "plugin_limits.team_factor",
-                "plugin_limits.team_factor has to be at least 1",
-            ));
-        }
         self.plugins.iter().try_for_each(|(name, plugin)| plugin.check(name))
+    }
+
+    fn check_numbers(&self) -> Result<()> {
+        let Self { retention, recorder, webhooks, notifications, .. } = self;
+        let whole = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        // Room is taken in pieces, so that a body may take a little more than its length.
+        let room = whole(webhooks.max_body_bytes.saturating_add(65_536));
+        let any = i64::MAX;
+        let bounds = [
+            ("jobs.workers", whole(self.jobs.workers), 1, 64),
+            ("server.patience_secs", self.server.patience_secs.into(), 1, 3600),
+            ("rollouts.approval_hours", self.rollouts.approval_hours.into(), 1, 720),
+            ("retention.releases", whole(retention.releases), 1, any),
+            ("retention.webhook_days", retention.webhook_days.into(), 1, any),
+            ("retention.event_days", retention.event_days.into(), 1, any),
+            ("retention.log_days", retention.log_days.into(), 1, any),
+            ("retention.audit_days", retention.audit_days.into(), 1, any),
+            ("retention.artifact_days", retention.artifact_days.into(), 1, any),
+            ("webhooks.max_body_bytes", whole(webhooks.max_body_bytes), 1024, 100 << 20),
+            ("webhooks.max_buffered_bytes", whole(webhooks.max_buffered_bytes), room, 1 << 36),
+            ("backup.keep", whole(self.backup.keep), 1, 10_000),
+            ("recorder.keep_days", recorder.keep_days, 0, 3650),
+            ("recorder.max_calls", recorder.max_calls, 100, 10_000_000),
+            ("recorder.max_mib", recorder.max_mib, 1, 1 << 20),
+            ("router.access_log_max_mib", self.router.access_log_max_mib.cast_signed(), 1, any),
+            ("notifications.attempts", notifications.attempts.into(), 1, 20),
+            ("notifications.retry_secs", notifications.retry_secs.into(), 1, 3600),
+            ("plugin_limits.team_factor", self.plugin_limits.team_factor.into(), 1, any),
+        ];
+        for (key, value, least, most) in bounds {
+            if !(least..=most).contains(&value) {
+                let range = match most {
+                    i64::MAX => format!("at least {least}"),
+                    most => format!("between {least} and {most}"),
+                };
+                let message = format!("{} has to be {range}", with_variable(key));
+                return Err(Error::invalid(key, message));
+            }
+        }
+        Ok(())
     }
 
     fn check_certificates(&self) -> Result<()> {
@@ -285,6 +245,14 @@ impl Plugin {
             return wrong("cosign_key", "is for plugins from a registry (oci:…)".into());
         }
         Ok(())
+    }
+}
+
+/// A setting's key, and the variable that overrides it.
+fn with_variable(key: &str) -> String {
+    match ENVIRONMENT.iter().find(|(_, section, name)| key.split_once('.') == Some((*section, *name))) {
+        Some((variable, ..)) => format!("{key} ({variable})"),
+        None => key.to_string(),
     }
 }
 

@@ -16,7 +16,7 @@ use super::{
     call::{self, Recorder},
     faults::fault,
     migrate,
-    notify::{self, Bus},
+    notify::{self, AtEnd, Bus},
     sqlite,
     writer::{self, Job, Writer},
 };
@@ -257,6 +257,11 @@ impl Db {
     /// Changes whenever somebody wants something of a rollout: that it stops, is held, goes on, or has its answer.
     pub fn subscribe_wishes(&self) -> watch::Receiver<u64> {
         self.inner.bus.wishes.subscribe()
+    }
+
+    /// Has this done with every deployment that this node brings to an end, after the commit. Only the first call counts.
+    pub fn at_end_of_deployments(&self, at_end: AtEnd) {
+        let _ = self.inner.bus.at_end.set(at_end);
     }
 
     /// `sqlite` or `postgres`.

@@ -284,7 +284,7 @@ pub async fn list_nonterminal(conn: &mut Conn) -> Result<Vec<Deployment>> {
 /// Moves it from one status to another; a terminal one sets `completed_at` and `duration`. `Conflict` if the state
 /// machine does not know the step or the deployment has another status by now. Without `error` the old one stays.
 pub async fn transition(
-    conn: &mut Conn,
+    tx: &mut Tx,
     id: &Id,
     from: DeploymentStatus,
     to: DeploymentStatus,
@@ -308,10 +308,15 @@ pub async fn transition(
     .bind(now)
     .bind(id.as_str())
     .bind(from.as_str());
-    match fetch_opt(conn, query).await? {
-        Some(deployment) => Ok(deployment),
+    match fetch_opt(tx, query).await? {
+        Some(deployment) => {
+            if to.is_terminal() && !from.is_terminal() {
+                tx.ended(deployment.clone());
+            }
+            Ok(deployment)
+        }
         None => {
-            let (is, to) = (find(conn, id.as_str()).await?.status.as_str(), to.as_str());
+            let (is, to) = (find(tx, id.as_str()).await?.status.as_str(), to.as_str());
             Err(Error::conflict(format!("the deployment is {is} by now and cannot become {to}")))
         }
     }

@@ -3,7 +3,7 @@
 use std::{
     str::FromStr as _,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU8, Ordering},
     },
     time::Duration,
@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{DbConfig, events, faults::fault, tx::Signals};
 use crate::{
-    domain::{access::Reach, event::Event},
+    domain::{access::Reach, deployment::Deployment, event::Event},
     error::Result,
 };
 
@@ -41,7 +41,12 @@ const EVENTS: u8 = 4;
 const WISH: u8 = 8;
 const ALL: u8 = QUEUE | CANCEL | EVENTS | WISH;
 
+/// What is done with a deployment that has ended.
+pub type AtEnd = Box<dyn Fn(&Deployment) + Send + Sync>;
+
 pub(super) struct Bus {
+    /// Only of this node, so that each is counted once.
+    pub at_end: OnceLock<AtEnd>,
     pub events: broadcast::Sender<Arc<Event>>,
     pub queue: watch::Sender<u64>,
     pub cancel: watch::Sender<u64>,
@@ -56,6 +61,7 @@ pub(super) struct Bus {
 impl Bus {
     pub fn new(shared: bool) -> Self {
         Self {
+            at_end: OnceLock::new(),
             events: broadcast::Sender::new(EVENTS_KEPT),
             queue: watch::Sender::new(0),
             cancel: watch::Sender::new(0),
@@ -69,6 +75,9 @@ impl Bus {
 
     /// Called once for each commit.
     pub fn committed(&self, signals: Signals) {
+        if let Some(at_end) = self.at_end.get() {
+            signals.ended.iter().for_each(at_end);
+        }
         let mut bits = 0;
         if signals.queue {
             bits |= QUEUE;

@@ -7,7 +7,7 @@ use sqlx::{Any, AnyPool, Transaction};
 
 use super::{Conn, faults::fault};
 use crate::{
-    domain::{audit, event::Event},
+    domain::{audit, deployment::Deployment, event::Event},
     error::Result,
 };
 
@@ -25,6 +25,8 @@ pub struct Tx {
 #[derive(Default)]
 pub(super) struct Signals {
     pub events: Vec<Event>,
+    /// Deployments that this work has brought to an end.
+    pub ended: Vec<Deployment>,
     pub queue: bool,
     pub cancel: bool,
     pub wish: bool,
@@ -34,6 +36,7 @@ pub(super) struct Signals {
 #[derive(Clone, Copy)]
 pub(super) struct Mark {
     events: usize,
+    ended: usize,
     queue: bool,
     cancel: bool,
     wish: bool,
@@ -60,6 +63,7 @@ impl Tx {
         let signals = &self.signals;
         Mark {
             events: signals.events.len(),
+            ended: signals.ended.len(),
             queue: signals.queue,
             cancel: signals.cancel,
             wish: signals.wish,
@@ -69,6 +73,7 @@ impl Tx {
     /// Forgets what was signalled since the mark, because it was rolled back.
     pub(super) fn forget_since(&mut self, mark: Mark) {
         self.signals.events.truncate(mark.events);
+        self.signals.ended.truncate(mark.ended);
         self.signals.queue = mark.queue;
         self.signals.cancel = mark.cancel;
         self.signals.wish = mark.wish;
@@ -97,6 +102,10 @@ impl Tx {
 
     pub(super) fn publish(&mut self, event: Event) {
         self.signals.events.push(event);
+    }
+
+    pub(super) fn ended(&mut self, deployment: Deployment) {
+        self.signals.ended.push(deployment);
     }
 
     /// What is added from now on is caused by the span with that context.

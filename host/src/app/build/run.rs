@@ -95,8 +95,6 @@ async fn give_up(
     end(app, build, status, &text).await?;
     crash::point("build: after its failure is recorded");
     app.metrics.build_finished(word, took);
-    // A deployment whose build ends like this ends with it.
-    app.metrics.deployment_ended(word);
     if wanted { Err(Error::cancelled("the build")) } else { Err(error_of_record(error)) }
 }
 

@@ -129,20 +129,12 @@ pub async fn rollout_run(app: &App, task: &TaskContext, deployment_id: &Id) -> R
     app.seen.forget(deployment_id);
     match &result {
         Ok(Ended::Finished) => {
-            let row = &rollout.deployment;
-            let lead = (row.status == DeploymentStatus::Successful).then(|| lead_time(row));
-            app.metrics.rollout_finished(row.status.as_str(), started.elapsed(), lead)
+            app.metrics.rollout_finished(started.elapsed());
         }
         Ok(Ended::Interrupted) => rollout.log.line("The server stops; the rollout goes on when it is back."),
         Err(error) => rollout.log.line(&format!("Interrupted: {error}")),
     }
     result
-}
-
-/// Since whatever asked for it.
-fn lead_time(row: &Deployment) -> Duration {
-    let end = row.completed_at.unwrap_or_else(store::now);
-    Duration::from_millis((end - row.started_at).max(0).unsigned_abs())
 }
 
 async fn releases_of(app: &App, deployment: &Deployment) -> Result<(Release, Option<Release>)> {
