@@ -308,7 +308,7 @@ pub async fn transition(
     .bind(now)
     .bind(id.as_str())
     .bind(from.as_str());
-    match fetch_opt(tx, query).await? {
+    match fetch_opt::<Deployment>(tx, query).await? {
         Some(deployment) => {
             if to.is_terminal() && !from.is_terminal() {
                 tx.ended(deployment.clone());

@@ -95,6 +95,16 @@ pub async fn claim(conn: &mut Conn, now: UnixMs, until: UnixMs, limit: i64) -> R
     fetch_all(conn, query).await
 }
 
+/// Keeps what was claimed until `held` for longer. False if it is somebody else's by now.
+pub async fn hold(conn: &mut Conn, stack: &Id, held: UnixMs, until: UnixMs) -> Result<bool> {
+    let query =
+        query("UPDATE preview_watches SET claimed_until = $1 WHERE stack_id = $2 AND claimed_until = $3")
+            .bind(until)
+            .bind(stack.as_str())
+            .bind(held);
+    Ok(execute(conn, query).await? > 0)
+}
+
 /// Makes the previews of a stack due, with a question to the forge. Nothing happens where they are off.
 pub async fn set_due(conn: &mut Conn, stack: &Id, now: UnixMs) -> Result<()> {
     let query =

@@ -27,9 +27,11 @@ pub use environment::address;
 const ROUND: Duration = Duration::from_secs(1);
 /// Stacks whose previews are worked on at a time.
 const PARALLEL: usize = 4;
-/// For one of them; another node may have it a little later.
+/// For one of them.
 const LIMIT: Duration = Duration::from_secs(240);
-const CLAIM_MS: UnixMs = 300_000;
+/// So long after a server has died another one goes on. Who is at work claims anew long before.
+const CLAIM_MS: UnixMs = 15_000;
+const HOLD: Duration = Duration::from_secs(5);
 /// After a turn that failed.
 const RETRY_MS: UnixMs = 30_000;
 
@@ -226,7 +228,7 @@ async fn round(app: &App, places: &Arc<Semaphore>) -> Result<()> {
         let app = app.clone();
         tokio::spawn(async move {
             let _place = place;
-            let outcome = tokio::time::timeout(LIMIT, work::take(&app, watch.clone())).await;
+            let outcome = tokio::time::timeout(LIMIT, take_held(&app, watch.clone(), until)).await;
             let outcome =
                 outcome.unwrap_or_else(|_| Err(Error::timeout("looking after previews", LIMIT.as_secs())));
             if let Err(error) = outcome {
@@ -237,6 +239,27 @@ async fn round(app: &App, places: &Arc<Semaphore>) -> Result<()> {
         });
     }
     Ok(())
+}
+
+/// A turn, as long as nobody else has taken it over.
+async fn take_held(app: &App, watch: PreviewWatch, until: UnixMs) -> Result<()> {
+    let (stack, mut held) = (watch.stack_id.clone(), until);
+    let turn = work::take(app, watch);
+    tokio::pin!(turn);
+    loop {
+        tokio::select! {
+            outcome = &mut turn => return outcome,
+            () = tokio::time::sleep(HOLD) => {}
+        }
+        let (id, until) = (stack.clone(), store::now() + CLAIM_MS);
+        let hold =
+            app.db.write(move |tx| Box::pin(async move { previews::hold(tx, &id, held, until).await }));
+        if !hold.await? {
+            tracing::warn!(%stack, "[@deploy:preview] another server has taken over");
+            return Ok(());
+        }
+        held = until;
+    }
 }
 
 /// The next turn comes a little later. If even this cannot be stored, it comes when the claim has ended.
