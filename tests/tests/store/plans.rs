@@ -211,6 +211,7 @@ async fn collect(db: &Db) -> Vec<(String, i64)> {
             webhook_events::prune(tx, 0, 1).await?;
             artifacts::prune(tx, 0, 1).await?;
             previews::claim(tx, 0, 1, 1).await?;
+            previews::hold(tx, &new_id(), 0, 1).await?;
             artifacts::replace(tx, &new_id(), &[]).await?;
             let rows = sqlx::query(
                 "SELECT statement, CAST(COALESCE(array_length(parameter_types, 1), 0) AS BIGINT) AS n \

@@ -7,6 +7,7 @@ use windlass_tests::{database::TestDb, on_both_databases, sample};
 
 on_both_databases!(
     a_hint_during_the_work_is_not_lost,
+    who_is_at_work_keeps_it_and_who_lost_it_does_not,
     what_is_known_of_a_pull_request_comes_back,
     what_is_off_is_forgotten_at_the_end,
 );
@@ -59,6 +60,23 @@ async fn a_hint_during_the_work_is_not_lost(test: TestDb) {
     let claimed = claim(&test, 200, 600).await;
     done(&test, &claimed[0], &after).await;
     assert_eq!(stored(&test, &stack).await.unwrap(), after);
+}
+
+async fn who_is_at_work_keeps_it_and_who_lost_it_does_not(test: TestDb) {
+    let stack = sample::store(&test.db, "web").await.stack.id;
+    switch(&test, &watch(&stack, true)).await;
+    assert_eq!(claim(&test, 100, 500).await.len(), 1);
+    assert!(hold(&test, &stack, 500, 700).await);
+    assert_eq!(claim(&test, 500, 900).await, [], "it was held");
+    assert_eq!(claim(&test, 700, 900).await.len(), 1);
+    assert!(!hold(&test, &stack, 700, 999).await, "it is another's");
+    assert!(hold(&test, &stack, 900, 999).await);
+}
+
+async fn hold(test: &TestDb, stack: &Id, held: i64, until: i64) -> bool {
+    let id = stack.clone();
+    let write = test.db.write(move |tx| Box::pin(async move { previews::hold(tx, &id, held, until).await }));
+    write.await.unwrap()
 }
 
 async fn what_is_known_of_a_pull_request_comes_back(test: TestDb) {
