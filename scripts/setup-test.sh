@@ -57,6 +57,12 @@ say "SSH server: $(command -v sshd)"
 have ssh || apt_install "for deploy targets that are reached by it" openssh-client
 have ip || apt_install "for networks in which the tests start further Docker Engines" iproute2
 
+# Without it the test of what programs are started with says that it was skipped.
+if ! have strace; then
+    (apt_install "for the test of what programs are started with" strace) || true
+fi
+say "tracer: $(command -v strace || echo none, its test is skipped)"
+
 have git || apt_install "as the git server of the tests" git
 if [ ! -x "$(git --exec-path)/git-http-backend" ]; then
     apt_install "for its HTTP back end, the git server of the tests" git
