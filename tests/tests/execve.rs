@@ -185,7 +185,7 @@ fn an_account_is_read_with_its_quotes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_program_is_started_with_an_argument_that_a_stranger_chose() {
-    let mut fixture = Fixture::start_with(false, &[], compose::stack()).await;
+    let mut fixture = Fixture::start_with(false, &[("JOB_WORKERS", "6")], compose::stack()).await;
     compose::with_file(&mut fixture, compose::FILE);
     let trace = match Trace::of(fixture.server.pid()) {
         Ok(trace) => trace,
@@ -212,23 +212,31 @@ async fn no_program_is_started_with_an_argument_that_a_stranger_chose() {
     assert_eq!(deployment["status"], "successful", "{}", fixture.explain(&deployment).await);
 
     let url = fixture.git.url("app");
-    let (mut taken, mut refused) = (Vec::new(), 0);
+    let (mut taken, mut refused, mut under_way) = (0, 0, Vec::new());
     for (number, field) in FIELDS.iter().enumerate() {
         for (variant, payload) in PAYLOADS.iter().enumerate() {
             let answer = fixture
                 .server
                 .post("/api/v1/stacks", stack(number * PAYLOADS.len() + variant, &url, field, payload))
                 .await;
-            match answer.status {
-                201 => taken.push(answer["data"]["stack"]["name"].as_str().unwrap_or_default().to_string()),
-                status => {
-                    assert!(status < 500, "{field} {payload:?}: {}", answer.text);
-                    refused += 1;
-                }
+            if answer.status != 201 {
+                assert!(answer.status < 500, "{field} {payload:?}: {}", answer.text);
+                refused += 1;
+                continue;
+            }
+            taken += 1;
+            // Each field goes all the way with one payload.
+            if variant == number % PAYLOADS.len() {
+                let id = answer["data"]["stack"]["id"].as_str().unwrap();
+                let begun = fixture.server.post(&format!("/api/v1/stacks/{id}/deploy"), json!({})).await;
+                under_way.extend(begun["data"]["seq"].as_i64());
             }
         }
     }
-    assert!(refused > 50 && taken.len() > 20, "{refused} refused, {} taken", taken.len());
+    assert!(refused > 50 && taken > 20 && under_way.len() > 5, "{refused}, {taken}, {under_way:?}");
+    for number in under_way {
+        fixture.server.wait_deployment(&number.to_string()).await;
+    }
     let with_ssh = targets(&fixture).await;
     let started = trace.end();
     let of = |name: &str| started.iter().filter(|one| Path::new(&one[0]).ends_with(name)).count();
