@@ -142,11 +142,13 @@ fn stack(number: usize, url: &str, field: &str, payload: &str) -> Value {
         },
         "run": {
             "stopTimeoutSecs": 1,
-            "volumes": [{ "volume": format!("execve-{number}"), "path": "/data" }],
             "ports": [{ "container": 8080, "address": "127.0.0.1" }],
         },
         "traffic": {},
     });
+    if field.starts_with("/run/volumes") {
+        input["run"]["volumes"] = json!([{ "volume": format!("execve-{number}"), "path": "/data" }]);
+    }
     put(&mut input, field, payload.into());
     input
 }
