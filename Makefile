@@ -14,7 +14,7 @@ ifeq ($(RUSTUP_HOME)$(wildcard $(HOME)/.rustup/toolchains),)
   endif
 endif
 
-.PHONY: help setup setup-build setup-docker setup-test setup-examples setup-pipelines setup-signers setup-sockets setup-oidc setup-schemathesis setup-vendors setup-around setup-bench build demo demo-stop check check-format check-warnings test bench fmt
+.PHONY: help setup setup-build setup-docker setup-test setup-examples setup-pipelines setup-signers setup-sockets setup-oidc setup-schemathesis setup-vendors setup-around setup-bench build demo demo-stop check check-format check-warnings test fuzz bench fmt
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -87,6 +87,9 @@ setup-around: setup-docker setup-test setup-examples setup-pipelines setup-signe
 
 test: setup-build ## all the tests, against a real Docker Engine, PostgreSQL and a browser
 	@scripts/test.sh
+
+fuzz: setup-build ## drive the parsers of outside input with libFuzzer, a minute each; `make fuzz SECONDS=600 TARGETS="remote names"`
+	@scripts/fuzz.sh $(or $(SECONDS),60) $(TARGETS)
 
 # Server and benchmark are compiled in one go: cargo would choose other features of the dependencies for each of them, and
 # compile nearly everything twice.
