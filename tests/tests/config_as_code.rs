@@ -25,6 +25,7 @@ stacks:
         - { name: KEY, value: \"${APP_KEY}\", secret: true }
     schedules:
       - { name: nightly, cron: 30 4 * * mon-fri, timeZone: Europe/Berlin }
+    protection: { approvals: 1, windows: [{ days: [mon], from: '09:00', until: '16:00' }] }
   - name: jobs
     repository: { url: https://git.example/team/web.git, branch: jobs }
 ";
@@ -87,6 +88,11 @@ async fn a_file_is_planned_applied_and_then_there_is_nothing_to_do(variables: &[
     assert_eq!(schedules[0]["cron"], "30 5 * * mon-fri");
 
     // Nothing is deleted unless that is asked for.
+    let protection = async || server.get("/api/v1/stacks/web/protection").await.expect(200)["data"].clone();
+    assert_eq!(
+        (&protection().await["approvals"], &protection().await["windows"][0]["from"]),
+        (&json!(1), &json!("09:00"))
+    );
     let (start, rest) = changed.split_once("    schedules:").unwrap();
     let less = format!("{start}{}", &rest[rest.find("  - name: jobs").unwrap()..]);
     assert_eq!(plan(&server, &less, false).await["stacks"], json!([]));
@@ -96,6 +102,7 @@ async fn a_file_is_planned_applied_and_then_there_is_nothing_to_do(variables: &[
     assert_eq!(server.get("/api/v1/stacks/old").await.status, 404);
     let left = server.get("/api/v1/schedules").await.expect(200)["data"]["items"].clone();
     assert_eq!(left, json!([]));
+    assert_eq!(protection().await["approvals"], 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -119,9 +126,10 @@ async fn what_is_wrong_in_a_file_is_told_with_its_place_and_nothing_is_done() {
         ("${GIT_TOKEN}", "in-the-clear", "f.yaml:9:9: "),
         ("${APP_KEY}", "${NOT_GIVEN}", "f.yaml:13:"),
         ("30 4 * * mon-fri", "soon", "f.yaml:15:"),
-        ("branch: jobs", "branch: -x", "f.yaml:17:"),
-        ("name: jobs", "name: Jobs", "f.yaml:16:5: "),
-        ("name: jobs", "name: web", "f.yaml:16:5: "),
+        ("approvals: 1", "approvals: 99", "f.yaml:16:"),
+        ("branch: jobs", "branch: -x", "f.yaml:18:"),
+        ("name: jobs", "name: Jobs", "f.yaml:17:5: "),
+        ("name: jobs", "name: web", "f.yaml:17:5: "),
     ] {
         let document = FILE.replace(from, to);
         let body = json!({ "name": "f.yaml", "document": document, "secrets": secrets() });

@@ -23,6 +23,8 @@ struct Shop {
     /// The router's.
     address: SocketAddr,
     name: String,
+    /// What made its stack.
+    input: Value,
     webhook: String,
     secret: String,
     _git: GitServer,
@@ -39,23 +41,22 @@ impl Shop {
         let server =
             TestServer::start_with(&[("WINDLASS_ROUTER", "true"), ("WINDLASS_ROUTER_HTTP", &listen)]).await;
         let name = unique("shop");
-        let (webhook, secret) = server
-            .create_stack(json!({
-                "name": name,
-                "repository": {
-                    "url": format!("{}/octo/app.git", forge.fake.url), "branch": "main", "provider": "github",
-                    "authType": "http_token", "credentials": { "username": "octo", "token": github::TOKEN },
-                },
-                "build": { "healthCheckPath": "/", "healthCheckTimeout": 10,
-                    "environmentVariables": [{ "name": "TOKEN", "value": "of-the-shop", "secret": true }] },
-                "run": {
-                    "ports": [{ "container": 8080, "host": free_port() }], "stopTimeoutSecs": 1,
-                    "volumes": [{ "name": "orders", "path": "/orders" }],
-                },
-                "traffic": { "hosts": ["shop.windlass.test"] },
-            }))
-            .await;
-        Self { forge, repo, server, address, name, webhook, secret, _git: git }
+        let input = json!({
+            "name": name,
+            "repository": {
+                "url": format!("{}/octo/app.git", forge.fake.url), "branch": "main", "provider": "github",
+                "authType": "http_token", "credentials": { "username": "octo", "token": github::TOKEN },
+            },
+            "build": { "healthCheckPath": "/", "healthCheckTimeout": 10,
+                "environmentVariables": [{ "name": "TOKEN", "value": "of-the-shop", "secret": true }] },
+            "run": {
+                "ports": [{ "container": 8080, "host": free_port() }], "stopTimeoutSecs": 1,
+                "volumes": [{ "name": "orders", "path": "/orders" }],
+            },
+            "traffic": { "hosts": ["shop.windlass.test"] },
+        });
+        let (webhook, secret) = server.create_stack(input.clone()).await;
+        Self { forge, repo, server, address, name, input, webhook, secret, _git: git }
     }
 
     fn commit(&self, branch: &str, text: &str) -> String {
@@ -81,6 +82,16 @@ impl Shop {
             .header("x-github-delivery", unique("delivery"))
             .header("x-hub-signature-256", sign(&self.secret, body.as_bytes()));
         assert_eq!(request.body(body).send().await.unwrap().status(), 202);
+    }
+
+    /// Makes the server what a file with these stacks says, and deletes all others. Names of stacks that this concerned.
+    async fn apply(&self, stacks: Value) -> Vec<Value> {
+        let mut body =
+            json!({ "document": json!({ "version": 1, "stacks": stacks }).to_string(), "prune": true });
+        let plan = self.server.post("/api/v1/apply/plan", body.clone()).await.expect(200)["data"].clone();
+        body["planHash"] = plan["hash"].clone();
+        self.server.post("/api/v1/apply", body).await.expect(200);
+        plan["stacks"].as_array().unwrap().iter().map(|stack| stack["name"].clone()).collect()
     }
 
     async fn previews(&self) -> Value {
@@ -190,14 +201,18 @@ async fn so_many_are_shown_at_a_time_and_none_once_they_are_off() {
         all.iter().map(|(n, sha)| pull(*n, &format!("change-{n}"), sha, "octo/app")).collect();
     shop.forge.world().pulls = Some(open);
     let path = format!("/api/v1/stacks/{}/previews", shop.name);
-    let settings = json!({ "host": "pr-{number}.windlass.test", "most": 1 });
-    shop.server.put(&path, settings).await.expect(200);
+    let mut file = shop.input.clone();
+    file["repository"]["credentials"]["token"] = "${TOKEN}".into();
+    file["build"]["environmentVariables"][0]["value"] = "${KEY}".into();
+    file["previews"] = json!({ "host": "pr-{number}.windlass.test", "most": 1 });
+    assert_eq!(shop.apply(json!([file])).await, [shop.name.as_str()]);
     let rows = shop.until("the first", |rows| rows.len() == 2 && shows(&rows[0], &all[0].1)).await;
     assert_eq!((&rows[1]["state"], &rows[1]["stack"]), (&json!("waiting"), &Value::Null));
     let second = pull(2, "change-2", &all[1].1, "octo/app");
     shop.pulls("closed", &[second]).await;
     shop.until("the one that waited", |rows| rows.len() == 1 && shows(&rows[0], &all[1].1)).await;
     shop.is_gone(1).await;
+    assert_eq!(shop.apply(json!([file])).await, [] as [&str; 0], "its previews are no file's business");
     shop.server.delete(&path).await.expect_empty(204);
     shop.until("the end of all", <[Value]>::is_empty).await;
     shop.is_gone(2).await;

@@ -9,6 +9,8 @@ use utoipa::ToSchema;
 use super::App;
 use super::access::Identity;
 use super::build::credentials;
+use super::preview::{preview_disable, preview_enable, preview_settings};
+use super::protection::{protection_put, protection_view};
 use super::schedule::{schedule_create, schedule_delete, schedule_list, schedule_update};
 use super::stack::{
     StackInput, WebhookSetup, project_name, stack_check, stack_create, stack_delete, stack_list,
@@ -18,12 +20,14 @@ use super::webhook_secret;
 use crate::domain::access::Reach;
 use crate::domain::change::Change;
 use crate::domain::page::PageRequest;
+use crate::domain::protection::Protection;
 use crate::domain::repository::RepositoryInput;
 use crate::domain::schedule::Schedule;
 use crate::domain::server_file::{ServerFile, StackEntry};
 use crate::domain::target::LOCAL;
 use crate::domain::yaml;
 use crate::error::{Error, Result};
+use crate::store::previews;
 
 /// A file with what belongs to it.
 #[derive(Debug, Clone)]
@@ -33,7 +37,7 @@ pub struct Wanted {
     pub text: String,
     /// Values of its references.
     pub secrets: BTreeMap<String, String>,
-    /// Whether what the file does not mention is deleted: stacks, and schedules of its stacks.
+    /// Whether what the file does not mention is deleted: stacks, and schedules, protection and previews of its stacks.
     pub prune: bool,
 }
 
@@ -161,6 +165,16 @@ async fn carry_out(app: &App, entry: &Entry, who: &Identity) -> Result<Option<We
     for row in there.iter().filter(|row| entry.gone.contains(&row.plan.name)) {
         schedule_delete(app, row.id.as_str()).await?;
     }
+    let current = entry.current.as_ref();
+    if wanted.protection.as_ref() != current.and_then(|current| current.protection.as_ref()) {
+        let protection = wanted.protection.clone().unwrap_or_default();
+        protection_put(app, &wanted.name, protection, who).await?;
+    }
+    match &wanted.previews {
+        same if same.as_ref() == current.and_then(|current| current.previews.as_ref()) => {}
+        Some(settings) => drop(preview_enable(app, &wanted.name, settings.clone()).await?),
+        None => preview_disable(app, &wanted.name).await?,
+    }
     Ok(made)
 }
 
@@ -183,14 +197,11 @@ async fn work(app: &App, wanted: &Wanted) -> Result<Work> {
             }
             false => (None, None),
         };
-        let gone = keep_schedules(&mut entry, current.as_ref(), wanted.prune);
+        let gone = entry.keep_rest(current.as_ref(), wanted.prune);
+        // What asks for nothing is no protection.
+        entry.protection.take_if(|protection| *protection == Protection::default());
         entry.resolve(&wanted.secrets, current.as_ref()).map_err(|error| placed(&path, error))?;
         stack_check(app, &input(&entry)).await.map_err(|error| placed(&path, error))?;
-        if entry.repository.is_none() && !entry.schedules.is_empty() {
-            let error =
-                Error::invalid("schedules", "without a repository there is nothing to deploy by a schedule");
-            return Err(placed(&path, error));
-        }
         if current.as_ref().is_some_and(|current| current.project != entry.project) {
             let message = "a stack cannot be moved to another project; delete it there first";
             return Err(placed(&path, Error::invalid("project", message)));
@@ -214,23 +225,17 @@ async fn work(app: &App, wanted: &Wanted) -> Result<Work> {
     Ok(work)
 }
 
-/// Schedules that the file does not mention stay as they are, unless they are to be pruned; answers the names of those.
-fn keep_schedules(entry: &mut StackEntry, current: Option<&StackEntry>, prune: bool) -> Vec<String> {
-    let rest = current.into_iter().flat_map(|current| &current.schedules);
-    let named: Vec<String> = entry.schedules.iter().map(|plan| plan.name.clone()).collect();
-    let rest: Vec<_> = rest.filter(|plan| !named.contains(&plan.name)).cloned().collect();
-    if prune {
-        return rest.into_iter().map(|plan| plan.name).collect();
-    }
-    entry.schedules.extend(rest);
-    Vec::new()
-}
-
+/// All stacks but previews, which come and go with their pull requests.
 async fn names(app: &App) -> Result<Vec<String>> {
     let (mut names, mut before) = (Vec::new(), None);
     loop {
         let page = stack_list(app, PageRequest::new(before, Some(200)), &Reach::EVERYTHING).await?;
-        names.extend(page.items.into_iter().map(|stack| stack.name));
+        let mut conn = app.db.read().await?;
+        for stack in page.items {
+            if previews::by_stack(&mut conn, &stack.id).await?.is_none() {
+                names.push(stack.name);
+            }
+        }
         before = page.next;
         if before.is_none() {
             names.sort();
@@ -243,6 +248,8 @@ async fn names(app: &App) -> Result<Vec<String>> {
 async fn current(app: &App, name: &str) -> Result<(StackEntry, Vec<Schedule>)> {
     let view = stack_view(app, name).await?;
     let schedules = schedule_list(app, Some(name)).await?;
+    let protection = protection_view(app, name).await?;
+    let previews = preview_settings(app, &view.stack.id).await?;
     let repository = match &view.repository {
         Some(row) => Some(RepositoryInput {
             url: row.url.clone(),
@@ -270,6 +277,8 @@ async fn current(app: &App, name: &str) -> Result<(StackEntry, Vec<Schedule>)> {
         strategy_params: view.stack.strategy_params,
         target: view.stack.target.unwrap_or_else(|| LOCAL.into()),
         schedules: schedules.iter().map(|row| row.plan.clone()).collect(),
+        protection: Some(protection).filter(|protection| *protection != Protection::default()),
+        previews,
     };
     Ok((entry, schedules))
 }

@@ -11,6 +11,8 @@ use utoipa::ToSchema;
 
 use super::build_config::BuildSettings;
 use super::change::Change;
+use super::preview::PreviewSettings;
+use super::protection::Protection;
 use super::repository::RepositoryInput;
 use super::schedule::SchedulePlan;
 use super::stack::RunSpec;
@@ -58,6 +60,12 @@ pub struct StackEntry {
     pub target: String,
     #[serde(default)]
     pub schedules: Vec<SchedulePlan>,
+    /// What a deployment needs before its rollout begins.
+    #[serde(default)]
+    pub protection: Option<Protection>,
+    /// How its pull requests are shown.
+    #[serde(default)]
+    pub previews: Option<PreviewSettings>,
 }
 
 /// Where a stack belongs that names no project, in a file or by the API.
@@ -103,17 +111,50 @@ impl ServerFile {
                     let message = format!("schedule `{}` is there twice", plan.name.escape_debug());
                     return Err(Error::invalid(format!("{at}.name"), message));
                 }
-                plan.check().map_err(|error| match error {
-                    Error::Invalid { field, message } => Error::invalid(format!("{at}.{field}"), message),
-                    other => other,
-                })?;
+                plan.check().map_err(|error| below(&at, error))?;
+            }
+            if let Some(protection) = &stack.protection {
+                protection.check().map_err(|error| below(&format!("stacks.{n}.protection"), error))?;
+            }
+            if let Some(previews) = &stack.previews {
+                previews.check().map_err(|error| below(&format!("stacks.{n}.previews"), error))?;
+            }
+            if stack.repository.is_none() {
+                let needing =
+                    [("schedules", !stack.schedules.is_empty()), ("previews", stack.previews.is_some())];
+                if let Some((field, _)) = needing.into_iter().find(|(_, is_there)| *is_there) {
+                    let message = "without a repository there is nothing to deploy";
+                    return Err(Error::invalid(format!("stacks.{n}.{field}"), message));
+                }
             }
         }
         Ok(())
     }
 }
 
+/// An error of a part of the file, with the path to it.
+fn below(path: &str, error: Error) -> Error {
+    match error {
+        Error::Invalid { field, message } => Error::invalid(format!("{path}.{field}"), message),
+        other => other,
+    }
+}
+
 impl StackEntry {
+    /// What the file does not mention stays as it is, unless it is to be pruned. Answers the names of schedules that are.
+    pub fn keep_rest(&mut self, current: Option<&Self>, prune: bool) -> Vec<String> {
+        let Some(current) = current else { return Vec::new() };
+        let named: Vec<String> = self.schedules.iter().map(|plan| plan.name.clone()).collect();
+        let rest = current.schedules.iter().filter(|plan| !named.contains(&plan.name)).cloned();
+        if prune {
+            return rest.map(|plan| plan.name).collect();
+        }
+        self.schedules.extend(rest);
+        self.previews = self.previews.take().or_else(|| current.previews.clone());
+        self.protection = self.protection.take().or_else(|| current.protection.clone());
+        Vec::new()
+    }
+
     /// Puts values in the places of references. `stored` is the stack as it is, for references without a value.
     ///
     /// # Errors

@@ -118,6 +118,13 @@ async fn switch(app: &App, stack: &Id, settings: PreviewSettings, enabled: bool)
     write.await
 }
 
+/// How a stack's pull requests are shown; none where they are not.
+pub(super) async fn preview_settings(app: &App, stack: &Id) -> Result<Option<PreviewSettings>> {
+    let mut conn = app.db.read().await?;
+    let watch = previews::watch_opt(&mut conn, stack).await?;
+    Ok(watch.filter(|watch| watch.enabled).map(|watch| watch.settings))
+}
+
 /// What a stack's pull requests have come to.
 pub async fn preview_list(app: &App, reference: &str) -> Result<Previews> {
     let view = stack_view(app, reference).await?;
