@@ -2,7 +2,7 @@
 //! the data folder and database of this machine are used themselves.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
 use serde::Deserialize;
@@ -16,10 +16,13 @@ use super::table::{Cell, Table, cells};
 use super::text::{ago, clean};
 use crate::app::backup::{Lock, Unlock, backup_here, restore as restore_backup};
 use crate::config::Config;
+use crate::domain::backup::LONGEST_MS;
 use crate::error::Error;
 
 /// Between two looks at a backup that is being made.
 const PAUSE: Duration = Duration::from_millis(300);
+/// The server gives it up after so long.
+const LONGEST: Duration = Duration::from_millis(LONGEST_MS.unsigned_abs());
 
 #[derive(Debug, Args)]
 #[command(
@@ -122,6 +125,7 @@ pub async fn backup(session: &Session, args: &BackupArgs) -> Outcome<u8> {
 async fn create(session: &Session) -> Outcome<u8> {
     let (client, out) = (&session.client, &session.out);
     let begun: Backup = read(&client.post(&["backups"], &Value::Null).await?)?;
+    let deadline = Instant::now() + LONGEST;
     loop {
         let all = client.get(&["backups"]).await?;
         let found =
@@ -131,6 +135,12 @@ async fn create(session: &Session) -> Outcome<u8> {
         };
         let now: Backup = read(item)?;
         if now.status == "running" {
+            if Instant::now() > deadline {
+                return Err(Failure::local(
+                    "The backup does not come to its end.",
+                    "The server's log says what it is busy with.",
+                ));
+            }
             tokio::time::sleep(PAUSE).await;
             continue;
         }
