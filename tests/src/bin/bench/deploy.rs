@@ -149,12 +149,12 @@ fn step(steps: &Value, words: &str) -> Option<(f64, f64)> {
     Some((field(step, "intendedAt"), field(step, "doneAt")))
 }
 
-fn field(value: &Value, key: &str) -> f64 {
+pub fn field(value: &Value, key: &str) -> f64 {
     clock(value[key].as_str().unwrap_or_else(|| panic!("no {key} in {value}")))
 }
 
 /// Milliseconds since midnight, of a timestamp or of a log line.
-fn clock(text: &str) -> f64 {
+pub fn clock(text: &str) -> f64 {
     let time = text.split_once('T').filter(|(date, _)| date.len() == 10).map_or(text, |(_, time)| time);
     let number = |from: usize, to: usize| time.get(from..to).and_then(|digits| digits.parse::<f64>().ok());
     let parts = (number(0, 2), number(3, 5), number(6, 12));
@@ -163,7 +163,7 @@ fn clock(text: &str) -> f64 {
 }
 
 /// Some clocks are read in the middle of a millisecond, so a step can seem to take less than nothing.
-fn between(from: f64, to: f64) -> f64 {
+pub fn between(from: f64, to: f64) -> f64 {
     let passed = to - from;
     if passed < -DAY_MS / 2.0 { passed + DAY_MS } else { passed.max(0.0) }
 }

@@ -1,9 +1,10 @@
 //! `make bench`: what the release program costs and does, measured from outside, with the peers beside it.
 //!
-//! `bench [--json] [start] [memory] [ingest] [deploy] [plugins] [router] [cutovers] [logs] [watching]`; without a name, everything.
+//! `bench [--json] [start] [memory] [ingest] [deploy] [checkout] [plugins] [router] [cutovers] [logs] [watching]`; without a name, everything.
 
 #![allow(clippy::unwrap_used, reason = "a benchmark may end at the first surprise")]
 
+mod checkout;
 mod cutovers;
 mod deploy;
 mod ingest;
@@ -20,8 +21,8 @@ mod watching;
 
 use report::Report;
 
-const SECTIONS: [&str; 9] =
-    ["start", "memory", "ingest", "deploy", "plugins", "router", "cutovers", "logs", "watching"];
+const SECTIONS: [&str; 10] =
+    ["start", "memory", "ingest", "deploy", "checkout", "plugins", "router", "cutovers", "logs", "watching"];
 
 #[tokio::main]
 async fn main() {
@@ -52,6 +53,9 @@ async fn main() {
     if wanted("deploy") {
         deploy::overhead(&mut report).await;
         deploy::hand_over(&mut report).await;
+    }
+    if wanted("checkout") {
+        checkout::checkouts(&mut report).await;
     }
     if wanted("logs") {
         logs::a_million_lines(&mut report).await;
