@@ -56,6 +56,39 @@ impl Routed {
         }
     }
 
+    /// A good release gets through a canary and through a rolling rollout of three instances while people visit it, and one
+    /// that fails is taken back, wherever the stack runs.
+    pub async fn goes_step_by_step(&self) {
+        let fixture = &self.fixture;
+        let canary = json!({
+            "steps": [{ "weight": 20, "seconds": 2 }, { "weight": 60, "seconds": 2 }],
+            "interval_s": 1, "min_requests": 20, "slower_ms": 5000, "bake_s": 1,
+        });
+        let rolling = json!({ "settle_s": 0 });
+        for (strategy, params, replicas) in [("canary", canary, 1), ("rolling", rolling, 3)] {
+            fixture
+                .edit(|stack| {
+                    (stack["strategy"], stack["strategyParams"]) = (strategy.into(), params);
+                    stack["run"]["replicas"] = replicas.into();
+                })
+                .await;
+            let (_, first) = fixture.deploy("first").await;
+            assert_eq!(first["status"], "successful", "{}", fixture.explain(&first).await);
+            let visitors = self.visitors();
+            let (good, second) = fixture.deploy(&format!("good by {strategy}")).await;
+            assert_eq!(second["status"], "successful", "{}", fixture.explain(&second).await);
+            let (answered, lost) = visitors.leave().await;
+            assert_eq!(lost, 0, "of {} requests by {strategy}", answered + lost);
+            let steps = fixture.server.get(&format!("/api/v1/deployments/{}/steps", second["seq"])).await;
+            let steps = steps.expect(200)["data"].as_array().unwrap().len();
+            assert!(steps > 4, "{strategy} took only {steps} steps");
+            // Nobody visits, so a canary has nothing to judge by but its health; both are taken back for it.
+            let (_, broken) = fixture.deploy("broken").await;
+            assert_eq!(broken["status"], "rolled_back", "{}", fixture.explain(&broken).await);
+            assert!(self.page().await.contains(&good), "{}", self.page().await);
+        }
+    }
+
     /// Ask nearly without a pause, over kept connections, until told to stop.
     pub fn visitors(&self) -> Visitors {
         self.some_visitors(4, Duration::from_millis(5))

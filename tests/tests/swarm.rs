@@ -46,6 +46,14 @@ async fn strategies_drive_services_as_they_drive_containers_and_nobody_waits() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn canaries_and_rolling_rollouts_go_step_by_step_on_a_swarm() {
+    let Some(machine) = Machine::shared().await else { return };
+    let routed = there(machine, json!({})).await;
+    routed.goes_step_by_step().await;
+    assert_eq!(machine.services(&routed.fixture.server.instance()).len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn replicas_share_the_requests_and_the_swarm_replaces_one_that_dies() {
     let Some(machine) = Machine::shared().await else { return };
     let run = json!({ "run": { "ports": [{ "container": 8080 }], "replicas": 2, "stopTimeoutSecs": 2 } });

@@ -200,6 +200,14 @@ async fn a_stack_is_built_and_runs_on_the_other_machine_and_is_reached_by_the_ro
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn canaries_and_rolling_rollouts_go_step_by_step_on_the_other_machine() {
+    let Some(machine) = Machine::shared().await else { return };
+    let routed = there(machine.target("cellar", machine.engine()), json!({})).await;
+    routed.goes_step_by_step().await;
+    assert_eq!(machine.containers(&routed.fixture.server.instance()).len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_target_in_use_stays_and_a_deployed_stack_stays_on_its_target() {
     let Some(machine) = Machine::shared().await else { return };
     let routed = there(machine.target("cellar", machine.engine()), json!({})).await;
