@@ -122,6 +122,7 @@ pub fn router() -> Router<App> {
         .route("/people/me/second-factor/confirm", post(second_factor::confirm))
         .route("/people/me/second-factor/remove", post(second_factor::remove))
         .route("/invitation", get(session::invitation_page).post(session::invitation))
+        .route("/invitation/oidc", post(sign_on::invited))
         .route("/audit", get(audit::list))
         .route("/backups", get(backups::list).post(backups::create))
         .route("/registries", get(registries::list).post(registries::create))

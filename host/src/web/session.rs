@@ -275,6 +275,26 @@ struct InvitationPage {
     frame: Frame,
     name: String,
     error: String,
+    /// Label of the way through the OpenID provider, if there is one.
+    sign_on: Option<String>,
+    has_passwords: bool,
+}
+
+/// The form once more, with why it did not do.
+pub fn invitation_again(app: &App, name: &str, error: &Error) -> PageResult {
+    let page =
+        InvitationPage { name: name.to_owned(), error: capital(&error.to_string()), ..invitation_form(app) };
+    render_with(api::status(error), &page)
+}
+
+fn invitation_form(app: &App) -> InvitationPage {
+    InvitationPage {
+        frame: Frame::outside("Invitation"),
+        name: String::new(),
+        error: String::new(),
+        sign_on: sign_on_label(app).map(str::to_owned),
+        has_passwords: app.config.oidc.password_login,
+    }
 }
 
 #[derive(Deserialize)]
@@ -284,8 +304,8 @@ pub struct InvitationForm {
     password: String,
 }
 
-pub async fn invitation_page() -> PageResult {
-    render(&InvitationPage { frame: Frame::outside("Invitation"), name: String::new(), error: String::new() })
+pub async fn invitation_page(State(app): State<App>) -> PageResult {
+    render(&invitation_form(&app))
 }
 
 /// Makes the account that was invited, and logs its owner in.
@@ -315,9 +335,7 @@ pub async fn invitation(
             if matches!(error, Error::NotFound { .. }) {
                 app.login_limits.failed("", &address, now());
             }
-            let frame = Frame::outside("Invitation");
-            let page = InvitationPage { frame, name, error: capital(&error.to_string()) };
-            render_with(api::status(&error), &page)
+            invitation_again(&app, &name, &error)
         }
     }
 }

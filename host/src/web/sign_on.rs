@@ -1,18 +1,19 @@
 //! Logging in through an OpenID provider: the way there, and the way back.
 
-use axum::extract::{Query, State};
+use askama::Template;
+use axum::extract::{Form, Query, State};
 use axum::http::header::{COOKIE, SET_COOKIE};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
-use super::page::PageResult;
-use super::session::{Peer, address_of, failed_login, local_path, logged_in};
+use super::page::{PageResult, render};
+use super::session::{Peer, SameOrigin, address_of, failed_login, invitation_again, local_path, logged_in};
 use super::ui::now;
 use crate::api;
 use crate::app::App;
 use crate::app::audit::{Call, audit_settle, during, identify};
-use crate::app::sign_on::{Returned, sign_on_begin, sign_on_finish};
+use crate::app::sign_on::{Invited, Returned, sign_on_begin, sign_on_finish};
 use crate::error::{Error, Result};
 
 /// Goes with the browser to the provider and back. `Lax`: the way back begins on another site.
@@ -26,7 +27,7 @@ pub struct BeginQuery {
 
 pub async fn begin(State(app): State<App>, Query(query): Query<BeginQuery>) -> PageResult {
     let next = local_path(query.next.as_deref());
-    match sign_on_begin(&app, next).await {
+    match sign_on_begin(&app, next, None).await {
         Ok((url, cookie)) => {
             let mut response = Redirect::to(&url).into_response();
             set(&mut response, &app, &cookie, SECONDS)?;
@@ -34,6 +35,52 @@ pub async fn begin(State(app): State<App>, Query(query): Query<BeginQuery>) -> P
         }
         Err(error @ (Error::NotFound { .. } | Error::Internal(_))) => Err(error.into()),
         Err(error) => failed_login(&app, next, &error),
+    }
+}
+
+#[derive(Deserialize)]
+pub struct InvitedForm {
+    invitation: String,
+    name: String,
+}
+
+/// The way on to the provider. A form's answer may not lead to another site (`form-action`), a page may.
+#[derive(Template)]
+#[template(
+    ext = "html",
+    source = r#"<!doctype html><html lang="en"><meta charset="utf-8"><meta http-equiv="refresh" content="0; url={{ url }}"><title>Windlass</title><p><a href="{{ url }}">Go on</a>"#
+)]
+struct OnwardPage {
+    url: String,
+}
+
+/// With an invitation to the provider: who comes back gets the account that was invited.
+pub async fn invited(
+    _: SameOrigin,
+    State(app): State<App>,
+    peer: Peer,
+    headers: HeaderMap,
+    Form(form): Form<InvitedForm>,
+) -> PageResult {
+    let (address, name) = (address_of(&app, &headers, &peer), form.name.trim().to_owned());
+    let begun = async {
+        app.login_limits.check("", &address, now())?;
+        let invited = Invited { secret: form.invitation.trim().to_owned(), name: name.clone() };
+        sign_on_begin(&app, "/", Some(invited)).await
+    };
+    match begun.await {
+        Ok((url, cookie)) => {
+            let mut response = render(&OnwardPage { url })?;
+            set(&mut response, &app, &cookie, SECONDS)?;
+            Ok(response)
+        }
+        Err(error @ Error::Internal(_)) => Err(error.into()),
+        Err(error) => {
+            if matches!(error, Error::NotFound { .. }) {
+                app.login_limits.failed("", &address, now());
+            }
+            invitation_again(&app, &name, &error)
+        }
     }
 }
 

@@ -75,6 +75,27 @@ impl World {
     async fn sign_on(&self, browser: &Browser, person: &str) {
         browser.open(&format!("{}/login", self.server.url)).await;
         browser.press("#sign-on").await;
+        self.at_the_provider(browser, person).await;
+    }
+
+    /// The same with an invitation.
+    async fn come_invited(&self, browser: &Browser, person: &str, name: &str, invitation: &str) {
+        browser.open(&format!("{}/invitation", self.server.url)).await;
+        browser.fill("#invitation", invitation).await;
+        browser.fill("#name", name).await;
+        browser.press("#invited-sign-on").await;
+        if !person.is_empty() {
+            self.at_the_provider(browser, person).await;
+        }
+    }
+
+    async fn invite(&self, team: &str, name: &str) -> String {
+        let path = format!("/api/v1/teams/{team}/invitations");
+        let made = self.server.post(&path, json!({ "name": name, "role": "deployer" })).await.expect(201);
+        made["data"]["secret"].as_str().unwrap().to_owned()
+    }
+
+    async fn at_the_provider(&self, browser: &Browser, person: &str) {
         browser.fill("input[name=login]", person).await;
         browser.fill("input[name=password]", "any").await;
         browser.press("button[type=submit]").await;
@@ -146,6 +167,36 @@ async fn a_group_gives_its_role_and_passwords_can_be_switched_off() {
     world.sign_on(&browser, "grace").await;
     browser.wait_text(".who-name", "grace").await;
     assert_eq!(world.members().await[0]["role"], "deployer");
+}
+
+#[tokio::test]
+async fn an_invitation_leads_in_whom_no_rule_fits_once_and_under_its_own_name() {
+    let test = "an invitation leads in whom no rule fits";
+    let Some(browser) = Browser::start(test).await else { return };
+    let Some(world) = world(test, RULES).await else { return };
+    for team in ["owls", "foxes"] {
+        world.server.post("/api/v1/teams", json!({ "name": team })).await.expect(201);
+    }
+    let invitation = world.invite("foxes", "mal").await;
+    world.come_invited(&browser, "", "another", &invitation).await;
+    browser.wait_text("form", "used, withdrawn or too old").await;
+    // Her address is verified by nobody, and no rule fits her.
+    world.come_invited(&browser, "mallory", "mal", &invitation).await;
+    browser.wait_text(".who-name", "mal").await;
+    let foxes = world.server.get("/api/v1/teams/foxes/members").await.expect(200)["data"].clone();
+    assert_eq!((&foxes[0]["user"], &foxes[0]["role"]), (&json!("mal"), &json!("deployer")), "{foxes:#}");
+    // She is known now, by what the provider says of her.
+    browser.press(".who button").await;
+    browser.press("#sign-on").await;
+    browser.wait_text(".who-name", "mal").await;
+    browser.press(".who button").await;
+    browser.wait_text("h1", "Log in").await;
+    world.come_invited(&browser, "", "mal", &invitation).await;
+    browser.wait_text("form", "used, withdrawn or too old").await;
+    // Where rules decide, an invitation would be undone with the next log-in.
+    let ruled = world.invite("owls", "mal").await;
+    world.come_invited(&browser, "", "mal", &ruled).await;
+    browser.wait_text("#sign-on-error", "rules decide").await;
 }
 
 #[tokio::test]

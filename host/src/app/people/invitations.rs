@@ -101,25 +101,36 @@ pub async fn invitation_withdraw(app: &App, team: &str, id: &str) -> Result<()> 
 /// `NotFound`, whatever is wrong with the invitation or the name; `Conflict` if the account exists: then its owner logs
 /// in and joins.
 pub async fn invitation_accept(app: &App, secret: &str, name: &str, password: String) -> Result<User> {
-    let open = find_open(app, secret, name).await?;
+    if !app.config.oidc.password_login {
+        let text = "passwords are switched off here; take the invitation through the provider, on the page /invitation";
+        return Err(Error::Forbidden(text.into()));
+    }
+    let open = invitation_open(app, secret, name).await?;
     let password_hash = Some(app.passwords.hash(password).await?);
     let name = name.to_owned();
     app.db
         .write(move |tx| {
             Box::pin(async move {
-                if users::find_opt(tx, &name).await?.is_some() {
-                    let text =
-                        format!("the account `{name}` exists already; log in, then join with the invitation");
-                    return Err(Error::conflict(text));
-                }
+                name_is_free(tx, &name).await?;
                 let tenant_id = teams::find(tx, open.team_id.as_str()).await?.tenant_id;
                 let user = User { password_hash, ..new_user(store::new_id(), tenant_id, &name) };
                 users::insert(tx, &user).await?;
-                take(tx, &open, &user).await?;
+                invitation_take(tx, &open, &user).await?;
                 Ok(user)
             })
         })
         .await
+}
+
+/// # Errors
+/// `Conflict` if the account that somebody is invited to exists.
+pub(in crate::app) async fn name_is_free(tx: &mut Tx, name: &str) -> Result<()> {
+    match users::find_opt(tx, name).await? {
+        Some(_) => Err(Error::conflict(format!(
+            "the account `{name}` exists already; log in, then join with the invitation"
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// Makes the caller a member, if it is they who were invited.
@@ -128,26 +139,28 @@ pub async fn invitation_accept(app: &App, secret: &str, name: &str, password: St
 /// `NotFound`, whatever is wrong with the invitation, somebody else's included.
 pub async fn invitation_join(app: &App, who: &Identity, secret: &str) -> Result<()> {
     who.unlimited()?;
-    let open = find_open(app, secret, &who.user.name).await?;
+    let open = invitation_open(app, secret, &who.user.name).await?;
     let user = who.user.clone();
-    app.db
-        .write(move |tx| {
-            Box::pin(async move {
-                if teams::find(tx, open.team_id.as_str()).await?.tenant_id != user.tenant_id {
-                    return Err(unknown());
-                }
-                take(tx, &open, &user).await
-            })
-        })
-        .await
+    app.db.write(move |tx| Box::pin(async move { invitation_take(tx, &open, &user).await })).await
 }
 
-async fn find_open(app: &App, secret: &str, name: &str) -> Result<Invitation> {
+/// # Errors
+/// `NotFound`, whatever is wrong with the invitation or the name.
+pub(in crate::app) async fn invitation_open(app: &App, secret: &str, name: &str) -> Result<Invitation> {
     let found = invitations::by_hash(&mut *app.db.read().await?, &hash(secret)).await?;
     found.filter(|row| row.is_open(store::now()) && row.user_name == name).ok_or_else(unknown)
 }
 
-async fn take(tx: &mut Tx, open: &Invitation, user: &User) -> Result<()> {
+/// Uses the invitation up: this person is a member.
+///
+/// # Errors
+/// `NotFound` if somebody was faster, or it is somebody else's.
+pub(in crate::app) async fn invitation_take(tx: &mut Tx, open: &Invitation, user: &User) -> Result<()> {
+    if user.name != open.user_name
+        || teams::find(tx, open.team_id.as_str()).await?.tenant_id != user.tenant_id
+    {
+        return Err(unknown());
+    }
     if !invitations::take(tx, &open.id, store::now()).await? {
         return Err(unknown());
     }

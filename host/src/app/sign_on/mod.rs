@@ -3,15 +3,16 @@
 mod provider;
 
 use provider::Begun;
-pub use provider::Provider;
+pub use provider::{Invited, Provider};
 
 use super::App;
 use super::login::session_for;
+use super::people::invitations::{self, invitation_open, invitation_take};
 use super::people::{membership, new_user};
 use super::token::NewToken;
 use crate::domain::Id;
 use crate::domain::access::{Grant, Role};
-use crate::domain::people::{DEFAULT_ID, User};
+use crate::domain::people::{DEFAULT_ID, Invitation, User};
 use crate::domain::sign_on::{Person, Rule, account_name, granted};
 use crate::error::{Error, Result};
 use crate::store::{self, Tx, memberships, oidc_identities, teams, users};
@@ -44,9 +45,13 @@ pub fn sign_on_label(app: &App) -> Option<&str> {
 /// Where the browser goes, and what it has to bring back in a cookie. `next` is where it goes in the end.
 ///
 /// # Errors
-/// `Unavailable` if the provider does not answer.
-pub async fn sign_on_begin(app: &App, next: &str) -> Result<(String, String)> {
+/// `Unavailable` if the provider does not answer; `NotFound`, whatever is wrong with the invitation.
+pub async fn sign_on_begin(app: &App, next: &str, invited: Option<Invited>) -> Result<(String, String)> {
+    if let Some(invited) = &invited {
+        invitation_open(app, &invited.secret, &invited.name).await?;
+    }
     let (url, begun) = app.sign_on.provider()?.begin(app, next, store::now() + PATIENCE_MS).await?;
+    let begun = Begun { invited, ..begun };
     let plain = serde_json::to_vec(&begun).map_err(Error::internal)?;
     Ok((url.to_string(), app.vault.seal(SEALED_FOR, &plain)?))
 }
@@ -65,10 +70,14 @@ pub struct Returned<'a> {
 /// `Unauthenticated` if something of it does not hold, `Forbidden` if no rule lets them in.
 pub async fn sign_on_finish(app: &App, returned: Returned<'_>, address: &str) -> Result<(NewToken, String)> {
     let provider = app.sign_on.provider()?;
-    let begun = opened(app, &returned)?;
-    let next = begun.next.clone();
+    let mut begun = opened(app, &returned)?;
+    let (next, invited) = (begun.next.clone(), begun.invited.take());
     let person = provider.finish(app, returned.code, begun).await?;
-    let user = account(app, person).await?;
+    let invitation = match invited {
+        Some(invited) => Some(invitation_open(app, &invited.secret, &invited.name).await?),
+        None => None,
+    };
+    let user = account(app, person, invitation).await?;
     Ok((session_for(app, &user, address).await?, next))
 }
 
@@ -84,8 +93,8 @@ fn opened(app: &App, returned: &Returned<'_>) -> Result<Begun> {
     Ok(begun)
 }
 
-/// The account of whom the provider vouches for, with the roles that the rules give now.
-async fn account(app: &App, person: Person) -> Result<User> {
+/// The account of whom the provider vouches for, with the roles that the rules and an invitation give now.
+async fn account(app: &App, person: Person, invitation: Option<Invitation>) -> Result<User> {
     let oidc = &app.config.oidc;
     let rules = oidc.rules.iter().map(|rule| Rule {
         email: rule.email.clone(),
@@ -103,10 +112,23 @@ async fn account(app: &App, person: Person) -> Result<User> {
         .write(move |tx| {
             Box::pin(async move {
                 let user = match oidc_identities::user_of(tx, &issuer, &person.subject).await? {
-                    Some(id) => known(tx, &id, (&issuer, &person), !grants.is_empty() || is_admin).await?,
-                    None if grants.is_empty() && !is_admin => return Err(uninvited()),
-                    None => made(tx, &issuer, &person).await?,
+                    Some(id) => {
+                        let fits = !grants.is_empty() || is_admin || invitation.is_some();
+                        known(tx, &id, (&issuer, &person), fits).await?
+                    }
+                    None => {
+                        let (name, tenant) = match &invitation {
+                            Some(open) => invited_account(tx, open).await?,
+                            None if grants.is_empty() && !is_admin => return Err(uninvited()),
+                            None => ruled_account(tx, &person).await?,
+                        };
+                        made(tx, (&issuer, &person), &name, tenant).await?
+                    }
                 };
+                if let Some(open) = &invitation {
+                    counts(tx, open, &ruled).await?;
+                    invitation_take(tx, open, &user).await?;
+                }
                 give(tx, &user, &ruled, &grants).await?;
                 if manages_admins && user.is_admin != is_admin {
                     users::set_admin(tx, &user.id, is_admin).await?;
@@ -132,12 +154,35 @@ async fn known(tx: &mut Tx, id: &Id, (issuer, person): (&str, &Person), fits: bo
     Ok(user)
 }
 
-async fn made(tx: &mut Tx, issuer: &str, person: &Person) -> Result<User> {
+/// Name and tenant of an account that a rule gives.
+async fn ruled_account(tx: &mut Tx, person: &Person) -> Result<(String, Id)> {
     let all = users::list(tx, None).await?;
     let name = account_name(person, |name| all.iter().any(|user| user.name == name))
         .ok_or_else(|| Error::conflict("no name could be found for the new account"))?;
-    let tenant = teams::find(tx, DEFAULT_ID).await?.tenant_id;
-    let user = new_user(store::new_id(), tenant, &name);
+    Ok((name, teams::find(tx, DEFAULT_ID).await?.tenant_id))
+}
+
+/// Name and tenant of an account that somebody is invited to.
+async fn invited_account(tx: &mut Tx, open: &Invitation) -> Result<(String, Id)> {
+    let name = open.user_name.clone();
+    invitations::name_is_free(tx, &name).await?;
+    Ok((name, teams::find(tx, open.team_id.as_str()).await?.tenant_id))
+}
+
+/// # Errors
+/// `Conflict` for a team in which the rules would end the role again at once.
+async fn counts(tx: &mut Tx, open: &Invitation, ruled: &[String]) -> Result<()> {
+    let team = teams::find(tx, open.team_id.as_str()).await?.name;
+    if ruled.contains(&team) {
+        return Err(Error::conflict(format!(
+            "in team `{team}` the provider's rules decide who has which role, so an invitation to it does not count"
+        )));
+    }
+    Ok(())
+}
+
+async fn made(tx: &mut Tx, (issuer, person): (&str, &Person), name: &str, tenant: Id) -> Result<User> {
+    let user = new_user(store::new_id(), tenant, name);
     users::insert(tx, &user).await?;
     let subject = (issuer, person.subject.as_str());
     oidc_identities::insert(tx, subject, &user.id, person.email.as_deref(), store::now()).await?;

@@ -80,6 +80,17 @@ pub(super) struct Begun {
     pub next: String,
     /// Unix time in ms.
     pub expires_at: i64,
+    /// Who comes with an invitation.
+    #[serde(default)]
+    pub invited: Option<Invited>,
+}
+
+/// What makes somebody a member whom no rule fits.
+#[derive(Serialize, Deserialize)]
+pub struct Invited {
+    pub secret: String,
+    /// The name that was invited.
+    pub name: String,
 }
 
 /// The provider of the configuration, and what it has said about itself lately.
@@ -172,6 +183,7 @@ impl Provider {
             verifier: verifier.secret().clone(),
             next: next.to_owned(),
             expires_at,
+            invited: None,
         };
         Ok((url, begun))
     }
