@@ -229,9 +229,9 @@ async fn no_program_is_started_with_an_argument_that_a_stranger_chose() {
             taken += 1;
             // Each field goes all the way with one payload.
             if variant == number % PAYLOADS.len() {
-                let id = answer["data"]["stack"]["id"].as_str().unwrap();
+                let id = answer.json["data"]["stack"]["id"].as_str().unwrap();
                 let begun = fixture.server.post(&format!("/api/v1/stacks/{id}/deploy"), json!({})).await;
-                under_way.extend(begun["data"]["seq"].as_i64());
+                under_way.extend(begun.json["data"]["seq"].as_i64());
             }
         }
     }
