@@ -93,6 +93,11 @@ for name in "${alone[@]}"; do
 done
 
 if [ -s "$results/.failed" ]; then
+    # Once more at the end, where it is found.
+    while read -r name; do
+        printf '\n=== %s\n' "$name"
+        sed -n '/^failures:$/,$p' "$results/$name.log" | head -n 120
+    done < <(sort "$results/.failed") >&2
     die "failed: $(sort "$results/.failed" | tr '\n' ' ')"
 fi
 cat "$results"/*.log | awk '/^test result:/ { passed += $4; ignored += $8 } END { print "all passed: " passed " tests; ignored: " ignored }'
