@@ -373,6 +373,12 @@ async fn https_is_spoken_to_whom_the_machine_trusts() {
     assert_eq!(test("127.0.0.1").await.expect(200)["data"]["branchExists"], json!(true));
     let other_name = test("localhost").await;
     assert!(other_name.status >= 500 && other_name.text.contains("for another name"), "{}", other_name.text);
+    // From http to https, where the token does not go along.
+    let moved = GitServer::start().await;
+    moved.redirect_to(&format!("https://{}", secured.address));
+    let asked = json!({ "repository": repository(&moved.url("app")) });
+    let asked = server.post("/api/v1/repositories/test", asked).await;
+    assert!(asked.text.contains("store the new address"), "{}", asked.text);
     git.redirect_to(&format!("http://{}", git.address()));
     let unsafe_now = test("127.0.0.1").await;
     assert!(unsafe_now.text.contains("redirects from https to http"), "{}", unsafe_now.text);
