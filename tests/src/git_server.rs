@@ -43,7 +43,8 @@ struct Shared {
     fetches: AtomicUsize,
     /// Waits so long before each pack.
     delay: Mutex<Duration>,
-    redirect: Mutex<Option<String>>,
+    /// The beginning of a path, and what is put in its place.
+    redirect: Mutex<Option<(String, String)>>,
 }
 
 impl GitServer {
@@ -104,7 +105,12 @@ impl GitServer {
 
     /// Every request is sent elsewhere from now on: `base` plus the path that was asked for.
     pub fn redirect_to(&self, base: &str) {
-        *self.shared.redirect.lock().unwrap() = Some(base.into());
+        self.redirect("", base);
+    }
+
+    /// The same for paths that begin like this, of which only the rest is kept.
+    pub fn redirect(&self, beginning: &str, base: &str) {
+        *self.shared.redirect.lock().unwrap() = Some((beginning.into(), base.into()));
     }
 
     /// The folder with the bare repositories, for other servers.
@@ -120,9 +126,11 @@ impl Drop for GitServer {
 }
 
 async fn serve(State(shared): State<Arc<Shared>>, request: Request) -> Response {
-    if let Some(base) = shared.redirect.lock().unwrap().clone() {
-        let to = format!("{base}{}", request.uri());
-        return (StatusCode::FOUND, [(header::LOCATION, to)]).into_response();
+    let target = request.uri().to_string();
+    if let Some((beginning, base)) = shared.redirect.lock().unwrap().clone()
+        && let Some(rest) = target.strip_prefix(&beginning)
+    {
+        return (StatusCode::FOUND, [(header::LOCATION, format!("{base}{rest}"))]).into_response();
     }
     if let Some(token) = &shared.token
         && !is_allowed(request.headers(), token)

@@ -10,10 +10,33 @@ use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::Request;
 use axum::response::Response;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
 use windlass::network::{Network, Pending};
+
+/// For `ci.example` and `127.0.0.1`, and signed by itself.
+pub const CERTIFICATE: &str = include_str!("../fixtures/tls-cert.pem");
+
+/// Where that certificate is, for programs that are told whom to trust.
+pub const CERTIFICATE_PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/tls-cert.pem");
+
+/// Speaks TLS with that certificate.
+pub fn acceptor() -> TlsAcceptor {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let certificates = CertificateDer::pem_slice_iter(CERTIFICATE.as_bytes()).collect::<Result<_, _>>();
+    let key = PrivateKeyDer::from_pem_slice(include_bytes!("../fixtures/tls-key.pem"));
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(certificates.unwrap(), key.unwrap())
+        .unwrap();
+    TlsAcceptor::from(Arc::new(config))
+}
 
 /// One request as it arrived.
 #[derive(Debug, Clone)]
@@ -114,6 +137,42 @@ impl Peer {
             }
         });
         Self { address, seen: Arc::default(), task }
+    }
+
+    /// TLS in front of a server.
+    pub async fn secured(server: SocketAddr) -> Self {
+        let acceptor = acceptor();
+        Self::accepting(move |stream| {
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                let Ok(mut stream) = acceptor.accept(stream).await else { return };
+                let mut server = TcpStream::connect(server).await.unwrap();
+                let _ = copy_bidirectional(&mut stream, &mut server).await;
+            })
+        })
+        .await
+    }
+
+    /// A proxy that leads everybody to one server, whatever they ask for, and keeps what they said.
+    pub async fn proxy(server: SocketAddr) -> (Self, Arc<Mutex<Vec<String>>>) {
+        let heads: Arc<Mutex<Vec<String>>> = Arc::default();
+        let kept = heads.clone();
+        let peer = Self::accepting(move |mut stream| {
+            let kept = kept.clone();
+            tokio::spawn(async move {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    let Ok(byte) = stream.read_u8().await else { return };
+                    head.push(byte);
+                }
+                kept.lock().unwrap().push(String::from_utf8(head).unwrap());
+                let mut server = TcpStream::connect(server).await.unwrap();
+                let _ = stream.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await;
+                let _ = copy_bidirectional(&mut stream, &mut server).await;
+            })
+        })
+        .await;
+        (peer, heads)
     }
 
     /// Sends the bytes and leaves the connection open for as long as the other side wants it.

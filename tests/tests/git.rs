@@ -252,16 +252,46 @@ async fn servers_that_are_away_or_know_nothing_are_told_apart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_redirect_to_another_host_is_not_followed() {
+async fn a_redirect_is_followed_to_where_the_repository_is() {
     let (server, other) = (GitServer::start_with_token("s3cret-t0ken").await, GitServer::start().await);
-    other.create("app").commit("main", &[("a", "1")], "one");
+    let here = server.create("app").commit("main", &[("a", "1")], "one");
+    let there = other.create("app").commit("main", &[("a", "2")], "two");
+    // To another path of the same server, where the credentials are still good.
+    server.redirect("/old/", "/");
+    let moved = access(server.url("old/app"), token("s3cret-t0ken"));
     let rig = Rig::new();
+    rig.fetch(&moved).await.unwrap();
+    assert_eq!(rig.git.resolve(&moved.id, "main").await.unwrap().sha, here);
+    // To another server, which asks for none.
     server.redirect_to(&format!("http://localhost:{}", other.address().port()));
     let access = access(server.url("app"), token("s3cret-t0ken"));
-    for error in [rig.fetch(&access).await.unwrap_err(), rig.git.test_connection(&access).await.unwrap_err()]
-    {
-        assert!(error.to_string().contains("redirects to another server"), "{error}");
+    let rig = Rig::new();
+    rig.fetch(&access).await.unwrap();
+    assert_eq!(rig.git.resolve(&access.id, "main").await.unwrap().sha, there);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redirect_that_leads_to_no_repository_is_told_as_such() {
+    let server = GitServer::start().await;
+    let rig = Rig::new();
+    let repo = open_access(server.url("app"));
+    for (to, words) in [
+        ("/users/sign_in?", "redirects to a page that is no repository"),
+        ("mailto:someone@forge.example?", "redirects to an address that cannot be used"),
+        ("http://me:password@forge.example", "redirects to an address that cannot be used"),
+    ] {
+        server.redirect("/app.git", to);
+        let error = rig.fetch(&repo).await.unwrap_err();
+        assert!(matches!(error, Error::Failed(_)), "{error:?}");
+        assert!(error.to_string().contains(words), "{to}: {error}");
     }
+    server.redirect("/app.git", "http://forge.invalid");
+    let away = rig.fetch(&repo).await.unwrap_err();
+    assert!(matches!(away, Error::Unavailable(_)), "{away:?}");
+    assert!(away.to_string().contains("redirects to cannot be reached: its name"), "{away}");
+    server.redirect_to("");
+    let error = rig.git.test_connection(&repo).await.unwrap_err();
+    assert!(error.to_string().contains("redirects again and again"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,20 +5,16 @@ use std::sync::{Arc, Mutex};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio_rustls::TlsAcceptor;
 use windlass::network::Network;
 use windlass::plugins::{Connection, Plugins, Secret, Settings};
 use windlass_tests::guests::{Guest, trusted};
-use windlass_tests::peer::{Net, Peer, text};
+use windlass_tests::peer::{CERTIFICATE, Net, Peer, acceptor, text};
 use windlass_tests::sender::{Sending, Told, send, sender};
 
 const KEY: &str = include_str!("../fixtures/app-key.pem");
-const CERTIFICATE: &str = include_str!("../fixtures/tls-cert.pem");
 
 async fn start(guest: Guest, network: Option<Arc<dyn Network>>) -> (Plugins, TempDir) {
     let folder = TempDir::new().expect("a temporary folder");
@@ -210,19 +206,7 @@ async fn where_there_are_no_crumbs_a_request_goes_without() {
 
 /// Answers one request over TLS.
 async fn secured() -> Peer {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("versions")
-        .with_no_client_auth()
-        .with_single_cert(
-            CertificateDer::pem_slice_iter(CERTIFICATE.as_bytes())
-                .collect::<Result<_, _>>()
-                .expect("certificates"),
-            PrivateKeyDer::from_pem_slice(include_bytes!("../fixtures/tls-key.pem")).expect("a key"),
-        )
-        .expect("a good certificate");
-    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let acceptor = acceptor();
     Peer::accepting(move |stream| {
         let acceptor = acceptor.clone();
         tokio::spawn(async move {

@@ -136,7 +136,6 @@ impl Git {
         let mut options = FetchOptions::new();
         options
             .remote_callbacks(talk.callbacks(&self.inner.host_keys))
-            .proxy_options(remote::proxy(&talk.way))
             .follow_redirects(RemoteRedirect::None)
             .download_tags(AutotagOption::None)
             .update_fetchhead(false);

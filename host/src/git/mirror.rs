@@ -28,7 +28,7 @@ pub(super) fn open_or_create(path: &Path) -> Result<Repository, git2::Error> {
     options.bare(true).no_reinit(true).external_template(false);
     let repository = Repository::init_opts(path, &options)?;
     let mut config = repository.config()?;
-    // Only a redirect to the same host is followed: another one would be shown our credentials.
+    // Redirects are followed by the relay, which judges where they lead.
     config.set_bool("http.followRedirects", false)?;
     config.set_bool("core.logAllRefUpdates", false)?;
     Ok(repository)

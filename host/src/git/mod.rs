@@ -4,13 +4,16 @@
 //! is read. Blocking work happens on tokio's blocking threads, few at a time.
 
 mod access;
+mod body;
 mod checkout;
 mod difference;
 mod error;
 mod fetch;
+mod forge;
 mod hostkeys;
 mod lock;
 mod mirror;
+mod place;
 mod progress;
 mod read;
 mod relay;

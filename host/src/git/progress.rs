@@ -10,13 +10,7 @@ use std::{
 
 use git2::{Progress, RemoteCallbacks};
 
-use super::{
-    Log, RepoAccess,
-    access::Answers,
-    error::{away, explain},
-    hostkeys::HostKeys,
-    way::Way,
-};
+use super::{Log, RepoAccess, access::Answers, error::explain, hostkeys::HostKeys, way::Way};
 use crate::error::Error;
 
 const EVERY: Duration = Duration::from_secs(1);
@@ -54,11 +48,17 @@ impl Conversation {
     pub(super) fn explain(&self, error: &git2::Error) -> Error {
         match self.refusal.lock().unwrap_or_else(PoisonError::into_inner).take() {
             Some(why) => Error::failed(format!("{}: {why}", self.access.shown())),
-            None => match self.way.away() {
-                Some(why) => away(&self.access, &why),
-                None => explain(&self.access, error),
+            None => match self.way.obstacle() {
+                Some(obstacle) => obstacle.explain(&self.access),
+                None => explain(&self.access, &self.named(error)),
             },
         }
+    }
+
+    /// The error with the URL that the user wrote, where libgit2 names the one of the relay.
+    fn named(&self, error: &git2::Error) -> git2::Error {
+        let said = error.message().replace(&self.way.url, &self.access.shown());
+        git2::Error::new(error.code(), error.class(), said)
     }
 
     /// Fresh callbacks; libgit2 takes them once for connecting and once for fetching.

@@ -15,17 +15,19 @@ use tokio::{
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::error::Obstacle;
+use super::forge::{self, Forge};
 use crate::error::{Error, Result};
 use crate::network::Outgoing;
 
 /// For connecting to a server, whatever number of addresses it has. Less than libgit2's patience with us.
-const CONNECT: Duration = Duration::from_secs(15);
+pub(super) const CONNECT: Duration = Duration::from_secs(15);
 /// For what libgit2 has to say at the beginning of a connection.
 const OPENING: Duration = Duration::from_secs(30);
 /// The first line of the git protocol: a command, a path and a host.
 const FIRST_LINE: usize = 8 << 10;
 
-/// The one server that a relay leads to.
+/// The one server that a tunnel leads to.
 pub(super) struct Target {
     /// As the user wrote it.
     pub(super) host: String,
@@ -36,9 +38,11 @@ pub(super) struct Target {
 
 pub(super) enum Kind {
     /// Bytes, as they are.
-    Tunnel,
+    Tunnel(Target),
     /// Bytes, after a line that names the host.
-    GitTunnel,
+    GitTunnel(Target),
+    /// Requests.
+    Http(Arc<Forge>),
 }
 
 pub(super) struct Relay {
@@ -47,22 +51,21 @@ pub(super) struct Relay {
     _end: DropGuard,
 }
 
-struct Shared {
+/// What everything that belongs to a relay knows.
+pub(super) struct Shared {
     kind: Kind,
-    target: Target,
     ended: CancellationToken,
-    /// Why the server cannot be connected to.
-    away: Mutex<Option<String>>,
+    obstacle: Mutex<Option<Obstacle>>,
 }
 
 impl Relay {
-    pub(super) async fn start(kind: Kind, target: Target) -> Result<Self> {
+    pub(super) async fn start(kind: Kind) -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
         let listener = listener
             .map_err(|error| Error::internal(format!("no port for a relay to a git server: {error}")))?;
         let address = listener.local_addr().map_err(Error::internal)?;
         let ended = CancellationToken::new();
-        let shared = Arc::new(Shared { kind, target, ended: ended.clone(), away: Mutex::default() });
+        let shared = Arc::new(Shared { kind, ended: ended.clone(), obstacle: Mutex::default() });
         tokio::spawn(accept(listener, Arc::clone(&shared)));
         Ok(Self { address, shared, _end: ended.drop_guard() })
     }
@@ -75,26 +78,30 @@ impl Relay {
         self.shared.ended.clone()
     }
 
-    pub(super) fn away(&self) -> Option<String> {
-        self.shared.away.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// What stood in the way last.
+    pub(super) fn obstacle(&self) -> Option<Obstacle> {
+        self.shared.obstacle.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
 impl Shared {
-    /// A connection to the server.
-    async fn dial(&self) -> io::Result<TcpStream> {
-        let dialled = timeout(CONNECT, self.target.outgoing.dial(&self.target.addresses)).await;
+    /// Keeps what libgit2 only sees the consequences of.
+    pub(super) fn note(&self, obstacle: Obstacle) {
+        *self.obstacle.lock().unwrap_or_else(PoisonError::into_inner) = Some(obstacle);
+    }
+
+    /// A connection to the server of a tunnel.
+    async fn dial(&self, target: &Target) -> io::Result<TcpStream> {
+        let dialled = timeout(CONNECT, target.outgoing.dial(&target.addresses)).await;
         let dialled = dialled.unwrap_or_else(|_| {
             let why = format!("no connection within {} s", CONNECT.as_secs());
             Err(io::Error::new(io::ErrorKind::TimedOut, why))
         });
-        dialled.inspect_err(|error| {
-            *self.away.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
-        })
+        dialled.inspect_err(|error| self.note(Obstacle::Away(error.to_string())))
     }
 
     /// Runs until it is done or the relay ends.
-    fn spawn(self: &Arc<Self>, work: impl Future<Output = ()> + Send + 'static) {
+    pub(super) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
         let ended = self.ended.clone();
         tokio::spawn(async move { ended.run_until_cancelled(work).await });
     }
@@ -123,9 +130,10 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 
 async fn serve(shared: Arc<Shared>, mut stream: TcpStream) {
     let carried = match &shared.kind {
-        Kind::Tunnel => carry(&shared, stream, &[]).await,
-        Kind::GitTunnel => match timeout(OPENING, first_line(&mut stream, &shared.target.host)).await {
-            Ok(Ok(line)) => carry(&shared, stream, &line).await,
+        Kind::Http(forge) => forge::serve(forge, &shared, stream).await,
+        Kind::Tunnel(target) => carry(&shared, target, stream, &[]).await,
+        Kind::GitTunnel(target) => match timeout(OPENING, first_line(&mut stream, &target.host)).await {
+            Ok(Ok(line)) => carry(&shared, target, stream, &line).await,
             Ok(Err(error)) => Err(error),
             Err(_) => Err(io::ErrorKind::TimedOut.into()),
         },
@@ -135,8 +143,8 @@ async fn serve(shared: Arc<Shared>, mut stream: TcpStream) {
     }
 }
 
-async fn carry(shared: &Shared, mut stream: TcpStream, first: &[u8]) -> io::Result<()> {
-    let mut server = shared.dial().await?;
+async fn carry(shared: &Shared, target: &Target, mut stream: TcpStream, first: &[u8]) -> io::Result<()> {
+    let mut server = shared.dial(target).await?;
     server.write_all(first).await?;
     copy_bidirectional(&mut stream, &mut server).await.map(|_| ())
 }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use git2::{Direction, ProxyOptions, RemoteConnection, Repository};
+use git2::{Direction, RemoteConnection, Repository};
 use tokio_util::sync::CancellationToken;
 
 use super::{Git, Log, RepoAccess, error::reading, mirror, progress::Conversation, way::Way};
@@ -116,8 +116,7 @@ impl Git {
             () = &mut late => Error::timeout(what, limit.as_secs()),
         };
         stop.set();
-        // A thread that waits for a silent server notices this; without a relay it ends with libgit2's own timeout, and the
-        // mirror stays locked until then.
+        // A thread that waits for a silent server notices this.
         ending.cancel();
         let _ = tokio::time::timeout(LAST_WORDS, task).await;
         Err(ended)
@@ -129,16 +128,7 @@ pub(super) fn connect<'repo, 'connection, 'talk>(
     talk: &'talk Conversation,
     git: &'talk Git,
 ) -> Result<RemoteConnection<'repo, 'connection, 'talk>, git2::Error> {
-    remote.connect_auth(Direction::Fetch, Some(talk.callbacks(&git.inner.host_keys)), Some(proxy(&talk.way)))
-}
-
-/// What libgit2 is led through.
-pub(super) fn proxy(way: &Way) -> ProxyOptions<'_> {
-    let mut options = ProxyOptions::new();
-    if let Some(proxy) = &way.proxy {
-        options.url(proxy);
-    }
-    options
+    remote.connect_auth(Direction::Fetch, Some(talk.callbacks(&git.inner.host_keys)), None)
 }
 
 pub(super) fn refs(connection: &RemoteConnection<'_, '_, '_>) -> Result<RemoteRefs, git2::Error> {

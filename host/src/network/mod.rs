@@ -7,6 +7,7 @@
 mod address;
 pub mod inbound;
 mod system;
+mod tls;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -14,9 +15,11 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
 
 pub use address::{Class, class_of};
 pub use system::{Network, Pending, System};
+pub use tls::{Stream, Unsecured, why_invalid};
 
 /// Addresses of one name that are tried.
 const ADDRESSES: usize = 4;
@@ -70,11 +73,12 @@ pub enum Trouble {
     Refused(Class),
 }
 
-/// A network and what may be reached of it.
+/// A network, what may be reached of it, and whose certificates are trusted.
 #[derive(Debug, Clone)]
 pub struct Outgoing {
     policy: Policy,
     network: Arc<dyn Network>,
+    trust: Arc<tls::Trust>,
 }
 
 impl Outgoing {
@@ -84,7 +88,13 @@ impl Outgoing {
     }
 
     pub fn over(network: Arc<dyn Network>, policy: Policy) -> Self {
-        Self { policy, network }
+        Self { policy, network, trust: Arc::default() }
+    }
+
+    /// The same network under another policy.
+    #[must_use]
+    pub fn within(&self, policy: Policy) -> Self {
+        Self { policy, ..self.clone() }
     }
 
     pub fn policy(&self) -> &Policy {
@@ -130,5 +140,18 @@ impl Outgoing {
             }
         }
         Err(last)
+    }
+
+    /// TLS over a connection to this host. `further` are certificates in PEM that are trusted beside the system's.
+    ///
+    /// # Errors
+    /// The certificate is not valid for the host, or the connection broke off.
+    pub async fn secured<S: Stream>(
+        &self,
+        stream: S,
+        host: &str,
+        further: Option<&str>,
+    ) -> Result<TlsStream<S>, Unsecured> {
+        self.trust.secured(stream, host, further).await
     }
 }

@@ -4,7 +4,7 @@
 //! checked for this very origin and audience; a handshake is cheaper than that proof.
 
 use std::io;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, HeaderMap};
@@ -13,17 +13,13 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::path::{Origin, Target};
 use super::refusal::Refusal;
-use crate::network::{self, Network, Policy};
+use crate::network::{self, Network, Policy, Stream, Unsecured};
 
 /// Most bytes of a response's body.
 pub(super) const BODY_BYTES: usize = 8 << 20;
@@ -49,16 +45,12 @@ pub(super) struct Answer {
 
 #[derive(Debug)]
 pub(super) struct Client {
-    network: Arc<dyn Network>,
-    system_roots: OnceLock<Arc<RootCertStore>>,
+    outgoing: network::Outgoing,
 }
-
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 impl Client {
     pub(super) fn new(network: Arc<dyn Network>) -> Self {
-        Self { network, system_roots: OnceLock::new() }
+        Self { outgoing: network::Outgoing::over(network, Policy::internet()) }
     }
 
     /// `trusted` are further certificates in PEM. The caller bounds the time.
@@ -97,7 +89,7 @@ impl Client {
 
     /// A connection to an address of the origin that was checked.
     pub(super) async fn connect(&self, origin: &Origin, policy: Policy) -> Result<TcpStream, Refusal> {
-        let outgoing = network::Outgoing::over(self.network.clone(), policy);
+        let outgoing = self.outgoing.within(policy);
         let addresses =
             outgoing.addresses(&origin.host, origin.port).await.map_err(|trouble| match trouble {
                 network::Trouble::Unknown(why) => Refusal::connect(format!("{why}; nothing was sent")),
@@ -113,56 +105,15 @@ impl Client {
         tcp: TcpStream,
         origin: &Origin,
         trusted: Option<&str>,
-    ) -> Result<tokio_rustls::client::TlsStream<TcpStream>, Refusal> {
-        let host = origin.host.trim_start_matches('[').trim_end_matches(']').to_owned();
-        let name = ServerName::try_from(host).map_err(|error| Refusal::tls(error.to_string()))?;
-        let connector = TlsConnector::from(Arc::new(self.tls(trusted)?));
-        connector.connect(name, tcp).await.map_err(|error| {
-            let is_tls = error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>());
-            match is_tls {
-                true => Refusal::tls(error.to_string()),
-                false => Refusal::connect(format!(
-                    "the connection broke off in the TLS handshake: {error}; nothing was sent"
-                )),
-            }
+    ) -> Result<TlsStream<TcpStream>, Refusal> {
+        self.outgoing.secured(tcp, &origin.host, trusted).await.map_err(|why| match why {
+            Unsecured::Tls(error) => Refusal::tls(error.to_string()),
+            Unsecured::Unusable(said) => Refusal::tls(said),
+            Unsecured::Broken(error) => Refusal::connect(format!(
+                "the connection broke off in the TLS handshake: {error}; nothing was sent"
+            )),
         })
     }
-
-    fn tls(&self, trusted: Option<&str>) -> Result<ClientConfig, Refusal> {
-        let mut roots = self.system_roots.get_or_init(|| Arc::new(system_roots())).clone();
-        if let Some(pem) = trusted {
-            let roots = Arc::make_mut(&mut roots);
-            for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
-                let added = certificate
-                    .map_err(|error| error.to_string())
-                    .and_then(|certificate| roots.add(certificate).map_err(|error| error.to_string()));
-                added.map_err(|error| {
-                    Refusal::tls(format!("the connection's own certificates cannot be read: {error}"))
-                })?;
-            }
-        }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| Refusal::tls(error.to_string()))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Ok(config)
-    }
-}
-
-fn system_roots() -> RootCertStore {
-    let mut roots = RootCertStore::empty();
-    let found = rustls_native_certs::load_native_certs();
-    let (added, ignored) = roots.add_parsable_certificates(found.certs);
-    if added == 0 {
-        tracing::warn!(
-            "[@plugins:broker] The system has no certificates that can be trusted ({ignored} unreadable, {} errors), so \
-             plugins cannot reach https. Please install the package of CA certificates.",
-            found.errors.len()
-        );
-    }
-    roots
 }
 
 fn request(outgoing: Outgoing) -> Result<Request<Full<Bytes>>, Refusal> {
