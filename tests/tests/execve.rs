@@ -129,7 +129,7 @@ fn executed(line: &str) -> Option<Vec<String>> {
 /// A stack that is fine but for one field.
 fn stack(number: usize, url: &str, field: &str, payload: &str) -> Value {
     let mut input = json!({
-        "name": format!("stack-{number}"), "project": "", "description": "", "target": null, "strategy": "standard",
+        "name": format!("stack-{number}"), "project": "default", "description": "", "target": null, "strategy": "standard",
         "repository": {
             "url": url, "branch": "main", "provider": "github", "webhookSecret": "secret-secret-secret", "authType": "http_token",
             "credentials": { "token": "token" },

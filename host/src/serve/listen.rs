@@ -1,4 +1,5 @@
-//! The listener of the API, the webhooks and the dashboard: a task for each connection, none of which may dawdle.
+//! The listener of the API, the webhooks and the dashboard: a task for each connection, none of which may dawdle. It speaks
+//! HTTP/1.1, as reverse proxies do with what is behind them.
 
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -18,7 +19,7 @@ use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::network::inbound::{PAUSE, allow_many_connections, begins_as_http2, converse};
+use crate::network::inbound::{PAUSE, allow_many_connections, converse};
 
 /// So many bytes of a body have to come in while the patience lasts, or all that are left.
 const PORTION: usize = 64 * 1024;
@@ -59,18 +60,13 @@ async fn welcome(
     if stream.set_nodelay(true).is_err() {
         return;
     }
-    let is_h2 = tokio::select! {
-        () = stop.cancelled() => return,
-        first = begins_as_http2(&stream, patience) => first,
-    };
-    let Some(is_h2) = is_h2 else { return };
     let paths = TowerToHyperService::new(paths);
     let service = service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(|body| Body::new(Punctual::new(body, patience)));
         request.extensions_mut().insert(ConnectInfo(address));
         paths.call(request)
     });
-    converse(stream, is_h2, service, patience, &stop).await;
+    converse(stream, service, patience, &stop).await;
 }
 
 /// A body whose next portion comes in time, or which ends with an error.
