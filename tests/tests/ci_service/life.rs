@@ -61,6 +61,9 @@ async fn lives<V: Vendor>() {
     let metrics = service.server.get("/metrics").await.text;
     let counted = format!("windlass_ci_builds_total{{provider=\"{}\",status=\"failure\"}} 1", V::NAME);
     assert!(metrics.contains(&counted), "{metrics}");
+    for counted in ["status=\"successful\"} 1", "status=\"failed\"} 1"] {
+        assert!(metrics.contains(&format!("windlass_deployments_total{{{counted}")), "{metrics}");
+    }
     assert!(metrics.contains("windlass_provider_state{provider=\"ci\",state=\"healthy\"} 1"), "{metrics}");
 }
 

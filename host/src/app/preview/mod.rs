@@ -255,6 +255,7 @@ async fn take_held(app: &App, watch: PreviewWatch, until: UnixMs) -> Result<()> 
     tokio::pin!(turn);
     loop {
         tokio::select! {
+            biased;
             outcome = &mut turn => return outcome,
             () = tokio::time::sleep(HOLD) => {}
         }
@@ -262,7 +263,7 @@ async fn take_held(app: &App, watch: PreviewWatch, until: UnixMs) -> Result<()> 
         let hold =
             app.db.write(move |tx| Box::pin(async move { previews::hold(tx, &id, held, until).await }));
         if !hold.await? {
-            tracing::warn!(%stack, "[@deploy:preview] another server has taken over");
+            tracing::info!(%stack, "[@deploy:preview] the turn is another server's, or previews are off by now");
             return Ok(());
         }
         held = until;
