@@ -161,7 +161,8 @@ impl Address {
         };
         let (host, port) = host_and_port(place).ok_or_else(|| wrong("has no usable host"))?;
         let is_path = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
-        if socket.len() > 100 || socket.ends_with('/') || !socket.chars().all(is_path) {
+        let is_straight = socket.split('/').all(|part| part != ".." && part != ".");
+        if socket.len() > 100 || socket.ends_with('/') || !socket.chars().all(is_path) || !is_straight {
             return Err(wrong("has an unusable path of the engine's socket"));
         }
         let port = port.unwrap_or(SSH_PORT);
@@ -184,7 +185,7 @@ fn host_and_port(text: &str) -> Option<(String, Option<u16>)> {
             (host, port)
         }
     };
-    if host.is_empty() || host.len() > 253 || host.starts_with('-') {
+    if host.is_empty() || host.len() > 253 || host.starts_with(['-', '.']) {
         return None;
     }
     let port = match port {
@@ -303,6 +304,8 @@ mod tests {
             "ssh://u@a:b:c",
             "ssh://u@a/run/x:y",
             "ssh://u@a/",
+            "ssh://u@a/run/../docker.sock",
+            "ssh://u@../docker.sock",
             "ssh://u@a b",
         ] {
             assert!(Address::parse(odd).is_err(), "{odd}");
