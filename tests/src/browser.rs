@@ -1,8 +1,10 @@
 //! A real browser without a window, driven through its WebDriver.
 
 use crate::PATIENCE;
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -11,6 +13,10 @@ use base64::engine::general_purpose::STANDARD;
 use fantoccini::error::CmdError;
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
+    apply_filter,
+};
 use serde_json::{Value, json};
 
 use crate::port::free_port;
@@ -36,13 +42,10 @@ impl Browser {
             return None;
         }
         let (port, profile) = (free_port(), tempfile::tempdir().unwrap());
-        let driver = Command::new("chromedriver")
-            .arg(format!("--port={port}"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+        let mut driver = Command::new("chromedriver");
+        driver.arg(format!("--port={port}")).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        hears_nothing_of_networks(&mut driver);
+        let driver = driver.spawn().unwrap();
         let capabilities = json!({
             "browserName": "chrome",
             "goog:loggingPrefs": { "browser": "ALL" },
@@ -187,6 +190,24 @@ impl Drop for Browser {
         }
         let _ = self.driver.kill();
         let _ = self.driver.wait();
+    }
+}
+
+/// Chromium breaks off whatever it loads when the machine gets or loses an address (`ERR_NETWORK_CHANGED`), and containers of
+/// other tests come and go all the time. It learns of addresses by netlink; where it has none, it takes them for settled.
+fn hears_nothing_of_networks(command: &mut Command) {
+    let is_netlink =
+        SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, libc::AF_NETLINK as u64).unwrap();
+    let rules = BTreeMap::from([(libc::SYS_socket, vec![SeccompRule::new(vec![is_netlink]).unwrap()])]);
+    let refusal = SeccompAction::Errno(libc::EAFNOSUPPORT as u32);
+    let machine = std::env::consts::ARCH.try_into().unwrap();
+    let filter = SeccompFilter::new(rules, SeccompAction::Allow, refusal, machine).unwrap();
+    let program = BpfProgram::try_from(filter).unwrap();
+    // SAFETY: between fork and exec only two system calls are made, with what was prepared before.
+    unsafe {
+        command.pre_exec(move || {
+            apply_filter(&program).map_err(|_| std::io::ErrorKind::PermissionDenied.into())
+        });
     }
 }
 
