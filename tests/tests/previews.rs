@@ -133,7 +133,8 @@ impl Shop {
         let name = format!("{}-pr-{number}", self.name);
         assert_eq!(self.server.get(&format!("/api/v1/stacks/{name}")).await.status, 404);
         assert_eq!(docker(&["ps", "-aq", "--filter", &format!("label=dev.windlass.stack={name}")]), "");
-        assert_eq!(docker(&["images", "-q", &name]), "");
+        // Images are looked through once all previews that are over have been ended.
+        eventually("the end of its images", async || docker(&["images", "-q", &name]).is_empty()).await;
         let (status, text) = self.visit(&format!("pr-{number}.windlass.test")).await;
         assert_eq!(status, 404, "{text}");
     }
