@@ -113,6 +113,7 @@ fn every_page_declares_its_policy() {
         "GET /login/oidc/callback",
         "GET /invitation",
         "POST /invitation",
+        "POST /invitation/oidc",
         "GET /assets/{name}",
     ];
     let mut undeclared = Vec::new();
