@@ -127,7 +127,10 @@ impl Browser {
             if text.contains(wanted) {
                 return;
             }
-            assert!(begun.elapsed() < PATIENCE, "`{css}` never says `{wanted}`, but:\n{text}");
+            if begun.elapsed() > PATIENCE {
+                let page = self.text("body").await;
+                panic!("`{css}` never says `{wanted}`, but `{text}`; the page says:\n{page}");
+            }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
