@@ -192,7 +192,9 @@ fn differences(text: &str) {
 
 fn cassette(text: &str) {
     if let Ok(cassette) = serde_json::from_str::<Cassette>(text) {
-        let _ = (cassette.is_delivery(), cassette.with_half_a_delivery());
+        for call in &cassette.calls {
+            let _ = (call.is_delivery(), call.with_half_a_delivery());
+        }
     }
 }
 
