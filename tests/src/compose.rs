@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::fixture::Fixture;
+use crate::fixture::{Fixture, HEALTHY_WITHIN_S};
 use crate::server::docker;
 
 pub const FILE: &str = "services:
@@ -28,7 +28,7 @@ CMD [\"/bin/busybox\", \"httpd\", \"-f\", \"-p\", \"7000\", \"-h\", \"/data\"]
 pub fn stack() -> Value {
     json!({
         "build": {
-            "buildType": "compose_only", "healthCheckPath": "/health", "healthCheckTimeout": 8,
+            "buildType": "compose_only", "healthCheckPath": "/health", "healthCheckTimeout": HEALTHY_WITHIN_S,
             "environmentVariables": [{ "name": "GREETING", "value": "good $day", "secret": true }],
         },
         "run": { "service": "web", "ports": [{ "container": 8080 }], "stopTimeoutSecs": 1 },

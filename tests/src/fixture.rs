@@ -8,8 +8,9 @@ use crate::git_server::{File, GitServer, TestRepo};
 use crate::port::free_port;
 use crate::server::TestServer;
 
-/// A page that names its commit. What the version says decides how it goes on: a `broken` one never becomes healthy, a
-/// `failing` one is healthy and answers with errors, a `slow` one takes its time.
+/// A page that names its commit. What the version says decides how it goes on: a `broken` one is not healthy and ends soon, a
+/// `sick` one goes on without becoming healthy, a `failing` one is healthy and answers with errors, a `slow` one takes its
+/// time.
 const DOCKERFILE: &str = r#"FROM scratch
 COPY busybox /bin/busybox
 COPY start.sh version.txt /
@@ -20,7 +21,12 @@ EXPOSE 8080
 const START: &str = r##"#!/bin/busybox sh
 /bin/busybox mkdir -p /www
 echo "version $(/bin/busybox cat /version.txt) commit $WINDLASS_COMMIT" > /www/index.html
-if ! /bin/busybox grep -q broken /version.txt; then echo ok > /www/health; fi
+if /bin/busybox grep -q broken /version.txt; then
+  /bin/busybox httpd -p 8080 -h /www
+  /bin/busybox sleep 1
+  exit 3
+fi
+if ! /bin/busybox grep -q sick /version.txt; then echo ok > /www/health; fi
 if /bin/busybox grep -q -e failing -e slow /version.txt; then
   /bin/busybox mkdir /www/cgi-bin
   /bin/busybox mv /www/index.html /page
@@ -33,6 +39,10 @@ if /bin/busybox grep -q -e failing -e slow /version.txt; then
 fi
 exec /bin/busybox httpd -f -p 8080 -h /www
 "##;
+
+/// How long a release has until it is healthy, in seconds: far longer than a busy machine takes, and no test waits for its
+/// end but those that [`Fixture::loses_patience`].
+pub const HEALTHY_WITHIN_S: u64 = 60;
 
 /// One stack named `web` on one server.
 pub struct Fixture {
@@ -66,7 +76,7 @@ impl Fixture {
         let mut input = json!({
             "name": "web",
             "repository": { "url": git.url("app"), "branch": "main", "provider": "github" },
-            "build": { "healthCheckPath": "/health", "healthCheckTimeout": 4 },
+            "build": { "healthCheckPath": "/health", "healthCheckTimeout": HEALTHY_WITHIN_S },
             "run": { "ports": [{ "container": 8080, "host": port }], "stopTimeoutSecs": 2 },
         });
         if let (Some(target), Some(extra)) = (input.as_object_mut(), extra.as_object()) {
@@ -90,7 +100,12 @@ impl Fixture {
         self.server.put("/api/v1/stacks/web", input).await.expect(200);
     }
 
-    /// Commits a version; `broken` in its text makes the health check fail for ever.
+    /// From now on, a release that is not healthy is soon given up.
+    pub async fn loses_patience(&self) {
+        self.edit(|input| input["build"]["healthCheckTimeout"] = 5.into()).await;
+    }
+
+    /// Commits a version, which goes on as its text says.
     pub fn commit(&self, version: &str) -> String {
         if self.is_visited {
             return cutover::commit(&self.repo, version);

@@ -304,7 +304,8 @@ async fn a_wrong_git_token_is_named_and_never_shown() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_program_that_never_gets_healthy_or_ends_at_once_says_how() {
     let fixture = Fixture::start(true).await;
-    let (_, sick) = fixture.deploy("broken").await;
+    fixture.loses_patience().await;
+    let (_, sick) = fixture.deploy("sick").await;
     assert_eq!(sick["status"], "failed", "{}", fixture.explain(&sick).await);
     assert!(sick["error"].as_str().unwrap().contains("404"), "{sick:#}");
     fixture.commit("one");

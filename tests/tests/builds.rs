@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use windlass_tests::cli::run;
 use windlass_tests::docker::{Registry, TestEngine, eventually, unique};
-use windlass_tests::fixture::{Fixture, fetch};
+use windlass_tests::fixture::{Fixture, HEALTHY_WITHIN_S, fetch};
 use windlass_tests::git_server::File;
 use windlass_tests::port::free_port;
 use windlass_tests::server::{ADMIN_TOKEN, docker};
@@ -102,7 +102,7 @@ async fn page(fixture: &Fixture, path: &str) -> String {
 fn script(base: &str, commands: &[&str]) -> Value {
     json!({
         "buildType": "script",
-        "healthCheckTimeout": 10,
+        "healthCheckTimeout": HEALTHY_WITHIN_S,
         "environmentVariables": [
             { "name": "GREETING", "value": "hello" },
             { "name": "API_TOKEN", "value": SECRET, "secret": true },
@@ -285,7 +285,7 @@ async fn secrets_of_a_dockerfile_are_mounted_and_kept_nowhere() {
     // The test itself must not plant it.
     .replace(&format!("test \"$(cat /run/secrets/API_TOKEN)\" = {SECRET}; "), "");
     let build = json!({
-        "healthCheckTimeout": 10,
+        "healthCheckTimeout": HEALTHY_WITHIN_S,
         "environmentVariables": [
             { "name": "API_TOKEN", "value": SECRET, "secret": true },
             { "name": "OTHER_TOKEN", "value": "another-s3cret", "secret": true },
@@ -314,7 +314,7 @@ async fn commands_before_a_build_make_what_the_dockerfile_copies() {
     let engine = TestEngine::start().await;
     let image = base(&engine);
     let build = json!({
-        "healthCheckTimeout": 10,
+        "healthCheckTimeout": HEALTHY_WITHIN_S,
         "preBuildCommands": ["mkdir -p gen/dist", "tr a-z A-Z < text > gen/dist/index.html"],
         "postBuildCommands": ["grep -q LOUD /app/dist/index.html"],
         "options": { "image": image, "outputs": ["gen"] },
@@ -331,7 +331,7 @@ async fn a_site_without_a_dockerfile_is_shown_before_it_is_built_and_then_serves
     let image = base(&engine);
     let build = json!({
         "buildType": "auto",
-        "healthCheckTimeout": 10,
+        "healthCheckTimeout": HEALTHY_WITHIN_S,
         "options": { "baseImages": { "static": image } },
     });
     let fixture = stack(build, &[]).await;
@@ -379,7 +379,7 @@ async fn images_are_pushed_and_come_back_by_their_digest() {
     let cache = format!("{}:cache", repository(&registry));
     let build = json!({
         "buildType": "auto",
-        "healthCheckTimeout": 10,
+        "healthCheckTimeout": HEALTHY_WITHIN_S,
         "options": {
             "baseImages": { "static": image },
             "push": [first, second],
@@ -526,7 +526,7 @@ async fn a_node_project_without_a_dockerfile_is_built_by_its_lock_file() {
     };
     let build = json!({
         "buildType": "auto",
-        "healthCheckTimeout": 20,
+        "healthCheckTimeout": HEALTHY_WITHIN_S,
         "environmentVariables": [{ "name": "PORT", "value": "8080" }],
         "options": { "baseImages": { "node": image } },
     });

@@ -11,6 +11,7 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use windlass_tests::PATIENCE;
 use windlass_tests::compose;
 use windlass_tests::fixture::{Fixture, fetch};
 use windlass_tests::routed::{Routed, Visitors};
@@ -138,7 +139,7 @@ async fn turns(fixture: &Fixture) -> Scenario {
 /// True if the crash point was reached. If the newest deployment ended without reaching it, the server is asked to end: it
 /// lets running work finish first, so a crash point after the end of the deployment is still found. Either way it is down.
 async fn until_killed_or_over(fixture: &mut Fixture) -> bool {
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+    let deadline = tokio::time::Instant::now() + PATIENCE;
     loop {
         assert!(tokio::time::Instant::now() < deadline, "neither killed nor over");
         if fixture.server.has_ended() || is_over(fixture).await {
@@ -181,7 +182,7 @@ impl Trial {
     async fn settled(&self, good: &str, at: u32) {
         let fixture = &self.fixture;
         assert_eq!(fixture.stack().await["activeRelease"]["commitSha"], good, "killed at point {at}");
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+        let deadline = tokio::time::Instant::now() + PATIENCE;
         loop {
             let containers = fixture.server.instances();
             let page_is_good = match fixture.port {
@@ -239,9 +240,7 @@ async fn a_server_killed_at_any_step_of_an_overlap_never_leaves_nothing_serving(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_killed_at_any_step_of_a_broken_push_still_rolls_it_back() {
-    // Each of them waits until the new release has had its time.
-    let build = json!({ "build": { "healthCheckPath": "/health", "healthCheckTimeout": 2 } });
-    let push = async || Trial::new(Fixture::start_with(true, &[], build.clone()).await, Scenario::BrokenPush);
+    let push = async || Trial::new(Fixture::start(true).await, Scenario::BrokenPush);
     at_least(15, "a push that is rolled back", push).await;
 }
 

@@ -14,7 +14,7 @@ use windlass::domain::notification::{Notification, Severity};
 use windlass::domain::plugin::PluginKind;
 use windlass::plugins::measure::{self, Percentiles};
 use windlass::plugins::{Connection, PluginSource, Plugins, Secret, Settings, Source, Target};
-use windlass_tests::fixture::Fixture;
+use windlass_tests::fixture::{Fixture, HEALTHY_WITHIN_S};
 use windlass_tests::git_server::GitServer;
 use windlass_tests::guests::trusted;
 use windlass_tests::languages::{example, toolchain};
@@ -129,7 +129,7 @@ async fn releases_come_into_service_by_a_strategy_in_python() {
     let stack = json!({
         "name": "web",
         "repository": { "url": git.url("app"), "branch": "main", "provider": "github" },
-        "build": { "healthCheckPath": "/health", "healthCheckTimeout": 8 },
+        "build": { "healthCheckPath": "/health", "healthCheckTimeout": HEALTHY_WITHIN_S },
         "run": { "replicas": 2, "ports": [{ "container": 8080, "host": null }], "stopTimeoutSecs": 2 },
         "strategy": "one-at-a-time",
         "strategyParams": { "settle_ms": 100 },

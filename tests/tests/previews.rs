@@ -8,6 +8,7 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::{Value, json};
 use windlass_tests::docker::{busybox, eventually, unique};
+use windlass_tests::fixture::HEALTHY_WITHIN_S;
 use windlass_tests::git_server::{File, GitServer, TestRepo};
 use windlass_tests::port::free_port;
 use windlass_tests::server::{ADMIN_TOKEN, TestServer, docker, sign};
@@ -47,7 +48,7 @@ impl Shop {
                 "url": format!("{}/octo/app.git", forge.fake.url), "branch": "main", "provider": "github",
                 "authType": "http_token", "credentials": { "username": "octo", "token": github::TOKEN },
             },
-            "build": { "healthCheckPath": "/", "healthCheckTimeout": 10,
+            "build": { "healthCheckPath": "/", "healthCheckTimeout": HEALTHY_WITHIN_S,
                 "environmentVariables": [{ "name": "TOKEN", "value": "of-the-shop", "secret": true }] },
             "run": {
                 "ports": [{ "container": 8080, "host": free_port() }], "stopTimeoutSecs": 1,

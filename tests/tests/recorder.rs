@@ -15,7 +15,7 @@ use windlass::domain::rollout::Situation;
 use windlass::plugins::{
     Limits, PluginSource, Plugins, Recordings, Settings, Source, unrecorded, with_subject,
 };
-use windlass_tests::fixture::Fixture;
+use windlass_tests::fixture::{Fixture, HEALTHY_WITHIN_S};
 use windlass_tests::guests::{ANSWER, Guest};
 use windlass_tests::sample;
 use windlass_tests::server::{ADMIN_TOKEN, TestServer};
@@ -309,7 +309,7 @@ fn config(folder: &Path, text: &str) -> String {
 async fn every_call_of_a_deployment_is_listed_and_replays_identically_without_any_secret() {
     const PLANTED: &str = "planted-7f3a9c-secret";
     let extra = json!({ "build": {
-        "healthCheckPath": "/health", "healthCheckTimeout": 4,
+        "healthCheckPath": "/health", "healthCheckTimeout": HEALTHY_WITHIN_S,
         "environmentVariables": [{ "name": "PASSWORD", "value": PLANTED, "secret": true }],
     } });
     let fixture = Fixture::start_with(true, &[], extra).await;

@@ -39,6 +39,7 @@ async fn a_push_becomes_a_page_that_shows_the_commit() {
 async fn a_broken_push_is_rolled_back_and_the_page_never_stops_answering() {
     let fixture = Fixture::start(true).await;
     let (good, _) = fixture.deploy("one").await;
+    fixture.loses_patience().await;
     let stop = Arc::new(AtomicBool::new(false));
     let watcher = {
         let (stop, good, port) = (stop.clone(), good.clone(), fixture.port.unwrap());
@@ -54,7 +55,7 @@ async fn a_broken_push_is_rolled_back_and_the_page_never_stops_answering() {
             (asked, missed)
         })
     };
-    let (_, deployment) = fixture.deploy("broken").await;
+    let (_, deployment) = fixture.deploy("sick").await;
     stop.store(true, Ordering::Relaxed);
     let (asked, missed) = watcher.await.unwrap();
     assert_eq!(deployment["status"], "rolled_back", "{}", fixture.explain(&deployment).await);
@@ -113,7 +114,7 @@ async fn a_rollback_on_request_brings_the_previous_release_back_by_digest() {
 async fn a_cancelled_rollout_leaves_the_good_release_serving() {
     let fixture = Fixture::start(true).await;
     let (good, _) = fixture.deploy("one").await;
-    let number = fixture.push(&fixture.commit("broken")).await;
+    let number = fixture.push(&fixture.commit("sick")).await;
     fixture
         .server
         .wait_event("the start of the rollout", |event| {

@@ -32,9 +32,10 @@ async fn strategies_drive_services_as_they_drive_containers_and_nobody_waits() {
     let visitors = routed.visitors();
     let (second, deployment) = fixture.deploy("two").await;
     assert_eq!(deployment["status"], "successful", "{}", fixture.explain(&deployment).await);
-    let (_, broken) = fixture.deploy("broken").await;
-    assert_eq!(broken["status"], "rolled_back", "{}", fixture.explain(&broken).await);
-    let log = fixture.server.log_of(&broken["seq"].to_string()).await;
+    fixture.loses_patience().await;
+    let (_, sick) = fixture.deploy("sick").await;
+    assert_eq!(sick["status"], "rolled_back", "{}", fixture.explain(&sick).await);
+    let log = fixture.server.log_of(&sick["seq"].to_string()).await;
     assert!(log.contains("404"), "{log}");
     let (good, bad) = visitors.leave().await;
     assert_eq!(bad, 0, "of {} requests over two rollouts", good + bad);

@@ -73,7 +73,7 @@ async fn the_nine_calls_answer_through_their_callbacks() {
     fixture.server.wait_deployment(back["id"].as_str().unwrap()).await;
     assert!(fixture.page().await.contains(&first));
 
-    fixture.commit("broken");
+    fixture.commit("sick");
     let begun = client.data("a", "triggerBuild", json!(["web"]));
     assert_eq!(client.data("a", "cancelBuild", json!([begun["seq"]]))["id"], begun["id"]);
     let ended = fixture.server.wait_deployment(begun["id"].as_str().unwrap()).await;
