@@ -24,7 +24,7 @@ use super::place::{Origin, Place};
 use super::relay::Shared;
 use crate::domain::remote::{Remote, Scheme};
 use crate::error::{Error, Result};
-use crate::network::Outgoing;
+use crate::network::{Outgoing, named_by_connection};
 
 /// How a conversation begins, and the only question whose redirects are followed.
 const REFS: &str = "/info/refs?service=git-upload-pack";
@@ -269,13 +269,7 @@ fn is_redirect(status: StatusCode) -> bool {
 
 /// Takes out what is not for whoever comes behind the neighbour.
 fn end_to_end(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers
-        .get_all(CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        .collect();
+    let named = named_by_connection(headers);
     for name in HOP_BY_HOP.iter().chain(&named) {
         headers.remove(name);
     }

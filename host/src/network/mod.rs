@@ -5,6 +5,7 @@
 //! turn into another address in between.
 
 mod address;
+mod hop;
 pub mod inbound;
 mod system;
 mod tls;
@@ -18,6 +19,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 pub use address::{Class, class_of};
+pub use hop::named_by_connection;
 pub use system::{Network, Pending, System};
 pub use tls::{Stream, Unsecured, why_invalid};
 

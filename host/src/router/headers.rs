@@ -10,6 +10,7 @@ use http::request::Parts;
 use http::{HeaderMap, Request, Uri, Version};
 
 use super::account::Client;
+use crate::network::named_by_connection;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -20,17 +21,11 @@ const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto")
 
 /// Removes what is for one connection only (RFC 9110, 7.6.1).
 pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers
-        .get_all(CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
+    for name in named_by_connection(headers) {
         // These are never for one connection, whatever a client claims.
-        .filter(|name| ![HOST, CONTENT_LENGTH, FORWARDED_FOR, FORWARDED_HOST, FORWARDED_PROTO].contains(name))
-        .collect();
-    for name in named {
-        headers.remove(name);
+        if ![HOST, CONTENT_LENGTH, FORWARDED_FOR, FORWARDED_HOST, FORWARDED_PROTO].contains(&name) {
+            headers.remove(name);
+        }
     }
     if headers.remove(TRANSFER_ENCODING).is_some() {
         // Of two lengths the chunks are the true one.

@@ -280,11 +280,19 @@ struct InvitationPage {
     has_passwords: bool,
 }
 
-/// The form once more, with why it did not do.
-pub fn invitation_again(app: &App, name: &str, error: &Error) -> PageResult {
+/// The form once more, with why it did not do. Who guesses invitations is slowed down like one who guesses passwords.
+///
+/// # Errors
+/// What went wrong, if it is not the visitor's fault.
+pub fn invitation_again(app: &App, address: &str, name: &str, error: Error) -> PageResult {
+    match error {
+        Error::Internal(_) => return Err(error.into()),
+        Error::NotFound { .. } => app.login_limits.failed("", address, now()),
+        _ => {}
+    }
     let page =
         InvitationPage { name: name.to_owned(), error: capital(&error.to_string()), ..invitation_form(app) };
-    render_with(api::status(error), &page)
+    render_with(api::status(&error), &page)
 }
 
 fn invitation_form(app: &App) -> InvitationPage {
@@ -330,13 +338,7 @@ pub async fn invitation(
             set_cookie(&mut response, &app, &session.secret, SESSION_DAYS * 86_400)?;
             Ok(response)
         }
-        Err(Error::Internal(detail)) => Err(Error::Internal(detail).into()),
-        Err(error) => {
-            if matches!(error, Error::NotFound { .. }) {
-                app.login_limits.failed("", &address, now());
-            }
-            invitation_again(&app, &name, &error)
-        }
+        Err(error) => invitation_again(&app, &address, &name, error),
     }
 }
 

@@ -74,13 +74,7 @@ pub async fn invited(
             set(&mut response, &app, &cookie, SECONDS)?;
             Ok(response)
         }
-        Err(error @ Error::Internal(_)) => Err(error.into()),
-        Err(error) => {
-            if matches!(error, Error::NotFound { .. }) {
-                app.login_limits.failed("", &address, now());
-            }
-            invitation_again(&app, &name, &error)
-        }
+        Err(error) => invitation_again(&app, &address, &name, error),
     }
 }
 
