@@ -9,6 +9,7 @@ mod ci_service {
     mod faces;
     mod failover;
     mod faults;
+    mod guarded;
     mod life;
     mod reports;
     mod watch;

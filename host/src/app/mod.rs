@@ -15,6 +15,7 @@ pub mod crash;
 pub mod deployment;
 pub mod doctor;
 pub mod event;
+mod gate;
 pub mod health;
 pub mod housekeeping;
 pub mod login;

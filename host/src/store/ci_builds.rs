@@ -190,6 +190,12 @@ pub async fn request_cancel(conn: &mut Conn, id: &Id, now: UnixMs, until: UnixMs
     Ok(execute(conn, statement.bind(now).bind(until).bind(id.as_str())).await? > 0)
 }
 
+/// Has it until `deadline` from now on: it has waited for people. One that is to end keeps its time.
+pub async fn delay(conn: &mut Conn, id: &Id, deadline: UnixMs) -> Result<()> {
+    let statement = query("UPDATE ci_builds SET deadline_at = $1 WHERE id = $2 AND cancel_requested = 0");
+    execute(conn, statement.bind(deadline).bind(id.as_str())).await.map(|_| ())
+}
+
 /// Asks for its end, which has until `until`, because it is to be moved; false if its end was asked for before, or it has begun.
 pub async fn request_failover(
     conn: &mut Conn,

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::successor;
 use crate::app::deployment::status_event;
 use crate::domain::Id;
+use crate::domain::approval::ApprovalState;
 use crate::domain::ci::{CiBuild, CiStatus};
 use crate::domain::cicd::{CicdBuild, Start, deployment_status};
 use crate::domain::deployment::{Deployment, DeploymentStatus};
@@ -13,7 +14,7 @@ use crate::domain::event::{EventKind, NewEvent};
 use crate::domain::page::PageRequest;
 use crate::error::Result;
 use crate::store::{
-    self, Tx, ci_builds, cicd_jobs, deployment_cicd_mappings as mappings, deployments, events,
+    self, Tx, approvals, ci_builds, cicd_jobs, deployment_cicd_mappings as mappings, deployments, events,
 };
 
 /// What the provider said.
@@ -27,8 +28,7 @@ pub(super) async fn learn(tx: &mut Tx, id: &Id, said: &CiBuild) -> Result<CicdBu
         build.error.clone_from(&build.failover);
     }
     if build.status == CiStatus::Cancelled && is_expired {
-        let seconds = (build.deadline_at - build.created_at) / 1000;
-        build.error = Some(format!("it did not end within {seconds} s and was stopped"));
+        build.error = Some(format!("it did not end within {} s and was stopped", build.timeout_secs));
     }
     (build.trouble, build.trouble_since) = (None, None);
     write(tx, before, build).await
@@ -145,6 +145,9 @@ async fn step(
     build: &CicdBuild,
     error: Option<&str>,
 ) -> Result<Deployment> {
+    if to.is_terminal() {
+        approvals::close_open(tx, &deployment.id, ApprovalState::Withdrawn, store::now()).await?;
+    }
     let moved =
         deployments::transition(tx, &deployment.id, deployment.status, to, error, store::now()).await?;
     tracing::info!(

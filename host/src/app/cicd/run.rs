@@ -6,6 +6,8 @@ use super::job::{job_and_provider, make};
 use super::successor::{self, Patience};
 use super::{apply, build, health, log, target};
 use crate::app::App;
+use crate::app::deployment::deployment_view;
+use crate::app::gate::{Gate, gate_look, gate_tell};
 use crate::domain::Id;
 use crate::domain::ci::{CiBuild, CiStatus, CiTrigger};
 use crate::domain::cicd::{
@@ -22,10 +24,15 @@ const STEPS: usize = 8;
 /// How long the rest of the log of a build that has ended is waited for, in milliseconds.
 const LOG_PATIENCE_MS: i64 = 60_000;
 
+/// Between two looks at a protection that does not let a build begin.
+const HELD: Duration = Duration::from_secs(2);
+
 /// What comes after a step.
 enum Next {
     Again,
     Wait(i64),
+    /// The stack's protection does not let it begin.
+    Held,
     Done,
 }
 
@@ -51,6 +58,7 @@ pub async fn ci_build_run(app: &App, context: &TaskContext, id: &Id) -> Result<D
                 app.ci_logs.close(id);
                 return Ok(Done::Finished);
             }
+            Next::Held => return Ok(Done::Snooze(HELD)),
             Next::Wait(ms) => {
                 let build = build::build_view(app, id.as_str()).await?;
                 let ms = match successor::consider(app, &build, &work.job, &work.provider).await? {
@@ -71,6 +79,9 @@ impl Work<'_> {
     async fn step(&self) -> Result<Next> {
         if self.build.settled_at.is_some() {
             return Ok(Next::Done);
+        }
+        if self.is_held().await? {
+            return Ok(Next::Held);
         }
         let manifest = self.app.plugins.inspect(&self.provider.kind).ok().and_then(|status| status.info);
         let keyed = manifest.is_some_and(|info| info.manifest.keyed_trigger);
@@ -96,6 +107,42 @@ impl Work<'_> {
                 }
             }
         }
+    }
+
+    /// Whether the protection of the stack that it deploys does not let it begin. Its time does not run meanwhile; one that is
+    /// never going to begin is cancelled.
+    async fn is_held(&self) -> Result<bool> {
+        let Some(deployment) = &self.build.deployment_id else { return Ok(false) };
+        if self.build.start != Start::None || self.build.cancel_requested || self.build.status.is_final() {
+            return Ok(false);
+        }
+        let row = deployment_view(self.app, deployment.as_str()).await?;
+        let (id, now) = (self.build.id.clone(), store::now());
+        match gate_look(self.app, &row).await? {
+            Gate::Open => return Ok(false),
+            Gate::Shut(obstacle) => {
+                if gate_tell(self.app, &row, &obstacle).await? {
+                    log::say(self.app, &self.build, &format!("waiting: {obstacle}"));
+                }
+                let deadline = now + self.build.timeout_secs * 1000;
+                let delay = self
+                    .app
+                    .db
+                    .write(move |tx| Box::pin(async move { ci_builds::delay(tx, &id, deadline).await }));
+                delay.await?;
+            }
+            Gate::Refused(why) => {
+                log::say(self.app, &self.build, &why);
+                let refuse = self.app.db.write(move |tx| {
+                    Box::pin(async move {
+                        ci_builds::request_cancel(tx, &id, now, now).await?;
+                        apply::end(tx, &id, CiStatus::Cancelled, &why).await.map(|_| ())
+                    })
+                });
+                refuse.await?;
+            }
+        }
+        Ok(true)
     }
 
     async fn ask(&self, step: Step, keyed: bool, target: &Target) -> Result<Next> {
@@ -285,7 +332,7 @@ impl Work<'_> {
             let why = format!("cancelled, but the provider has not confirmed that it stopped{trouble}");
             return self.end(CiStatus::Cancelled, &why).await;
         }
-        let seconds = (self.build.deadline_at - self.build.created_at) / 1000;
+        let seconds = self.build.timeout_secs;
         self.end(CiStatus::Failure, &format!("it did not end within {seconds} s{trouble}")).await
     }
 

@@ -96,9 +96,9 @@ pub async fn rollout_run(app: &App, task: &TaskContext, deployment_id: &Id) -> R
     let resumed = deployment.rollout.rollout_started_at.is_some();
     if !resumed {
         match gate::pass(app, task, &deployment, &log).await? {
-            gate::Gate::Open => {}
-            gate::Gate::Interrupted => return Ok(Ended::Interrupted),
-            gate::Gate::Closed => return Ok(Ended::Finished),
+            gate::Passed::Through => {}
+            gate::Passed::Interrupted => return Ok(Ended::Interrupted),
+            gate::Passed::Ended => return Ok(Ended::Finished),
         }
     }
     let deployment = begin(app, task, &view, deployment, &log).await?;

@@ -176,6 +176,11 @@ pub fn poll_after_ms(asked: Option<u32>, quiet_ms: UnixMs) -> UnixMs {
 }
 
 impl CicdBuild {
+    /// Since when its time runs: not while the stack's protection has it wait, nor between two attempts.
+    pub fn began_at(&self) -> UnixMs {
+        self.deadline_at - self.timeout_secs * 1000
+    }
+
     /// Takes over what the provider says, and answers whether that changes anything. What came out of order says less than
     /// what is known: a build never goes back from an end, nor from running to waiting.
     pub fn learn(&mut self, said: &CiBuild) -> bool {
@@ -232,7 +237,7 @@ pub(super) mod tests {
             started_at: None,
             finished_at: None,
             settled_at: None,
-            timeout_secs: 3600,
+            timeout_secs: 1000,
             retries: 0,
             failover: None,
             successor_id: None,

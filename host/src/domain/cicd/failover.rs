@@ -94,7 +94,7 @@ impl CicdBuild {
         match (self.start, self.trouble_since) {
             (Start::Known, _) => {
                 let why = format!("it waited in the queue for more than {after_secs} s");
-                Some((self.created_at + patience - now, why))
+                Some((self.began_at() + patience - now, why))
             }
             (Start::None, Some(since)) => Some((
                 since + patience - now,
