@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tracing::Instrument as _;
 
 use crate::app::vault::rotate;
-use crate::app::{App, Ended, audit, backup, build, cicd, notify, rollout, webhook};
+use crate::app::{App, Ended, account, audit, backup, build, cicd, notify, rollout, webhook};
 use crate::domain::task::{Task, TaskRow};
 use crate::error::Result;
 use crate::queue::{Done, TaskContext, TaskError};
@@ -14,13 +14,14 @@ use crate::telemetry;
 pub async fn run(app: &App, context: &TaskContext) -> Result<Done, TaskError> {
     let task = &context.row.task;
     let work = audit::during_task(task.kind(), task.subject(), carry_out(app, context));
+    let work = account::for_task(app, &context.row.id, work);
     let row = &context.row;
     let span = telemetry::task_span(task.kind(), task.subject().as_str(), row.attempt, row.trace.as_deref());
     if row.attempt <= 1 {
         app.metrics.task_waited(task.kind(), Duration::from_millis(waited_ms(row).unsigned_abs()));
     }
     let started = Instant::now();
-    let outcome = work.instrument(span.clone()).await;
+    let outcome = work.instrument(span.clone()).await.map_err(TaskError::from).flatten();
     let word = match &outcome {
         Ok(_) => "success",
         Err(TaskError::Retry { .. }) => "retry",

@@ -73,7 +73,7 @@ async fn an_entry_says_who_what_from_where_and_why_without_secrets() {
     server.put("/api/v1/stacks/web", changed).await.expect(200);
     let entry = entries(&server, "action=stack_update").await.remove(0);
     assert_eq!(entry["via"], "api");
-    assert_eq!((&entry["address"], &entry["actorKind"]), (&json!("127.0.0.1"), &json!("token")));
+    assert_eq!((&entry["address"], &entry["actorKind"]), (&json!("127.0.0.1"), &json!("token admin")));
     let change = &entry["changes"][0];
     assert_eq!(change["before"], json!({ "description": "before" }), "{entry:#}");
     assert_eq!(change["after"], json!({ "description": "after" }));
@@ -97,6 +97,24 @@ async fn an_entry_says_who_what_from_where_and_why_without_secrets() {
     server.delete("/api/v1/stacks/web").await.expect_empty(204);
     let entry = entries(&server, "action=stack_delete").await.remove(0);
     assert_eq!(entry["changes"][0]["before"]["name"], "web", "{entry:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_acts_in_the_name_of_another_by_what_a_token_is_called() {
+    let server = TestServer::start().await;
+    server.post("/api/v1/users", json!({ "name": "eve" })).await.expect(201);
+    server.put("/api/v1/teams/default/members/eve", json!({ "role": "deployer" })).await.expect(200);
+    // Called like the administrator.
+    let made = server.post("/api/v1/tokens", json!({ "name": "admin", "user": "eve" })).await.expect(201);
+    server.create_stack(json!({ "name": "web", "repository": { "url": URL, "provider": "github" } })).await;
+    let request = server.stranger(Method::POST, "/api/v1/stacks/web/deploy").json(&json!({}));
+    let request = request.bearer_auth(made["data"]["secret"].as_str().unwrap());
+    let begun: Value = request.send().await.unwrap().json().await.unwrap();
+    assert_eq!(begun["data"]["triggeredByUser"], "eve", "{begun:#}");
+    let entry = entries(&server, "actor=eve").await.remove(0);
+    assert_eq!((&entry["actorKind"], &entry["actor"]), (&json!("token admin"), &json!("eve")));
+    let path = format!("/api/v1/deployments/{}/cancel", begun["data"]["seq"]);
+    server.post(&path, json!({})).await.expect(202);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -126,9 +126,9 @@ impl From<CiArtifact> for ArtifactView {
 }
 
 /// Shows a build at a provider.
-#[utoipa::path(get, path = "/api/v1/ci/builds/{build}", tag = "providers",
+#[utoipa::path(get, path = "/api/v1/ci/builds/{ci_build}", tag = "providers",
     responses((status = 200, body = Success<CicdBuildView>), (status = 404)),
-    security(("token" = ["admin:server"])))]
+    security(("token" = ["viewer:ci_build"])))]
 async fn ci_build_view(
     State(app): State<App>,
     _: Auth,
@@ -138,9 +138,9 @@ async fn ci_build_view(
 }
 
 /// The log of a build at a provider: as text, or live as server-sent events.
-#[utoipa::path(get, path = "/api/v1/ci/builds/{build}/logs", tag = "providers", params(LogQuery),
+#[utoipa::path(get, path = "/api/v1/ci/builds/{ci_build}/logs", tag = "providers", params(LogQuery),
     responses((status = 200, content_type = "text/plain", body = String), (status = 404)),
-    security(("token" = ["admin:server"])))]
+    security(("token" = ["viewer:ci_build"])))]
 async fn ci_build_logs(
     State(app): State<App>,
     _: Auth,
@@ -154,9 +154,9 @@ async fn ci_build_logs(
 }
 
 /// Has the provider stop a build. Its status tells when it has.
-#[utoipa::path(post, path = "/api/v1/ci/builds/{build}/cancel", tag = "providers",
+#[utoipa::path(post, path = "/api/v1/ci/builds/{ci_build}/cancel", tag = "providers",
     responses((status = 202, body = Success<CicdBuildView>), (status = 404), (status = 409)),
-    security(("token" = ["admin:server"])))]
+    security(("token" = ["deployer:ci_build"])))]
 async fn ci_build_cancel(
     State(app): State<App>,
     _: Auth,
@@ -166,9 +166,9 @@ async fn ci_build_cancel(
 }
 
 /// Starts a build with the values of another one.
-#[utoipa::path(post, path = "/api/v1/ci/builds/{build}/rerun", tag = "providers",
+#[utoipa::path(post, path = "/api/v1/ci/builds/{ci_build}/rerun", tag = "providers",
     responses((status = 202, body = Success<CicdBuildView>), (status = 404), (status = 409)),
-    security(("token" = ["admin:server"])))]
+    security(("token" = ["deployer:ci_build"])))]
 async fn ci_build_rerun(
     State(app): State<App>,
     _: Auth,
@@ -178,9 +178,9 @@ async fn ci_build_rerun(
 }
 
 /// Lists what a build made.
-#[utoipa::path(get, path = "/api/v1/ci/builds/{build}/artifacts", tag = "providers",
+#[utoipa::path(get, path = "/api/v1/ci/builds/{ci_build}/artifacts", tag = "providers",
     responses((status = 200, body = Success<Vec<ArtifactView>>), (status = 404), (status = 409), (status = 422)),
-    security(("token" = ["admin:server"])))]
+    security(("token" = ["viewer:ci_build"])))]
 async fn ci_artifact_list(
     State(app): State<App>,
     _: Auth,
@@ -191,9 +191,9 @@ async fn ci_artifact_list(
 }
 
 /// Downloads what a build made, by its id in the list. The provider's file name is not used.
-#[utoipa::path(get, path = "/api/v1/ci/builds/{build}/artifacts/{artifact}", tag = "providers",
+#[utoipa::path(get, path = "/api/v1/ci/builds/{ci_build}/artifacts/{artifact}", tag = "providers",
     responses((status = 200, content_type = "application/octet-stream", body = String), (status = 404), (status = 422)),
-    security(("token" = ["admin:server"])))]
+    security(("token" = ["viewer:ci_build"])))]
 async fn ci_artifact_read(
     State(app): State<App>,
     _: Auth,

@@ -14,8 +14,10 @@ use super::error::ApiResult;
 use super::extract::{Auth, Body, PageQuery, Params, Success, ok, with_provider};
 use super::view::{PageView, time, times};
 use crate::app::App;
+use crate::app::access::require;
 use crate::app::cicd::build::{self, Wanted};
 use crate::app::cicd::job;
+use crate::domain::access::{Role, Subject};
 use crate::domain::cicd::{CicdJob, JobParams};
 use crate::domain::page::PageRequest;
 
@@ -112,17 +114,23 @@ struct TriggerRequest {
     retries: Option<u32>,
 }
 
-/// Lists jobs, newest first.
+/// Lists the jobs of the providers that the caller may see, newest first.
 #[utoipa::path(get, path = "/api/v1/ci/jobs", tag = "providers", params(JobQuery),
     responses((status = 200, body = Success<PageView<CicdJobView>>)),
-    security(("token" = ["admin:server"])))]
+    security(("token" = ["viewer:any"])))]
 async fn ci_job_list(
     State(app): State<App>,
-    _: Auth,
+    auth: Auth,
     Params(query): Params<JobQuery>,
 ) -> ApiResult<Json<Success<PageView<CicdJobView>>>> {
     let page = PageRequest::new(query.before, query.limit);
-    let page = job::job_list(&app, query.provider.as_deref(), page).await?;
+    let page = match query.provider.as_deref() {
+        Some(key) => {
+            require(&app, &auth.who.rights, Role::Viewer, Subject::Provider, key).await?;
+            job::job_list_of(&app, key, page).await?
+        }
+        None => job::job_list(&app, page, &auth.reach()).await?,
+    };
     Ok(ok(PageView::of(page, CicdJobView::from)))
 }
 
@@ -130,7 +138,7 @@ async fn ci_job_list(
 /// and `hosts`, given in `files`, or `committed` in the repository already.
 #[utoipa::path(post, path = "/api/v1/ci/jobs", tag = "providers", request_body = JobRequest,
     responses((status = 201, body = Success<CicdJobView>), (status = 404), (status = 422)),
-    security(("token" = ["admin:server"])))]
+    security(("token" = ["admin:any"])))]
 async fn ci_job_create(
     State(app): State<App>,
     auth: Auth,
@@ -138,14 +146,15 @@ async fn ci_job_create(
 ) -> ApiResult<(StatusCode, Json<Success<CicdJobView>>)> {
     let (provider, params) = with_provider(request)?;
     let JobRequest { provider, params } = JobRequest { provider, params };
+    require(&app, &auth.who.rights, Role::Admin, Subject::Provider, &provider).await?;
     let job = job::job_create(&app, &provider, params, &auth.caller()).await?;
     Ok((StatusCode::CREATED, ok(job.into())))
 }
 
 /// Shows a job.
-#[utoipa::path(get, path = "/api/v1/ci/jobs/{job}", tag = "providers",
+#[utoipa::path(get, path = "/api/v1/ci/jobs/{ci_job}", tag = "providers",
     responses((status = 200, body = Success<CicdJobView>), (status = 404)),
-    security(("token" = ["admin:server"])))]
+    security(("token" = ["viewer:ci_job"])))]
 async fn ci_job_view(
     State(app): State<App>,
     _: Auth,
@@ -155,18 +164,18 @@ async fn ci_job_view(
 }
 
 /// Deletes a job at the provider, and what is known of its builds.
-#[utoipa::path(delete, path = "/api/v1/ci/jobs/{job}", tag = "providers",
+#[utoipa::path(delete, path = "/api/v1/ci/jobs/{ci_job}", tag = "providers",
     responses((status = 204), (status = 404), (status = 409), (status = 422)),
-    security(("token" = ["admin:server"])))]
+    security(("token" = ["admin:ci_job"])))]
 async fn ci_job_delete(State(app): State<App>, _: Auth, Path(key): Path<String>) -> ApiResult<StatusCode> {
     job::job_delete(&app, &key).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// Starts a build. It is stored before anything is sent; its status tells what the provider made of it.
-#[utoipa::path(post, path = "/api/v1/ci/jobs/{job}/trigger", tag = "providers", request_body = TriggerRequest,
+#[utoipa::path(post, path = "/api/v1/ci/jobs/{ci_job}/trigger", tag = "providers", request_body = TriggerRequest,
     responses((status = 202, body = Success<CicdBuildView>), (status = 404), (status = 409), (status = 422)),
-    security(("token" = ["admin:server"])))]
+    security(("token" = ["deployer:ci_job"])))]
 async fn ci_job_trigger(
     State(app): State<App>,
     _: Auth,
@@ -180,9 +189,9 @@ async fn ci_job_trigger(
 }
 
 /// Lists a job's builds, newest first.
-#[utoipa::path(get, path = "/api/v1/ci/jobs/{job}/builds", tag = "providers", params(PageQuery),
+#[utoipa::path(get, path = "/api/v1/ci/jobs/{ci_job}/builds", tag = "providers", params(PageQuery),
     responses((status = 200, body = Success<PageView<CicdBuildView>>), (status = 404)),
-    security(("token" = ["admin:server"])))]
+    security(("token" = ["viewer:ci_job"])))]
 async fn ci_job_builds(
     State(app): State<App>,
     _: Auth,

@@ -12,9 +12,9 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::error::ApiError;
 use super::policy;
+use crate::app::App;
 use crate::app::access::{Identity, authenticate};
 use crate::app::deployment::Caller;
-use crate::app::{App, audit};
 use crate::domain::access::Reach;
 use crate::domain::deployment::TriggerType;
 use crate::domain::page::PageRequest;
@@ -42,7 +42,7 @@ impl Auth {
 
     pub fn caller(&self) -> Caller {
         let trigger = if self.by_cookie { TriggerType::Manual } else { TriggerType::Api };
-        Caller { trigger, user: Some(self.token.name.clone()), user_id: Some(self.who.user.id.clone()) }
+        Caller { trigger, user: Some(self.who.user.name.clone()), user_id: Some(self.who.user.id.clone()) }
     }
 }
 
@@ -69,7 +69,7 @@ impl FromRequestParts<App> for Auth {
             from_a_page(parts)?;
         }
         let who = authenticate(app, &secret).await?;
-        audit::identify("token", &who.token.name);
+        who.acts();
         policy::check(parts, app, &who.rights).await?;
         Ok(Self { token: who.token.clone(), by_cookie, who })
     }

@@ -101,7 +101,7 @@ async fn plugin_disable(
     auth: Auth,
     Path(name): Path<String>,
 ) -> ApiResult<Json<Success<PluginView>>> {
-    Ok(ok(plugin::plugin_disable(&app, &name, &auth.token.name).await?.into()))
+    Ok(ok(plugin::plugin_disable(&app, &name, &auth.who.user.name).await?.into()))
 }
 
 /// Removes a plugin that was installed; the components that nobody needs any more go with it.

@@ -47,6 +47,7 @@ pub(super) struct ProviderView {
     /// In PEM.
     certificates: Option<String>,
     tenant_id: Option<String>,
+    /// Whose it is; absent where it is the installation's.
     team_id: Option<String>,
     creator_id: Option<String>,
     is_active: bool,
@@ -156,16 +157,16 @@ struct Reported {
     known: usize,
 }
 
-/// Lists providers, newest first.
+/// Lists the providers of the caller's teams, newest first; for administrators of the installation all of them.
 #[utoipa::path(get, path = "/api/v1/providers", tag = "providers", params(PageQuery),
     responses((status = 200, body = Success<PageView<ProviderView>>)),
-    security(("token" = ["admin:server"])))]
+    security(("token" = ["viewer:any"])))]
 async fn provider_list(
     State(app): State<App>,
-    _: Auth,
+    auth: Auth,
     Params(page): Params<PageQuery>,
 ) -> ApiResult<Json<Success<PageView<ProviderView>>>> {
-    let page = provider::provider_list(&app, page.request()).await?;
+    let page = provider::provider_list(&app, page.request(), &auth.reach()).await?;
     Ok(ok(PageView::of(page, ProviderView::now)))
 }
 
@@ -185,7 +186,7 @@ async fn provider_create(
 /// Shows a provider and its health.
 #[utoipa::path(get, path = "/api/v1/providers/{provider}", tag = "providers",
     responses((status = 200, body = Success<ProviderView>), (status = 404)),
-    security(("token" = ["admin:server"])))]
+    security(("token" = ["viewer:provider"])))]
 async fn provider_view(
     State(app): State<App>,
     _: Auth,
@@ -219,7 +220,7 @@ async fn provider_delete(State(app): State<App>, _: Auth, Path(key): Path<String
 /// Asks the provider whether it answers and takes the credential.
 #[utoipa::path(post, path = "/api/v1/providers/{provider}/test", tag = "providers",
     responses((status = 200, body = Success<Tested>), (status = 404)),
-    security(("token" = ["admin:server"])))]
+    security(("token" = ["developer:provider"])))]
 async fn provider_test(
     State(app): State<App>,
     _: Auth,

@@ -12,6 +12,7 @@ use axum::response::Response;
 use tracing::Instrument as _;
 
 use crate::app::App;
+use crate::app::account::for_request;
 use crate::app::audit::{Call, audit_settle, during};
 use crate::telemetry::{answered, request_span};
 
@@ -26,12 +27,12 @@ pub fn recorded(router: Router<App>, app: App) -> Router<App> {
 
 async fn record(State((app, names)): State<(App, Names)>, request: Request, next: Next) -> Response {
     if request.method().is_safe() {
-        return next.run(request).await;
+        return for_request(next.run(request)).await;
     }
     let call = call(&request, &names);
     let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
     let span = request_span(request.method().as_str(), route);
-    let response = during(call.clone(), next.run(request)).instrument(span.clone()).await;
+    let response = during(call.clone(), for_request(next.run(request))).instrument(span.clone()).await;
     answered(&span, response.status().as_u16());
     if let Err(error) = audit_settle(&app, &call, outcome(response.status())).await {
         tracing::error!(action = call.action, error = %error.for_log(), "[@audit:record] a request has no entry in the record");

@@ -108,7 +108,7 @@ async fn deployment_pause(
     auth: Auth,
     Path(id): Path<String>,
 ) -> ApiResult<Json<Success<DeploymentView>>> {
-    Ok(ok(approval::deployment_pause(&app, &id, &auth.token.name).await?.into()))
+    Ok(ok(approval::deployment_pause(&app, &id, &auth.who.user.name).await?.into()))
 }
 
 /// Lets a paused rollout go on.
@@ -120,5 +120,5 @@ async fn deployment_resume(
     auth: Auth,
     Path(id): Path<String>,
 ) -> ApiResult<Json<Success<DeploymentView>>> {
-    Ok(ok(approval::deployment_resume(&app, &id, &auth.token.name).await?.into()))
+    Ok(ok(approval::deployment_resume(&app, &id, &auth.who.user.name).await?.into()))
 }

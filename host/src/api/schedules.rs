@@ -120,9 +120,9 @@ async fn schedule_create(
 }
 
 /// Lists the schedules of a job at a provider.
-#[utoipa::path(get, path = "/api/v1/ci/jobs/{job}/schedules", tag = "schedules",
+#[utoipa::path(get, path = "/api/v1/ci/jobs/{ci_job}/schedules", tag = "schedules",
     responses((status = 200, body = Success<Schedules>), (status = 404)),
-    security(("token" = ["admin:server"])))]
+    security(("token" = ["viewer:ci_job"])))]
 async fn job_schedules(
     State(app): State<App>,
     _: Auth,
@@ -132,9 +132,9 @@ async fn job_schedules(
 }
 
 /// Starts builds of a job at set times, with the job's own values.
-#[utoipa::path(post, path = "/api/v1/ci/jobs/{job}/schedules", tag = "schedules", request_body = SchedulePlan,
+#[utoipa::path(post, path = "/api/v1/ci/jobs/{ci_job}/schedules", tag = "schedules", request_body = SchedulePlan,
     responses((status = 201, body = Success<ScheduleView>), (status = 404), (status = 409), (status = 422)),
-    security(("token" = ["admin:server"])))]
+    security(("token" = ["deployer:ci_job"])))]
 async fn job_schedule_create(
     State(app): State<App>,
     _: Auth,

@@ -111,19 +111,20 @@ async fn stack_ci_view(
     Ok(ok(stack::stack_ci_view(&app, &key).await?.into()))
 }
 
-/// Has a stack deployed by a provider from now on. The job is made with the next deployment.
+/// Has a stack deployed by a provider of its team from now on; by one of the installation, only its administrators can. The
+/// job is made with the next deployment.
 #[utoipa::path(put, path = "/api/v1/stacks/{stack}/ci", tag = "providers", request_body = StackCiRequest,
     responses((status = 200, body = Success<StackCiView>), (status = 404), (status = 409), (status = 422)),
     security(("token" = ["admin:stack"])))]
 async fn stack_ci_put(
     State(app): State<App>,
-    _: Auth,
+    auth: Auth,
     Path(key): Path<String>,
     Body(request): Body<Map<String, Value>>,
 ) -> ApiResult<Json<Success<StackCiView>>> {
     let (provider, settings) = with_provider(request)?;
     let StackCiRequest { provider, settings } = StackCiRequest { provider, settings };
-    Ok(ok(stack::stack_ci_put(&app, &key, &provider, settings).await?.into()))
+    Ok(ok(stack::stack_ci_put(&app, &auth.who, &key, &provider, settings).await?.into()))
 }
 
 /// Has a stack deployed by this server again. The job stays at the provider.

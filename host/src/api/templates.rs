@@ -123,7 +123,7 @@ async fn template_save(
     Params(query): Params<TemplateQuery>,
     Body(content): Body<TemplateContent>,
 ) -> ApiResult<Json<Success<TemplateView>>> {
-    let who = &auth.token.name;
+    let who = &auth.who.user.name;
     Ok(ok(template::template_save(&app, &query.scope(), &name, content, who).await?.into()))
 }
 

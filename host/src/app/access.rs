@@ -1,12 +1,14 @@
 //! Who is asking, and whether they may: the one place that compares a policy with the row that it is about.
 
 use super::App;
+use super::audit;
 use super::token::token_find;
 use crate::domain::Id;
 use crate::domain::access::{Policy, Reach, Rights, Role, Subject};
 use crate::domain::people::User;
-use crate::domain::token::Token;
+use crate::domain::token::{Token, TokenKind};
 use crate::error::{Error, Result};
+use crate::plugins::payer_is;
 use crate::store::{memberships, owners, users};
 
 /// The bearer of a valid token.
@@ -21,6 +23,16 @@ impl Identity {
     /// What lists are narrowed to.
     pub fn reach(&self) -> Reach {
         if self.rights.is_server_admin() { Reach::EVERYTHING } else { Reach::of_token(&self.token.id) }
+    }
+
+    /// What is done from now on is this person's doing. A token's name is free to choose, so it never stands for somebody: the
+    /// record has its owner, and the name only as what they did it with.
+    pub fn acts(&self) {
+        payer_is(&format!("user `{}`", self.user.name));
+        match self.token.kind {
+            TokenKind::Session => audit::identify("user", &self.user.name),
+            TokenKind::Api => audit::identify(&format!("token {}", self.token.name), &self.user.name),
+        }
     }
 
     /// For what a limited token may not do, because it would lift the limit.

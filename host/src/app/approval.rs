@@ -48,7 +48,7 @@ pub async fn approval_decide(
     if let Some(comment) = &comment {
         super::audit::because(comment);
     }
-    let (deployment, by, user) = (row.clone(), who.token.name.clone(), who.user.clone());
+    let (deployment, by, user) = (row.clone(), who.user.name.clone(), who.user.clone());
     let decided = app
         .db
         .write(move |tx| {

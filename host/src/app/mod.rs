@@ -1,6 +1,7 @@
 //! Use cases: a file per noun, the same verb on every floor. This is where transactions begin and end.
 
 pub mod access;
+pub mod account;
 pub mod apply;
 pub mod approval;
 pub mod artifact;

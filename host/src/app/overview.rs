@@ -5,6 +5,7 @@ use super::access::Identity;
 use super::backup::backup_check;
 use super::doctor::{Check, Verdict, disk_check};
 use super::health;
+use crate::domain::access::Reach;
 use crate::domain::admission::PluginState;
 use crate::domain::certificate::CertificateState;
 use crate::domain::cicd::ProviderState;
@@ -143,7 +144,7 @@ fn plugins_check(app: &App) -> Check {
 
 /// Nothing where there are no providers.
 async fn providers_check(conn: &mut Conn, now: i64) -> Result<Option<Check>> {
-    let all = cicd_providers::list(conn, PageRequest::first(PROVIDERS)).await?.items;
+    let all = cicd_providers::list(conn, PageRequest::first(PROVIDERS), &Reach::EVERYTHING).await?.items;
     let active: Vec<_> = all.iter().filter(|one| one.is_active).collect();
     let ill: Vec<_> = active
         .iter()

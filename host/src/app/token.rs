@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::App;
-use super::access::{Identity, authenticate, require};
+use super::access::{Identity, require};
 use super::people::people_bootstrap;
 use super::vault::random;
 use crate::domain::access::{Limit, Role, Subject};
@@ -172,11 +172,6 @@ pub async fn token_bootstrap(app: &App, configured: Option<&str>) -> Result<Opti
     }
     drop(conn);
     Ok(Some(create(app, ADMIN, &admin, None, Limit::default()).await?.secret))
-}
-
-/// A token that may be used, and whose owner may. What the owner may do is `authenticate`'s to say.
-pub async fn token_authenticate(app: &App, secret: &str) -> Result<Token> {
-    Ok(authenticate(app, secret).await?.token)
 }
 
 /// The look-up is by hash, so its time says nothing about any stored secret.

@@ -59,10 +59,16 @@ pub enum Subject {
     Template,
     /// Where people are told what happened.
     Channel,
+    /// A connection to a CI/CD provider.
+    Provider,
+    /// A job at a provider.
+    CiJob,
+    /// A build at a provider.
+    CiBuild,
 }
 
 impl Subject {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 17] = [
         Self::Any,
         Self::Server,
         Self::Team,
@@ -77,6 +83,9 @@ impl Subject {
         Self::Event,
         Self::Template,
         Self::Channel,
+        Self::Provider,
+        Self::CiJob,
+        Self::CiBuild,
     ];
 
     /// The word in a policy, and the parameter of the path.
@@ -96,6 +105,9 @@ impl Subject {
             Self::Event => "event",
             Self::Template => "template",
             Self::Channel => "channel",
+            Self::Provider => "provider",
+            Self::CiJob => "ci_job",
+            Self::CiBuild => "ci_build",
         }
     }
 
@@ -104,6 +116,8 @@ impl Subject {
         match self {
             Self::Event => "webhook event",
             Self::Channel => "notification channel",
+            Self::CiJob => "job",
+            Self::CiBuild => "CI build",
             other => other.as_str(),
         }
     }

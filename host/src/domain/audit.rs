@@ -13,7 +13,7 @@ use super::sealed::Sealed;
 
 pub const MAC_KEY_BYTES: usize = 32;
 
-/// Who acted: a kind (`token`, `task`, `server`, `nobody`) and a name.
+/// Who acted: a kind (`user`, `token` with its name, `task`, `server`, `nobody`) and a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Actor {
     pub kind: String,

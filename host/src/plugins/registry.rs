@@ -65,7 +65,7 @@ impl Loaded {
             outbound: None,
             imports_wasi: self.imports_wasi,
             watch: self.watch.clone(),
-            purpose: Purpose::default(),
+            purpose: Purpose::now(),
         }
     }
 
@@ -73,7 +73,7 @@ impl Loaded {
     /// connection only.
     pub(super) fn callee_on(&self, connection: Arc<Connection>) -> Callee {
         let key = format!("{} {}", connection.id(), connection.base_url());
-        let purpose = Purpose { connection: key.into(), ..Purpose::default() };
+        let purpose = Purpose { connection: key.into(), ..Purpose::now() };
         Callee { outbound: Some(self.outbound(connection)), purpose, ..self.callee() }
     }
 
@@ -389,7 +389,7 @@ impl Loader {
             outbound: None,
             imports_wasi: false,
             watch: None,
-            purpose: Purpose::default(),
+            purpose: Purpose::now(),
         };
         let record = match record {
             Some(record) => record,

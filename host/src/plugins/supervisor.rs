@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::{Semaphore, mpsc};
 
 use super::health::Ledger;
+use super::payer::payer;
 use super::settings::Limits;
 use crate::domain::UnixMs;
 use crate::domain::breaker::{Breaker, BreakerRules, BreakerStatus};
@@ -59,17 +60,17 @@ pub(super) struct Watch {
 /// On whose behalf a call is made, and towards what.
 #[derive(Debug, Clone)]
 pub(super) struct Purpose {
-    /// The team that is charged.
+    /// The account that is charged, in words: a team's, a person's, or the server's own.
     pub(super) owner: Arc<str>,
     /// What the call is for: a connection's id, or empty. Breakers are kept apart by it.
     pub(super) connection: Arc<str>,
 }
 
-impl Default for Purpose {
-    fn default() -> Self {
-        static OURS: LazyLock<Purpose> =
-            LazyLock::new(|| Purpose { owner: "default".into(), connection: "".into() });
-        OURS.clone()
+impl Purpose {
+    /// For whoever the running work is for, towards nothing that can fail by itself.
+    pub(super) fn now() -> Self {
+        static NOTHING: LazyLock<Arc<str>> = LazyLock::new(|| "".into());
+        Self { owner: payer(), connection: NOTHING.clone() }
     }
 }
 
@@ -161,7 +162,7 @@ impl Supervisor {
         let now = now();
         lock(&watch.ledger).accounts.check(now, format_args!("this plugin"))?;
         let team = self.team(&purpose.owner);
-        lock(&team).check(now, format_args!("team `{}`", purpose.owner))?;
+        lock(&team).check(now, format_args!("{}", purpose.owner))?;
         let mut breakers = lock(&watch.breakers);
         let Some(breaker) = breakers.get_mut(&purpose.connection) else { return Ok(()) };
         breaker.admit(&self.rules, now).map_err(|free_at| PluginErrorKind::Suspended {
@@ -266,7 +267,7 @@ mod tests {
     fn what_fails_towards_one_connection_goes_on_towards_another() {
         let supervisor = supervisor();
         let watch = supervisor.watch("forge", "aa");
-        let (one, two) = (purpose("default", "one"), purpose("default", "two"));
+        let (one, two) = (purpose("team `ours`", "one"), purpose("team `ours`", "two"));
         let trap = PluginErrorKind::Trap("unreachable".into());
         assert!(!supervisor.leave(&watch, &one, "call", Some(&trap), NOTHING));
         assert!(supervisor.leave(&watch, &one, "call", Some(&trap), NOTHING));
@@ -281,7 +282,7 @@ mod tests {
     fn a_failure_is_an_answer_and_opens_nothing() {
         let supervisor = supervisor();
         let watch = supervisor.watch("forge", "aa");
-        let purpose = Purpose::default();
+        let purpose = Purpose::now();
         let (code, message) = ("no".to_owned(), "no such branch".to_owned());
         let (disposition, request_sent) = (Disposition::Permanent, false);
         let failure = PluginErrorKind::Failure { code, message, disposition, request_sent };
@@ -295,7 +296,7 @@ mod tests {
     fn a_team_is_charged_for_all_its_plugins_and_no_other_team_is() {
         let supervisor = supervisor();
         let (first, second) = (supervisor.watch("first", "aa"), supervisor.watch("second", "bb"));
-        let (ours, theirs) = (purpose("ours", ""), purpose("theirs", ""));
+        let (ours, theirs) = (purpose("team `ours`", ""), purpose("team `theirs`", ""));
         let trap = PluginErrorKind::Trap("unreachable".into());
         let used = (Duration::from_millis(60), Duration::from_millis(60));
         // Charged although the call ended in a trap.
@@ -315,7 +316,7 @@ mod tests {
         let supervisor = supervisor();
         let watch = supervisor.watch("forge", "aa");
         for _ in 0..PROBATION {
-            supervisor.leave(&watch, &Purpose::default(), "call", None, NOTHING);
+            supervisor.leave(&watch, &Purpose::now(), "call", None, NOTHING);
         }
         let proven = Notice::Proven { plugin: "forge".into(), digest: "aa".into() };
         assert_eq!(supervisor.notice().await, Some(proven));

@@ -144,11 +144,15 @@ fn progress(statement: Query, build: &CicdBuild) -> Query {
 
 /// `key` is an id or a number.
 pub async fn find(conn: &mut Conn, key: &str) -> Result<CicdBuild> {
-    let row = match as_seq(key) {
-        Some(seq) => fetch_opt(conn, query(select!("WHERE seq = $1")).bind(seq)).await?,
-        None => fetch_opt(conn, query(select!("WHERE id = $1")).bind(plain(key))).await?,
-    };
-    found(row, key)
+    found(find_opt(conn, key).await?, key)
+}
+
+/// `key` is an id or a number.
+pub async fn find_opt(conn: &mut Conn, key: &str) -> Result<Option<CicdBuild>> {
+    match as_seq(key) {
+        Some(seq) => fetch_opt(conn, query(select!("WHERE seq = $1")).bind(seq)).await,
+        None => fetch_opt(conn, query(select!("WHERE id = $1")).bind(plain(key))).await,
+    }
 }
 
 pub async fn find_external(conn: &mut Conn, job: &Id, external: &str) -> Result<Option<CicdBuild>> {

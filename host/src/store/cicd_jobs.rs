@@ -11,6 +11,7 @@ use super::{
 use crate::{
     domain::{
         Id, UnixMs,
+        access::Reach,
         ci::{CiJob, CiStatus},
         cicd::CicdJob,
         page::{Page, PageRequest},
@@ -100,11 +101,15 @@ pub async fn insert(conn: &mut Conn, mut job: CicdJob) -> Result<CicdJob> {
 
 /// `key` is an id or a number.
 pub async fn find(conn: &mut Conn, key: &str) -> Result<CicdJob> {
-    let found_one = match as_seq(key) {
-        Some(seq) => fetch_opt(conn, query(select!("WHERE seq = $1")).bind(seq)).await?,
-        None => fetch_opt(conn, query(select!("WHERE id = $1")).bind(plain(key))).await?,
-    };
-    found(found_one, key)
+    found(find_opt(conn, key).await?, key)
+}
+
+/// `key` is an id or a number.
+pub async fn find_opt(conn: &mut Conn, key: &str) -> Result<Option<CicdJob>> {
+    match as_seq(key) {
+        Some(seq) => fetch_opt(conn, query(select!("WHERE seq = $1")).bind(seq)).await,
+        None => fetch_opt(conn, query(select!("WHERE id = $1")).bind(plain(key))).await,
+    }
 }
 
 /// By its id only.
@@ -128,9 +133,15 @@ pub async fn list_by_name(conn: &mut Conn, provider: &Id, name: &str) -> Result<
 }
 
 /// Newest first.
-pub async fn list(conn: &mut Conn, page: PageRequest) -> Result<Page<CicdJob>> {
-    let query =
-        query(select!("WHERE seq < $1 ORDER BY seq DESC LIMIT $2")).bind(below(page)).bind(over(page));
+pub async fn list(conn: &mut Conn, page: PageRequest, reach: &Reach) -> Result<Page<CicdJob>> {
+    let query = query(select!(
+        "WHERE seq < $1 AND ($3 = '' OR EXISTS (SELECT 1 FROM cicd_providers p JOIN token_teams v \
+         ON v.team_id = COALESCE(p.team_id, '') WHERE p.id = cicd_jobs.provider_id AND v.token_id = $3)) \
+         ORDER BY seq DESC LIMIT $2"
+    ))
+    .bind(below(page))
+    .bind(over(page))
+    .bind(reach.as_str().to_owned());
     fetch_page(conn, page, query, |job: &CicdJob| job.seq).await
 }
 

@@ -11,6 +11,7 @@ use super::{
 use crate::{
     domain::{
         Id,
+        access::Reach,
         cicd::{AuthType, CicdProvider, ProviderHealth},
         page::{Page, PageRequest},
     },
@@ -129,9 +130,14 @@ pub async fn find_opt(conn: &mut Conn, key: &str) -> Result<Option<CicdProvider>
 }
 
 /// Newest first.
-pub async fn list(conn: &mut Conn, page: PageRequest) -> Result<Page<CicdProvider>> {
-    let query =
-        query(select!("WHERE seq < $1 ORDER BY seq DESC LIMIT $2")).bind(below(page)).bind(over(page));
+pub async fn list(conn: &mut Conn, page: PageRequest, reach: &Reach) -> Result<Page<CicdProvider>> {
+    let query = query(select!(
+        "WHERE seq < $1 AND ($3 = '' OR EXISTS (SELECT 1 FROM token_teams v \
+         WHERE v.token_id = $3 AND v.team_id = COALESCE(cicd_providers.team_id, ''))) ORDER BY seq DESC LIMIT $2"
+    ))
+    .bind(below(page))
+    .bind(over(page))
+    .bind(reach.as_str().to_owned());
     fetch_page(conn, page, query, |provider: &CicdProvider| provider.seq).await
 }
 

@@ -1,8 +1,9 @@
 //! Whose a row is. A new kind of thing becomes a line in [`owner`].
 
 use super::{
-    Conn, builds, deployments, notification_channels, notification_deliveries, projects, repositories,
-    schedules, stacks, tasks, teams, tokens, users, webhook_events,
+    Conn, builds, ci_builds, cicd_jobs, cicd_providers, deployments, notification_channels,
+    notification_deliveries, projects, repositories, schedules, stacks, tasks, teams, tokens, users,
+    webhook_events,
 };
 use crate::{
     domain::{
@@ -40,13 +41,15 @@ pub async fn owner(conn: &mut Conn, subject: Subject, key: &str) -> Result<Optio
                 ScheduleOf::Stack(stack) => {
                     stacks::find_opt(conn, stack.as_str()).await?.map(|row| row.project_id)
                 }
-                // Jobs are the installation's.
-                ScheduleOf::Job(_) => return Ok(Some(Owner::Installation)),
+                ScheduleOf::Job(job) => return ci_job(conn, job.as_str()).await,
             },
             None => None,
         },
         Subject::Event => return event(conn, key).await,
         Subject::Channel => return channel(conn, key).await,
+        Subject::Provider => return provider(conn, key).await,
+        Subject::CiJob => return ci_job(conn, key).await,
+        Subject::CiBuild => return ci_build(conn, key).await,
         Subject::Task => {
             let Some(row) = tasks::find_opt(conn, key).await? else { return Ok(None) };
             let subject = row.task.subject().as_str();
@@ -59,9 +62,9 @@ pub async fn owner(conn: &mut Conn, subject: Subject, key: &str) -> Result<Optio
                     let Some(delivery) = delivery else { return Ok(Some(Owner::Installation)) };
                     return channel(conn, delivery.channel_id.as_str()).await;
                 }
-                Task::CiBuild { .. } | Task::CiJob { .. } | Task::RotateKeys { .. } | Task::Backup { .. } => {
-                    return Ok(Some(Owner::Installation));
-                }
+                Task::CiBuild { .. } => return ci_build(conn, subject).await,
+                Task::CiJob { .. } => return ci_job(conn, subject).await,
+                Task::RotateKeys { .. } | Task::Backup { .. } => return Ok(Some(Owner::Installation)),
             }
         }
     };
@@ -74,6 +77,30 @@ pub async fn owner(conn: &mut Conn, subject: Subject, key: &str) -> Result<Optio
 async fn channel(conn: &mut Conn, key: &str) -> Result<Option<Owner>> {
     let channel = notification_channels::find_opt(conn, key).await?;
     Ok(channel.map(|row| Owner::Team { team: row.team_id, project: None }))
+}
+
+async fn provider(conn: &mut Conn, key: &str) -> Result<Option<Owner>> {
+    let Some(row) = cicd_providers::find_opt(conn, key).await? else { return Ok(None) };
+    let team = match &row.team_id {
+        Some(team) => teams::find_opt(conn, team).await?,
+        None => None,
+    };
+    Ok(Some(team.map_or(Owner::Installation, |team| Owner::Team { team: team.id, project: None })))
+}
+
+/// Jobs, and their builds, are whose their provider is.
+async fn ci_job(conn: &mut Conn, key: &str) -> Result<Option<Owner>> {
+    match cicd_jobs::find_opt(conn, key).await? {
+        Some(job) => provider(conn, job.provider_id.as_str()).await,
+        None => Ok(None),
+    }
+}
+
+async fn ci_build(conn: &mut Conn, key: &str) -> Result<Option<Owner>> {
+    match ci_builds::find_opt(conn, key).await? {
+        Some(build) => ci_job(conn, build.job_id.as_str()).await,
+        None => Ok(None),
+    }
 }
 
 /// A delivery is its repository's. Of one to an address that many share, nobody knows whose it is.

@@ -2,7 +2,7 @@
 
 use super::{
     Conn,
-    rows::{Entity, Row, execute, fetch_opt, hit, id_text, json, plain, query},
+    rows::{Entity, Row, execute, fetch_all, fetch_opt, hit, id_text, json, plain, query},
 };
 use crate::{
     domain::{Id, cicd::StackCi},
@@ -40,6 +40,11 @@ pub async fn find_opt(conn: &mut Conn, stack: &Id) -> Result<Option<StackCi>> {
 /// One of the stacks that are deployed by a provider.
 pub async fn by_provider(conn: &mut Conn, provider: &Id) -> Result<Option<StackCi>> {
     fetch_opt(conn, query(select!("WHERE provider_id = $1 LIMIT 1")).bind(provider.as_str())).await
+}
+
+/// All stacks that are deployed by a provider.
+pub async fn list_by_provider(conn: &mut Conn, provider: &Id) -> Result<Vec<StackCi>> {
+    fetch_all(conn, query(select!("WHERE provider_id = $1 ORDER BY stack_id")).bind(provider.as_str())).await
 }
 
 /// One of the stacks that are deployed by a job.

@@ -29,8 +29,9 @@ pub(super) fn choices(providers: &[CicdProvider]) -> Vec<(String, String)> {
     providers.iter().map(|row| (row.seq.to_string(), row.name.clone())).collect()
 }
 
-pub(super) async fn providers(app: &App) -> Result<Vec<CicdProvider>> {
-    Ok(provider_list(app, PageRequest::first(200)).await?.items)
+/// Those that this person may see.
+pub(super) async fn providers(app: &App, session: &Session) -> Result<Vec<CicdProvider>> {
+    Ok(provider_list(app, PageRequest::first(200), &session.0.reach()).await?.items)
 }
 
 #[derive(Template)]
@@ -44,7 +45,7 @@ struct FormPage {
 }
 
 async fn form_page(app: &App, session: &Session, at: &CicdProvider, form: JobForm) -> Result<FormPage> {
-    let mut others = providers(app).await?;
+    let mut others = providers(app, session).await?;
     others.retain(|one| one.id != at.id);
     let link = format!("/providers/{}", at.seq);
     let frame = Frame::new(session, "providers", "New job")

@@ -370,12 +370,12 @@ async fn back(app: &App, session: &Session, id: &str, result: Result<Deployment>
 }
 
 pub async fn pause(State(app): State<App>, session: Session, Path(id): Path<String>) -> PageResult {
-    let result = approval::deployment_pause(&app, &id, &session.0.token.name).await;
+    let result = approval::deployment_pause(&app, &id, &session.0.who.user.name).await;
     back(&app, &session, &id, result).await
 }
 
 pub async fn resume(State(app): State<App>, session: Session, Path(id): Path<String>) -> PageResult {
-    let result = approval::deployment_resume(&app, &id, &session.0.token.name).await;
+    let result = approval::deployment_resume(&app, &id, &session.0.who.user.name).await;
     back(&app, &session, &id, result).await
 }
 

@@ -48,13 +48,13 @@ const EVERYDAY: &[Entry] = &[
 
 /// What is set up once: about the installation, for its administrators, and about everything else.
 const INSTALLATION: &[Entry] = &[
-    ("/providers", "Providers", "providers"),
     ("/targets", "Targets", "targets"),
     ("/registries", "Registries", "registries"),
     ("/audit", "Record", "audit"),
     ("/backups", "Backups", "backups"),
 ];
 const SETTINGS: &[Entry] = &[
+    ("/providers", "Providers", "providers"),
     ("/plugins", "Plugins", "plugins"),
     ("/notifications", "Notifications", "notifications"),
     ("/people", "People", "people"),

@@ -237,7 +237,7 @@ pub async fn enable(State(app): State<App>, session: Session, Path(name): Path<S
 }
 
 pub async fn disable(State(app): State<App>, session: Session, Path(name): Path<String>) -> PageResult {
-    let result = plugin_disable(&app, &name, &session.0.token.name).await;
+    let result = plugin_disable(&app, &name, &session.0.who.user.name).await;
     back(&app, &session, &name, result)
 }
 

@@ -13,7 +13,7 @@ use super::stack_form::FieldError;
 use crate::api;
 use crate::app::cicd::provider::{
     ProviderInput, ReportSetup, credential_slots, provider_create, provider_try, provider_update,
-    provider_view,
+    provider_view, team_name,
 };
 use crate::app::{App, plugin};
 use crate::domain::ci::CiAccount;
@@ -38,7 +38,8 @@ struct ProviderForm {
     settings: String,
     certificates: String,
     tenant: String,
-    team: Option<String>,
+    /// Name of the team.
+    team: String,
     private_network: bool,
     active: bool,
     /// Credentials are stored that the form does not show.
@@ -47,7 +48,7 @@ struct ProviderForm {
 }
 
 impl ProviderForm {
-    fn of(row: &CicdProvider) -> Self {
+    fn of(row: &CicdProvider, team: String) -> Self {
         let settings = match &row.settings {
             Value::Object(map) if map.is_empty() => String::new(),
             value => serde_json::to_string_pretty(value).unwrap_or_default(),
@@ -61,7 +62,7 @@ impl ProviderForm {
             settings,
             certificates: row.certificates.clone().unwrap_or_default(),
             tenant: row.tenant_id.clone().unwrap_or_default(),
-            team: row.team_id.clone(),
+            team,
             private_network: row.private_network,
             active: row.is_active,
             has_credentials: row.credentials.is_some(),
@@ -82,7 +83,7 @@ impl ProviderForm {
             settings: fields.text("settings"),
             certificates: fields.text("certificates"),
             tenant: fields.trimmed("tenant"),
-            team: stored.and_then(|row| row.team_id.clone()),
+            team: fields.trimmed("team"),
             private_network: fields.ticked("private_network"),
             active: fields.ticked("active"),
             has_credentials: stored.is_some_and(|row| row.credentials.is_some()),
@@ -114,7 +115,7 @@ impl ProviderForm {
             private_network: self.private_network,
             certificates: filled(&self.certificates),
             tenant_id: filled(&self.tenant),
-            team_id: self.team.clone(),
+            team_id: filled(&self.team),
             is_active: self.active,
         })
     }
@@ -149,7 +150,7 @@ impl ProviderForm {
             Error::Invalid { field, .. } if field.starts_with("settings") => "settings".to_owned(),
             Error::Invalid { field, .. } => match field.as_str() {
                 "base_url" => "url".to_owned(),
-                known @ ("name" | "url" | "port" | "type" | "certificates") => known.to_owned(),
+                known @ ("name" | "url" | "port" | "type" | "certificates" | "team_id") => known.to_owned(),
                 // Slots are named by the plugin.
                 _ => "credentials".to_owned(),
             },
@@ -211,7 +212,8 @@ pub async fn new(State(app): State<App>, session: Session) -> PageResult {
 
 pub async fn edit(State(app): State<App>, session: Session, Path(key): Path<String>) -> PageResult {
     let row = provider_view(&app, &key).await?;
-    render(&page(&app, &session, ProviderForm::of(&row), Some(&row)))
+    let team = team_name(&app, &row).await?;
+    render(&page(&app, &session, ProviderForm::of(&row, team), Some(&row)))
 }
 
 type Pairs = Form<Vec<(String, String)>>;

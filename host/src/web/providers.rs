@@ -96,7 +96,8 @@ struct ProvidersPage {
 }
 
 pub async fn list(State(app): State<App>, session: Session, Query(query): Query<PageQuery>) -> PageResult {
-    let page = provider::provider_list(&app, PageRequest::new(query.before, None)).await?;
+    let page =
+        provider::provider_list(&app, PageRequest::new(query.before, None), &session.0.reach()).await?;
     render(&ProvidersPage {
         frame: Frame::new(&session, "providers", "Providers"),
         rows: page.items.into_iter().map(ProviderRow::from).collect(),
@@ -170,7 +171,7 @@ pub async fn show(
     Query(query): Query<PageQuery>,
 ) -> PageResult {
     let row = provider::provider_view(&app, &key).await?;
-    let page = job::job_list(&app, Some(row.id.as_str()), PageRequest::new(query.before, Some(20))).await?;
+    let page = job::job_list_of(&app, row.id.as_str(), PageRequest::new(query.before, Some(20))).await?;
     let mut jobs = Vec::new();
     for one in page.items {
         let builds = build::build_list(&app, one.id.as_str(), PageRequest::first(LAST_BUILDS)).await?;

@@ -14,10 +14,10 @@ use serde::Deserialize;
 use super::page::{Frame, PageError, PageResult, render, render_with};
 use super::ui::now;
 use crate::api::{self, Auth, COOKIE};
+use crate::app::access::authenticate;
 use crate::app::login::{Credentials, SESSION_DAYS, session_close, session_open};
 use crate::app::people::invitations::invitation_accept;
 use crate::app::sign_on::sign_on_label;
-use crate::app::token::token_authenticate;
 use crate::app::{App, audit};
 use crate::error::Error;
 
@@ -240,10 +240,10 @@ async fn by_token(app: &App, form: &LoginForm, address: &str) -> Result<(String,
     if secret.is_empty() {
         return Err(Error::invalid("token", "paste a token first"));
     }
-    match token_authenticate(app, secret).await {
-        Ok(token) => {
-            audit::identify("token", &token.name);
-            tracing::info!(token = %token.name, "[@web:session] logged in");
+    match authenticate(app, secret).await {
+        Ok(who) => {
+            who.acts();
+            tracing::info!(user = %who.user.name, token = %who.token.name, "[@web:session] logged in");
             Ok((secret.to_owned(), COOKIE_DAYS))
         }
         Err(Error::Unauthenticated(_)) => {

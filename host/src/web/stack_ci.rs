@@ -53,7 +53,7 @@ async fn assigned(app: &App, stack: &str) -> Result<Option<StackCi>> {
 
 async fn page(app: &App, session: &Session, stack: &str, typed: Option<Typed>) -> Result<CiPage> {
     let view = stack_view(app, stack).await?;
-    let (link, all) = (stack_link(&view), providers(app).await?);
+    let (link, all) = (stack_link(&view), providers(app, session).await?);
     let stored = assigned(app, view.stack.id.as_str()).await?;
     let typed = match (typed, &stored) {
         (Some(typed), _) => typed,
@@ -124,7 +124,9 @@ pub async fn update(
         form: JobForm::read(&fields, stored.as_ref().map(|row| &row.settings.job)),
     };
     let put = match settings(&typed, stored.as_ref()) {
-        Ok(settings) => stack_ci_put(&app, view.stack.id.as_str(), &typed.provider, settings).await,
+        Ok(settings) => {
+            stack_ci_put(&app, &session.0.who, view.stack.id.as_str(), &typed.provider, settings).await
+        }
         Err(error) => Err(error),
     };
     match put {

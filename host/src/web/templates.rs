@@ -209,7 +209,7 @@ pub async fn update(
 async fn save(app: &App, session: &Session, mut form: TemplateForm) -> PageResult {
     let saved = match form.draft() {
         Ok((content, _)) => {
-            template_save(app, &Scope::default(), &form.name, content, &session.0.token.name).await
+            template_save(app, &Scope::default(), &form.name, content, &session.0.who.user.name).await
         }
         Err(error) => Err(error),
     };

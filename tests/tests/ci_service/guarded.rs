@@ -22,7 +22,8 @@ impl Service<GitLab> {
         let id = self.server.get(&path).await.expect(200)["data"]["id"].clone();
         let is_told = |event: &Value| {
             let label = event["data"]["label"].as_str().unwrap_or_default();
-            (event["subjectId"] == id && label.starts_with("Waiting: ") && label.contains(words)).then_some(())
+            (event["subjectId"] == id && label.starts_with("Waiting: ") && label.contains(words))
+                .then_some(())
         };
         self.server.wait_event(&format!("waiting because of: {words}"), is_told).await;
         assert_eq!(self.vendor.builds(), 0, "a build runs that nobody may start yet");

@@ -78,6 +78,41 @@ async fn what_a_body_or_a_query_names_is_asked_about_as_well() {
     assert!(hidden.status >= 400 && (hidden.status, hidden.text) == (missing.status, missing.text));
     let path = format!("/api/v1/stacks/fox-web/plan?deployment={deployment}");
     world.ask("fox-admin", Method::GET, &path, None).await.expect(404);
+    // Another team's provider, for one's own stack, as its second one, and for a job; and the installation's.
+    let fox = json!({ "type": "jenkins", "name": "fox-ci", "url": "http://127.0.0.1:9", "team_id": "foxes",
+        "credentials": { "token": "token-0123456789" } });
+    world.server.post("/api/v1/providers", fox.clone()).await.expect(201);
+    let (mut ours, mut elsewhere) = (fox.clone(), fox);
+    (ours["name"], ours["team_id"]) = (json!("everybodys"), Value::Null);
+    world.server.post("/api/v1/providers", ours).await.expect(201);
+    let repository = json!({ "url": "http://127.0.0.1:9/fox.git", "provider": "github" });
+    let stack = json!({ "name": "fox-web", "project": "fox-project", "repository": repository });
+    world.ask("fox-admin", Method::PUT, "/api/v1/stacks/fox-web", Some(stack)).await.expect(200);
+    let path = "/api/v1/stacks/fox-web/ci";
+    let job = json!({ "scripts": [{ "path": "deploy.sh" }] });
+    for provider in ["owl-ci", "everybodys"] {
+        let ci = json!({ "provider": provider, "job": job });
+        world.ask("fox-admin", Method::PUT, path, Some(ci)).await.expect(404);
+        let mut second = json!({ "provider": "fox-ci", "job": job });
+        second["job"]["failover"] = json!({ "provider": provider, "after_secs": 60 });
+        let refused = world.ask("fox-admin", Method::PUT, path, Some(second)).await;
+        assert_eq!(
+            (refused.status, &refused.json["field"]),
+            (422, &json!("failover.provider")),
+            "{refused:?}"
+        );
+        let mut job = job.clone();
+        (job["provider"], job["name"]) = (json!(provider), json!("spy"));
+        world.ask("fox-admin", Method::POST, "/api/v1/ci/jobs", Some(job)).await.expect(404);
+        let path = format!("/api/v1/ci/jobs?provider={provider}");
+        world.ask("fox-admin", Method::GET, &path, None).await.expect(404);
+    }
+    let ci = json!({ "provider": "fox-ci", "job": job });
+    world.ask("fox-admin", Method::PUT, path, Some(ci)).await.expect(200);
+    // While it deploys a stack of one team, it is not given to another one.
+    elsewhere["team_id"] = json!("owls");
+    let kept = world.server.put("/api/v1/providers/fox-ci", elsewhere).await.expect(409);
+    assert!(kept["error"].to_string().contains("fox-web"), "{kept}");
     // Another team's project, for a new stack, for a template, and to render from.
     for project in ["owl-project", "default"] {
         let body = Some(json!({ "name": "fox-spy", "project": project }));

@@ -128,7 +128,7 @@ async fn path_for(world: &World, operation: &Operation, passes: bool, n: usize) 
     let mut path = operation.path.clone();
     // Nobody who is let in changes the plugins that the other tests of this server need.
     if operation.policy.subject == Subject::Server {
-        path = path.replace("{plugin}", "no-such-plugin");
+        path = path.replace("{plugin}", "no-such-plugin").replace("{provider}", "no-such-provider");
     }
     if operation.removes() && passes {
         let fresh = fresh(world, &path, n).await;

@@ -2,11 +2,12 @@
 
 use windlass::domain::Id;
 use windlass::domain::access::{Grant, Limit, Owner, Reach, Rights, Role};
+use windlass::domain::cicd::CicdProvider;
 use windlass::domain::page::PageRequest;
 use windlass::domain::people::{Membership, Team, User};
 use windlass::domain::project::Project;
 use windlass::domain::token::{Token, TokenKind};
-use windlass::store::{Tx, memberships, new_id, now, projects, teams, tokens, users};
+use windlass::store::{Tx, cicd_providers, memberships, new_id, now, projects, teams, tokens, users};
 use windlass_tests::database::TestDb;
 use windlass_tests::{on_both_databases, sample};
 
@@ -92,6 +93,12 @@ async fn lists_have_exactly_the_rows_that_the_rule_lets_one_see(test: TestDb) {
             Box::pin(async move {
                 let places = places(tx).await;
                 let tenant = teams::tenant_ensure(tx, &new_id(), "default", now()).await.unwrap();
+                let mut providers = Vec::new();
+                for (n, team) in [Some(0), Some(2), None].into_iter().enumerate() {
+                    let team_id = team.map(|at: usize| places[at].team_id.to_string());
+                    let row = CicdProvider { team_id, ..sample::provider(&format!("ci{n}")) };
+                    providers.push(cicd_providers::insert(tx, row).await?);
+                }
                 let mut cases = Vec::new();
                 for (n, grants) in grants(&places).into_iter().enumerate() {
                     for is_admin in [false, true] {
@@ -112,12 +119,13 @@ async fn lists_have_exactly_the_rows_that_the_rule_lets_one_see(test: TestDb) {
                         }
                     }
                 }
-                Ok((places, cases))
+                Ok((places, providers, cases))
             })
         })
         .await
         .unwrap();
-    let (places, cases) = cases;
+    let (places, providers, cases) = cases;
+    let of_teams = cases.clone();
     let mut conn = test.db.read().await.unwrap();
     assert_eq!(cases.len(), 6 * 2 * 5);
     for (token, rights) in cases {
@@ -126,6 +134,19 @@ async fn lists_have_exactly_the_rows_that_the_rule_lets_one_see(test: TestDb) {
         listed.reverse();
         let seen = places.iter().filter(|row| {
             let owner = Owner::Team { team: row.team_id.clone(), project: Some(row.id.clone()) };
+            rights.role_on(&owner).is_some()
+        });
+        let seen: Vec<&str> = seen.map(|row| row.name.as_str()).collect();
+        assert_eq!(listed, seen, "{rights:?}");
+    }
+    for (token, rights) in of_teams {
+        let page =
+            cicd_providers::list(&mut conn, PageRequest::first(10), &Reach::of_token(&token)).await.unwrap();
+        let mut listed: Vec<&str> = page.items.iter().map(|row| row.name.as_str()).collect();
+        listed.reverse();
+        let seen = providers.iter().filter(|row| {
+            let team = row.team_id.as_ref().map(|team| Id::from_text(team));
+            let owner = team.map_or(Owner::Installation, |team| Owner::Team { team, project: None });
             rights.role_on(&owner).is_some()
         });
         let seen: Vec<&str> = seen.map(|row| row.name.as_str()).collect();

@@ -65,12 +65,15 @@ impl World {
         let build = server.post("/v1/cicd/services/owl-web/build", json!({})).await.expect(202);
         let event = server.push_webhook(&webhook, &secret, url, "main", &"a".repeat(40)).await;
         let provider = json!({
-            "type": "jenkins", "name": "ci", "url": "http://127.0.0.1:9", "credentials": { "token": "token-0123456789" },
+            "type": "jenkins", "name": "owl-ci", "url": "http://127.0.0.1:9", "team_id": "owls",
+            "credentials": { "token": "token-0123456789" },
         });
         server.post("/api/v1/providers", provider).await.expect(201);
         self.stack_with_ci("owl-ci").await;
         let by_ci = server.post("/api/v1/stacks/owl-ci/deploy", json!({})).await.expect(202);
         self.by_ci = by_ci["data"]["seq"].to_string();
+        let carried = server.get(&format!("/api/v1/deployments/{}/ci", self.by_ci)).await.expect(200);
+        let (job, ci_build) = (&carried["data"]["job"]["seq"], &carried["data"]["builds"][0]["seq"]);
         let schedule = self.schedule("nightly").await;
         let (channel, rule) = self.channel("owl-chat").await;
         let told = server.post(&format!("/api/v1/channels/{channel}/test"), json!({})).await.expect(200);
@@ -97,8 +100,10 @@ impl World {
             ("channel", channel),
             ("rule", rule),
             ("delivery", told["data"]["seq"].to_string()),
+            ("provider", "owl-ci".into()),
+            ("ci_job", job.to_string()),
+            ("ci_build", ci_build.to_string()),
             // The installation's; there is none.
-            ("provider", "no-such-provider".into()),
             ("target", "no-such-target".into()),
             ("host", "no-such-host.example".into()),
             ("registry", "no-such-registry".into()),
@@ -108,13 +113,13 @@ impl World {
         self.save_template().await;
     }
 
-    /// A stack of the first team that deploys through the installation's provider.
+    /// A stack of the first team that deploys through the team's provider.
     pub async fn stack_with_ci(&self, name: &str) {
         let repository = json!({ "url": "http://127.0.0.1:9/owl.git", "provider": "github" });
         let input =
             json!({ "name": name, "project": "owl-project", "team": "owls", "repository": repository });
         self.server.create_stack(input).await;
-        let ci = json!({ "provider": "ci", "job": { "scripts": [{ "path": "deploy.sh" }] } });
+        let ci = json!({ "provider": "owl-ci", "job": { "scripts": [{ "path": "deploy.sh" }] } });
         self.server.put(&format!("/api/v1/stacks/{name}/ci"), ci).await.expect(200);
     }
 

@@ -147,12 +147,12 @@ async fn read_records(conn: &mut Conn, page: PageRequest, id: &windlass::domain:
     templates::list(conn, Some(id), page).await.unwrap();
     templates::versions(conn, None, "x", page).await.unwrap();
     cicd_providers::find_opt(conn, "1").await.unwrap();
-    cicd_providers::list(conn, page).await.unwrap();
+    cicd_providers::list(conn, page, &Reach::EVERYTHING).await.unwrap();
     cicd_providers::list_by_type(conn, "x").await.unwrap();
     cicd_jobs::find_id(conn, "x").await.unwrap();
     cicd_jobs::find_external(conn, id, "x").await.unwrap();
     cicd_jobs::list_by_name(conn, id, "x").await.unwrap();
-    cicd_jobs::list(conn, page).await.unwrap();
+    cicd_jobs::list(conn, page, &Reach::EVERYTHING).await.unwrap();
     cicd_jobs::list_by_provider(conn, id, page).await.unwrap();
     ci_builds::find_external(conn, id, "x").await.unwrap();
     ci_builds::list_by_job(conn, id, page).await.unwrap();

@@ -16,9 +16,9 @@ use socketioxide::layer::SocketIoLayer;
 use socketioxide::{SocketIo, TransportType};
 
 use super::extract::bearer;
+use crate::app::App;
 use crate::app::access::{Identity, authenticate, require};
 use crate::app::deployment::Caller;
-use crate::app::{App, audit};
 use crate::domain::access::{Role, Subject};
 use crate::domain::deployment::TriggerType;
 use crate::error::{Error, Result};
@@ -97,13 +97,13 @@ impl Guard {
     /// Who calls, if they may.
     async fn admit(self, app: &App, socket: &SocketRef, args: &Args) -> Result<Caller> {
         let who = identity(app, socket).await?;
-        audit::identify("token", &who.token.name);
+        who.acts();
         let Self(role, subject) = self;
         let name = if subject == Subject::Stack { "stackName" } else { "deploymentId" };
         let key = if subject == Subject::Any { String::new() } else { args.clone().reference(0, name)? };
         require(app, &who.rights, role, subject, &key).await?;
-        let user_id = Some(who.user.id);
-        Ok(Caller { trigger: TriggerType::Manual, user: Some(who.token.name), user_id })
+        let user_id = Some(who.user.id.clone());
+        Ok(Caller { trigger: TriggerType::Manual, user: Some(who.user.name), user_id })
     }
 }
 

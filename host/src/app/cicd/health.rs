@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::provider::{changed, provider_view};
 use super::target;
 use crate::app::App;
+use crate::domain::access::Reach;
 use crate::domain::ci::CiAccount;
 use crate::domain::cicd::{CicdProvider, ProviderHealth, RateBudget};
 use crate::domain::page::PageRequest;
@@ -41,7 +42,8 @@ async fn check_all(app: &App) -> Result<()> {
     let mut before = None;
     loop {
         let mut conn = app.db.read().await?;
-        let page = cicd_providers::list(&mut conn, PageRequest::new(before, Some(200))).await?;
+        let page =
+            cicd_providers::list(&mut conn, PageRequest::new(before, Some(200)), &Reach::EVERYTHING).await?;
         drop(conn);
         let active = page.items.into_iter().filter(|provider| provider.is_active);
         // Nobody wants to replay a thousand checks that went well.

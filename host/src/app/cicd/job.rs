@@ -7,6 +7,7 @@ use super::{successor, target};
 use crate::app::App;
 use crate::app::deployment::Caller;
 use crate::domain::Id;
+use crate::domain::access::Reach;
 use crate::domain::ci::CiJob;
 use crate::domain::cicd::{CicdJob, CicdProvider, JobParams};
 use crate::domain::page::{Page, PageRequest};
@@ -143,16 +144,17 @@ pub async fn job_view(app: &App, key: &str) -> Result<CicdJob> {
     cicd_jobs::find(&mut conn, key).await
 }
 
-/// Of one provider, or of all.
-pub async fn job_list(app: &App, provider: Option<&str>, page: PageRequest) -> Result<Page<CicdJob>> {
+/// Newest first.
+pub async fn job_list(app: &App, page: PageRequest, reach: &Reach) -> Result<Page<CicdJob>> {
     let mut conn = app.db.read().await?;
-    match provider {
-        Some(key) => {
-            let provider = cicd_providers::find(&mut conn, key).await?;
-            cicd_jobs::list_by_provider(&mut conn, &provider.id, page).await
-        }
-        None => cicd_jobs::list(&mut conn, page).await,
-    }
+    cicd_jobs::list(&mut conn, page, reach).await
+}
+
+/// Those of one provider.
+pub async fn job_list_of(app: &App, provider: &str, page: PageRequest) -> Result<Page<CicdJob>> {
+    let mut conn = app.db.read().await?;
+    let provider = cicd_providers::find(&mut conn, provider).await?;
+    cicd_jobs::list_by_provider(&mut conn, &provider.id, page).await
 }
 
 /// A job and where it is, in one look.

@@ -11,13 +11,14 @@ use crate::app::App;
 use crate::app::deployment::Caller;
 use crate::app::webhook_secret::fresh;
 use crate::domain::Id;
+use crate::domain::access::Reach;
 use crate::domain::ci::CiAccount;
 use crate::domain::cicd::{AuthType, CicdProvider, ProviderHealth};
 use crate::domain::event::{EventKind, NewEvent};
 use crate::domain::page::{Page, PageRequest};
 use crate::domain::plugin::{CredentialSlot, PluginKind};
 use crate::error::{Error, Result};
-use crate::store::{self, ci_builds, cicd_jobs, cicd_providers, events, stack_ci, stacks};
+use crate::store::{self, ci_builds, cicd_jobs, cicd_providers, events, projects, stack_ci, stacks, teams};
 
 /// What a person writes about a provider (seed 0, `CICDProviderConfig`). Unknown fields are refused.
 #[derive(Clone, Deserialize, ToSchema)]
@@ -51,6 +52,8 @@ pub struct ProviderInput {
     pub certificates: Option<String>,
     #[serde(default)]
     pub tenant_id: Option<String>,
+    /// Name or id of the team whose stacks may be deployed by it. Left out: it is the installation's, and only its
+    /// administrators use it.
     #[serde(default)]
     pub team_id: Option<String>,
     #[serde(default = "yes")]
@@ -93,6 +96,7 @@ pub async fn provider_create(
         None => fresh(app.plugins.provider_webhook_contract(&input.kind).ok().as_ref())?,
     };
     let mut provider = blank(caller.user.clone());
+    let input = ProviderInput { team_id: team_of(app, input.team_id.as_deref()).await?, ..input };
     fill(app, &mut provider, &ProviderInput { webhook_secret: Some(secret.clone()), ..input })?;
     let stored = provider.clone();
     let provider = app
@@ -153,6 +157,10 @@ pub async fn provider_try(app: &App, key: Option<&str>, input: &ProviderInput) -
 pub async fn provider_update(app: &App, key: &str, input: ProviderInput) -> Result<CicdProvider> {
     let mut provider = provider_view(app, key).await?;
     check_change(&provider, &input)?;
+    let input = ProviderInput { team_id: team_of(app, input.team_id.as_deref()).await?, ..input };
+    if input.team_id != provider.team_id {
+        check_team(app, &provider, input.team_id.as_deref()).await?;
+    }
     fill(app, &mut provider, &input)?;
     provider.updated_at = store::now();
     let id = provider.id.clone();
@@ -165,6 +173,37 @@ pub async fn provider_update(app: &App, key: &str, input: ProviderInput) -> Resu
         })
         .await?;
     provider_view(app, id.as_str()).await
+}
+
+/// The id of the team that an administrator names.
+async fn team_of(app: &App, named: Option<&str>) -> Result<Option<String>> {
+    let Some(key) = named.filter(|key| !key.is_empty()) else { return Ok(None) };
+    let found = teams::find_opt(&mut *app.db.read().await?, key).await?;
+    let unknown = || Error::invalid("team_id", format!("there is no team `{}`", key.escape_debug()));
+    found.map(|team| Some(team.id.to_string())).ok_or_else(unknown)
+}
+
+/// Name of the team that a provider belongs to; empty for the installation's.
+pub async fn team_name(app: &App, provider: &CicdProvider) -> Result<String> {
+    let Some(id) = &provider.team_id else { return Ok(String::new()) };
+    let found = teams::find_opt(&mut *app.db.read().await?, id).await?;
+    Ok(found.map_or(String::new(), |team| team.name))
+}
+
+/// A provider does not change hands while it deploys stacks of others than its new team.
+async fn check_team(app: &App, provider: &CicdProvider, team: Option<&str>) -> Result<()> {
+    let Some(team) = team else { return Ok(()) };
+    let mut conn = app.db.read().await?;
+    for row in stack_ci::list_by_provider(&mut conn, &provider.id).await? {
+        let stack = stacks::find(&mut conn, row.stack_id.as_str()).await?;
+        if projects::find(&mut conn, stack.project_id.as_str()).await?.team_id.as_str() != team {
+            return Err(Error::conflict(format!(
+                "stack `{}` is deployed by provider `{}` and is not of that team; give it another provider first",
+                stack.name, provider.name
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// What may not become of a stored one.
@@ -256,9 +295,9 @@ pub async fn provider_view(app: &App, key: &str) -> Result<CicdProvider> {
     cicd_providers::find(&mut conn, key).await
 }
 
-pub async fn provider_list(app: &App, page: PageRequest) -> Result<Page<CicdProvider>> {
+pub async fn provider_list(app: &App, page: PageRequest, reach: &Reach) -> Result<Page<CicdProvider>> {
     let mut conn = app.db.read().await?;
-    cicd_providers::list(&mut conn, page).await
+    cicd_providers::list(&mut conn, page, reach).await
 }
 
 /// Removes the connection with what is known of its jobs and builds; at the provider everything stays.

@@ -1,15 +1,17 @@
 //! Stacks that are deployed by a provider: which, and how.
 
 use crate::app::App;
+use crate::app::access::{Identity, require};
 use crate::app::stack::stack_view;
 use crate::domain::Id;
+use crate::domain::access::{Role, Subject};
 use crate::domain::cicd::{
     CicdProvider, JobParams, JobRepository, StackCi, StackCiSettings, check_retries, values,
 };
 use crate::domain::event::{EventKind, NewEvent};
 use crate::domain::stack::Stack;
 use crate::error::{Error, Result};
-use crate::store::{self, cicd_providers, events, stack_ci};
+use crate::store::{self, cicd_providers, events, projects, stack_ci};
 
 use super::job::{active, files};
 use super::provider::provider_view;
@@ -24,15 +26,32 @@ pub(super) fn completed(mut job: JobParams, stack: &str, repository: JobReposito
     job
 }
 
+/// The provider that somebody names for a stack. Whoever may change the stack does not for that get hold of the credential of
+/// another team, or of the installation.
+async fn usable(app: &App, who: &Identity, stack: &Stack, key: &str) -> Result<CicdProvider> {
+    require(app, &who.rights, Role::Admin, Subject::Provider, key).await?;
+    let provider = provider_view(app, key).await?;
+    let Some(team) = &provider.team_id else { return Ok(provider) };
+    let project = projects::find(&mut *app.db.read().await?, stack.project_id.as_str()).await?;
+    if project.team_id.as_str() != team {
+        return Err(Error::conflict(format!(
+            "provider `{}` is another team's than stack `{}`; connect one for the stack's own team",
+            provider.name, stack.name
+        )));
+    }
+    Ok(provider)
+}
+
 /// From now on the stack is deployed by that provider.
 pub async fn stack_ci_put(
     app: &App,
+    who: &Identity,
     stack: &str,
     provider: &str,
     mut settings: StackCiSettings,
 ) -> Result<(StackCi, CicdProvider)> {
     let view = stack_view(app, stack).await?;
-    let provider = provider_view(app, provider).await?;
+    let provider = usable(app, who, &view.stack, provider).await?;
     active(&provider)?;
     let name = &view.stack.name;
     let Some(repository) = view

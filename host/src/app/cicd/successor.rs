@@ -29,10 +29,16 @@ pub(super) async fn check(
 ) -> Result<Option<CicdProvider>> {
     const FIELD: &str = "failover.provider";
     let Some(other) = &mut job.failover else { return Ok(None) };
+    let missing = Error::not_found("provider", &other.provider).to_string();
     let second = match provider_view(app, &other.provider).await {
-        Err(error @ Error::NotFound { .. }) => return Err(Error::invalid(FIELD, error.to_string())),
+        Err(Error::NotFound { .. }) => return Err(Error::invalid(FIELD, missing)),
         found => found?,
     };
+    // Whoever may use the first one need not even know of those of others.
+    if second.team_id != first.team_id {
+        let message = format!("{missing}, or it is not of the same team as provider `{}`", first.name);
+        return Err(Error::invalid(FIELD, message));
+    }
     if second.id == first.id {
         return Err(Error::invalid(FIELD, "the second provider has to be another one than the first"));
     }

@@ -5,6 +5,7 @@ use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use super::{CiLabels, HostLabels, Metrics, TaskLabels};
 use crate::app::doctor::Verdict;
 use crate::app::{App, backup};
+use crate::domain::access::Reach;
 use crate::domain::backup::BackupStatus;
 use crate::domain::page::PageRequest;
 use crate::error::{Error, Result};
@@ -28,7 +29,7 @@ async fn show_ci(metrics: &Metrics, conn: &mut Conn) -> Result<()> {
     metrics.provider_errors.clear();
     metrics.provider_limit.clear();
     metrics.provider_remaining.clear();
-    for provider in &cicd_providers::list(conn, PageRequest::first(200)).await?.items {
+    for provider in &cicd_providers::list(conn, PageRequest::first(200), &Reach::EVERYTHING).await?.items {
         metrics.show_provider(provider);
     }
     Ok(())
