@@ -6,6 +6,7 @@ use windlass::{
         Id,
         build::{Build, BuildStatus},
         build_config::{BuildArg, BuildConfig, BuildSettings, EnvVar},
+        cicd::{AuthType, CicdProvider, ProviderHealth},
         deployment::{Deployment, DeploymentStatus, RolloutState, TriggerType},
         event::{EventKind, NewEvent},
         health::HealthCheck,
@@ -313,5 +314,30 @@ pub fn situation() -> Situation {
         samples: Vec::new(),
         approval: None,
         abort_requested: false,
+    }
+}
+
+/// A connection to a CI/CD provider.
+pub fn provider(name: &str) -> CicdProvider {
+    CicdProvider {
+        id: new_id(),
+        seq: 0,
+        kind: "anvil".into(),
+        name: name.into(),
+        url: "https://ci.example".into(),
+        port: Some(8443),
+        auth_type: AuthType::Basic,
+        credentials: Some("sealed".into()),
+        webhook_secret: Some("sealed too".into()),
+        settings: json!({ "a": [1, "ü"] }),
+        private_network: true,
+        certificates: None,
+        tenant_id: Some("default".into()),
+        team_id: None,
+        creator_id: Some("ada".into()),
+        is_active: true,
+        health: ProviderHealth::default(),
+        created_at: now(),
+        updated_at: now(),
     }
 }

@@ -1,10 +1,13 @@
 //! Extractors: authentication, and JSON and queries whose errors are as clear as all others.
 
+use std::net::SocketAddr;
+
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
-use axum::extract::{FromRequest, FromRequestParts, Query, Request};
+use axum::extract::{ConnectInfo, FromRequest, FromRequestParts, Query, Request};
 use axum::http::header;
 use axum::http::request::Parts;
+use chrono::Utc;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -12,6 +15,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::error::ApiError;
 use super::policy;
+use super::sessions::client_address;
 use crate::app::App;
 use crate::app::access::{Identity, authenticate};
 use crate::app::deployment::Caller;
@@ -68,11 +72,25 @@ impl FromRequestParts<App> for Auth {
             same_origin(parts)?;
             from_a_page(parts)?;
         }
-        let who = authenticate(app, &secret).await?;
+        let who = admitted(parts, app, &secret).await?;
         who.acts();
         policy::check(parts, app, &who.rights).await?;
         Ok(Self { token: who.token.clone(), by_cookie, who })
     }
+}
+
+/// Who it is, unless they come too often.
+async fn admitted(parts: &Parts, app: &App, secret: &str) -> Result<Identity, Error> {
+    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer);
+    let (address, now) = (client_address(app, &parts.headers, peer), Utc::now().timestamp_millis());
+    app.api_limits.check(&address, now)?;
+    let found = authenticate(app, secret).await;
+    match &found {
+        Ok(who) => app.api_limits.take(&who.token.id, now)?,
+        Err(Error::Unauthenticated(_)) => app.api_limits.failed(&address, now),
+        Err(_) => {}
+    }
+    found
 }
 
 fn cookie(parts: &Parts) -> Option<String> {

@@ -1,20 +1,15 @@
 //! How many wrong log-ins are taken in a minute: of one address, and of one name wherever they come from, so that a
 //! password cannot be guessed from many addresses either. Right ones are never counted.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
-
+use super::rates::PerMinute;
 use crate::domain::UnixMs;
-use crate::domain::budget::Budget;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
-const PER_ADDRESS: u64 = 10;
-const PER_NAME: u64 = 20;
-/// Addresses and names that are remembered.
-const REMEMBERED: usize = 20_000;
+const PER_ADDRESS: u32 = 10;
+const PER_NAME: u32 = 20;
 
 #[derive(Default)]
-pub struct LoginLimits(Mutex<HashMap<(bool, String), Budget>>);
+pub struct LoginLimits(PerMinute<(bool, String)>);
 
 impl LoginLimits {
     /// An empty name or address is not counted.
@@ -22,34 +17,19 @@ impl LoginLimits {
     /// # Errors
     /// `RateLimited` after too many wrong ones in the last minute.
     pub fn check(&self, name: &str, address: &str, now: UnixMs) -> Result<()> {
-        let mut budgets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for key in keys(name, address) {
-            let Some(free_at) = budgets.get_mut(&key).and_then(|budget| budget.free_at(now)) else {
-                continue;
-            };
-            let limit = if key.0 { PER_NAME } else { PER_ADDRESS };
-            return Err(Error::RateLimited {
-                what: format!("{limit} wrong log-ins"),
-                retry_after_secs: u64::try_from((free_at - now + 999) / 1000).unwrap_or(1).max(1),
-            });
-        }
-        Ok(())
+        keys(name, address).try_for_each(|key| self.0.check(&key, limit(&key), "wrong log-ins", now))
     }
 
     pub fn failed(&self, name: &str, address: &str, now: UnixMs) {
-        let mut budgets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if budgets.len() >= REMEMBERED {
-            budgets.retain(|_, budget| budget.used_us(now) > 0);
-        }
-        // Full of fresh ones: whoever has so many addresses is not slowed down by one more.
-        if budgets.len() >= REMEMBERED {
-            budgets.clear();
-        }
         for key in keys(name, address) {
-            let limit = if key.0 { PER_NAME } else { PER_ADDRESS };
-            budgets.entry(key).or_insert_with(|| Budget::new(limit)).charge(now, 1);
+            let limit = limit(&key);
+            self.0.count(key, limit, now);
         }
     }
+}
+
+fn limit(key: &(bool, String)) -> u32 {
+    if key.0 { PER_NAME } else { PER_ADDRESS }
 }
 
 /// What is counted; names are told from addresses by the flag.
@@ -62,6 +42,7 @@ fn keys(name: &str, address: &str) -> impl Iterator<Item = (bool, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Error;
 
     const NOW: UnixMs = 1_700_000_000_000;
 

@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod account;
+mod api_limits;
 pub mod apply;
 pub mod approval;
 pub mod artifact;
@@ -38,6 +39,7 @@ pub mod plugin_rehearsal;
 pub mod plugin_tool;
 pub mod preview;
 pub mod protection;
+mod rates;
 pub mod recorder;
 pub mod recover;
 pub mod registry;
@@ -101,6 +103,7 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     pub endpoints: Endpoints,
     pub limits: Limits,
+    pub api_limits: api_limits::ApiLimits,
     /// Receivers of notifications that are talked to at the same time.
     notify_room: tokio::sync::Semaphore,
     /// Bytes of deliveries that may be in memory, in KiB.
@@ -165,6 +168,7 @@ impl App {
         let router = RouterClient::new(&data);
         let webhooks = &config.webhooks;
         let delivery_room = tokio::sync::Semaphore::new(webhooks.max_buffered_bytes / 1024);
+        let api_limits = api_limits::ApiLimits::new(config.server.requests_per_minute);
         let limits = Limits::new(webhooks.per_minute, webhooks.refused_per_minute);
         Ok(Self(Arc::new(Parts {
             config,
@@ -183,6 +187,7 @@ impl App {
             metrics,
             endpoints: Endpoints::default(),
             limits,
+            api_limits,
             notify_room: tokio::sync::Semaphore::new(notify::AT_ONCE),
             delivery_room,
             login_limits: login_limits::LoginLimits::default(),

@@ -29,6 +29,7 @@ pub struct Server {
     #[serde(deserialize_with = "networks")]
     pub trusted_proxies: Vec<IpNet>,
     pub patience_secs: u32,
+    pub requests_per_minute: u32,
 }
 
 /// Where the server goes for URLs that people of a team write.

@@ -6,8 +6,7 @@ use windlass::{
         Id,
         ci::{CiBuild, CiJob, CiStatus},
         cicd::{
-            AuthType, CicdBuild, CicdJob, CicdProvider, JobParams, Mapping, Origin, ProviderHealth, StackCi,
-            StackCiSettings, Start,
+            CicdBuild, CicdJob, CicdProvider, JobParams, Mapping, Origin, StackCi, StackCiSettings, Start,
         },
         page::PageRequest,
         stack::Stack,
@@ -26,30 +25,6 @@ on_both_databases!(
     a_build_is_known_to_a_job_once_and_goes_with_it,
     a_provider_that_a_stack_needs_stays,
 );
-
-fn provider(name: &str) -> CicdProvider {
-    CicdProvider {
-        id: new_id(),
-        seq: 0,
-        kind: "anvil".into(),
-        name: name.into(),
-        url: "https://ci.example".into(),
-        port: Some(8443),
-        auth_type: AuthType::Basic,
-        credentials: Some("sealed".into()),
-        webhook_secret: Some("sealed too".into()),
-        settings: json!({ "a": [1, "ü"] }),
-        private_network: true,
-        certificates: None,
-        tenant_id: Some("default".into()),
-        team_id: None,
-        creator_id: Some("ada".into()),
-        is_active: true,
-        health: ProviderHealth::default(),
-        created_at: now(),
-        updated_at: now(),
-    }
-}
 
 fn job(provider: &CicdProvider, external: &str) -> CicdJob {
     CicdJob {
@@ -125,7 +100,7 @@ fn assigned(stack: &Stack, provider: &CicdProvider, job: Option<&Id>) -> StackCi
 }
 
 async fn stored(tx: &mut Tx, external: &str) -> (CicdProvider, CicdJob) {
-    let provider = cicd_providers::insert(tx, provider(external)).await.unwrap();
+    let provider = cicd_providers::insert(tx, sample::provider(external)).await.unwrap();
     let job = cicd_jobs::insert(tx, job(&provider, external)).await.unwrap();
     (provider, job)
 }

@@ -1,29 +1,23 @@
 //! How many deliveries are taken in a minute.
 //!
 //! Those that verify have a generous limit, against a forge that has gone mad. Those that do not are limited much sooner,
-//! so that strangers cannot keep the database busy.
+//! so that strangers cannot keep the database busy. Only addresses of repositories get here, so nobody can make up new ones.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
-
+use crate::app::rates::PerMinute;
 use crate::domain::UnixMs;
-use crate::domain::budget::Budget;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
-/// Addresses that are remembered; strangers cannot make up new ones, since only those of repositories get here.
-const ADDRESSES: usize = 10_000;
-
-/// Budgets by address, for deliveries that verify and for those that do not.
+/// By address, for deliveries that verify and for those that do not.
 pub struct Limits {
     verified_per_minute: u32,
     refused_per_minute: u32,
-    budgets: Mutex<HashMap<(String, bool), Budget>>,
+    taken: PerMinute<(String, bool)>,
 }
 
 impl Limits {
     /// 0 means no limit.
     pub fn new(verified_per_minute: u32, refused_per_minute: u32) -> Self {
-        Self { verified_per_minute, refused_per_minute, budgets: Mutex::default() }
+        Self { verified_per_minute, refused_per_minute, taken: PerMinute::default() }
     }
 
     /// Counts one delivery to an address.
@@ -31,25 +25,11 @@ impl Limits {
     /// # Errors
     /// `RateLimited` if there were too many in the last minute; nothing is counted then.
     pub fn webhook_take(&self, address: &str, is_verified: bool, now: UnixMs) -> Result<()> {
-        let limit = if is_verified { self.verified_per_minute } else { self.refused_per_minute };
-        if limit == 0 {
-            return Ok(());
-        }
-        let mut budgets = self.budgets.lock().unwrap_or_else(PoisonError::into_inner);
-        if budgets.len() >= ADDRESSES {
-            budgets.retain(|_, budget| budget.used_us(now) > 0);
-        }
-        let budget =
-            budgets.entry((address.to_owned(), is_verified)).or_insert_with(|| Budget::new(u64::from(limit)));
-        if let Some(free_at) = budget.free_at(now) {
-            let what = if is_verified { "deliveries" } else { "deliveries that do not verify" };
-            return Err(Error::RateLimited {
-                what: format!("{limit} {what}"),
-                retry_after_secs: u64::try_from((free_at - now + 999) / 1000).unwrap_or(1).max(1),
-            });
-        }
-        budget.charge(now, 1);
-        Ok(())
+        let (limit, what) = match is_verified {
+            true => (self.verified_per_minute, "deliveries"),
+            false => (self.refused_per_minute, "deliveries that do not verify"),
+        };
+        self.taken.take((address.to_owned(), is_verified), limit, what, now)
     }
 }
 
@@ -57,32 +37,12 @@ impl Limits {
 mod tests {
     use super::*;
 
-    const NOW: UnixMs = 1_700_000_000_000;
-
-    fn pause(taken: Result<()>) -> Option<u64> {
-        match taken {
-            Ok(()) => None,
-            Err(Error::RateLimited { retry_after_secs, .. }) => Some(retry_after_secs),
-            Err(other) => panic!("{other:?}"),
-        }
-    }
-
     #[test]
     fn each_address_and_either_sort_has_a_limit_of_its_own() {
-        let limits = Limits::new(3, 1);
-        for _ in 0..3 {
-            assert_eq!(pause(limits.webhook_take("a", true, NOW)), None);
-        }
-        assert_eq!(pause(limits.webhook_take("a", true, NOW + 20_000)), Some(40));
-        assert_eq!(pause(limits.webhook_take("b", true, NOW)), None);
-        assert_eq!(pause(limits.webhook_take("a", false, NOW)), None);
-        assert_eq!(pause(limits.webhook_take("a", false, NOW)), Some(60));
-        assert_eq!(pause(limits.webhook_take("a", true, NOW + 60_000)), None);
-    }
-
-    #[test]
-    fn without_a_limit_everything_is_taken() {
-        let limits = Limits::new(0, 0);
-        assert!((0..1000).all(|_| limits.webhook_take("a", false, NOW).is_ok()));
+        let limits = Limits::new(2, 1);
+        let take =
+            |address, is_verified| limits.webhook_take(address, is_verified, 1_700_000_000_000).is_ok();
+        assert_eq!([take("a", true), take("a", true), take("a", true)], [true, true, false]);
+        assert_eq!([take("a", false), take("a", false), take("b", true)], [true, false, true]);
     }
 }
