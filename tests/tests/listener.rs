@@ -4,6 +4,7 @@
 
 use std::path::Path;
 
+use reqwest::Method;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -13,8 +14,12 @@ use windlass_tests::server::{ADMIN_TOKEN, TestServer};
 
 /// A server that waits a second for what clients have to say.
 async fn start(folder: &Path) -> TestServer {
+    start_with(folder, "patience_secs = 1").await
+}
+
+async fn start_with(folder: &Path, setting: &str) -> TestServer {
     let config = folder.join("windlass.toml");
-    std::fs::write(&config, "[server]\npatience_secs = 1\n").unwrap();
+    std::fs::write(&config, format!("[server]\n{setting}\n")).unwrap();
     TestServer::start_with(&[("WINDLASS_CONFIG", config.to_str().unwrap())]).await
 }
 
@@ -90,4 +95,41 @@ async fn who_listens_to_events_is_left_in_peace() {
         assert!(read > 0, "the stream ended: {seen}");
         seen.push_str(&String::from_utf8_lossy(&buffer[..read]));
     }
+}
+
+/// The status of a request with that token, and after how many seconds to come again.
+async fn asks(server: &TestServer, token: &str) -> (u16, Option<u64>) {
+    let answer = server.stranger(Method::GET, "/api/v1/stacks").bearer_auth(token).send().await.unwrap();
+    let after = answer.headers().get("retry-after").map(|value| value.to_str().unwrap().parse().unwrap());
+    (answer.status().as_u16(), after)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_asks_too_often_waits_and_others_do_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start_with(folder.path(), "requests_per_minute = 20").await;
+    let made = server.post("/api/v1/tokens", json!({ "name": "robot" })).await.expect(201);
+    let robot = made["data"]["secret"].as_str().unwrap();
+    for _ in 0..20 {
+        assert_eq!(asks(&server, robot).await, (200, None));
+    }
+    let (status, after) = asks(&server, robot).await;
+    assert!(status == 429 && after.is_some_and(|secs| (1..=60).contains(&secs)), "{status}, {after:?}");
+    assert_eq!(asks(&server, ADMIN_TOKEN).await, (200, None));
+    assert_eq!(server.stranger(Method::GET, "/healthz").send().await.unwrap().status(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_tries_token_after_token_waits() {
+    let server = TestServer::start().await;
+    let mut tried = 0;
+    let after = loop {
+        match asks(&server, &format!("wlt_wrong_{tried}")).await {
+            (401, None) => tried += 1,
+            (429, after) => break after,
+            other => panic!("{other:?} after {tried}"),
+        }
+        assert!(tried <= 300, "nobody slows it down");
+    };
+    assert!(tried == 300 && after.is_some(), "{tried}, {after:?}");
 }

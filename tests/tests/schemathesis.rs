@@ -21,7 +21,11 @@ async fn whatever_is_asked_the_server_never_fails_and_answers_as_its_document_sa
     else {
         return;
     };
-    let server = TestServer::start().await;
+    // It asks as fast as it can.
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("windlass.toml");
+    std::fs::write(&config, "[server]\nrequests_per_minute = 0\n").unwrap();
+    let server = TestServer::start_with(&[("WINDLASS_CONFIG", config.to_str().unwrap())]).await;
     let repository = json!({ "url": "http://127.0.0.1:9/web.git", "provider": "github" });
     server.create_stack(json!({ "name": "web", "repository": repository })).await;
     let examples = std::env::var("SCHEMATHESIS_EXAMPLES").unwrap_or_else(|_| EXAMPLES.into());
