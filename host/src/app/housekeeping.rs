@@ -1,7 +1,7 @@
 //! What would otherwise pile up is removed: images that no rollback needs, old deliveries, events and logs.
 
 use std::collections::HashSet;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::App;
 use super::target::engines;
@@ -18,6 +18,8 @@ use crate::store::{
 };
 
 const DAY_MS: UnixMs = 24 * 3600 * 1000;
+/// A mirror that was fetched lately is somebody's who goes on to read it.
+const UNUSED: Duration = Duration::from_secs(3600);
 /// Rows that one transaction removes; others wait meanwhile.
 const CHUNK: i64 = 500;
 
@@ -45,6 +47,7 @@ pub async fn tidy(app: &App) {
     report("artifacts", prune.await);
     report("files of artifacts", super::artifact::artifacts_sweep(app).await);
     report("logs", app.logs.prune(Duration::from_secs(u64::from(retention.log_days) * 24 * 3600)).await);
+    report("git mirrors", remove_mirrors(app).await);
     report("containers of builds", remove_command_containers(app).await);
     report("images", collect_images(app).await);
 }
@@ -62,6 +65,39 @@ where
         }
     }
     failed.map_or(Ok(removed), Err)
+}
+
+/// Mirrors of repositories that nobody has any more, and then those that were used longest ago until the others fit.
+async fn remove_mirrors(app: &App) -> Result<u64> {
+    let since = SystemTime::now() - UNUSED;
+    let (mut removed, mut kept) = (0, Vec::new());
+    for mirror in app.git.mirrors().await? {
+        match is_needed(app, &mirror.id).await? {
+            false => removed += u64::from(app.git.mirror_remove(&mirror.id, since).await?),
+            true => kept.push(mirror),
+        }
+    }
+    let limit = app.config.retention.mirrors_gib << 30;
+    let mut all: u64 = kept.iter().map(|mirror| mirror.bytes).sum();
+    for mirror in kept.iter().take_while(|mirror| mirror.used < since) {
+        if limit == 0 || all <= limit {
+            break;
+        }
+        if app.git.mirror_remove(&mirror.id, since).await? {
+            (removed, all) = (removed + 1, all - mirror.bytes);
+        }
+    }
+    Ok(removed)
+}
+
+/// A stack's repository has a mirror, and a build of another one, as long as it runs.
+async fn is_needed(app: &App, mirror: &Id) -> Result<bool> {
+    let mut conn = app.db.read().await?;
+    if repositories::find_opt(&mut conn, mirror).await?.is_some() {
+        return Ok(true);
+    }
+    let build = builds::find_opt(&mut conn, mirror.as_str()).await?;
+    Ok(build.is_some_and(|build| !build.status.is_terminal()))
 }
 
 /// Containers whose build has ended without them: a server that was killed could not remove them.

@@ -75,6 +75,7 @@ pub struct Retention {
     /// Entries of the record.
     pub audit_days: u32,
     pub artifact_days: u32,
+    pub mirrors_gib: u64,
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -63,9 +63,10 @@ impl Git {
         let sha = sha.to_string();
         let stop = Stop::default();
         let _guard = StopOnDrop(stop.clone());
+        let reading = Arc::clone(&self.turns(id).readers).read_owned().await;
         let turn = Arc::clone(&self.inner.disk).acquire_owned().await.map_err(Error::internal)?;
         tokio::task::spawn_blocking(move || {
-            let _turn = turn;
+            let _held = (turn, reading);
             write(&mirror, &sha, path, &stop, &log)
         })
         .await

@@ -11,7 +11,7 @@ use std::{
 };
 
 use git2::{AutotagOption, FetchOptions, RemoteRedirect, Repository};
-use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::sync::{Mutex, OwnedMutexGuard, RwLock};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -28,12 +28,14 @@ const REFSPECS: [&str; 2] = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/ta
 /// Who may fetch a mirror next, and what the last one found.
 #[derive(Default)]
 pub(super) struct Turns {
-    state: Arc<Mutex<State>>,
+    pub(super) state: Arc<Mutex<State>>,
+    /// Whoever reads the mirror; it does not go under them.
+    pub(super) readers: Arc<RwLock<()>>,
     started: AtomicU64,
 }
 
 #[derive(Default)]
-struct State {
+pub(super) struct State {
     /// Whether this process has looked for damage that a killed one may have done.
     settled: bool,
     last: Option<Last>,
@@ -90,7 +92,8 @@ impl Git {
         talk: &Conversation,
         state: &mut OwnedMutexGuard<State>,
     ) -> Result<()> {
-        let _lock = wait_for_lock(path, &talk.stop)?;
+        let lock = wait_for_lock(path, &talk.stop)?;
+        lock.mark();
         let mut attempt = if std::mem::replace(&mut state.settled, true) { 0 } else { 1 };
         loop {
             let outcome = self.attempt(path, talk, attempt > 0);

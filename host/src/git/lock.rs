@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
 use crate::error::{Error, Result};
@@ -25,6 +26,11 @@ impl FileLock {
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(wrong(error)),
         }
+    }
+
+    /// Has the file say that it was held now.
+    pub(super) fn mark(&self) {
+        let _ = self.file.set_modified(SystemTime::now());
     }
 
     /// Gives the lock up together with its file.

@@ -5,6 +5,7 @@
 
 mod access;
 mod body;
+mod cache;
 mod checkout;
 mod difference;
 mod error;
@@ -32,6 +33,7 @@ use std::{
 use tokio::sync::Semaphore;
 
 pub use access::{GitAuth, RepoAccess};
+pub use cache::Mirror;
 pub use checkout::Checkout;
 pub use read::Commit;
 pub use remote::{RemoteRef, RemoteRefs};
@@ -119,6 +121,8 @@ impl Git {
         work: impl FnOnce(&git2::Repository) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let path = self.mirror_path(id)?;
+        let turns = self.turns(id);
+        let _reading = turns.readers.read().await;
         let _turn = self.inner.disk.acquire().await.map_err(Error::internal)?;
         tokio::task::spawn_blocking(move || work(&mirror::open_fetched(&path)?))
             .await
