@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tracing::Instrument as _;
 
 use crate::app::vault::rotate;
-use crate::app::{App, Ended, account, audit, backup, build, cicd, notify, rollout, webhook};
+use crate::app::{App, Ended, account, audit, backup, build, cicd, forge, notify, rollout, webhook};
 use crate::domain::task::{Task, TaskRow};
 use crate::error::Result;
 use crate::queue::{Done, TaskContext, TaskError};
@@ -54,6 +54,9 @@ async fn carry_out(app: &App, context: &TaskContext) -> Result<Done, TaskError> 
         Task::CiBuild { build_id } => return Ok(Box::pin(cicd::ci_build_run(app, context, build_id)).await?),
         Task::Notify { delivery_id } => {
             return Ok(Box::pin(notify::delivery_run(app, context, delivery_id)).await?);
+        }
+        Task::CommitStatus { repository_id, commit } => {
+            return Ok(Box::pin(forge::commit_status_run(app, context, repository_id, commit)).await?);
         }
         Task::CiJob { job_id } => return Ok(Box::pin(cicd::ci_job_run(app, context, job_id)).await?),
     };

@@ -262,6 +262,7 @@ async fn current(app: &App, name: &str) -> Result<(StackEntry, Vec<Schedule>)> {
             },
             webhook_secret: webhook_secret::current(app, row)?,
             auto_sync: row.auto_sync,
+            commit_status: row.commit_status,
         }),
         None => None,
     };

@@ -17,6 +17,7 @@ pub mod crash;
 pub mod deployment;
 pub mod doctor;
 pub mod event;
+pub mod forge;
 mod gate;
 pub mod health;
 pub mod housekeeping;

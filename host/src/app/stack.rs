@@ -396,6 +396,10 @@ fn repository_row(
         webhook_secret,
         provider: given.provider.clone(),
         auto_sync: given.auto_sync,
+        commit_status: given.commit_status,
+        commit_status_error: old.and_then(|row| row.commit_status_error.clone()),
+        hook_id: old.and_then(|row| row.hook_id.clone()),
+        hook_error: old.and_then(|row| row.hook_error.clone()),
         last_synced_at: old.and_then(|row| row.last_synced_at),
         last_synced_commit: old.and_then(|row| row.last_synced_commit.clone()),
         created_at: old.map_or(now, |row| row.created_at),
@@ -451,6 +455,7 @@ fn recorded(stack: &Stack, repository: Option<&GitRepository>, build: &BuildConf
             "hasCredentials": row.credentials.is_some(),
             "hasWebhookSecret": row.webhook_secret.is_some(),
             "autoSync": row.auto_sync,
+            "commitStatus": row.commit_status,
         })
     });
     json!({

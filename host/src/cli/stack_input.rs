@@ -31,6 +31,9 @@ pub struct StackFlags {
     /// Look at the git server regularly for pushes, for repositories that cannot send webhooks.
     #[arg(long, requires = "repo")]
     poll: bool,
+    /// Do not show the forge what becomes of each commit.
+    #[arg(long, requires = "repo")]
+    no_commit_status: bool,
     /// File with the private key for an ssh repository.
     #[arg(long, value_name = "FILE", requires = "repo")]
     ssh_key: Option<PathBuf>,
@@ -123,6 +126,9 @@ impl StackFlags {
             text(repository, "provider", self.provider.as_deref());
             if self.poll {
                 repository.insert("autoSync".into(), true.into());
+            }
+            if self.no_commit_status {
+                repository.insert("commitStatus".into(), false.into());
             }
             self.apply_credentials(repository)?;
         }

@@ -171,6 +171,7 @@ pub async fn show_stack(session: &Session, value: &Value) -> Outcome<()> {
             ),
             ("Forge plugin", repository.map_or("", |row| row.provider.as_str()).into()),
             ("Webhook", repository.and_then(|row| row.webhook_url.as_deref()).unwrap_or("").into()),
+            ("Commit statuses", repository.map_or(String::new(), |row| row.statuses()).into()),
             ("Looks for pushes", repository.map_or(String::new(), |row| row.looks()).into()),
             ("Build", build.map_or("", |row| row.build_type.as_str()).into()),
             ("Health check", build.and_then(|row| row.health_check_path.as_deref()).unwrap_or("").into()),

@@ -124,9 +124,25 @@ pub struct Repository {
     pub looked_at: Option<String>,
     #[serde(default)]
     pub look_error: Option<String>,
+    #[serde(default)]
+    pub auth_type: String,
+    #[serde(default)]
+    pub commit_status: bool,
+    #[serde(default)]
+    pub commit_status_error: Option<String>,
 }
 
 impl Repository {
+    /// Whether the forge is shown what becomes of each commit.
+    pub fn statuses(&self) -> String {
+        match &self.commit_status_error {
+            _ if !self.commit_status => "not shown".to_owned(),
+            _ if self.auth_type != "http_token" => "not shown: there is no access token".to_owned(),
+            Some(error) => format!("shown; failed: {error}"),
+            None => "shown".to_owned(),
+        }
+    }
+
     /// How looking for pushes on its git server goes.
     pub fn looks(&self) -> String {
         let how = if self.auto_sync { "regularly" } else { "at the server's start" };

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::deployment::DeploymentStatus;
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RepositoryDetails {
     pub full_name: String,
@@ -22,6 +24,27 @@ pub enum CommitState {
     Success,
     Failure,
     Cancelled,
+}
+
+impl CommitState {
+    /// How a forge is to show a deployment: the state, and one line for people. Why something failed stays here, since
+    /// whoever sees the commit sees the line.
+    pub fn of(status: DeploymentStatus) -> (Self, &'static str) {
+        match status {
+            DeploymentStatus::Pending => (Self::Pending, "Waiting for its turn"),
+            DeploymentStatus::Building => (Self::Running, "Building"),
+            DeploymentStatus::Deploying => (Self::Running, "Deploying"),
+            DeploymentStatus::Successful => (Self::Success, "Deployed"),
+            DeploymentStatus::Failed => (Self::Failure, "The deployment failed"),
+            DeploymentStatus::RolledBack => (Self::Failure, "Rolled back to the release before"),
+            DeploymentStatus::Cancelled => (Self::Cancelled, "The deployment was cancelled"),
+        }
+    }
+}
+
+/// A stack's own name among the statuses of a commit, which several stacks may deploy.
+pub fn status_context(stack: &str) -> String {
+    format!("windlass/{stack}")
 }
 
 /// What a forge shows beside a commit.
@@ -65,4 +88,21 @@ pub struct PullRequest {
 pub struct PullRequestPage {
     pub items: Vec<PullRequest>,
     pub cursor: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_forge_shows_an_end_exactly_when_there_is_one() {
+        for status in DeploymentStatus::ALL {
+            let (state, words) = CommitState::of(status);
+            let is_open = matches!(state, CommitState::Pending | CommitState::Running);
+            assert_eq!(is_open, !status.is_terminal(), "{status:?}");
+            let is_success = state == CommitState::Success;
+            assert_eq!(is_success, status == DeploymentStatus::Successful, "{status:?}");
+            assert!(!words.is_empty() && words.len() < 140, "{words}");
+        }
+    }
 }

@@ -29,10 +29,25 @@ pub struct GitRepository {
     /// Name of the forge plugin.
     pub provider: String,
     pub auto_sync: bool,
+    /// Whether the forge is shown what becomes of its commits.
+    pub commit_status: bool,
+    /// Why the forge could not be shown the last one.
+    pub commit_status_error: Option<String>,
+    /// The forge's id of the webhook that this server has registered there.
+    pub hook_id: Option<String>,
+    /// Why the forge could not be told of the webhook as it is now.
+    pub hook_error: Option<String>,
     pub last_synced_at: Option<UnixMs>,
     pub last_synced_commit: Option<String>,
     pub created_at: UnixMs,
     pub updated_at: UnixMs,
+}
+
+impl GitRepository {
+    /// Whether there is a token that a forge's API may take. Keys are for git alone.
+    pub fn has_token(&self) -> bool {
+        self.auth_type == GitAuthType::HttpToken && self.credentials.is_some()
+    }
 }
 
 /// What a person writes of a repository, in the clear. Unknown fields are refused.
@@ -56,6 +71,9 @@ pub struct RepositoryInput {
     /// Whether to look at the git server regularly, for repositories that cannot send webhooks.
     #[serde(default)]
     pub auto_sync: bool,
+    /// Whether the forge is shown what becomes of each commit, with the repository's token.
+    #[serde(default = "yes")]
+    pub commit_status: bool,
 }
 
 impl std::fmt::Debug for RepositoryInput {
@@ -66,6 +84,10 @@ impl std::fmt::Debug for RepositoryInput {
 
 fn main_branch() -> String {
     "main".into()
+}
+
+fn yes() -> bool {
+    true
 }
 
 fn generic() -> String {

@@ -37,6 +37,11 @@ pub enum Task {
     Notify {
         delivery_id: Id,
     },
+    /// Show a forge what has become of a commit.
+    CommitStatus {
+        repository_id: Id,
+        commit: String,
+    },
 }
 
 impl Task {
@@ -51,6 +56,7 @@ impl Task {
             Self::RotateKeys { .. } => "rotate_keys",
             Self::Backup { .. } => "backup",
             Self::Notify { .. } => "notify",
+            Self::CommitStatus { .. } => "commit_status",
         }
     }
 
@@ -63,6 +69,7 @@ impl Task {
             Self::RotateKeys { rotation_id } => rotation_id,
             Self::Backup { backup_id } => backup_id,
             Self::Notify { delivery_id } => delivery_id,
+            Self::CommitStatus { repository_id, .. } => repository_id,
         }
     }
 
@@ -74,7 +81,7 @@ impl Task {
             // It may wait for people, over weekends and holidays.
             Self::Deploy { .. } => 30 * 86_400,
             // A step: a few calls, each with a limit of its own.
-            Self::CiBuild { .. } | Self::CiJob { .. } => 300,
+            Self::CiBuild { .. } | Self::CiJob { .. } | Self::CommitStatus { .. } => 300,
             // An attempt: at most 16 requests with a limit of their own, after standing in line.
             Self::Notify { .. } => 900,
             Self::RotateKeys { .. } => 86_400,
@@ -90,6 +97,8 @@ impl Task {
             // What goes wrong at a provider or receiver is no failed attempt, so this counts the server's own faults.
             Self::CiBuild { .. } | Self::Notify { .. } => 100,
             Self::CiJob { .. } | Self::Backup { .. } => 5,
+            // With the pauses in between: about a quarter of an hour.
+            Self::CommitStatus { .. } => 12,
         }
     }
 }

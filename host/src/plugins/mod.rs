@@ -240,6 +240,14 @@ impl Plugins {
         }
     }
 
+    /// Whether a plugin of that name is loaded that can do this beyond its kind.
+    pub fn has_ability(&self, name: &str, ability: Ability) -> bool {
+        match self.inner.table.load().get(name) {
+            Some(Entry::Loaded(plugin)) => plugin.info.abilities.contains(&ability),
+            _ => false,
+        }
+    }
+
     /// sha256 of the component that runs under this name, if one is loaded.
     pub fn digest(&self, name: &str) -> Option<String> {
         match self.inner.table.load().get(name) {

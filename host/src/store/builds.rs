@@ -203,6 +203,12 @@ pub async fn update(conn: &mut Conn, build: &Build) -> Result<()> {
     hit(execute(conn, query).await?, Build::WHAT, &build.id)
 }
 
+/// Writes down which commit a build turned out to be of. Done once more, it builds that one, wherever its branch is then.
+pub async fn set_commit(conn: &mut Conn, id: &Id, commit: &str) -> Result<()> {
+    let query = query("UPDATE builds SET commit_sha = $1 WHERE id = $2").bind(commit).bind(id.as_str());
+    hit(execute(conn, query).await?, Build::WHAT, id)
+}
+
 /// Bytes of its log that are safely written.
 pub async fn set_log_size(conn: &mut Conn, id: &Id, bytes: i64) -> Result<()> {
     let query = query("UPDATE builds SET log_size = $1 WHERE id = $2").bind(bytes).bind(id.as_str());

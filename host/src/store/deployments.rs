@@ -401,6 +401,35 @@ pub async fn resume(tx: &mut Tx, id: &Id, now: UnixMs) -> Result<bool> {
     Ok(execute(tx, statement).await? > 0)
 }
 
+/// The newest deployment of a commit: what has become of the commit.
+pub async fn latest_of_commit(conn: &mut Conn, stack: &Id, commit: &str) -> Result<Option<Deployment>> {
+    let query = query(select!("WHERE stack_id = $1 AND commit_sha = $2 ORDER BY seq DESC LIMIT 1"))
+        .bind(stack.as_str())
+        .bind(commit);
+    fetch_opt(conn, query).await
+}
+
+/// Writes down which commit a deployment turned out to be of.
+pub async fn set_commit(conn: &mut Conn, id: &Id, commit: &str) -> Result<()> {
+    let query = query("UPDATE deployments SET commit_sha = $1 WHERE id = $2").bind(commit).bind(id.as_str());
+    hit(execute(conn, query).await?, Deployment::WHAT, id)
+}
+
+/// Remembers the state that the forge was shown.
+pub async fn set_told(conn: &mut Conn, id: &Id, status: DeploymentStatus) -> Result<()> {
+    let query =
+        query("UPDATE deployments SET told = $1 WHERE id = $2").bind(status.as_str()).bind(id.as_str());
+    hit(execute(conn, query).await?, Deployment::WHAT, id)
+}
+
+/// The state that the forge was shown last.
+pub async fn told(conn: &mut Conn, id: &Id) -> Result<Option<DeploymentStatus>> {
+    let query = query("SELECT told FROM deployments WHERE id = $1").bind(id.as_str());
+    let row = query.fetch_optional(conn).await.map_err(fault)?;
+    let word = row.map_or(Ok(None), |row| Row(&row).text_opt("told"))?;
+    Ok(word.as_deref().and_then(DeploymentStatus::parse))
+}
+
 /// What is shown of a deployment that a provider carries out.
 pub async fn set_label(conn: &mut Conn, id: &Id, label: &str) -> Result<()> {
     let query = query("UPDATE deployments SET label = $1 WHERE id = $2").bind(plain(label)).bind(id.as_str());

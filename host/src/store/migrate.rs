@@ -52,6 +52,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { version: 21, name: "builds", text: include_str!("../../../migrations/0021_builds.sql") },
     Migration { version: 22, name: "previews", text: include_str!("../../../migrations/0022_previews.sql") },
     Migration { version: 23, name: "backups", text: include_str!("../../../migrations/0023_backups.sql") },
+    Migration { version: 25, name: "forge", text: include_str!("../../../migrations/0025_forge.sql") },
 ];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (

@@ -57,6 +57,7 @@ pub async fn owner(conn: &mut Conn, subject: Subject, key: &str) -> Result<Optio
                 Task::Webhook { .. } => return event(conn, subject).await,
                 Task::Build { .. } => builds::find_opt(conn, subject).await?.map(|row| row.project_id),
                 Task::Deploy { .. } => deployments::find_opt(conn, subject).await?.map(|row| row.project_id),
+                Task::CommitStatus { repository_id, .. } => return repository(conn, &repository_id).await,
                 Task::Notify { delivery_id } => {
                     let delivery = notification_deliveries::find_opt(conn, &delivery_id).await?;
                     let Some(delivery) = delivery else { return Ok(Some(Owner::Installation)) };
@@ -106,8 +107,14 @@ async fn ci_build(conn: &mut Conn, key: &str) -> Result<Option<Owner>> {
 /// A delivery is its repository's. Of one to an address that many share, nobody knows whose it is.
 async fn event(conn: &mut Conn, key: &str) -> Result<Option<Owner>> {
     let Some(event) = webhook_events::find_opt(conn, key).await? else { return Ok(None) };
-    let Some(repository) = event.repository_id else { return Ok(Some(Owner::Installation)) };
-    let Some(repository) = repositories::find_opt(conn, &repository).await? else { return Ok(None) };
+    match &event.repository_id {
+        Some(id) => repository(conn, id).await,
+        None => Ok(Some(Owner::Installation)),
+    }
+}
+
+async fn repository(conn: &mut Conn, id: &Id) -> Result<Option<Owner>> {
+    let Some(repository) = repositories::find_opt(conn, id).await? else { return Ok(None) };
     match stacks::find_opt(conn, repository.stack_id.as_str()).await? {
         Some(stack) => of_project(conn, &stack.project_id).await,
         None => Ok(None),

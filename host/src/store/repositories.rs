@@ -3,7 +3,7 @@
 use super::{
     Conn,
     faults::on_unique,
-    rows::{Entity, Row, execute, fetch_all, fetch_opt, found, hit, query},
+    rows::{Entity, Row, execute, fetch_all, fetch_opt, found, hit, plain_opt, query},
 };
 use crate::{
     domain::{
@@ -17,8 +17,8 @@ macro_rules! select {
     ($tail:literal) => {
         concat!(
             "SELECT id, stack_id, url, branch, auth_type, credentials, webhook_secret, previous_webhook_secret, \
-             previous_webhook_secret_until, webhook_url, provider, auto_sync, last_synced_at, last_synced_commit, \
-             created_at, updated_at FROM git_repositories ",
+             previous_webhook_secret_until, webhook_url, provider, auto_sync, commit_status, commit_status_error, \
+             hook_id, hook_error, last_synced_at, last_synced_commit, created_at, updated_at FROM git_repositories ",
             $tail
         )
     };
@@ -41,6 +41,10 @@ impl Entity for GitRepository {
             webhook_url: row.text_opt("webhook_url")?,
             provider: row.text("provider")?,
             auto_sync: row.flag("auto_sync")?,
+            commit_status: row.flag("commit_status")?,
+            commit_status_error: row.text_opt("commit_status_error")?,
+            hook_id: row.text_opt("hook_id")?,
+            hook_error: row.text_opt("hook_error")?,
             last_synced_at: row.int_opt("last_synced_at")?,
             last_synced_commit: row.text_opt("last_synced_commit")?,
             created_at: row.int("created_at")?,
@@ -53,8 +57,8 @@ impl Entity for GitRepository {
 pub async fn insert(conn: &mut Conn, repository: &GitRepository) -> Result<()> {
     let done = query(
         "INSERT INTO git_repositories (id, stack_id, url, branch, auth_type, credentials, webhook_secret, \
-         webhook_url, provider, auto_sync, last_synced_at, last_synced_commit, created_at, updated_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+         webhook_url, provider, auto_sync, last_synced_at, last_synced_commit, created_at, updated_at, commit_status) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
     )
     .bind(repository.id.as_str())
     .bind(repository.stack_id.as_str())
@@ -70,6 +74,7 @@ pub async fn insert(conn: &mut Conn, repository: &GitRepository) -> Result<()> {
     .bind(repository.last_synced_commit.clone())
     .bind(repository.created_at)
     .bind(repository.updated_at)
+    .bind(i64::from(repository.commit_status))
     .execute(conn)
     .await;
     on_unique(done, || "the stack already has a repository".into()).map(|_| ())
@@ -110,12 +115,13 @@ pub async fn forget_previous_secrets(conn: &mut Conn, now: UnixMs) -> Result<u64
     execute(conn, query).await
 }
 
-/// Writes everything a person can change; what was synced is set by [`set_synced`] only.
+/// Writes everything a person can change. What was synced is set by [`set_synced`] only, and what was done at the forge by
+/// [`set_commit_status_error`] and [`set_hook`].
 pub async fn update(conn: &mut Conn, repository: &GitRepository) -> Result<()> {
     let query = query(
         "UPDATE git_repositories SET url = $1, branch = $2, auth_type = $3, credentials = $4, webhook_secret = $5, \
          webhook_url = $6, provider = $7, auto_sync = $8, updated_at = $9, previous_webhook_secret = $10, \
-         previous_webhook_secret_until = $11 WHERE id = $12",
+         previous_webhook_secret_until = $11, commit_status = $12 WHERE id = $13",
     )
     .bind(repository.url.as_str())
     .bind(repository.branch.as_str())
@@ -128,6 +134,7 @@ pub async fn update(conn: &mut Conn, repository: &GitRepository) -> Result<()> {
     .bind(repository.updated_at)
     .bind(repository.previous_webhook_secret.clone())
     .bind(repository.previous_webhook_secret_until)
+    .bind(i64::from(repository.commit_status))
     .bind(repository.id.as_str());
     hit(execute(conn, query).await?, GitRepository::WHAT, &repository.id)
 }
@@ -157,6 +164,17 @@ pub async fn set_synced(conn: &mut Conn, id: &Id, commit: &str, now: UnixMs) -> 
             .bind(now)
             .bind(id.as_str());
     hit(execute(conn, query).await?, GitRepository::WHAT, id)
+}
+
+/// Remembers why the forge could not be shown what has become of a commit; `None` once it was. True if that is news.
+pub async fn set_commit_status_error(conn: &mut Conn, id: &Id, error: Option<&str>) -> Result<bool> {
+    let query = query(
+        "UPDATE git_repositories SET commit_status_error = $1 \
+         WHERE id = $2 AND COALESCE(commit_status_error, '') <> COALESCE($1, '')",
+    )
+    .bind(plain_opt(error))
+    .bind(id.as_str());
+    Ok(execute(conn, query).await? > 0)
 }
 
 pub async fn delete(conn: &mut Conn, id: &Id) -> Result<()> {

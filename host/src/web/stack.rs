@@ -62,6 +62,8 @@ struct StackPage {
     services: Vec<ServiceFacts>,
     facts: Vec<(&'static str, String)>,
     webhook_url: String,
+    /// Why the forge was not shown the last commit status; empty if it was.
+    status_error: String,
     look: Option<LookState>,
     provider: String,
     schedules: usize,
@@ -140,6 +142,11 @@ async fn page(
         events: events.into_iter().map(|event| EventRow::new(event, &view.stack.name)).collect(),
         services: services(&view).cloned().collect(),
         facts: facts(app, &view).into_iter().chain(certificates(app, &view).await?).collect(),
+        status_error: view
+            .repository
+            .as_ref()
+            .and_then(|row| row.commit_status_error.clone())
+            .unwrap_or_default(),
         look: LookState::of(app, &view),
         provider: provider_of(app, &id).await?,
         schedules: schedule::schedule_list(app, Some(id.as_str())).await?.len(),
@@ -237,6 +244,12 @@ fn facts(app: &App, view: &StackView) -> Vec<(&'static str, String)> {
             "none".into()
         };
         facts.push(("Credentials", auth.replace('_', " ")));
+        let statuses = match (row.commit_status, row.has_token()) {
+            (false, _) => "not shown at the forge",
+            (true, false) => "need an access token to be shown at the forge",
+            (true, true) => "shown at the forge",
+        };
+        facts.push(("Commit statuses", statuses.to_owned()));
     }
     if settings.compose_path.is_some() || run.service.is_some() || services(view).next().is_some() {
         facts.push((

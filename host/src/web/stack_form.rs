@@ -59,6 +59,8 @@ pub struct StackForm {
     pub auto_deploy: bool,
     /// Whether the git server is looked at regularly.
     pub auto_sync: bool,
+    /// Whether the forge is shown what becomes of its commits.
+    pub commit_status: bool,
     pub branches: String,
     pub paths: String,
     pub rollback_on_failure: bool,
@@ -96,6 +98,7 @@ impl StackForm {
             path: "/".into(),
             grants: grants(|_| false),
             auto_deploy: true,
+            commit_status: true,
             rollback_on_failure: true,
             ports: vec![PortRow { address: "127.0.0.1".into(), ..PortRow::default() }],
             ..Self::default()
@@ -151,6 +154,7 @@ impl StackForm {
             branch: "main".into(),
             provider: "generic".into(),
             auth: "none".into(),
+            commit_status: true,
             ..Self::default()
         };
         if let Some(row) = &view.repository {
@@ -159,6 +163,7 @@ impl StackForm {
             form.provider = row.provider.clone();
             form.auth = row.auth_type.as_str().into();
             form.auto_sync = row.auto_sync;
+            form.commit_status = row.commit_status;
         }
         form.remember_stored(view);
         form.with_spare_rows()
@@ -206,6 +211,7 @@ impl StackForm {
             health_timeout: text("health_timeout"),
             auto_deploy: fields.ticked("auto_deploy"),
             auto_sync: fields.ticked("auto_sync"),
+            commit_status: fields.ticked("commit_status"),
             branches: fields.text("branches"),
             paths: fields.text("paths"),
             rollback_on_failure: fields.ticked("rollback_on_failure"),

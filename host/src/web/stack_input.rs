@@ -72,6 +72,7 @@ impl StackForm {
             credentials,
             webhook_secret: some(&self.webhook_secret),
             auto_sync: self.auto_sync,
+            commit_status: self.commit_status,
         }))
     }
 

@@ -47,6 +47,10 @@ pub struct World {
     pub runs: Vec<Run>,
     pub hooks: BTreeMap<u64, Value>,
     pub statuses: Vec<Value>,
+    /// Commits that can have a status beside [`COMMIT`].
+    pub commits: Vec<String>,
+    /// What a request for a status is answered with instead, if anything.
+    pub status_failure: Option<u16>,
     pub comments: Vec<Value>,
     /// Pull requests that are open; two pages of invented ones if absent.
     pub pulls: Option<Vec<Value>>,

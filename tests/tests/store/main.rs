@@ -10,6 +10,7 @@ mod claims;
 mod crash;
 mod deliveries;
 mod figures;
+mod forge;
 mod nodes;
 mod notifications;
 mod plans;

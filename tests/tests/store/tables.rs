@@ -173,6 +173,7 @@ async fn a_repository_and_a_build_configuration_come_back_as_they_were(test: Tes
     assert_eq!(build_configs::find(&mut conn, &changed.id).await.unwrap(), changed);
     let mut repository = sample.repository.clone();
     repository.auto_sync = false;
+    repository.commit_status = false;
     repository.webhook_secret = None;
     let update = repository.clone();
     test.db

@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 /// Of a history whose length nobody said.
 const HISTORY: i64 = 50;
 /// What a repository is shown with and nobody can set; a client may send back what it got.
-const SHOWN_REPOSITORY: [&str; 14] = [
+const SHOWN_REPOSITORY: [&str; 15] = [
     "id",
     "stackId",
     "hasCredentials",
@@ -32,6 +32,7 @@ const SHOWN_REPOSITORY: [&str; 14] = [
     "nextLookAt",
     "lookFailures",
     "lookError",
+    "commitStatusError",
     "createdAt",
     "updatedAt",
 ];

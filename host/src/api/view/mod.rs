@@ -136,6 +136,10 @@ pub struct RepositoryView {
     /// Until when the webhook secret before this one counts as well, if it was rotated.
     pub previous_webhook_secret_until: Option<String>,
     pub auto_sync: bool,
+    /// Whether the forge is shown what becomes of each commit.
+    pub commit_status: bool,
+    /// Why the forge could not be shown the last one; absent if it could.
+    pub commit_status_error: Option<String>,
     pub last_synced_at: Option<String>,
     pub last_synced_commit: Option<String>,
     /// Last time that the git server was looked at for pushes.
@@ -175,6 +179,8 @@ impl From<GitRepository> for RepositoryView {
                 row.previous_webhook_secret_until.filter(|until| *until > Utc::now().timestamp_millis()),
             ),
             auto_sync: row.auto_sync,
+            commit_status: row.commit_status,
+            commit_status_error: row.commit_status_error,
             last_synced_at: times(row.last_synced_at),
             last_synced_commit: row.last_synced_commit,
             looked_at: None,

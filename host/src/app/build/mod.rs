@@ -14,7 +14,8 @@ pub use run::build_run;
 pub use source::{auth, auth_of, credentials, secrets_of};
 
 use super::App;
-use super::deployment::{self, Caller, enqueue_build, status_event};
+use super::deployment::{self, Caller, enqueue_build};
+use super::forge::announce;
 use super::stack::stack_view;
 use crate::domain::build::{Build, BuildStatus};
 use crate::domain::deployment::{Deployment, DeploymentStatus};
@@ -166,7 +167,7 @@ async fn end(app: &App, build: &Build, status: BuildStatus, text: &str) -> Resul
                     _ => DeploymentStatus::Failed,
                 };
                 deployments::transition(tx, id, deployment.status, next, Some(&text), now).await?;
-                events::append(tx, status_event(&deployment, next)).await?;
+                announce(tx, &deployment, next).await?;
                 Ok(())
             })
         })

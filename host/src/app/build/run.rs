@@ -10,7 +10,8 @@ use super::source::{access, mirror_id, secrets_of};
 use super::steps::{Made, Work};
 use super::{DEFAULT_DOCKERFILE, build_event, build_view, end, own_file};
 use crate::app::crash;
-use crate::app::deployment::{deployment_view, enqueue_rollout, new_release, status_event};
+use crate::app::deployment::{deployment_view, enqueue_rollout, new_release};
+use crate::app::forge::{announce, owe};
 use crate::app::logs::{LogKind, LogWriter};
 use crate::app::look;
 use crate::app::stack::{StackView, stack_view};
@@ -124,7 +125,7 @@ async fn begin(app: &App, build: &Build, log: &LogWriter) -> Result<()> {
                     if deployment.status == DeploymentStatus::Pending {
                         let next = DeploymentStatus::Building;
                         deployments::transition(tx, id, deployment.status, next, None, store::now()).await?;
-                        events::append(tx, status_event(&deployment, next)).await?;
+                        announce(tx, &deployment, next).await?;
                     }
                 }
                 Ok(())
@@ -152,6 +153,7 @@ async fn run(
     let commit = app.git.resolve(&access.id, wanted).await?;
     log.line(&format!("Commit {} {}", commit.sha, commit.subject()));
     look::branch_seen(app, view, build, &commit.sha).await?;
+    commit_found(app, build, &commit.sha).await?;
     crash::point("build: after the fetch");
     let (view, build) = own_file::laid_over(app, (view, build), &access.id, &commit.sha, log).await?;
     let (view, build) = (view.as_ref(), build.as_ref());
@@ -186,6 +188,24 @@ async fn run(
     succeed(app, view, build, &commit, &made, log.size()).await?;
     crash::point("build: after its success is recorded");
     Ok(())
+}
+
+/// Writes down which commit the build is of, so that people and the forge need not wait for its end to know.
+async fn commit_found(app: &App, build: &Build, commit: &str) -> Result<()> {
+    if build.commit_sha == commit {
+        return Ok(());
+    }
+    let (id, deployment, commit) = (build.id.clone(), build.deployment_id.clone(), commit.to_owned());
+    let work = app.db.write(move |tx| {
+        Box::pin(async move {
+            builds::set_commit(tx, &id, &commit).await?;
+            let Some(id) = &deployment else { return Ok(()) };
+            deployments::set_commit(tx, id, &commit).await?;
+            let deployment = deployments::find(tx, id.as_str()).await?;
+            owe(tx, &deployment).await
+        })
+    });
+    work.await
 }
 
 pub(super) async fn plan(
@@ -293,7 +313,7 @@ async fn succeed(
                 deployments::update(tx, &deployment).await?;
                 let next = DeploymentStatus::Deploying;
                 deployments::transition(tx, &deployment.id, deployment.status, next, None, now).await?;
-                events::append(tx, status_event(&deployment, next)).await?;
+                announce(tx, &deployment, next).await?;
                 enqueue_rollout(tx, &deployment).await.map(|_| ())
             })
         })

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::successor;
-use crate::app::deployment::status_event;
+use crate::app::forge::announce;
 use crate::domain::Id;
 use crate::domain::approval::ApprovalState;
 use crate::domain::ci::{CiBuild, CiStatus};
@@ -155,7 +155,7 @@ async fn step(
         moved.id,
         moved.status.seed1()
     );
-    events::append(tx, status_event(&moved, to)).await?;
+    announce(tx, &moved, to).await?;
     events::append(tx, told(EventKind::DeploymentStatusUpdate, &moved, build, error)).await?;
     Ok(moved)
 }

@@ -3,7 +3,7 @@
 use super::build::{self, Wanted};
 use super::{job, stack, successor};
 use crate::app::App;
-use crate::app::deployment::status_event;
+use crate::app::forge::announce;
 use crate::domain::Id;
 use crate::domain::build::Build;
 use crate::domain::cicd::{CicdBuild, CicdJob, CicdProvider, JobRepository, Mapping, Origin, StackCi};
@@ -11,7 +11,7 @@ use crate::domain::deployment::Deployment;
 use crate::error::{Error, Result};
 use crate::store::{
     self, Tx, ci_builds, cicd_jobs, cicd_providers, deployment_cicd_mappings as mappings, deployments,
-    events, stack_ci, stacks,
+    stack_ci, stacks,
 };
 
 /// Inserts a deployment of a stack that a provider deploys, in the caller's transaction: the job first, then the deployment,
@@ -22,7 +22,7 @@ pub async fn enter(tx: &mut Tx, ci: StackCi, deployment: &Deployment, source: &B
     let mut deployment = Deployment { build_id: None, ..deployment.clone() };
     deployment.rollout.label = format!("Waiting for job {} at {}", job.name, provider.name);
     let deployment = deployments::insert(tx, deployment).await?;
-    events::append(tx, status_event(&deployment, deployment.status)).await?;
+    announce(tx, &deployment, deployment.status).await?;
     let own_branch =
         job.spec.repository.as_ref().is_some_and(|repository| repository.branch == source.git_ref);
     let wanted = Wanted {

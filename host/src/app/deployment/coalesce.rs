@@ -1,7 +1,8 @@
 //! A newer push of a branch takes the place of an older one that still waits to be built.
 
-use super::rows::{self, Prepared, status_event};
+use super::rows::{self, Prepared};
 use crate::app::build::build_event;
+use crate::app::forge::announce;
 use crate::domain::build::{Build, BuildStatus};
 use crate::domain::deployment::{Deployment, DeploymentStatus};
 use crate::error::{Error, Result};
@@ -69,7 +70,7 @@ async fn supersede(tx: &mut Tx, build: &Build, deployment: &Deployment, by: &Dep
     let cancelled = DeploymentStatus::Cancelled;
     deployments::transition(tx, &deployment.id, deployment.status, cancelled, Some(&text), now).await?;
     events::append(tx, build_event(build, BuildStatus::Cancelled)).await?;
-    events::append(tx, status_event(deployment, cancelled)).await?;
+    announce(tx, deployment, cancelled).await?;
     queue::cancel_subject(tx, &build.id).await?;
     Ok(true)
 }

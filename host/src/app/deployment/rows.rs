@@ -7,6 +7,7 @@ use crate::app::App;
 use crate::app::build::{BuildSource, queued_build};
 use crate::app::cicd::deployment as cicd;
 use crate::app::compose::{self, Composed};
+use crate::app::forge::announce;
 use crate::app::stack::{StackView, strategy_name};
 use crate::domain::Id;
 use crate::domain::build::Build;
@@ -20,7 +21,7 @@ use crate::domain::stack::Stack;
 use crate::domain::task::{NewTask, Task};
 use crate::error::{Error, Result};
 use crate::queue;
-use crate::store::{self, Tx, builds, deployments, events, releases, stack_ci, stacks};
+use crate::store::{self, Tx, builds, deployments, releases, stack_ci, stacks};
 
 /// A deployment that starts with a build.
 #[derive(Debug, Clone)]
@@ -139,7 +140,7 @@ pub async fn insert(tx: &mut Tx, prepared: &Prepared) -> Result<Deployment> {
     };
     let deployment = deployments::insert(tx, prepared.deployment.clone()).await?;
     deployments::set_requester(tx, &deployment.id, prepared.requested_by.as_ref()).await?;
-    events::append(tx, status_event(&deployment, deployment.status)).await?;
+    announce(tx, &deployment, deployment.status).await?;
     match &build {
         Some(build) => enqueue_build(tx, build).await?,
         None => enqueue_rollout(tx, &deployment).await?,

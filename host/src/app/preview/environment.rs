@@ -35,6 +35,7 @@ pub(super) async fn input(
         credentials: Some(credentials(app, repository)?),
         webhook_secret: None,
         auto_sync: false,
+        commit_status: repository.commit_status,
     });
     wanted.build.auto_deploy_on_push = false;
     // What was not merged stays on this machine: in no registry, and in no cache that other builds begin with.

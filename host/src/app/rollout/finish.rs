@@ -3,14 +3,14 @@
 use super::people::withdraw;
 use super::{Rollout, status_of, sweep};
 use crate::app::App;
-use crate::app::deployment::status_event;
+use crate::app::forge::announce;
 use crate::app::{crash, traffic};
 use crate::domain::Id;
 use crate::domain::deployment::{Deployment, DeploymentStatus};
 use crate::domain::release::ReleaseState;
 use crate::domain::rollout::Outcome;
 use crate::error::Result;
-use crate::store::{self, deployments, events, releases, stacks};
+use crate::store::{self, deployments, releases, stacks};
 
 impl Rollout<'_> {
     pub(super) async fn finish(&mut self, outcome: Outcome) -> Result<()> {
@@ -62,7 +62,7 @@ impl Rollout<'_> {
                             releases::set_state(tx, &target, ReleaseState::Bad).await?;
                         }
                     }
-                    events::append(tx, status_event(&row, status)).await.map(|_| ())
+                    announce(tx, &row, status).await
                 })
             })
             .await?;
@@ -85,7 +85,7 @@ async fn mark_rolled_back(tx: &mut store::Tx, row: &Deployment, now: i64) -> Res
     if previous.status == DeploymentStatus::Successful {
         let next = DeploymentStatus::RolledBack;
         deployments::transition(tx, id, previous.status, next, None, now).await?;
-        events::append(tx, status_event(&previous, next)).await?;
+        announce(tx, &previous, next).await?;
     }
     Ok(())
 }
@@ -106,7 +106,7 @@ pub async fn end_before_start(app: &App, deployment: &Deployment) -> Result<()> 
                     store::now(),
                 )
                 .await?;
-                events::append(tx, status_event(&row, next)).await.map(|_| ())
+                announce(tx, &row, next).await
             })
         })
         .await

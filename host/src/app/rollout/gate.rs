@@ -2,14 +2,15 @@
 
 use super::BUSY;
 use crate::app::App;
-use crate::app::deployment::{deployment_view, status_event};
+use crate::app::deployment::deployment_view;
+use crate::app::forge::announce;
 use crate::app::gate::{Gate, gate_look, gate_tell};
 use crate::app::logs::LogWriter;
 use crate::domain::approval::ApprovalState;
 use crate::domain::deployment::{Deployment, DeploymentStatus};
 use crate::error::Result;
 use crate::queue::{CancelReason, TaskContext};
-use crate::store::{self, approvals, deployments, events};
+use crate::store::{self, approvals, deployments};
 
 /// How the waiting ended.
 pub(super) enum Passed {
@@ -72,7 +73,7 @@ async fn close(app: &App, row: &Deployment, why: &str, log: &LogWriter) -> Resul
                 let withdrawn = ApprovalState::Withdrawn;
                 approvals::close_open(tx, &row.id, withdrawn, now).await?;
                 deployments::transition(tx, &row.id, row.status, next, Some(&why), now).await?;
-                events::append(tx, status_event(&row, next)).await.map(|_| ())
+                announce(tx, &row, next).await
             })
         })
         .await?;

@@ -25,7 +25,8 @@ use tokio::sync::watch;
 
 use super::approval::question_event;
 use super::crash;
-use super::deployment::{deployment_view, status_event};
+use super::deployment::deployment_view;
+use super::forge::announce;
 use super::logs::{LogKind, LogWriter};
 use super::stack::{StackView, stack_facts, stack_view};
 use super::target::engine;
@@ -189,7 +190,7 @@ async fn begin(
                 if row.status == DeploymentStatus::Pending {
                     let next = DeploymentStatus::Deploying;
                     deployments::transition(tx, &row.id, row.status, next, None, now).await?;
-                    events::append(tx, status_event(&row, next)).await?;
+                    announce(tx, &row, next).await?;
                 }
                 Ok(())
             })

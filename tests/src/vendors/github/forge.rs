@@ -55,7 +55,10 @@ pub async fn status(
     Json(body): Json<Value>,
 ) -> Made {
     let mut world = lock(&world);
-    if sha != COMMIT {
+    if let Some(code) = world.status_failure.and_then(|code| StatusCode::from_u16(code).ok()) {
+        return Err(Refusal(code, "Server Error"));
+    }
+    if sha != COMMIT && !world.commits.contains(&sha) {
         return Err(Refusal(StatusCode::UNPROCESSABLE_ENTITY, "No commit found for SHA"));
     }
     if body["description"].as_str().is_some_and(|text| text.chars().count() > 140) {

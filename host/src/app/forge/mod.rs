@@ -1,0 +1,8 @@
+//! What this server writes at the forge of a repository, with the repository's own token: what has become of a commit, and
+//! the webhook. A deployment never waits for it and never fails of it: each is a task of the queue's, or what a person asked
+//! for.
+
+mod status;
+
+pub(in crate::app) use status::owe;
+pub use status::{announce, commit_status_run};
