@@ -58,6 +58,9 @@ async fn carry_out(app: &App, context: &TaskContext) -> Result<Done, TaskError> 
         Task::CommitStatus { repository_id, commit } => {
             return Ok(Box::pin(forge::commit_status_run(app, context, repository_id, commit)).await?);
         }
+        Task::ForgeHook { repository_id } => {
+            return Ok(Box::pin(forge::hook_run(app, context, repository_id)).await?);
+        }
         Task::CiJob { job_id } => return Ok(Box::pin(cicd::ci_job_run(app, context, job_id)).await?),
     };
     Ok(match ended {

@@ -1,12 +1,13 @@
-//! What the server does at a forge with the repository's token: it shows what became of each commit.
+//! What the server does at a forge with the repository's token: it shows what became of each commit, and keeps the webhook.
 
 #![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
 
+use reqwest::Method;
 use serde_json::{Value, json};
 use windlass_tests::docker::{busybox, eventually, unique};
 use windlass_tests::fixture::HEALTHY_WITHIN_S;
 use windlass_tests::git_server::{File, GitServer, TestRepo};
-use windlass_tests::server::TestServer;
+use windlass_tests::server::{ADMIN_TOKEN, TestServer, sign};
 use windlass_tests::vendors::github::{self, GitHub};
 
 const GOOD: &str = "FROM scratch\nCOPY busybox /bin/busybox\nEXPOSE 8080\n\
@@ -19,6 +20,8 @@ struct Bench {
     repo: TestRepo,
     server: TestServer,
     name: String,
+    /// Path and secret of the webhook.
+    webhook: (String, String),
     _git: GitServer,
 }
 
@@ -39,8 +42,8 @@ impl Bench {
             "name": name, "repository": whole, "build": { "healthCheckTimeout": HEALTHY_WITHIN_S },
             "run": { "ports": [{ "container": 8080 }], "stopTimeoutSecs": 1 },
         });
-        server.create_stack(input).await;
-        Self { forge, repo, server, name, _git: git }
+        let webhook = server.create_stack(input).await;
+        Self { forge, repo, server, name, webhook, _git: git }
     }
 
     /// Commits to `main` what the forge knows as well.
@@ -82,6 +85,25 @@ impl Bench {
     async fn repository(&self) -> Value {
         let path = format!("/api/v1/stacks/{}", self.name);
         self.server.get(&path).await.expect(200)["data"]["gitRepository"].clone()
+    }
+
+    /// Addresses and secrets of the webhooks that the forge has.
+    fn hooks(&self) -> Vec<(String, String)> {
+        let world = self.forge.world();
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let of = |hook: &Value| (text(&hook["config"]["url"]), text(&hook["config"]["secret"]));
+        world.hooks.values().map(of).collect()
+    }
+
+    fn webhook_path(&self) -> String {
+        format!("/api/v1/stacks/{}/webhook", self.name)
+    }
+
+    /// What the dashboard shows of the stack.
+    async fn dashboard(&self) -> String {
+        let request = self.server.stranger(Method::GET, &format!("/stacks/{}", self.name));
+        let request = request.header("cookie", format!("windlass_token={ADMIN_TOKEN}"));
+        request.send().await.unwrap().text().await.unwrap()
     }
 
     fn page(&self, deployment: &str) -> String {
@@ -154,4 +176,89 @@ async fn a_stack_that_does_not_want_it_shows_its_forge_nothing() {
     assert_eq!(bench.deploy().await.1, "failed");
     assert_eq!(bench.repository().await["commitStatus"], false);
     assert!(bench.shown().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_is_registered_once_follows_its_secret_and_goes() {
+    let bench = Bench::start(json!({})).await;
+    let (path, secret) = bench.webhook.clone();
+    let url = format!("{}{path}", bench.server.url);
+    assert!(bench.dashboard().await.contains("Register it at the forge"));
+    for _ in 0..2 {
+        let stack = bench.server.post(&bench.webhook_path(), json!({})).await.expect(200)["data"].clone();
+        assert_eq!(stack["gitRepository"]["webhookRegistered"], true);
+        assert_eq!(bench.hooks(), [(url.clone(), secret.clone())]);
+    }
+    assert!(bench.dashboard().await.contains("Remove it from the forge"));
+
+    let rotate = format!("/api/v1/stacks/{}/rotate-webhook-secret", bench.name);
+    let rotated = bench.server.post(&rotate, json!({})).await.expect(200)["data"].clone();
+    assert_eq!(rotated["registered"], true);
+    let second = rotated["secret"].as_str().unwrap().to_owned();
+    eventually("the new secret", async || bench.hooks() == [(url.clone(), second.clone())]).await;
+    let body = json!({ "zen": "Keep it logically awesome." }).to_string();
+    let ping = bench
+        .server
+        .stranger(Method::POST, &path)
+        .header("content-type", "application/json")
+        .header("x-github-event", "ping")
+        .header("x-github-delivery", unique("delivery"))
+        .header("x-hub-signature-256", sign(&bench.hooks()[0].1, body.as_bytes()));
+    assert_eq!(ping.body(body).send().await.unwrap().status(), 202);
+
+    bench.server.delete(&bench.webhook_path()).await.expect_empty(204);
+    assert!(bench.hooks().is_empty());
+    assert_eq!(bench.repository().await["webhookRegistered"], false);
+    bench.server.delete(&bench.webhook_path()).await.expect_empty(204);
+    let rotated = bench.server.post(&rotate, json!({})).await.expect(200)["data"].clone();
+    assert_eq!((&rotated["registered"], bench.hooks().len()), (&json!(false), 0));
+
+    let told = bench.server.cli(&["webhook", "register", &bench.name]).expect(0).out;
+    assert!(told.contains(&url), "{told}");
+    assert_eq!(bench.hooks().len(), 1);
+    bench.server.delete(&format!("/api/v1/stacks/{}", bench.name)).await.expect_empty(204);
+    assert!(bench.hooks().is_empty(), "it goes with its stack");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forge_that_is_not_told_of_a_new_secret_hears_of_it_later() {
+    let bench = Bench::start(json!({})).await;
+    bench.server.cli(&["webhook", "register", &bench.name]).expect(0);
+    bench.forge.world().hook_failure = Some(503);
+    let rotated = bench.server.cli(&["webhook", "rotate", &bench.name]).expect(0);
+    assert!(rotated.out.contains("counts as well"), "{}", rotated.out);
+    eventually("the error", async || {
+        bench.repository().await["webhookError"].as_str().is_some_and(|error| error.contains("503"))
+    })
+    .await;
+    assert_eq!(bench.hooks()[0].1, bench.webhook.1, "the forge has the one before");
+    bench.forge.world().hook_failure = None;
+    eventually("the new secret", async || bench.hooks()[0].1 != bench.webhook.1).await;
+    eventually("no error", async || bench.repository().await["webhookError"].is_null()).await;
+    bench.server.cli(&["webhook", "remove", &bench.name]).expect(0);
+    assert!(bench.hooks().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_that_cannot_be_registered_says_why() {
+    let bench = Bench::start(json!({})).await;
+    let server = &bench.server;
+    server.create_stack(json!({ "name": "bare" })).await;
+    let url = "http://127.0.0.1:9/octo/app.git";
+    for (name, provider) in [("plain", "generic"), ("open", "github")] {
+        let repository = json!({ "url": url, "branch": "main", "provider": provider });
+        server.create_stack(json!({ "name": name, "repository": repository })).await;
+    }
+    for (stack, words) in [
+        ("bare", "no repository"),
+        ("plain", "plugin `generic` cannot change webhooks"),
+        ("open", "no access token"),
+    ] {
+        let answer = server.post(&format!("/api/v1/stacks/{stack}/webhook"), json!({})).await;
+        assert!(answer.status == 409 && answer.text.contains(words), "{stack}: {}", answer.text);
+    }
+    bench.forge.world().hook_failure = Some(403);
+    let answer = server.post(&bench.webhook_path(), json!({})).await;
+    assert!(answer.status >= 400 && answer.text.contains("403"), "{}", answer.text);
+    assert_eq!(bench.repository().await["webhookRegistered"], false);
 }

@@ -17,7 +17,7 @@ use crate::app::access::require;
 use crate::app::plan::{self, Wanted};
 use crate::app::stack::{StackInput, WebhookSetup};
 use crate::app::webhook_secret::{DEFAULT_OVERLAP_SECS, webhook_secret_rotate};
-use crate::app::{App, build, deployment, look, repository, stack};
+use crate::app::{App, build, deployment, forge, look, repository, stack};
 use crate::domain::access::{Role, Subject};
 use crate::domain::repository::RepositoryInput;
 use crate::error::{Error, Result};
@@ -32,6 +32,7 @@ pub fn router() -> OpenApiRouter<App> {
         .routes(routes!(stack_deploy))
         .routes(routes!(stack_rollback_readiness, stack_rollback))
         .routes(routes!(stack_rotate_webhook_secret))
+        .routes(routes!(stack_webhook_register, stack_webhook_remove))
         .routes(routes!(stack_repository))
         .routes(routes!(stack_sync))
         .routes(routes!(repository_test))
@@ -109,6 +110,8 @@ struct RotatedView {
     secret: Option<String>,
     /// Until when the previous secret counts as well; absent if it ended at once.
     previous_until: Option<String>,
+    /// This server has registered the webhook and tells the forge, so nothing has to be entered there.
+    registered: bool,
 }
 
 #[derive(Debug, Deserialize, ToSchema)]
@@ -296,7 +299,34 @@ async fn stack_rotate_webhook_secret(
         url: rotated.url,
         secret: rotated.secret,
         previous_until: times(rotated.previous_until),
+        registered: rotated.registered,
     }))
+}
+
+/// Registers the stack's webhook at the forge, with the repository's token and the present secret; one that is there already is
+/// changed. From then on the forge is told of each new secret.
+#[utoipa::path(post, path = "/api/v1/stacks/{stack}/webhook", tag = "stacks",
+    responses((status = 200, body = Success<StackView>), (status = 409), (status = 502)),
+    security(("token" = ["developer:stack"])))]
+async fn stack_webhook_register(
+    State(app): State<App>,
+    _: Auth,
+    Path(name): Path<String>,
+) -> ApiResult<Json<Success<StackView>>> {
+    Ok(ok(forge::hook_register(&app, &name).await?.into()))
+}
+
+/// Removes the webhook that was registered at the forge from here.
+#[utoipa::path(delete, path = "/api/v1/stacks/{stack}/webhook", tag = "stacks",
+    responses((status = 204), (status = 409), (status = 502)),
+    security(("token" = ["developer:stack"])))]
+async fn stack_webhook_remove(
+    State(app): State<App>,
+    _: Auth,
+    Path(name): Path<String>,
+) -> ApiResult<StatusCode> {
+    forge::hook_remove(&app, &name).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Looks at the stack's git server for pushes that no delivery told, now instead of later.

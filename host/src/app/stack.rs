@@ -3,6 +3,7 @@
 mod check;
 mod input;
 mod parts;
+mod row;
 
 use std::collections::HashMap;
 
@@ -12,8 +13,9 @@ use utoipa::ToSchema;
 
 use super::App;
 use super::access::{Identity, require};
+use super::forge::hook_drop;
 use super::people::teams::{project_insert, team_for};
-use super::webhook_secret::{fresh, webhook_context};
+use super::webhook_secret::fresh;
 use crate::docker::ContainerView;
 use crate::domain::Id;
 use crate::domain::access::{Reach, Role, Subject};
@@ -23,7 +25,7 @@ use crate::domain::event::{EventKind, NewEvent};
 use crate::domain::look::Look;
 use crate::domain::page::{Page, PageRequest};
 use crate::domain::release::Release;
-use crate::domain::repository::{self, GitRepository, RepositoryInput};
+use crate::domain::repository::{self, GitRepository};
 use crate::domain::rollout::StackFacts;
 use crate::domain::stack::{RunSpec, Stack};
 use crate::domain::target::LOCAL;
@@ -36,6 +38,7 @@ use crate::store::{
 pub use input::StackInput;
 pub(super) use parts::unchanged;
 pub use parts::{stack_save_build, stack_save_repository};
+use row::{Kept, is_elsewhere, repository_row, repository_save};
 
 /// A stack with all that belongs to it (seed 2, `StackCICDExtension`).
 #[derive(Debug, Clone)]
@@ -180,29 +183,16 @@ pub async fn stack_update(app: &App, reference: &str, mut input: StackInput) -> 
         },
     )?;
     let (is_new, id) = (old.repository.is_none(), stack.id.clone());
-    let given = input.repository.as_ref();
-    let keeps_credentials = given.is_none_or(|given| given.credentials.is_none());
-    let keeps_secret = given.is_none_or(|given| given.webhook_secret.as_deref().is_none_or(str::is_empty));
+    let kept = Kept::by(input.repository.as_ref());
+    let left =
+        old.repository.clone().filter(|old| repository.as_ref().is_some_and(|new| is_elsewhere(old, new)));
     app.db
         .write(move |tx| {
             Box::pin(async move {
                 stacks::update(tx, &stack).await?;
                 match &repository {
                     Some(row) if is_new => repositories::insert(tx, row).await?,
-                    Some(row) => {
-                        // What stays may have been sealed with another key, or rotated, since it was read.
-                        let stored = repositories::find(tx, &row.id).await?;
-                        let mut row = row.clone();
-                        if keeps_credentials {
-                            row.credentials = stored.credentials;
-                        }
-                        if keeps_secret {
-                            row.webhook_secret = stored.webhook_secret;
-                            row.previous_webhook_secret = stored.previous_webhook_secret;
-                            row.previous_webhook_secret_until = stored.previous_webhook_secret_until;
-                        }
-                        repositories::update(tx, &row).await?;
-                    }
+                    Some(row) => repository_save(tx, row, kept).await?,
                     None => {}
                 }
                 build_configs::update(tx, &build).await?;
@@ -214,6 +204,9 @@ pub async fn stack_update(app: &App, reference: &str, mut input: StackInput) -> 
         .await?;
     app.endpoints.forget();
     super::traffic::refresh(app).await;
+    if let Some(row) = &left {
+        hook_drop(app, row).await;
+    }
     stack_view(app, id.as_str()).await
 }
 
@@ -300,7 +293,8 @@ pub async fn stack_numbers(app: &App, id: &Id) -> Result<(i64, i64)> {
 /// Removes the stack, its history and its containers. Refused while a deployment runs.
 pub async fn stack_delete(app: &App, reference: &str) -> Result<()> {
     let view = stack_view(app, reference).await?;
-    if let Some(running) = view.latest_deployment.filter(|deployment| !deployment.status.is_terminal()) {
+    let running = view.latest_deployment.as_ref().filter(|deployment| !deployment.status.is_terminal());
+    if let Some(running) = running {
         return Err(Error::conflict(format!(
             "deployment {} of stack `{}` is still running; cancel it first",
             running.seq, view.stack.name
@@ -326,6 +320,9 @@ pub async fn stack_delete(app: &App, reference: &str) -> Result<()> {
         .await?;
     app.endpoints.forget();
     super::traffic::refresh(app).await;
+    if let Some(row) = &view.repository {
+        hook_drop(app, row).await;
+    }
     Ok(())
 }
 
@@ -358,54 +355,6 @@ pub fn stack_facts(
         can_split: traffic.is_some() && !run.has_fixed_port(),
         can_preview: traffic.is_some_and(Traffic::has_preview),
     }
-}
-
-fn repository_row(
-    app: &App,
-    stack_id: &Id,
-    given: &RepositoryInput,
-    old: Option<&GitRepository>,
-    secret: Option<&str>,
-) -> Result<GitRepository> {
-    let now = store::now();
-    let id = old.map_or_else(store::new_id, |row| row.id.clone());
-    let credentials = match &given.credentials {
-        Some(credentials) => {
-            let plain = serde_json::to_vec(credentials).map_err(Error::internal)?;
-            Some(app.vault.seal(&credentials_context(&id), &plain)?)
-        }
-        None => old.and_then(|row| row.credentials.clone()),
-    };
-    let webhook_secret = match secret.or(given.webhook_secret.as_deref().filter(|secret| !secret.is_empty()))
-    {
-        Some(secret) => Some(app.vault.seal(&webhook_context(&id), secret.as_bytes())?),
-        None => old.and_then(|row| row.webhook_secret.clone()),
-    };
-    // Whoever sets another secret by hand wants the old ones to end.
-    let is_kept = |row: &&GitRepository| row.webhook_secret == webhook_secret;
-    let previous = old.filter(is_kept);
-    Ok(GitRepository {
-        webhook_url: Some(format!("{}/api/webhooks/{id}", app.config.public_url())),
-        stack_id: stack_id.clone(),
-        url: given.url.clone(),
-        branch: given.branch.clone(),
-        auth_type: given.auth_type,
-        credentials,
-        previous_webhook_secret: previous.and_then(|row| row.previous_webhook_secret.clone()),
-        previous_webhook_secret_until: previous.and_then(|row| row.previous_webhook_secret_until),
-        webhook_secret,
-        provider: given.provider.clone(),
-        auto_sync: given.auto_sync,
-        commit_status: given.commit_status,
-        commit_status_error: old.and_then(|row| row.commit_status_error.clone()),
-        hook_id: old.and_then(|row| row.hook_id.clone()),
-        hook_error: old.and_then(|row| row.hook_error.clone()),
-        last_synced_at: old.and_then(|row| row.last_synced_at),
-        last_synced_commit: old.and_then(|row| row.last_synced_commit.clone()),
-        created_at: old.map_or(now, |row| row.created_at),
-        updated_at: now,
-        id,
-    })
 }
 
 /// Secret variables are sealed before they reach the database.

@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
 use super::App;
+use super::forge::hook_owe;
 use super::stack::{changed, stack_view};
 use super::vault::random;
 use crate::domain::plugin::WebhookContract;
@@ -112,10 +113,13 @@ pub struct Rotated {
     pub secret: Option<String>,
     /// Until when the secret before it counts as well; `None` if it ended at once.
     pub previous_until: Option<UnixMs>,
+    /// This server has registered the webhook, so it tells the forge.
+    pub registered: bool,
 }
 
 /// Gives the stack's repository a new webhook secret: the `given` one, which a forge has made, or a fresh one. What counted
-/// before counts on for `overlap_secs`, so that the forge can be told meanwhile; a secret that is even older ends at once.
+/// before counts on for `overlap_secs`, so that the forge can be told meanwhile (by this server, where it has registered the
+/// webhook); a secret that is even older ends at once.
 ///
 /// # Errors
 /// `Invalid` for an overlap of more than [`MAX_OVERLAP_SECS`] and for a secret that no forge can have made, `Conflict` for a
@@ -150,17 +154,22 @@ pub async fn webhook_secret_rotate(
     let now = store::now();
     let until = (overlap_secs > 0).then(|| now + i64::from(overlap_secs) * 1000);
     let (id, stack_id) = (row.id.clone(), row.stack_id.clone());
-    app.db
+    let registered = app
+        .db
         .write(move |tx| {
             Box::pin(async move {
                 let before = before.as_deref();
                 repositories::rotate_webhook_secret(tx, &id, &sealed, before, until, now).await?;
+                let registered = repositories::find(tx, &id).await?.hook_id.is_some();
+                if registered {
+                    hook_owe(tx, &id).await?;
+                }
                 events::append(tx, changed(&stack_id, "webhook_secret_rotated")).await?;
-                Ok(())
+                Ok(registered)
             })
         })
         .await?;
     app.endpoints.forget();
     tracing::info!("[@webhooks:secret] the webhook secret of stack `{}` is rotated", view.stack.name);
-    Ok(Rotated { url: row.webhook_url.unwrap_or_default(), secret: made, previous_until: until })
+    Ok(Rotated { url: row.webhook_url.unwrap_or_default(), secret: made, previous_until: until, registered })
 }

@@ -225,7 +225,13 @@ async fn create(session: &Session, args: &CreateArgs) -> Outcome<()> {
         details(out, vec![("Webhook URL", webhook.url.into()), ("Secret", webhook.secret.into())]);
         out.line("");
     }
-    if stack.git_repository.is_some() {
+    if let Some(row) = &stack.git_repository {
+        if row.auth_type == "http_token" {
+            out.line(&format!(
+                "Or have the forge told by the server: windlass webhook register {}",
+                stack.name
+            ));
+        }
         out.line(&format!("Deploy it now with: windlass deploy {} -w", stack.name));
     } else {
         out.line(&format!("Deploy an image now with: windlass deploy {} --image TAG -w", stack.name));

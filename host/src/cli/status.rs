@@ -170,7 +170,7 @@ pub async fn show_stack(session: &Session, value: &Value) -> Outcome<()> {
                 repository.map_or(String::new(), |row| format!("{} ({})", row.url, row.branch)).into(),
             ),
             ("Forge plugin", repository.map_or("", |row| row.provider.as_str()).into()),
-            ("Webhook", repository.and_then(|row| row.webhook_url.as_deref()).unwrap_or("").into()),
+            ("Webhook", repository.map_or(String::new(), |row| row.webhook()).into()),
             ("Commit statuses", repository.map_or(String::new(), |row| row.statuses()).into()),
             ("Looks for pushes", repository.map_or(String::new(), |row| row.looks()).into()),
             ("Build", build.map_or("", |row| row.build_type.as_str()).into()),

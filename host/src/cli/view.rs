@@ -125,6 +125,10 @@ pub struct Repository {
     #[serde(default)]
     pub look_error: Option<String>,
     #[serde(default)]
+    pub webhook_registered: bool,
+    #[serde(default)]
+    pub webhook_error: Option<String>,
+    #[serde(default)]
     pub auth_type: String,
     #[serde(default)]
     pub commit_status: bool,
@@ -133,6 +137,16 @@ pub struct Repository {
 }
 
 impl Repository {
+    /// Where the forge is to send its deliveries, and whether it knows.
+    pub fn webhook(&self) -> String {
+        let url = self.webhook_url.as_deref().unwrap_or_default();
+        match &self.webhook_error {
+            Some(error) => format!("{url} (registered at the forge; failed: {error})"),
+            None if self.webhook_registered => format!("{url} (registered at the forge)"),
+            None => url.to_owned(),
+        }
+    }
+
     /// Whether the forge is shown what becomes of each commit.
     pub fn statuses(&self) -> String {
         match &self.commit_status_error {
@@ -203,6 +217,8 @@ pub struct Rotated {
     pub url: String,
     pub secret: Option<String>,
     pub previous_until: Option<String>,
+    #[serde(default)]
+    pub registered: bool,
 }
 
 #[derive(Debug, Deserialize)]

@@ -1,4 +1,5 @@
-//! `webhook list | show | replay | rotate`: the inbox of deliveries, and the secret that they are signed with.
+//! `webhook list | show | replay | register | remove | rotate`: the inbox of deliveries, the webhook at the forge, and the secret
+//! that deliveries are signed with.
 
 use clap::Subcommand;
 use serde_json::json;
@@ -37,6 +38,16 @@ pub enum WebhookCommand {
         #[arg(value_name = "ID")]
         event: String,
     },
+    /// Register a stack's webhook at its forge, with the repository's access token. One that is there already is changed.
+    Register {
+        /// Name, number or id of the stack.
+        stack: String,
+    },
+    /// Remove the webhook that was registered at the forge.
+    Remove {
+        /// Name, number or id of the stack.
+        stack: String,
+    },
     /// Make a new secret for a stack's webhook and show it once. The previous one counts on for a while.
     Rotate {
         /// Name, number or id of the stack.
@@ -55,6 +66,8 @@ pub async fn webhook(session: &Session, command: &WebhookCommand) -> Outcome<u8>
         WebhookCommand::List { stack, limit } => list(session, stack.as_deref(), &limit.to_string()).await?,
         WebhookCommand::Show { event } => show(session, event).await?,
         WebhookCommand::Replay { event } => replay(session, event).await?,
+        WebhookCommand::Register { stack } => register(session, stack).await?,
+        WebhookCommand::Remove { stack } => remove(session, stack).await?,
         WebhookCommand::Rotate { stack, overlap, secret_env } => {
             rotate(session, stack, *overlap, secret_env.as_deref()).await?;
         }
@@ -183,6 +196,36 @@ fn signature(event: &WebhookEvent) -> Cell {
     }
 }
 
+async fn register(session: &Session, stack: &str) -> Outcome<()> {
+    let out = &session.out;
+    let asked = session.client.post(&["stacks", stack, "webhook"], &json!({})).await;
+    let value = asked.map_err(|failure| unknown_stack(failure, stack))?;
+    if out.is_json() {
+        out.json(&value);
+        return Ok(());
+    }
+    let stack: Stack = read(&value)?;
+    let url = stack.git_repository.and_then(|row| row.webhook_url).unwrap_or_default();
+    let name = out.paint(Tone::Strong, &stack.name);
+    out.line(&format!("The forge of {name} sends its pushes to {} now.", clean(&url)));
+    Ok(())
+}
+
+async fn remove(session: &Session, stack: &str) -> Outcome<()> {
+    let out = &session.out;
+    let asked = session.client.delete(&["stacks", stack, "webhook"]).await;
+    asked.map_err(|failure| unknown_stack(failure, stack))?;
+    if out.is_json() {
+        out.json(&serde_json::Value::Null);
+    } else {
+        out.line(&format!(
+            "No webhook from here is at the forge of {}.",
+            out.paint(Tone::Strong, &clean(stack))
+        ));
+    }
+    Ok(())
+}
+
 async fn rotate(session: &Session, stack: &str, overlap: u32, secret_env: Option<&str>) -> Outcome<()> {
     let out = &session.out;
     let secret = secret_env.map(variable).transpose()?;
@@ -206,7 +249,10 @@ async fn rotate(session: &Session, stack: &str, overlap: u32, secret_env: Option
             ("Previous secret", previous.into()),
         ],
     );
-    out.note("Enter the secret in the forge's webhook settings. It is shown this once.");
+    out.note(match rotated.registered {
+        true => "The forge is told by the server, which has registered the webhook. It is shown this once.",
+        false => "Enter the secret in the forge's webhook settings. It is shown this once.",
+    });
     Ok(())
 }
 

@@ -42,6 +42,10 @@ pub enum Task {
         repository_id: Id,
         commit: String,
     },
+    /// Tell a forge the webhook that it has been given before, as it is now.
+    ForgeHook {
+        repository_id: Id,
+    },
 }
 
 impl Task {
@@ -57,6 +61,7 @@ impl Task {
             Self::Backup { .. } => "backup",
             Self::Notify { .. } => "notify",
             Self::CommitStatus { .. } => "commit_status",
+            Self::ForgeHook { .. } => "forge_hook",
         }
     }
 
@@ -69,7 +74,7 @@ impl Task {
             Self::RotateKeys { rotation_id } => rotation_id,
             Self::Backup { backup_id } => backup_id,
             Self::Notify { delivery_id } => delivery_id,
-            Self::CommitStatus { repository_id, .. } => repository_id,
+            Self::CommitStatus { repository_id, .. } | Self::ForgeHook { repository_id } => repository_id,
         }
     }
 
@@ -81,7 +86,10 @@ impl Task {
             // It may wait for people, over weekends and holidays.
             Self::Deploy { .. } => 30 * 86_400,
             // A step: a few calls, each with a limit of its own.
-            Self::CiBuild { .. } | Self::CiJob { .. } | Self::CommitStatus { .. } => 300,
+            Self::CiBuild { .. }
+            | Self::CiJob { .. }
+            | Self::CommitStatus { .. }
+            | Self::ForgeHook { .. } => 300,
             // An attempt: at most 16 requests with a limit of their own, after standing in line.
             Self::Notify { .. } => 900,
             Self::RotateKeys { .. } => 86_400,
@@ -98,7 +106,7 @@ impl Task {
             Self::CiBuild { .. } | Self::Notify { .. } => 100,
             Self::CiJob { .. } | Self::Backup { .. } => 5,
             // With the pauses in between: about a quarter of an hour.
-            Self::CommitStatus { .. } => 12,
+            Self::CommitStatus { .. } | Self::ForgeHook { .. } => 12,
         }
     }
 }

@@ -57,7 +57,9 @@ pub async fn owner(conn: &mut Conn, subject: Subject, key: &str) -> Result<Optio
                 Task::Webhook { .. } => return event(conn, subject).await,
                 Task::Build { .. } => builds::find_opt(conn, subject).await?.map(|row| row.project_id),
                 Task::Deploy { .. } => deployments::find_opt(conn, subject).await?.map(|row| row.project_id),
-                Task::CommitStatus { repository_id, .. } => return repository(conn, &repository_id).await,
+                Task::CommitStatus { repository_id, .. } | Task::ForgeHook { repository_id } => {
+                    return repository(conn, &repository_id).await;
+                }
                 Task::Notify { delivery_id } => {
                     let delivery = notification_deliveries::find_opt(conn, &delivery_id).await?;
                     let Some(delivery) = delivery else { return Ok(Some(Owner::Installation)) };

@@ -116,7 +116,7 @@ pub async fn forget_previous_secrets(conn: &mut Conn, now: UnixMs) -> Result<u64
 }
 
 /// Writes everything a person can change. What was synced is set by [`set_synced`] only, and what was done at the forge by
-/// [`set_commit_status_error`] and [`set_hook`].
+/// [`set_commit_status_error`], [`set_hook`] and [`set_hook_told`].
 pub async fn update(conn: &mut Conn, repository: &GitRepository) -> Result<()> {
     let query = query(
         "UPDATE git_repositories SET url = $1, branch = $2, auth_type = $3, credentials = $4, webhook_secret = $5, \
@@ -173,6 +173,26 @@ pub async fn set_commit_status_error(conn: &mut Conn, id: &Id, error: Option<&st
          WHERE id = $2 AND COALESCE(commit_status_error, '') <> COALESCE($1, '')",
     )
     .bind(plain_opt(error))
+    .bind(id.as_str());
+    Ok(execute(conn, query).await? > 0)
+}
+
+/// Remembers the webhook that was registered at the forge; `None` once there is none.
+pub async fn set_hook(conn: &mut Conn, id: &Id, hook: Option<&str>) -> Result<()> {
+    let query = query("UPDATE git_repositories SET hook_id = $1, hook_error = NULL WHERE id = $2")
+        .bind(hook.map(str::to_owned))
+        .bind(id.as_str());
+    hit(execute(conn, query).await?, GitRepository::WHAT, id)
+}
+
+/// Remembers how telling the forge of a changed webhook has ended. False if there is none any more.
+pub async fn set_hook_told(conn: &mut Conn, id: &Id, told: std::result::Result<&str, &str>) -> Result<bool> {
+    let query = query(
+        "UPDATE git_repositories SET hook_id = COALESCE($1, hook_id), hook_error = $2 \
+         WHERE id = $3 AND hook_id IS NOT NULL",
+    )
+    .bind(told.ok().map(str::to_owned))
+    .bind(plain_opt(told.err()))
     .bind(id.as_str());
     Ok(execute(conn, query).await? > 0)
 }

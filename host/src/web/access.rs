@@ -17,6 +17,8 @@ pub const PAGES: &[(&str, &str, &str)] = &[
     ("POST", "/stacks/{stack}/rollback", "deployer:stack"),
     ("POST", "/stacks/{stack}/delete", "admin:stack"),
     ("POST", "/stacks/{stack}/rotate-webhook-secret", "developer:stack"),
+    ("POST", "/stacks/{stack}/webhook/register", "developer:stack"),
+    ("POST", "/stacks/{stack}/webhook/remove", "developer:stack"),
     ("POST", "/stacks/{stack}/sync", "deployer:stack"),
     ("GET", "/stacks/{stack}/ci", "admin:stack"),
     ("POST", "/stacks/{stack}/ci", "admin:stack"),

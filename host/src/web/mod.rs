@@ -11,6 +11,7 @@ mod build_plan;
 mod calls;
 mod ci_jobs;
 mod deployment;
+mod forge;
 mod form;
 mod history;
 mod job_form;
@@ -147,6 +148,8 @@ fn stack_pages() -> Router<App> {
         .route("/stacks/{stack}/rollback", post(stack::rollback))
         .route("/stacks/{stack}/delete", post(stack::delete))
         .route("/stacks/{stack}/rotate-webhook-secret", post(webhook_secret::rotate))
+        .route("/stacks/{stack}/webhook/register", post(forge::register))
+        .route("/stacks/{stack}/webhook/remove", post(forge::remove))
         .route("/stacks/{stack}/sync", post(look::sync))
         .route("/stacks/{stack}/ci", get(stack_ci::show).post(stack_ci::update))
         .route("/stacks/{stack}/ci/remove", post(stack_ci::remove))

@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
+use super::forge::ForgeState;
 use super::history::{BARS, History};
 use super::look::LookState;
 use super::page::{Frame, PageError, PageResult, render_with};
@@ -62,8 +63,7 @@ struct StackPage {
     services: Vec<ServiceFacts>,
     facts: Vec<(&'static str, String)>,
     webhook_url: String,
-    /// Why the forge was not shown the last commit status; empty if it was.
-    status_error: String,
+    forge: ForgeState,
     look: Option<LookState>,
     provider: String,
     schedules: usize,
@@ -142,11 +142,7 @@ async fn page(
         events: events.into_iter().map(|event| EventRow::new(event, &view.stack.name)).collect(),
         services: services(&view).cloned().collect(),
         facts: facts(app, &view).into_iter().chain(certificates(app, &view).await?).collect(),
-        status_error: view
-            .repository
-            .as_ref()
-            .and_then(|row| row.commit_status_error.clone())
-            .unwrap_or_default(),
+        forge: ForgeState::of(app, &view),
         look: LookState::of(app, &view),
         provider: provider_of(app, &id).await?,
         schedules: schedule::schedule_list(app, Some(id.as_str())).await?.len(),

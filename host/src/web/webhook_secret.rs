@@ -32,6 +32,7 @@ struct RotatedPage {
     url: String,
     secret: Option<String>,
     until: Option<When>,
+    registered: bool,
 }
 
 /// The answer itself shows the secret: it is nowhere else to be read, so there is nothing to redirect to.
@@ -57,5 +58,6 @@ pub async fn rotate(
         url: rotated.url,
         secret: rotated.secret,
         until: rotated.previous_until.map(When::new),
+        registered: rotated.registered,
     })
 }

@@ -46,6 +46,8 @@ pub struct World {
     pub files: BTreeMap<(String, String), String>,
     pub runs: Vec<Run>,
     pub hooks: BTreeMap<u64, Value>,
+    /// What every request about hooks is answered with instead, if anything.
+    pub hook_failure: Option<u16>,
     pub statuses: Vec<Value>,
     /// Commits that can have a status beside [`COMMIT`].
     pub commits: Vec<String>,

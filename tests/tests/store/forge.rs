@@ -7,6 +7,7 @@ use windlass_tests::{database::TestDb, on_both_databases, sample};
 on_both_databases!(
     a_commits_newest_deployment_is_found_and_what_was_told_of_it,
     an_error_is_news_only_when_it_changes,
+    a_hook_is_remembered_until_it_is_gone,
 );
 
 const COMMIT: &str = "7638417db6d59f3c431d3e1f261cc637155684cd";
@@ -66,4 +67,45 @@ async fn an_error_is_news_only_when_it_changes(test: TestDb) {
     let mut conn = test.db.read().await.unwrap();
     let sample = repositories::list_by_provider(&mut conn, "forge").await.unwrap();
     assert_eq!(sample[0].commit_status_error.as_deref(), Some("away"));
+}
+
+async fn a_hook_is_remembered_until_it_is_gone(test: TestDb) {
+    let repository = sample::store(&test.db, "web").await.repository;
+    let id = repository.id.clone();
+    let seen = test
+        .db
+        .write(move |tx| {
+            Box::pin(async move {
+                let mut seen = Vec::new();
+                // Nobody is told of what is not there.
+                let is_there = repositories::set_hook_told(tx, &id, Ok("1")).await?;
+                repositories::set_hook(tx, &id, Some("7")).await?;
+                let row = repositories::find(tx, &id).await?;
+                seen.push((is_there, row.hook_id, row.hook_error));
+                for told in [Err("away"), Ok("8")] {
+                    let is_there = repositories::set_hook_told(tx, &id, told).await?;
+                    let row = repositories::find(tx, &id).await?;
+                    seen.push((is_there, row.hook_id, row.hook_error));
+                }
+                repositories::set_hook_told(tx, &id, Err("away")).await?;
+                // What a person changes is something else.
+                repositories::update(tx, &repository).await?;
+                repositories::set_hook(tx, &id, None).await?;
+                let row = repositories::find(tx, &id).await?;
+                seen.push((false, row.hook_id, row.hook_error));
+                Ok(seen)
+            })
+        })
+        .await
+        .unwrap();
+    let text = |text: &str| Some(text.to_owned());
+    assert_eq!(
+        seen,
+        [
+            (false, text("7"), None),
+            (true, text("7"), text("away")),
+            (true, text("8"), None),
+            (false, None, None),
+        ]
+    );
 }

@@ -19,12 +19,14 @@ use crate::error::{Error, Result};
 /// Of a history whose length nobody said.
 const HISTORY: i64 = 50;
 /// What a repository is shown with and nobody can set; a client may send back what it got.
-const SHOWN_REPOSITORY: [&str; 15] = [
+const SHOWN_REPOSITORY: [&str; 17] = [
     "id",
     "stackId",
     "hasCredentials",
     "webhookUrl",
     "hasWebhookSecret",
+    "webhookRegistered",
+    "webhookError",
     "previousWebhookSecretUntil",
     "lastSyncedAt",
     "lastSyncedCommit",

@@ -133,6 +133,10 @@ pub struct RepositoryView {
     pub provider: String,
     pub webhook_url: Option<String>,
     pub has_webhook_secret: bool,
+    /// Whether this server has registered the webhook at the forge.
+    pub webhook_registered: bool,
+    /// Why the forge could not be told of the webhook as it is now; absent if it was.
+    pub webhook_error: Option<String>,
     /// Until when the webhook secret before this one counts as well, if it was rotated.
     pub previous_webhook_secret_until: Option<String>,
     pub auto_sync: bool,
@@ -175,6 +179,8 @@ impl From<GitRepository> for RepositoryView {
             provider: row.provider,
             webhook_url: row.webhook_url,
             has_webhook_secret: row.webhook_secret.is_some(),
+            webhook_registered: row.hook_id.is_some(),
+            webhook_error: row.hook_error,
             previous_webhook_secret_until: times(
                 row.previous_webhook_secret_until.filter(|until| *until > Utc::now().timestamp_millis()),
             ),

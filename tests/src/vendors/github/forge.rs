@@ -16,9 +16,18 @@ pub async fn repository(State(world): State<Shared>) -> Json<Value> {
     Json(shapes::repository(&lock(&world).url))
 }
 
-pub async fn hooks(State(world): State<Shared>) -> Json<Value> {
+pub async fn hooks(State(world): State<Shared>) -> Reply {
     let world = lock(&world);
-    Json(world.hooks.iter().map(|(id, asked)| shapes::hook(&world.url, *id, asked)).collect())
+    fails(world.hook_failure)?;
+    Ok(Json(world.hooks.iter().map(|(id, asked)| shapes::hook(&world.url, *id, asked)).collect()))
+}
+
+/// Refuses if a test wants that.
+fn fails(code: Option<u16>) -> Result<(), Refusal> {
+    match code.and_then(|code| StatusCode::from_u16(code).ok()) {
+        Some(code) => Err(Refusal(code, "This does not work now")),
+        None => Ok(()),
+    }
 }
 
 pub async fn hook_add(State(world): State<Shared>, Json(body): Json<Value>) -> Made {
@@ -55,9 +64,7 @@ pub async fn status(
     Json(body): Json<Value>,
 ) -> Made {
     let mut world = lock(&world);
-    if let Some(code) = world.status_failure.and_then(|code| StatusCode::from_u16(code).ok()) {
-        return Err(Refusal(code, "Server Error"));
-    }
+    fails(world.status_failure)?;
     if sha != COMMIT && !world.commits.contains(&sha) {
         return Err(Refusal(StatusCode::UNPROCESSABLE_ENTITY, "No commit found for SHA"));
     }
