@@ -48,6 +48,35 @@ async fn a_test_says_whether_the_branch_can_be_deployed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_stack_without_a_branch_gets_the_default_one_and_keeps_it() {
+    let (git, server, mut repository) = start().await;
+    let other = git.create("other");
+    other.commit_files("main", &[File { path: "a", mode: "100644", content: b"a" }], "one");
+    other.git(&["branch", "-m", "main", "trunk"]);
+    other.git(&["symbolic-ref", "HEAD", "refs/heads/trunk"]);
+    repository["url"] = git.url("other").into();
+    repository.as_object_mut().unwrap().remove("branch");
+    let input = |name: &str, repository: &Value| json!({ "name": name, "repository": repository });
+    let branch = |stack: &Value| stack["gitRepository"]["branch"].clone();
+    let made = server.post("/api/v1/stacks", input("other", &repository)).await.expect(201);
+    assert_eq!(branch(&made["data"]["stack"]), "trunk");
+    let found =
+        server.post("/api/v1/repositories/test", json!({ "repository": repository })).await.expect(200);
+    assert_eq!((&found["data"]["branch"], &found["data"]["branchExists"]), (&json!("trunk"), &json!(true)));
+
+    let mut wrong = repository.clone();
+    wrong["credentials"]["token"] = "another".into();
+    let made = server.post("/api/v1/stacks", input("closed", &wrong)).await.expect(201);
+    assert_eq!(branch(&made["data"]["stack"]), "main", "a server that does not say is no hindrance");
+    // What was chosen once stays, whatever the server says by then.
+    let mut chosen = repository.clone();
+    chosen["branch"] = "next".into();
+    server.put("/api/v1/stacks/other", input("other", &chosen)).await.expect(200);
+    let kept = server.put("/api/v1/stacks/other", input("other", &repository)).await.expect(200);
+    assert_eq!(branch(&kept["data"]), "next");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn stored_credentials_go_to_their_own_url_only() {
     let (git, server, _) = start().await;
     let test = async |url: String| {

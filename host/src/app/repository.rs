@@ -1,6 +1,7 @@
 //! What the forge of a stack's repository knows of it. The repository's own address and token are the connection.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -78,6 +79,36 @@ impl Reached {
     }
 }
 
+/// What a git server gets to say which branch is its default one, while a person waits for their stack.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Where the git server does not say.
+const USUAL_BRANCH: &str = "main";
+
+/// Fills in the branch that a person left out: that of `old`, if it is of the same repository; else the one that a clone
+/// checks out. Git itself is asked, which every server answers, whatever its forge is.
+pub(super) async fn branch_fill(app: &App, given: Option<&mut RepositoryInput>, old: Option<&GitRepository>) {
+    let Some(given) = given.filter(|given| given.branch.is_empty()) else { return };
+    given.branch = match same(given, old) {
+        Some(row) => row.branch.clone(),
+        None => default_branch(app, given).await.unwrap_or_else(|| USUAL_BRANCH.to_owned()),
+    };
+}
+
+async fn default_branch(app: &App, given: &RepositoryInput) -> Option<String> {
+    let auth = auth_of(given.auth_type, given.credentials.clone().unwrap_or_default()).ok()?;
+    let access = RepoAccess { id: store::new_id(), url: given.url.clone(), auth };
+    let stop = CancellationToken::new();
+    // The conversation ends with this function, also where that is not waited for.
+    let _stopped = stop.clone().drop_guard();
+    let refs = tokio::time::timeout(PATIENCE, app.git.ls_remote(&access, &stop)).await.ok()?.ok()?;
+    refs.default_branch.filter(|name| reference::check_name(name).is_ok())
+}
+
+/// The stored repository, if it is the one that is described.
+fn same<'a>(given: &RepositoryInput, stored: Option<&'a GitRepository>) -> Option<&'a GitRepository> {
+    stored.filter(|row| row.url == given.url || redact_url(&row.url) == given.url)
+}
+
 /// Connects to a repository as a build would: to the one that is described, or else to the stack's. Credentials that are left
 /// out are those of the stack's repository, if that has the same URL; they are sent nowhere else.
 ///
@@ -100,9 +131,9 @@ pub async fn repository_test(
         }
         (None, Some(row)) => (row.url.clone(), row.branch.clone(), auth(app, &row)?),
         (Some(given), stored) => {
-            let same = stored.filter(|row| row.url == given.url || redact_url(&row.url) == given.url);
-            let url = same.as_ref().map_or(&given.url, |row| &row.url).clone();
-            let auth = match (&given.credentials, &same) {
+            let same = same(given, stored.as_ref());
+            let url = same.map_or(&given.url, |row| &row.url).clone();
+            let auth = match (&given.credentials, same) {
                 (None, Some(row)) => auth(app, row)?,
                 (credentials, _) => auth_of(given.auth_type, credentials.clone().unwrap_or_default())?,
             };
@@ -110,9 +141,14 @@ pub async fn repository_test(
         }
     };
     check_url(&url)?;
-    reference::check_name(&branch)?;
+    if !branch.is_empty() {
+        reference::check_name(&branch)?;
+    }
     let access = RepoAccess { id: store::new_id(), url, auth };
     let refs = app.git.ls_remote(&access, &CancellationToken::new()).await?;
+    // Who names none means the default one.
+    let usual = || refs.default_branch.clone().unwrap_or_else(|| USUAL_BRANCH.to_owned());
+    let branch = if branch.is_empty() { usual() } else { branch };
     Ok(Reached { has_branch: refs.commit(&branch).is_some(), branch, default_branch: refs.default_branch })
 }
 

@@ -15,6 +15,7 @@ use super::App;
 use super::access::{Identity, require};
 use super::forge::hook_drop;
 use super::people::teams::{project_insert, team_for};
+use super::repository::branch_fill;
 use super::webhook_secret::fresh;
 use crate::docker::ContainerView;
 use crate::domain::Id;
@@ -76,10 +77,11 @@ pub async fn stack_create(
 /// The same for the server itself: `team` is whose the stack will be.
 pub(super) async fn stack_make(
     app: &App,
-    input: StackInput,
+    mut input: StackInput,
     team: Id,
 ) -> Result<(StackView, Option<WebhookSetup>)> {
     check::check(app, &input).await?;
+    branch_fill(app, input.repository.as_mut(), None).await;
     let now = store::now();
     let stack = Stack {
         id: store::new_id(),
@@ -157,6 +159,7 @@ pub async fn stack_update(app: &App, reference: &str, mut input: StackInput) -> 
         ));
     }
     let target = check::target_of(app, &old, &input).await?;
+    branch_fill(app, input.repository.as_mut(), old.repository.as_ref()).await;
     let now = store::now();
     let before = recorded(&old.stack, old.repository.as_ref(), &old.build);
     let stack = Stack {

@@ -22,7 +22,7 @@ pub struct StackFlags {
     /// Repository to build from, by https or ssh.
     #[arg(long, value_name = "URL")]
     repo: Option<String>,
-    /// Branch that is deployed.
+    /// Branch that is deployed; the repository's default one if left out.
     #[arg(long, requires = "repo")]
     branch: Option<String>,
     /// Plugin that understands the forge's webhooks; `windlass plugin list` names them.

@@ -55,7 +55,9 @@ impl GitRepository {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RepositoryInput {
     pub url: String,
-    #[serde(default = "main_branch")]
+    /// Branch to deploy. Left out: the stored one, for the same repository; else the one that a clone checks out, or `main` where
+    /// the git server does not say.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub branch: String,
     /// Name of the forge plugin.
     #[serde(default = "generic")]
@@ -80,10 +82,6 @@ impl std::fmt::Debug for RepositoryInput {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("RepositoryInput").field("url", &redact_url(&self.url)).finish_non_exhaustive()
     }
-}
-
-fn main_branch() -> String {
-    "main".into()
 }
 
 fn yes() -> bool {

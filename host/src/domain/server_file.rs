@@ -162,6 +162,9 @@ impl StackEntry {
     pub fn resolve(&mut self, given: &BTreeMap<String, String>, stored: Option<&Self>) -> Result<()> {
         let own = stored.and_then(|stored| stored.repository.as_ref());
         if let Some(row) = &mut self.repository {
+            if let Some(own) = own.filter(|own| own.url == row.url && row.branch.is_empty()) {
+                row.branch.clone_from(&own.branch);
+            }
             let old = own.and_then(|own| own.credentials.clone()).unwrap_or_default();
             match &mut row.credentials {
                 Some(new) => {

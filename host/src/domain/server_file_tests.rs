@@ -64,6 +64,11 @@ fn a_secret_in_the_file_is_refused() {
 fn only_what_differs_is_told_and_secrets_never_are() {
     let mut old = web(FILE);
     old.resolve(&given(&BOTH), None).expect("resolved");
+    // Nobody wrote it: the git server was asked.
+    old.repository.as_mut().expect("there is one").branch = "main".into();
+    let mut same = web(FILE);
+    same.resolve(&given(&BOTH), Some(&old)).expect("resolved");
+    assert_eq!(same.changes_from(Some(&old)).expect("compared"), []);
     let text = FILE.replace("MODE, value: fast", "MODE, value: slow").replace("0 4", "0 5");
     let mut new = web(&text.replace("      authType", "      branch: next\n      authType"));
     new.resolve(&given(&[("GIT_TOKEN", "other"), ("KEY", "hunter3")]), Some(&old)).expect("resolved");

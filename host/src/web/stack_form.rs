@@ -91,7 +91,6 @@ impl StackForm {
     pub fn empty() -> Self {
         Self {
             project: "default".into(),
-            branch: "main".into(),
             provider: "generic".into(),
             auth: "none".into(),
             replicas: "1".into(),
@@ -151,7 +150,6 @@ impl StackForm {
             strategy: view.stack.strategy.clone(),
             strategy_params: params,
             machine: optional(&view.stack.target),
-            branch: "main".into(),
             provider: "generic".into(),
             auth: "none".into(),
             commit_status: true,

@@ -66,7 +66,7 @@ impl StackForm {
         };
         Ok(Some(RepositoryInput {
             url: self.url.clone(),
-            branch: if self.branch.is_empty() { "main".into() } else { self.branch.clone() },
+            branch: self.branch.clone(),
             provider: self.provider.clone(),
             auth_type,
             credentials,

@@ -23,8 +23,11 @@ pub(super) async fn check(app: &App, input: &StackInput) -> Result<()> {
     check_target(app, input).await?;
     if let Some(given) = &input.repository {
         repository::check_url(&given.url)?;
-        reference::check_name(&given.branch)
-            .map_err(|error| Error::invalid("repository.branch", error.to_string()))?;
+        // What is left out is asked for when the stack is stored.
+        if !given.branch.is_empty() {
+            reference::check_name(&given.branch)
+                .map_err(|error| Error::invalid("repository.branch", error.to_string()))?;
+        }
         app.plugins.check(&given.provider, PluginKind::GitForge)?;
         check_credentials(given)?;
     }
