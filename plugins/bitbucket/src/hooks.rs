@@ -59,15 +59,26 @@ fn known(api: &Api, url: &str) -> Result<Option<Known>, Failure> {
     Ok(None)
 }
 
+/// Pushes are deployed; whatever a pull request's event tells, its preview is looked after at once.
+const CLOUD_EVENTS: [&str; 5] = [
+    "repo:push",
+    "pullrequest:created",
+    "pullrequest:updated",
+    "pullrequest:fulfilled",
+    "pullrequest:rejected",
+];
+const DATA_CENTER_EVENTS: [&str; 6] =
+    ["repo:refs_changed", "pr:opened", "pr:from_ref_updated", "pr:merged", "pr:declined", "pr:deleted"];
+
 fn body(edition: Edition, hook: &Hook) -> Value {
     match edition {
         Edition::Cloud => json!({
             "description": "Windlass", "url": hook.url, "active": true, "secret": hook.secret_placeholder,
-            "events": ["repo:push"],
+            "events": CLOUD_EVENTS,
         }),
         Edition::DataCenter => json!({
             "name": "Windlass", "url": hook.url, "active": true,
-            "configuration": { "secret": hook.secret_placeholder }, "events": ["repo:refs_changed"],
+            "configuration": { "secret": hook.secret_placeholder }, "events": DATA_CENTER_EVENTS,
         }),
     }
 }

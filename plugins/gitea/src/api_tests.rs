@@ -111,10 +111,8 @@ fn a_webhook_is_made_once_and_changed_afterwards() {
     assert_eq!(id.as_deref(), Ok("7"));
     let (_, body) = &seen[1];
     assert_eq!((&body["type"], &body["config"]["secret"]), (&json!("gitea"), &json!("place-holder")));
-    assert_eq!(
-        (&body["config"]["content_type"], &body["events"]),
-        (&json!("json"), &json!(["push", "delete"]))
-    );
+    let events = json!(["push", "delete", "pull_request", "pull_request_sync"]);
+    assert_eq!((&body["config"]["content_type"], &body["events"]), (&json!("json"), &events));
 
     let answers = vec![
         (list, 200, json!([{ "id": 3, "config": { "url": "https://else.example" } }, made])),

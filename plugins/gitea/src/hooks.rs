@@ -47,7 +47,8 @@ impl WebhookAdmin for Gitea {
         let mut body = json!({
             "active": true,
             "branch_filter": "*",
-            "events": ["push", "delete"],
+            // Whatever a pull request's event tells, its preview is looked after at once.
+            "events": ["push", "delete", "pull_request", "pull_request_sync"],
             // As JSON: of a form the forge would sign something else than what it sends.
             "config": { "url": hook.url, "content_type": "json", "secret": hook.secret_placeholder },
         });

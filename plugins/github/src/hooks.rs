@@ -11,6 +11,9 @@ use crate::names;
 
 const NO_REPOSITORY: Codes = &[(404, "no-such-repository"), (422, "invalid-hook")];
 
+/// Pushes are deployed; whatever a pull request's event tells, its preview is looked after at once.
+const EVENTS: [&str; 2] = ["push", "pull_request"];
+
 #[derive(Deserialize)]
 struct Known {
     id: u64,
@@ -33,11 +36,11 @@ pub fn register(hook: &Hook) -> Result<String, Failure> {
     });
     let request = match &same {
         Some(known) => {
-            let body = json!({ "config": config, "events": ["push"], "active": true });
+            let body = json!({ "config": config, "events": EVENTS, "active": true });
             Request::patch(format!("{path}/{}", known.id)).json(&body)?
         }
         None => {
-            let body = json!({ "name": "web", "config": config, "events": ["push"], "active": true });
+            let body = json!({ "name": "web", "config": config, "events": EVENTS, "active": true });
             Request::post(path).json(&body)?
         }
     };

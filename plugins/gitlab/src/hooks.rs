@@ -35,6 +35,8 @@ pub fn register(connection: &Connection, hook: &Hook) -> Result<String, Failure>
         "token": hook.secret_placeholder,
         "push_events": true,
         "tag_push_events": true,
+        // Whatever it tells, the preview of the merge request is looked after at once.
+        "merge_requests_events": true,
         "enable_ssl_verification": true,
     });
     let request = match known.iter().find(|known| known.url.as_deref() == Some(hook.url.as_str())) {
