@@ -185,15 +185,21 @@ pub async fn set_hook(conn: &mut Conn, id: &Id, hook: Option<&str>) -> Result<()
     hit(execute(conn, query).await?, GitRepository::WHAT, id)
 }
 
-/// Remembers how telling the forge of a changed webhook has ended. False if there is none any more.
-pub async fn set_hook_told(conn: &mut Conn, id: &Id, told: std::result::Result<&str, &str>) -> Result<bool> {
+/// Remembers how telling the forge of a changed webhook has ended. False if the one that was known there is none any more.
+pub async fn set_hook_told(
+    conn: &mut Conn,
+    id: &Id,
+    known: &str,
+    told: std::result::Result<&str, &str>,
+) -> Result<bool> {
     let query = query(
         "UPDATE git_repositories SET hook_id = COALESCE($1, hook_id), hook_error = $2 \
-         WHERE id = $3 AND hook_id IS NOT NULL",
+         WHERE id = $3 AND hook_id = $4",
     )
     .bind(told.ok().map(str::to_owned))
     .bind(plain_opt(told.err()))
-    .bind(id.as_str());
+    .bind(id.as_str())
+    .bind(known.to_owned());
     Ok(execute(conn, query).await? > 0)
 }
 

@@ -78,16 +78,17 @@ async fn a_hook_is_remembered_until_it_is_gone(test: TestDb) {
             Box::pin(async move {
                 let mut seen = Vec::new();
                 // Nobody is told of what is not there.
-                let is_there = repositories::set_hook_told(tx, &id, Ok("1")).await?;
+                let is_there = repositories::set_hook_told(tx, &id, "7", Ok("1")).await?;
                 repositories::set_hook(tx, &id, Some("7")).await?;
                 let row = repositories::find(tx, &id).await?;
                 seen.push((is_there, row.hook_id, row.hook_error));
-                for told in [Err("away"), Ok("8")] {
-                    let is_there = repositories::set_hook_told(tx, &id, told).await?;
+                // The second is about one that somebody has registered anew meanwhile.
+                for (known, told) in [("7", Err("away")), ("6", Ok("9")), ("7", Ok("8"))] {
+                    let is_there = repositories::set_hook_told(tx, &id, known, told).await?;
                     let row = repositories::find(tx, &id).await?;
                     seen.push((is_there, row.hook_id, row.hook_error));
                 }
-                repositories::set_hook_told(tx, &id, Err("away")).await?;
+                repositories::set_hook_told(tx, &id, "8", Err("away")).await?;
                 // What a person changes is something else.
                 repositories::update(tx, &repository).await?;
                 repositories::set_hook(tx, &id, None).await?;
@@ -104,6 +105,7 @@ async fn a_hook_is_remembered_until_it_is_gone(test: TestDb) {
         [
             (false, text("7"), None),
             (true, text("7"), text("away")),
+            (false, text("7"), text("away")),
             (true, text("8"), None),
             (false, None, None),
         ]

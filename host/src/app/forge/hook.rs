@@ -103,24 +103,26 @@ pub(in crate::app) async fn hook_owe(tx: &mut Tx, repository: &Id) -> Result<()>
 pub async fn hook_run(app: &App, task: &TaskContext, repository: &Id) -> Result<Done> {
     let _aside = task.step_aside();
     let found = repositories::find_opt(&mut *app.db.read().await?, repository).await?;
-    let Some(row) = found.filter(|row| row.hook_id.is_some()) else { return Ok(Done::Finished) };
+    let Some(row) = found else { return Ok(Done::Finished) };
+    let Some(known) = row.hook_id.clone() else { return Ok(Done::Finished) };
     let placed = place(app, &row).await;
     let (kept, told) = (row.clone(), placed.as_ref().map(Clone::clone).map_err(ToString::to_string));
     let write = app.db.write(move |tx| {
         Box::pin(async move {
             let told = told.as_deref().map_err(String::as_str);
-            let is_there = repositories::set_hook_told(tx, &kept.id, told).await?;
-            if is_there && (told.is_err() || kept.hook_error.is_some()) {
+            let is_known = repositories::set_hook_told(tx, &kept.id, &known, told).await?;
+            if is_known && (told.is_err() || kept.hook_error.is_some()) {
                 events::append(tx, changed(&kept.stack_id, "webhook_told")).await?;
             }
-            Ok(is_there)
+            let now = repositories::find_opt(tx, &kept.id).await?.and_then(|row| row.hook_id);
+            Ok(told.is_ok_and(|hook| now.as_deref() != Some(hook)))
         })
     });
-    let is_there = write.await?;
+    let is_unwanted = write.await?;
     let hook = placed.inspect_err(|error| {
         tracing::warn!(repository = %row.id, error = %error.for_log(), "[@webhooks:forge] a forge was not told of its webhook");
     })?;
-    if !is_there {
+    if is_unwanted {
         // Somebody removed it meanwhile.
         unplace(app, &row, &hook).await?;
     }
