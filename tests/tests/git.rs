@@ -615,3 +615,46 @@ async fn a_poll_of_an_unchanged_repository_and_a_checkout_are_quick() {
     polls.sort();
     assert!(polls[2] < Duration::from_millis(500), "{polls:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mirror_goes_unless_it_was_fetched_lately_or_somebody_reads_it() {
+    let server = GitServer::start().await;
+    let sha = server.create("app").commit("main", &[("a", "1")], "one");
+    let rig = Rig::new();
+    let access = open_access(server.url("app"));
+    rig.fetch(&access).await.unwrap();
+    let all = rig.git.mirrors().await.unwrap();
+    assert!(all.len() == 1 && all[0].id == access.id && all[0].bytes > 100, "{all:?}");
+    let (before, after) = (all[0].used - Duration::from_secs(1), all[0].used + Duration::from_secs(1));
+    assert!(!rig.git.mirror_remove(&access.id, before).await.unwrap(), "it was fetched lately");
+
+    // Whoever logs the checkout waits at the pipe, so that the checkout is in its middle.
+    let fifo = rig.folder.path().join("fifo");
+    let log: Log = {
+        let fifo = fifo.clone();
+        Arc::new(move |line| {
+            if line.starts_with("Checked out") {
+                let _ = std::fs::read(&fifo);
+            }
+        })
+    };
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let (git, id, commit) = (rig.git.clone(), access.id.clone(), sha.clone());
+    let checkout = tokio::spawn(async move { git.checkout(&id, &commit, &build("b1"), log).await });
+    // Opening it for writing waits for the reader, who is in the middle of the checkout.
+    let writer = {
+        let fifo = fifo.clone();
+        tokio::task::spawn_blocking(move || std::fs::OpenOptions::new().write(true).open(fifo).unwrap())
+    };
+    let writer = writer.await.unwrap();
+    assert!(!rig.git.mirror_remove(&access.id, after).await.unwrap(), "a checkout reads it");
+    drop(writer);
+    checkout.await.unwrap().unwrap().close().await;
+
+    assert!(rig.git.mirror_remove(&access.id, after).await.unwrap());
+    assert!(!rig.mirror(&access).exists() && rig.git.mirrors().await.unwrap().is_empty());
+    assert!(rig.git.resolve(&access.id, "main").await.is_err());
+    // It comes back when it is needed again.
+    rig.fetch(&access).await.unwrap();
+    assert_eq!(rig.git.resolve(&access.id, "main").await.unwrap().sha, sha);
+}
