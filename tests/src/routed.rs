@@ -22,9 +22,15 @@ pub struct Routed {
 
 impl Routed {
     pub async fn start(extra: Value) -> Self {
+        Self::start_with(&[], extra).await
+    }
+
+    /// With further variables for the server.
+    pub async fn start_with(more: &[(&'static str, &str)], extra: Value) -> Self {
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
-        let variables =
+        let mut variables =
             vec![("WINDLASS_ROUTER", "true".to_string()), ("WINDLASS_ROUTER_HTTP", address.to_string())];
+        variables.extend(more.iter().map(|(name, value)| (*name, (*value).to_string())));
         let given: Vec<(&str, &str)> =
             variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let mut stack = json!({

@@ -49,7 +49,7 @@ fn broken_rule(guest: &Guest) -> (String, Value) {
 
 #[test]
 fn a_strategy_that_routes_too_early_is_caught() {
-    let orders = [Order::Scale("new", 1), Order::RouteAll("new")];
+    let orders = [Order::Scale("new", 1), Order::Route(&[("new", 100)])];
     let guest = strategy_ordering("early", &orders, "");
     let (rule, report) = broken_rule(&guest);
     assert_eq!(rule, "routes-to-healthy", "{report:#}");
@@ -199,7 +199,7 @@ fn every_built_in_plugin_passes_the_suite() {
 
 #[test]
 fn a_strategy_that_breaks_a_promise_fails_the_suite() {
-    let orders = [Order::Scale("new", 1), Order::RouteAll("new")];
+    let orders = [Order::Scale("new", 1), Order::Route(&[("new", 100)])];
     assert_eq!(failures(&strategy_ordering("early", &orders, "")), ["strategy-keeps-its-promises"]);
 }
 

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
 
 use serde_json::{Value, json};
+use windlass_tests::guests::Guest;
+use windlass_tests::ordering::{Order, STABLE, TARGET, strategy_turning};
 use windlass_tests::routed::{HOST, Routed};
 use windlass_tests::server::docker;
 
@@ -60,6 +62,55 @@ async fn copies_are_replaced_one_after_the_other_and_no_request_is_lost() {
     let (good, bad) = visitors.leave().await;
     assert_eq!(bad, 0, "of {} requests", good + bad);
     assert!(routed.page().await.contains(&second));
+}
+
+/// Strategies that take apart in several actions what serves: in one answer, or by a route that only looks like a split.
+fn hostile_strategies() -> [(&'static str, Guest); 2] {
+    let start = Order::Scale(TARGET, 1);
+    let feigned = Order::Route(&[(STABLE, 100), (TARGET, 0)]);
+    let switched = [Order::Route(&[(TARGET, 100)]), Order::Scale(TARGET, 0)];
+    [
+        ("fickle", strategy_turning("fickle", &[start], &switched)),
+        ("sly", strategy_turning("sly", &[start, feigned], &[Order::Scale(STABLE, 0)])),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_strategy_that_would_leave_nothing_serving_is_overruled_and_the_old_release_serves_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let (config, mut text) = (folder.path().join("windlass.toml"), String::new());
+    for (name, guest) in hostile_strategies() {
+        let component = folder.path().join(format!("{name}.wasm"));
+        guest.write(&component);
+        let source = component.display();
+        text += &format!("[plugins.{name}]\nsource = \"path:{source}\"\nskip_conformance = true\n");
+    }
+    std::fs::write(&config, text).unwrap();
+    let variables = [("WINDLASS_CONFIG", config.to_str().unwrap())];
+    let routed = Routed::start_with(&variables, json!({})).await;
+    let (good, deployment) = routed.fixture.deploy("one").await;
+    assert_eq!(deployment["status"], "successful", "{}", routed.fixture.explain(&deployment).await);
+    let serving = routed.fixture.server.containers();
+    let visitors = routed.visitors();
+    for ((name, _), position) in hostile_strategies().into_iter().zip([2, 1]) {
+        routed.fixture.edit(|stack| stack["strategy"] = name.into()).await;
+        let (_, overruled) = routed.fixture.deploy(&format!("by {name}")).await;
+        let told = routed.fixture.explain(&overruled).await;
+        assert_eq!(overruled["status"], "rolled_back", "{told}");
+        let error = overruled["error"].as_str().unwrap();
+        for words in [
+            format!("strategy `{name}` was overruled"),
+            format!("its action {position}, `scale "),
+            " to 0`, was refused: it would have removed the last healthy serving instance".to_owned(),
+        ] {
+            assert!(error.contains(&words), "no `{words}` in {told}");
+        }
+        assert_eq!(routed.fixture.server.containers(), serving, "{told}");
+        assert_eq!(routed.fixture.stack().await["activeRelease"]["commitSha"], good);
+        assert!(routed.page().await.contains(&good), "{}", routed.page().await);
+    }
+    let (answered, lost) = visitors.leave().await;
+    assert_eq!(lost, 0, "of {} requests", answered + lost);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -301,6 +301,7 @@ impl<'a, S: Subject> Run<'a, S> {
                 })
             }
             Action::Route(weights) => {
+                self.check_left(weights)?;
                 self.world.route(weights);
                 Ok(())
             }
@@ -320,6 +321,17 @@ impl<'a, S: Subject> Run<'a, S> {
             }
             Action::Probe(_) | Action::Other(_) => Ok(()),
         }
+    }
+
+    /// What the actions before it have removed gets no requests. With a fixed port the host starts the winner anew.
+    fn check_left(&self, weights: &[Weight]) -> Result<(), Breach> {
+        for Weight { release, .. } in weights.iter().filter(|weight| weight.percent > 0) {
+            let is_left = self.world.scenario.fixed_port || self.world.healthy(release) > 0;
+            hold(Rule::RoutesToHealthy, is_left, || {
+                format!("it sent requests to `{release}`, whose healthy instances it had just removed")
+            })?;
+        }
+        Ok(())
     }
 
     fn check_end(&self, outcome: &Outcome, seen: &Situation) -> Result<Ending, Breach> {

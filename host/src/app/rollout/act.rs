@@ -50,6 +50,7 @@ impl Rollout<'_> {
                     deployment: &self.deployment.id,
                     fixed_port: situation.stack.run.has_fixed_port(),
                     containers: &containers,
+                    fleet: &situation.fleet,
                     traffic: &traffic,
                     stale: &stale,
                 };

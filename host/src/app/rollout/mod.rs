@@ -38,7 +38,7 @@ use crate::domain::deployment::{Deployment, DeploymentStatus};
 use crate::domain::event::{EventKind, NewEvent};
 use crate::domain::health::REQUIRED_SUCCESSES;
 use crate::domain::recording::Subject;
-use crate::domain::release::Release;
+use crate::domain::release::{Release, ReleaseState};
 use crate::domain::rollout::{Action, Outcome, ReleaseFacts, Situation, StackFacts, Step, fallback, rails};
 use crate::error::{Error, PluginError, PluginErrorKind, Result};
 use crate::plugins::with_subject;
@@ -360,9 +360,9 @@ impl Rollout<'_> {
                     let wake_after = Some(free_in_ms);
                     return Ok(Step { memory, label, progress: 0, actions: Vec::new(), wake_after });
                 }
-                Ok(step) => match self.refusal(&step, situation).await? {
-                    None => return Ok(step),
-                    Some(why) => self.take_over(&format!("strategy `{name}` was overruled: {why}")).await?,
+                Ok(step) => match self.check(&step, situation) {
+                    Ok(()) => return Ok(step),
+                    Err(why) => self.take_over(&format!("strategy `{name}` was overruled: {why}")).await?,
                 },
                 Err(error) => self.take_over(&error.to_string()).await?,
             }
@@ -372,14 +372,12 @@ impl Rollout<'_> {
         Ok(fallback::decide(situation, &reason, given_up))
     }
 
-    async fn refusal(&self, step: &Step, situation: &Situation) -> Result<Option<String>> {
-        let good: Vec<Id> = self
-            .stable
-            .iter()
-            .filter(|release| release.state == crate::domain::release::ReleaseState::Good)
-            .map(|release| release.id.clone())
-            .collect();
-        Ok(step.actions.iter().find_map(|action| rails::check(action, situation, |id| good.contains(id))))
+    /// Whether the whole step may be carried out; if one of its actions may not, none is.
+    fn check(&self, step: &Step, situation: &Situation) -> std::result::Result<(), rails::Refusal> {
+        let is_good = |id: &Id| {
+            self.stable.as_ref().is_some_and(|stable| stable.id == *id && stable.state == ReleaseState::Good)
+        };
+        rails::check(&step.actions, situation, is_good)
     }
 
     /// From here on the host restores what served before, whatever the strategy says.

@@ -132,12 +132,13 @@ mod tests {
 
         /// True if there was something to do.
         fn act(&mut self, action: &Action) -> bool {
-            let deployment = id("d");
+            let (deployment, fleet) = (id("d"), self.situation().fleet);
             let view = plan::View {
                 stack: "web",
                 deployment: &deployment,
                 fixed_port: self.run.has_fixed_port(),
                 containers: &self.containers,
+                fleet: &fleet,
                 traffic: &self.traffic,
                 stale: &[],
             };

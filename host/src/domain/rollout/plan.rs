@@ -1,7 +1,7 @@
 //! From an order to the effects that are still missing. Pure, so an order that was half carried out before a crash is
 //! finished by planning it again.
 
-use super::{Action, Container, Effect, Weight};
+use super::{Action, Container, Effect, Instance, InstanceState, Weight};
 use crate::domain::Id;
 
 /// What planning needs to know about the stack.
@@ -12,6 +12,8 @@ pub struct View<'a> {
     /// The stack has fixed host ports, so only one container at a time can be reached there.
     pub fixed_port: bool,
     pub containers: &'a [Container],
+    /// What the strategy saw of them.
+    pub fleet: &'a [Instance],
     pub traffic: &'a [Weight],
     /// Releases of this rollout whose companions are not as they say.
     pub stale: &'a [Id],
@@ -31,8 +33,8 @@ pub fn effects(action: &Action, view: &View<'_>) -> Vec<Effect> {
 
 fn scale(release: &Id, count: usize, view: &View<'_>) -> Vec<Effect> {
     let mut own: Vec<&Container> = view.containers.iter().filter(|c| c.release == *release).collect();
-    // Running ones come first, so that surplus is taken from those that do not serve.
-    own.sort_by_key(|c| (!c.running, !c.published, c.name.clone()));
+    // Those that run and are healthy come first, so that surplus is taken from those that do not serve.
+    own.sort_by_key(|c| (!c.running, !is_healthy(c, view), !c.published, c.name.clone()));
     if count == 0 {
         let restored = view.stale.iter().filter(|stale| *stale != release && is_used(stale, view));
         let restored = restored.map(|stale| Effect::Companions { release: stale.clone() });
@@ -65,6 +67,11 @@ fn scale(release: &Id, count: usize, view: &View<'_>) -> Vec<Effect> {
         slot += 1;
     }
     effects
+}
+
+fn is_healthy(container: &Container, view: &View<'_>) -> bool {
+    let healthy = |instance: &Instance| instance.state == InstanceState::Healthy;
+    view.fleet.iter().any(|instance| instance.id == container.id && healthy(instance))
 }
 
 /// What is removed leaves companions to the release that goes on serving.
@@ -180,7 +187,7 @@ mod tests {
     }
 
     fn view<'a>(deployment: &'a Id, fixed_port: bool, containers: &'a [Container]) -> View<'a> {
-        View { stack: "web", deployment, fixed_port, containers, traffic: &[], stale: &[] }
+        View { stack: "web", deployment, fixed_port, containers, fleet: &[], traffic: &[], stale: &[] }
     }
 
     #[test]
@@ -188,6 +195,35 @@ mod tests {
         let (deployment, containers) = (id("d"), [container("new", 0, false, true)]);
         let action = Action::Scale { release: id("new"), count: 1 };
         assert!(effects(&action, &view(&deployment, false, &containers)).is_empty());
+    }
+
+    #[test]
+    fn surplus_is_taken_from_what_is_not_healthy() {
+        let deployment = id("d");
+        let containers = [0, 1, 2].map(|slot| container("old", slot, false, slot < 2));
+        let instance = |container: &Container, state| Instance {
+            release: container.release.clone(),
+            id: container.id.clone(),
+            state,
+            since: 0,
+            restarts: 0,
+            reason: String::new(),
+        };
+        let fleet = [
+            instance(&containers[0], InstanceState::Starting),
+            instance(&containers[1], InstanceState::Healthy),
+            instance(&containers[2], InstanceState::Exited),
+        ];
+        let view = View { fleet: &fleet, ..view(&deployment, false, &containers) };
+        let planned = effects(&Action::Scale { release: id("old"), count: 1 }, &view);
+        let removed: Vec<&str> = planned
+            .iter()
+            .map(|effect| match effect {
+                Effect::Remove { name, .. } => name.as_str(),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(removed, [&containers[0].name, &containers[2].name]);
     }
 
     #[test]
