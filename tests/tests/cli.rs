@@ -44,6 +44,7 @@ fn help_names_every_command_and_the_exit_codes() {
         "deploy",
         "status",
         "logs",
+        "retry",
         "rollback",
         "cancel",
         "webhook",

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use windlass_tests::database::TestDb;
-use windlass_tests::fixture::{Fixture, fetch};
+use windlass_tests::fixture::{Fixture, HEALTHY_WITHIN_S, fetch};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_push_becomes_a_page_that_shows_the_commit() {
@@ -130,6 +130,54 @@ async fn a_cancelled_rollout_leaves_the_good_release_serving() {
     assert_eq!(deployment["status"], "cancelled", "{}", fixture.explain(&deployment).await);
     assert!(fixture.page().await.contains(&good));
     assert_eq!(fixture.server.containers().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deployment_that_ended_badly_is_tried_again_with_its_commit_and_with_what_was_set_right() {
+    let fixture = Fixture::start(false).await;
+    let server = &fixture.server;
+    fixture.deploy("one").await;
+    fixture.edit(|input| input["build"]["healthCheckPath"] = "/nowhere".into()).await;
+    fixture.loses_patience().await;
+    let (wanted, failed) = fixture.deploy("two").await;
+    assert_eq!(failed["status"], "rolled_back", "{}", fixture.explain(&failed).await);
+    // What was pushed since is another commit.
+    fixture.commit("three");
+    let set_right = |input: &mut serde_json::Value| {
+        input["build"]["healthCheckPath"] = "/health".into();
+        input["build"]["healthCheckTimeout"] = HEALTHY_WITHIN_S.into();
+    };
+    fixture.edit(set_right).await;
+    let retry = |number: &serde_json::Value| {
+        let path = format!("/api/v1/deployments/{number}/retry");
+        async move { server.post(&path, json!({})).await }
+    };
+    let begun = retry(&failed["seq"]).await.expect(202)["data"].clone();
+    assert_eq!(begun["reason"], format!("Retry of deployment {}", failed["seq"]));
+    let early = retry(&begun["seq"]).await;
+    assert!(early.status == 409 && early.text.contains("once it has ended"), "{}", early.text);
+    let deployment = server.wait_deployment(&begun["seq"].to_string()).await;
+    assert_eq!(deployment["status"], "successful", "{}", fixture.explain(&deployment).await);
+    assert_eq!((&deployment["commitSha"], &deployment["branch"]), (&json!(wanted), &json!("main")));
+    assert_eq!(deployment["commitMessage"], failed["commitMessage"]);
+    let late = retry(&begun["seq"]).await;
+    assert!(late.status == 409 && late.text.contains("nothing to retry"), "{}", late.text);
+    let audit = server.get("/api/v1/audit").await.expect(200)["data"].to_string();
+    assert!(audit.contains("deployment_retry"), "{audit}");
+
+    // An image without a build: the release keeps which one it was, whatever its tag leads to later.
+    let image = fixture.stack().await["activeRelease"]["imageTag"].clone();
+    fixture.edit(|input| input["build"]["healthCheckPath"] = "/nowhere".into()).await;
+    fixture.loses_patience().await;
+    let body = json!({ "imageTag": image, "reason": "once more" });
+    let begun = server.post("/api/v1/stacks/web/deploy", body).await.expect(202)["data"].clone();
+    let failed = server.wait_deployment(&begun["seq"].to_string()).await;
+    assert_eq!(failed["status"], "rolled_back", "{}", fixture.explain(&failed).await);
+    fixture.edit(set_right).await;
+    let begun = retry(&failed["seq"]).await.expect(202)["data"].clone();
+    let deployment = server.wait_deployment(&begun["seq"].to_string()).await;
+    assert_eq!(deployment["status"], "successful", "{}", fixture.explain(&deployment).await);
+    assert_eq!((&deployment["imageTag"], &deployment["buildId"]), (&image, &serde_json::Value::Null));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -25,6 +25,7 @@ pub fn router() -> OpenApiRouter<App> {
         .routes(routes!(deployment_logs))
         .routes(routes!(deployment_logs_search))
         .routes(routes!(deployment_cancel))
+        .routes(routes!(deployment_retry))
         .routes(routes!(build_view))
         .routes(routes!(build_logs))
         .routes(routes!(build_logs_search))
@@ -133,6 +134,19 @@ async fn deployment_cancel(
     Path(id): Path<String>,
 ) -> ApiResult<(StatusCode, Json<Success<DeploymentView>>)> {
     Ok((StatusCode::ACCEPTED, ok(deployment::deployment_cancel(&app, &id).await?.into())))
+}
+
+/// Starts a deployment that failed, was rolled back or was cancelled again: a new one of the same commit or image.
+#[utoipa::path(post, path = "/api/v1/deployments/{deployment}/retry", tag = "deployments",
+    responses((status = 202, body = Success<DeploymentView>), (status = 409)),
+    security(("token" = ["deployer:deployment"])))]
+async fn deployment_retry(
+    State(app): State<App>,
+    auth: Auth,
+    Path(id): Path<String>,
+) -> ApiResult<(StatusCode, Json<Success<DeploymentView>>)> {
+    let row = deployment::deployment_retry(&app, &id, auth.caller()).await?;
+    Ok((StatusCode::ACCEPTED, ok(row.into())))
 }
 
 /// Shows a build by id or number.

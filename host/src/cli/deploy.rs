@@ -1,4 +1,4 @@
-//! `deploy`, `rollback` and `cancel`.
+//! `deploy`, `retry`, `rollback` and `cancel`.
 
 use clap::Args;
 use serde_json::{Map, Value, json};
@@ -60,6 +60,16 @@ pub struct CancelArgs {
     deployment: String,
 }
 
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  windlass retry 12 -w     the same commit or image once more, waiting for the outcome")]
+pub struct RetryArgs {
+    /// Number or id of a deployment that failed, was rolled back or was cancelled.
+    deployment: String,
+    #[command(flatten)]
+    wait: WaitArgs,
+}
+
 pub async fn deploy(session: &Session, args: &DeployArgs) -> Outcome<u8> {
     let mut body = Map::new();
     for (key, value) in [("gitRef", &args.git_ref), ("imageTag", &args.image), ("reason", &args.reason)] {
@@ -107,6 +117,12 @@ pub async fn rollback(session: &Session, args: &RollbackArgs) -> Outcome<u8> {
     let value =
         session.client.post(&path, &body).await.map_err(|failure| unknown_stack(failure, &args.stack))?;
     started(session, value, &format!("rolls stack `{}` back", text::clean(&args.stack)), &args.wait).await
+}
+
+pub async fn retry(session: &Session, args: &RetryArgs) -> Outcome<u8> {
+    let value = session.client.post(&["deployments", &args.deployment, "retry"], &json!({})).await?;
+    let how = format!("tries deployment {} again", text::clean(&args.deployment));
+    started(session, value, &how, &args.wait).await
 }
 
 pub async fn cancel(session: &Session, args: &CancelArgs) -> Outcome<u8> {

@@ -154,6 +154,8 @@ pub enum Command {
     Overview,
     /// Show the log of a deployment or build.
     Logs(logs::LogsArgs),
+    /// Start a deployment again that failed, was rolled back or was cancelled.
+    Retry(deploy::RetryArgs),
     /// Bring an earlier release back.
     Rollback(deploy::RollbackArgs),
     /// Stop a running deployment; what served before goes on serving.
@@ -312,6 +314,7 @@ async fn remote(session: &Session, command: Command) -> Outcome<u8> {
         Command::Overview => overview::overview(session).await,
         Command::Badge(args) => badge::badge(session, &args).await,
         Command::Logs(args) => logs::logs(session, &args).await,
+        Command::Retry(args) => deploy::retry(session, &args).await,
         Command::Rollback(args) => deploy::rollback(session, &args).await,
         Command::Cancel(args) => deploy::cancel(session, &args).await,
         Command::Rollout(command) => rollout::rollout(session, &command).await,

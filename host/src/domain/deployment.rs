@@ -103,6 +103,11 @@ impl DeploymentStatus {
         matches!(self, Self::Successful | Self::Failed | Self::RolledBack | Self::Cancelled)
     }
 
+    /// Whether the same may be wanted again: it has ended, and not well.
+    pub fn may_be_retried(self) -> bool {
+        self.is_terminal() && self != Self::Successful
+    }
+
     /// Whether the state machine allows this step. A successful deployment may still be rolled back later.
     pub fn may_become(self, next: Self) -> bool {
         match (self, next) {
@@ -182,6 +187,16 @@ mod tests {
             assert!(from.may_become(DeploymentStatus::Failed));
             assert!(from.may_become(DeploymentStatus::Cancelled));
         }
+    }
+
+    #[test]
+    fn what_runs_or_was_successful_is_not_retried() {
+        let retried: Vec<_> =
+            DeploymentStatus::ALL.into_iter().filter(|status| status.may_be_retried()).collect();
+        assert_eq!(
+            retried,
+            [DeploymentStatus::Failed, DeploymentStatus::RolledBack, DeploymentStatus::Cancelled]
+        );
     }
 
     #[test]

@@ -37,6 +37,7 @@ pub const PAGES: &[(&str, &str, &str)] = &[
     ("GET", "/deployments/{deployment}", "viewer:deployment"),
     ("GET", "/deployments/{deployment}/fragment", "viewer:deployment"),
     ("POST", "/deployments/{deployment}/cancel", "deployer:deployment"),
+    ("POST", "/deployments/{deployment}/retry", "deployer:deployment"),
     ("POST", "/deployments/{deployment}/rollback", "deployer:deployment"),
     ("POST", "/deployments/{deployment}/answer", "deployer:deployment"),
     ("POST", "/deployments/{deployment}/pause", "deployer:deployment"),

@@ -44,6 +44,7 @@ struct Live {
     error: String,
     fallback: String,
     can_return: bool,
+    can_retry: bool,
     /// Who gets the requests while it is rolled out.
     split: Option<Split>,
     /// Requests go to the new release already.
@@ -220,6 +221,7 @@ async fn live(app: &App, row: &Deployment, view: &StackView, built: Option<&Buil
         error: row.error.clone().unwrap_or_default(),
         fallback: row.rollout.fallback_reason.clone().unwrap_or_default(),
         can_return: was_good && !serves && row.release_id.is_some(),
+        can_retry: row.status.may_be_retried(),
         serves_new: rolling
             .as_ref()
             .is_some_and(|view| view.sides.iter().any(|side| side.is_new && side.percent > 0)),
@@ -360,7 +362,7 @@ pub async fn cancel(State(app): State<App>, session: Session, Path(id): Path<Str
     back(&app, &session, &id, result).await
 }
 
-/// Shows the deployment again, with what went wrong if something did.
+/// Shows the deployment that came of it, or this one with what went wrong.
 async fn back(app: &App, session: &Session, id: &str, result: Result<Deployment>) -> PageResult {
     match result {
         Ok(row) => Ok(to(&format!("/deployments/{}", row.seq))),
@@ -407,8 +409,11 @@ pub async fn rollback(State(app): State<App>, session: Session, Path(id): Path<S
         session.0.caller(),
     )
     .await;
-    match result {
-        Ok(new) => Ok(to(&format!("/deployments/{}", new.seq))),
-        Err(error) => page(&app, &session, &id, "", Some(error)).await,
-    }
+    back(&app, &session, &id, result).await
+}
+
+/// Starts what this deployment wanted again.
+pub async fn retry(State(app): State<App>, session: Session, Path(id): Path<String>) -> PageResult {
+    let result = deployment::deployment_retry(&app, &id, session.0.caller()).await;
+    back(&app, &session, &id, result).await
 }

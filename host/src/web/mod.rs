@@ -164,6 +164,7 @@ fn stack_pages() -> Router<App> {
         .route("/deployments/{deployment}", get(deployment::show))
         .route("/deployments/{deployment}/fragment", get(deployment::fragment))
         .route("/deployments/{deployment}/cancel", post(deployment::cancel))
+        .route("/deployments/{deployment}/retry", post(deployment::retry))
         .route("/deployments/{deployment}/rollback", post(deployment::rollback))
         .route("/deployments/{deployment}/answer", post(deployment::answer))
         .route("/deployments/{deployment}/pause", post(deployment::pause))

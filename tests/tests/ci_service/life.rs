@@ -132,6 +132,25 @@ async fn a_cancelled_deployment_is_stopped_at_the_provider() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_deployment_that_failed_at_the_provider_is_tried_again_there() {
+    let service = Service::<GitLab>::start().await;
+    let first = service.deploy().await;
+    service.wait_started(&first).await;
+    service.vendor.run();
+    service.vendor.finish(false);
+    assert_eq!(service.server.wait_deployment(&first).await["status"], "failed");
+    let retry = format!("/api/v1/deployments/{first}/retry");
+    let second = service.server.post(&retry, json!({})).await.expect(202)["data"]["seq"].to_string();
+    service.wait_started(&second).await;
+    service.vendor.run();
+    service.vendor.finish(true);
+    let deployment = service.server.wait_deployment(&second).await;
+    assert_eq!(deployment["status"], "successful", "{deployment}");
+    assert_eq!(service.carried(&second).await["job"], service.carried(&first).await["job"]);
+    assert_eq!(service.vendor.world().pipelines.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_push_deploys_through_the_provider() {
     let service = Service::<GitLab>::start().await;
     let server = &service.server;

@@ -1,12 +1,14 @@
-//! Deployments: asked for, cancelled, rolled back, shown.
+//! Deployments: asked for, cancelled, tried again, rolled back, shown.
 
 mod coalesce;
+mod retry;
 mod rollback;
 mod rows;
 
 use serde_json::json;
 
 pub use coalesce::{Entered, enter};
+pub use retry::deployment_retry;
 pub use rollback::{deployment_rollback, deployment_serving, rollback_readiness};
 pub use rows::{
     NewDeployment, Prepared, enqueue_build, enqueue_rollout, environment_of, insert, new_release, prepare,
@@ -85,20 +87,31 @@ pub async fn deployment_create_from_image(
     reason: Option<String>,
     caller: Caller,
 ) -> Result<Deployment> {
-    let view = stack_view(app, stack).await?;
     if image_tag.is_empty()
         || image_tag.len() > 255
         || image_tag.chars().any(|c| c.is_whitespace() || c.is_control())
     {
         return Err(Error::invalid("image_tag", "image_tag has to name an image, like `myapp:main-abc1234`"));
     }
+    deployment_image(app, stack, (image_tag, image_tag), reason, caller).await
+}
+
+/// Deploys an image by the tag that people know and the name that the engine is to find it by, a tag or a digest.
+async fn deployment_image(
+    app: &App,
+    stack: &str,
+    (image_tag, name): (&str, &str),
+    reason: Option<String>,
+    caller: Caller,
+) -> Result<Deployment> {
+    let view = stack_view(app, stack).await?;
     if view.stack.run.service.is_some() || view.build.settings.compose_path.is_some() {
         return Err(Error::conflict(format!(
             "stack `{}` is deployed from its compose file, not from one image; deploy a branch, tag or commit",
             view.stack.name
         )));
     }
-    let image = engine(app, &view.stack).await?.image_inspect(image_tag).await?;
+    let image = engine(app, &view.stack).await?.image_inspect(name).await?;
     let mut prepared = without_build(&view, caller, reason);
     prepared.deployment.image_tag = image_tag.to_string();
     let release = new_release(app, &view, &prepared.deployment, (image_tag, &image.digest), None, json!({}))?;
