@@ -106,7 +106,7 @@ pub async fn hook_run(app: &App, task: &TaskContext, repository: &Id) -> Result<
     let Some(row) = found else { return Ok(Done::Finished) };
     let Some(known) = row.hook_id.clone() else { return Ok(Done::Finished) };
     let placed = place(app, &row).await;
-    let (kept, told) = (row.clone(), placed.as_ref().map(Clone::clone).map_err(ToString::to_string));
+    let (kept, told) = (row.clone(), placed.clone().map_err(|error| error.to_string()));
     let write = app.db.write(move |tx| {
         Box::pin(async move {
             let told = told.as_deref().map_err(String::as_str);
