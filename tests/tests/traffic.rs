@@ -71,7 +71,7 @@ fn hostile_strategies() -> [(&'static str, Guest); 2] {
     let switched = [Order::Route(&[(TARGET, 100)]), Order::Scale(TARGET, 0)];
     [
         ("fickle", strategy_turning("fickle", &[start], &switched)),
-        ("sly", strategy_turning("sly", &[start, feigned], &[Order::Scale(STABLE, 0)])),
+        ("sly", strategy_turning("sly", &[start], &[feigned, Order::Scale(STABLE, 0)])),
     ]
 }
 
@@ -92,7 +92,7 @@ async fn a_strategy_that_would_leave_nothing_serving_is_overruled_and_the_old_re
     assert_eq!(deployment["status"], "successful", "{}", routed.fixture.explain(&deployment).await);
     let serving = routed.fixture.server.containers();
     let visitors = routed.visitors();
-    for ((name, _), position) in hostile_strategies().into_iter().zip([2, 1]) {
+    for (name, _) in hostile_strategies() {
         routed.fixture.edit(|stack| stack["strategy"] = name.into()).await;
         let (_, overruled) = routed.fixture.deploy(&format!("by {name}")).await;
         let told = routed.fixture.explain(&overruled).await;
@@ -100,7 +100,7 @@ async fn a_strategy_that_would_leave_nothing_serving_is_overruled_and_the_old_re
         let error = overruled["error"].as_str().unwrap();
         for words in [
             format!("strategy `{name}` was overruled"),
-            format!("its action {position}, `scale "),
+            "its action 2, `scale ".to_owned(),
             " to 0`, was refused: it would have removed the last healthy serving instance".to_owned(),
         ] {
             assert!(error.contains(&words), "no `{words}` in {told}");

@@ -52,6 +52,11 @@ const MIGRATIONS: &[Migration] = &[
     Migration { version: 21, name: "builds", text: include_str!("../../../migrations/0021_builds.sql") },
     Migration { version: 22, name: "previews", text: include_str!("../../../migrations/0022_previews.sql") },
     Migration { version: 23, name: "backups", text: include_str!("../../../migrations/0023_backups.sql") },
+    Migration {
+        version: 24,
+        name: "team_providers",
+        text: include_str!("../../../migrations/0024_team_providers.sql"),
+    },
     Migration { version: 25, name: "forge", text: include_str!("../../../migrations/0025_forge.sql") },
 ];
 

@@ -136,6 +136,9 @@ async fn path_for(world: &World, operation: &Operation, passes: bool, n: usize) 
             path = path.replace(&format!("{{{name}}}"), &value);
         }
     }
+    if path.starts_with("/ci-jobs/{ci_job}/schedules/{schedule}") && passes {
+        path = path.replace("{schedule}", &world.job_schedule(&format!("of-job-{n}")).await);
+    }
     if path.ends_with("/ci") {
         path = path.replace("{stack}", "owl-ci").replace("{deployment}", &world.by_ci);
     }
@@ -152,7 +155,7 @@ async fn fresh(world: &World, path: &str, n: usize) -> Vec<(&'static str, String
         let (channel, rule) = world.channel(&format!("owl-gone-{n}")).await;
         return vec![("channel", channel), ("rule", rule)];
     }
-    if path.contains("{schedule}") {
+    if path.contains("{schedule}") && !path.contains("{ci_job}") {
         return vec![("schedule", world.schedule(&format!("gone-{n}")).await)];
     }
     if path.contains("{stack}/ci") {

@@ -25,6 +25,8 @@ pub struct World {
     pub things: Vec<(&'static str, String)>,
     /// Number of a deployment through a provider.
     pub by_ci: String,
+    /// Of the job that it is made by there.
+    pub ci_job: String,
 }
 
 impl World {
@@ -48,7 +50,8 @@ impl World {
         }
         let token = person(&server, "loner").await;
         personas.push(Persona { name: "loner".into(), token, team: None, is_admin: false });
-        let mut world = Self { server, personas, things: Vec::new(), by_ci: String::new() };
+        let mut world =
+            Self { server, personas, things: Vec::new(), by_ci: String::new(), ci_job: String::new() };
         world.furnish().await;
         world
     }
@@ -73,7 +76,8 @@ impl World {
         let by_ci = server.post("/api/v1/stacks/owl-ci/deploy", json!({})).await.expect(202);
         self.by_ci = by_ci["data"]["seq"].to_string();
         let carried = server.get(&format!("/api/v1/deployments/{}/ci", self.by_ci)).await.expect(200);
-        let (job, ci_build) = (&carried["data"]["job"]["seq"], &carried["data"]["builds"][0]["seq"]);
+        self.ci_job = carried["data"]["job"]["seq"].to_string();
+        let ci_build = &carried["data"]["builds"][0]["seq"];
         let schedule = self.schedule("nightly").await;
         let (channel, rule) = self.channel("owl-chat").await;
         let told = server.post(&format!("/api/v1/channels/{channel}/test"), json!({})).await.expect(200);
@@ -101,7 +105,7 @@ impl World {
             ("rule", rule),
             ("delivery", told["data"]["seq"].to_string()),
             ("provider", "owl-ci".into()),
-            ("ci_job", job.to_string()),
+            ("ci_job", self.ci_job.clone()),
             ("ci_build", ci_build.to_string()),
             // The installation's; there is none.
             ("target", "no-such-target".into()),
@@ -128,6 +132,13 @@ impl World {
         let plan = json!({ "name": name, "cron": "0 3 * * *", "enabled": false });
         self.server.post("/api/v1/stacks/owl-web/schedules", plan).await.expect(201)["data"]["seq"]
             .to_string()
+    }
+
+    /// Number of a new schedule of the first team's job at its provider.
+    pub async fn job_schedule(&self, name: &str) -> String {
+        let plan = json!({ "name": name, "cron": "0 3 * * *", "enabled": false });
+        let path = format!("/api/v1/ci/jobs/{}/schedules", self.ci_job);
+        self.server.post(&path, plan).await.expect(201)["data"]["seq"].to_string()
     }
 
     /// Numbers of a new channel of the first team, and of its rule. It leads nowhere.

@@ -94,15 +94,39 @@ async fn an_older_schema_is_brought_up_and_a_newer_one_refused(test: TestDb) {
     let mut newer = migrations.clone();
     newer.push(Migrated { version: 9999, name: "later".into(), checksum: String::new() });
     // As it was before there were backups.
-    assert_eq!(migrations.pop().unwrap().name, "backups");
+    let newest = migrations.last().unwrap().name.clone();
+    migrations.truncate(migrations.iter().position(|one| one.name == "backups").unwrap());
     rows.retain(|rows| rows.table != "backups");
+    for (table, columns) in LATER {
+        for rows in rows.iter_mut().filter(|rows| rows.table == *table) {
+            without(rows, columns);
+        }
+    }
     let folder = tempfile::tempdir().unwrap();
     for config in targets(&test, &folder) {
         let refused = put(&config, &newer, &rows).await;
         assert!(matches!(&refused, Err(Error::Conflict(text)) if text.contains("newer")), "{refused:?}");
         put(&config, &migrations, &rows).await.unwrap();
         let db = Db::open(&config).await.unwrap();
-        assert_eq!(everything(&db).await.0.last().unwrap().name, "backups");
+        assert_eq!(everything(&db).await.0.last().unwrap().name, newest);
+    }
+}
+
+/// Columns that migrations after that of the backups have added.
+const LATER: &[(&str, &[&str])] = &[
+    ("git_repositories", &["commit_status", "commit_status_error", "hook_id", "hook_error"]),
+    ("deployments", &["told"]),
+];
+
+fn without(rows: &mut Rows, columns: &[&str]) {
+    let text = String::from_utf8(std::mem::take(&mut rows.lines)).unwrap();
+    for line in text.lines() {
+        let mut row: serde_json::Map<String, serde_json::Value> = serde_json::from_str(line).unwrap();
+        for column in columns {
+            row.remove(*column).unwrap();
+        }
+        serde_json::to_writer(&mut rows.lines, &row).unwrap();
+        rows.lines.push(b'\n');
     }
 }
 

@@ -129,7 +129,9 @@ pub async fn insert(tx: &mut Tx, prepared: &Prepared) -> Result<Deployment> {
         let Some(source) = &prepared.build else {
             return Err(cicd::refuse(&stacks::find(tx, ci.stack_id.as_str()).await?.name));
         };
-        return cicd::enter(tx, ci, &prepared.deployment, source).await;
+        let deployment = cicd::enter(tx, ci, &prepared.deployment, source).await?;
+        deployments::set_requester(tx, &deployment.id, prepared.requested_by.as_ref()).await?;
+        return Ok(deployment);
     }
     if let Some(release) = &prepared.release {
         releases::insert(tx, release.clone()).await?;
