@@ -145,7 +145,7 @@ async fn lists_have_exactly_the_rows_that_the_rule_lets_one_see(test: TestDb) {
         let mut listed: Vec<&str> = page.items.iter().map(|row| row.name.as_str()).collect();
         listed.reverse();
         let seen = providers.iter().filter(|row| {
-            let team = row.team_id.as_ref().map(|team| Id::from_text(team));
+            let team = row.team_id.as_deref().map(Id::from_text);
             let owner = team.map_or(Owner::Installation, |team| Owner::Team { team, project: None });
             rights.role_on(&owner).is_some()
         });
