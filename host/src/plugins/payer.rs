@@ -5,8 +5,11 @@ use std::sync::{Arc, LazyLock, OnceLock};
 /// The server's own account: for what nobody has asked for.
 const OURS: &str = "this server";
 
+/// Not known at once: who sends a request is found out while it is handled.
+type Account = Arc<OnceLock<Arc<str>>>;
+
 tokio::task_local! {
-    static PAYER: Arc<OnceLock<Arc<str>>>;
+    static PAYER: Account;
 }
 
 /// Runs `work`, whose calls into plugins are on that account, such as a team's; without one, on the account that
