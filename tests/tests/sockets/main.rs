@@ -112,6 +112,73 @@ async fn a_socket_without_a_token_that_counts_is_refused() {
     client.wait("short", "disconnect", "io server disconnect");
 }
 
+/// Secret of a token of a new person, with that role in the team `default` if there is one.
+async fn person(server: &TestServer, name: &str, role: Option<&str>) -> Value {
+    server.post("/api/v1/users", json!({ "name": name })).await.expect(201);
+    if let Some(role) = role {
+        let path = format!("/api/v1/teams/default/members/{name}");
+        server.put(&path, json!({ "role": role })).await.expect(200);
+    }
+    let made = server.post("/api/v1/tokens", json!({ "name": name, "user": name })).await.expect(201);
+    made["data"]["secret"].clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_call_and_each_room_asks_for_the_role_that_its_route_asks_for() {
+    let test = "each_call_and_each_room_asks_for_the_role_that_its_route_asks_for";
+    let Some(mut client) = Client::start(test) else { return };
+    let server = TestServer::start().await;
+    let repository = json!({ "url": "http://127.0.0.1:9/app.git", "branch": "main", "provider": "github" });
+    server.create_stack(json!({ "name": "web", "repository": repository })).await;
+    let begun = server.post("/api/v1/stacks/web/deploy", json!({})).await.expect(202)["data"].clone();
+    server.post(&format!("/api/v1/deployments/{}/cancel", begun["seq"]), json!({})).await;
+    server.wait_deployment(&begun["seq"].to_string()).await;
+    let terminal = json!(format!("deployment-{}", begun["seq"]));
+    let roles = [
+        ("loner", None),
+        ("sees", Some("viewer")),
+        ("makes", Some("developer")),
+        ("ships", Some("deployer")),
+    ];
+    for (name, role) in roles {
+        let token = person(&server, name, role).await;
+        let how = json!({ "auth": { "token": token }, "transports": ["websocket"] });
+        assert_eq!(client.try_connect(name, &server.url, how)["connected"], true);
+    }
+    // The call, with arguments that change nothing even where they are let in, and the least role.
+    let calls = [
+        ("getGitRepository", json!(["web"]), 1),
+        ("getBuildConfig", json!(["web"]), 1),
+        ("getDeploymentHistory", json!(["web"]), 1),
+        ("subscribe", json!(["web"]), 1),
+        ("terminalJoin", json!([terminal]), 1),
+        ("saveGitRepository", json!(["web"]), 2),
+        ("saveBuildConfig", json!(["web"]), 2),
+        ("rollbackDeployment", json!([begun["id"]]), 3),
+        ("cancelBuild", json!([begun["seq"]]), 3),
+    ];
+    for (call, args, least) in calls {
+        for (rank, (name, _)) in roles.iter().enumerate() {
+            let answer = client.call(name, call, args.clone());
+            let refused =
+                answer["ok"] == false && matches!(answer["code"].as_str(), Some("forbidden" | "not_found"));
+            assert_eq!(refused, rank < least, "{call} by {name}: {answer}");
+            if rank == 0 {
+                assert_eq!(
+                    answer["code"], "not_found",
+                    "{call} tells a stranger that there is something: {answer}"
+                );
+            }
+        }
+    }
+    let reached = client.call("sees", "testGitConnection", json!([repository]));
+    assert_eq!(reached["code"], "forbidden", "{reached}");
+    // Whoever was refused the room hears nothing of what happens in it.
+    server.put("/api/v1/stacks/web", json!({ "name": "web", "description": "changed" })).await.expect(200);
+    client.wait("sees", "stack.changed", "");
+    assert!(client.pushes("loner", "stack.changed").is_empty());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_call_says_what_is_wrong() {
     let Some(mut client) = Client::start("a_wrong_call_says_what_is_wrong") else { return };
