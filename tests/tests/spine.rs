@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use windlass_tests::database::TestDb;
 use windlass_tests::fixture::{Fixture, HEALTHY_WITHIN_S, fetch};
 
@@ -273,4 +273,21 @@ async fn the_whole_path_works_on_postgresql_and_survives_a_kill() {
     let (sha, deployment) = fixture.deploy("two").await;
     assert_eq!(deployment["status"], "successful", "{}", fixture.explain(&deployment).await);
     assert!(fixture.page().await.contains(&sha));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deployment_says_by_which_tag_its_commit_was_found_and_how_it_was_built() {
+    let fixture = Fixture::start(false).await;
+    let sha = fixture.commit("one");
+    fixture.repo.git(&["tag", "v1.0.0"]);
+    fixture.commit("two");
+    for (name, tag) in [("v1.0.0", json!("v1.0.0")), ("main", Value::Null)] {
+        let begun =
+            fixture.server.post("/api/v1/stacks/web/deploy", json!({ "gitRef": name })).await.expect(202);
+        let deployment = fixture.server.wait_deployment(&begun["data"]["seq"].to_string()).await;
+        assert_eq!(deployment["status"], "successful", "{}", fixture.explain(&deployment).await);
+        assert_eq!(deployment["tag"], tag);
+        assert_eq!(deployment["commitSha"] == sha.as_str(), name != "main");
+        assert!(deployment["buildConfigId"].is_string(), "{deployment:#}");
+    }
 }

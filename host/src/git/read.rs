@@ -24,6 +24,8 @@ pub struct Commit {
     pub email: String,
     /// When it was committed.
     pub at: UnixMs,
+    /// The tag by which it was found.
+    pub tag: Option<String>,
 }
 
 impl Commit {
@@ -41,7 +43,12 @@ impl Git {
     /// `NotFound` naming the reference; `Invalid` if it is not a name; `Conflict` if nothing was fetched yet.
     pub async fn resolve(&self, id: &Id, reference: &str) -> Result<Commit> {
         let reference = reference.to_string();
-        self.on_mirror(id, move |mirror| Ok(commit(&find(mirror, &reference)?))).await
+        self.on_mirror(id, move |mirror| {
+            let (found, full) = find(mirror, &reference)?;
+            let tag = full.and_then(|name| name.strip_prefix("refs/tags/").map(str::to_owned));
+            Ok(Commit { tag, ..commit(&found) })
+        })
+        .await
     }
 
     /// The newest commit of the server's default branch, as last fetched.
@@ -65,7 +72,7 @@ impl Git {
         self.on_mirror(id, move |mirror| {
             let mut walk = mirror.revwalk().map_err(reading)?;
             walk.set_sorting(Sort::TOPOLOGICAL | Sort::TIME).map_err(reading)?;
-            walk.push(find(mirror, &reference)?.id()).map_err(reading)?;
+            walk.push(find(mirror, &reference)?.0.id()).map_err(reading)?;
             walk.take(limit.min(NEWEST))
                 .map(|oid| {
                     oid.and_then(|oid| mirror.find_commit(oid)).map(|found| commit(&found)).map_err(reading)
@@ -146,10 +153,12 @@ pub(super) fn tree_of<'mirror>(mirror: &'mirror Repository, sha: &str) -> Result
     found.map_err(|_| Error::not_found("commit", sha))?.tree().map_err(reading)
 }
 
-fn find<'mirror>(mirror: &'mirror Repository, name: &str) -> Result<git2::Commit<'mirror>> {
+/// The commit, and the whole name of the branch or tag that leads to it.
+fn find<'mirror>(mirror: &'mirror Repository, name: &str) -> Result<(git2::Commit<'mirror>, Option<String>)> {
     let missing = || Error::not_found("branch, tag or commit", name);
     if reference::check_commit(name).is_ok() {
-        return Oid::from_str(name).and_then(|oid| mirror.find_commit(oid)).map_err(|_| missing());
+        let found = Oid::from_str(name).and_then(|oid| mirror.find_commit(oid));
+        return found.map(|commit| (commit, None)).map_err(|_| missing());
     }
     reference::check_name(name)?;
     let full =
@@ -160,6 +169,7 @@ fn find<'mirror>(mirror: &'mirror Repository, name: &str) -> Result<git2::Commit
             Ok(found) => {
                 return found
                     .peel_to_commit()
+                    .map(|commit| (commit, Some(candidate)))
                     .map_err(|_| Error::invalid("ref", format!("`{name}` does not lead to a commit")));
             }
             Err(error) if error.code() == ErrorCode::NotFound => {}
@@ -170,7 +180,7 @@ fn find<'mirror>(mirror: &'mirror Repository, name: &str) -> Result<git2::Commit
     if !abbreviated {
         return Err(missing());
     }
-    mirror.find_commit_by_prefix(name).map_err(|error| match error.code() {
+    mirror.find_commit_by_prefix(name).map(|commit| (commit, None)).map_err(|error| match error.code() {
         ErrorCode::Ambiguous => {
             Error::invalid("ref", format!("`{name}` begins several commit ids; add digits"))
         }
@@ -190,5 +200,6 @@ fn commit(found: &git2::Commit<'_>) -> Commit {
         author: String::from_utf8_lossy(author.name_bytes()).into_owned(),
         email: String::from_utf8_lossy(author.email_bytes()).into_owned(),
         at: found.time().seconds() * 1000,
+        tag: None,
     }
 }

@@ -409,9 +409,12 @@ pub async fn latest_of_commit(conn: &mut Conn, stack: &Id, commit: &str) -> Resu
     fetch_opt(conn, query).await
 }
 
-/// Writes down which commit a deployment turned out to be of.
-pub async fn set_commit(conn: &mut Conn, id: &Id, commit: &str) -> Result<()> {
-    let query = query("UPDATE deployments SET commit_sha = $1 WHERE id = $2").bind(commit).bind(id.as_str());
+/// Writes down which commit a deployment turned out to be of, and by which tag it was found.
+pub async fn set_commit(conn: &mut Conn, id: &Id, commit: &str, tag: Option<&str>) -> Result<()> {
+    let query = query("UPDATE deployments SET commit_sha = $1, tag = $2 WHERE id = $3")
+        .bind(commit)
+        .bind(plain_opt(tag))
+        .bind(id.as_str());
     hit(execute(conn, query).await?, Deployment::WHAT, id)
 }
 

@@ -26,7 +26,7 @@ async fn a_commits_newest_deployment_is_found_and_what_was_told_of_it(test: Test
                     stored.push(deployments::insert(tx, sample::deployment(stack)).await?);
                 }
                 for n in [0, 1, 3] {
-                    deployments::set_commit(tx, &stored[n].id, COMMIT).await?;
+                    deployments::set_commit(tx, &stored[n].id, COMMIT, Some("v1")).await?;
                 }
                 deployments::set_told(tx, &stored[1].id, DeploymentStatus::Building).await?;
                 Ok(stored)
@@ -37,6 +37,7 @@ async fn a_commits_newest_deployment_is_found_and_what_was_told_of_it(test: Test
     let mut conn = test.db.read().await.unwrap();
     let found = deployments::latest_of_commit(&mut conn, &id, COMMIT).await.unwrap().unwrap();
     assert_eq!((&found.id, found.commit_sha.as_str()), (&stored[1].id, COMMIT));
+    assert_eq!(found.tag.as_deref(), Some("v1"));
     assert_eq!(deployments::latest_of_commit(&mut conn, &id, "else").await.unwrap(), None);
     let told = deployments::told(&mut conn, &stored[1].id).await.unwrap();
     assert_eq!(told, Some(DeploymentStatus::Building));

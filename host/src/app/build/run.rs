@@ -153,7 +153,7 @@ async fn run(
     let commit = app.git.resolve(&access.id, wanted).await?;
     log.line(&format!("Commit {} {}", commit.sha, commit.subject()));
     look::branch_seen(app, view, build, &commit.sha).await?;
-    commit_found(app, build, &commit.sha).await?;
+    commit_found(app, build, &commit).await?;
     crash::point("build: after the fetch");
     let (view, build) = own_file::laid_over(app, (view, build), &access.id, &commit.sha, log).await?;
     let (view, build) = (view.as_ref(), build.as_ref());
@@ -191,16 +191,16 @@ async fn run(
 }
 
 /// Writes down which commit the build is of, so that people and the forge need not wait for its end to know.
-async fn commit_found(app: &App, build: &Build, commit: &str) -> Result<()> {
-    if build.commit_sha == commit {
+async fn commit_found(app: &App, build: &Build, commit: &Commit) -> Result<()> {
+    if build.commit_sha == commit.sha {
         return Ok(());
     }
-    let (id, deployment, commit) = (build.id.clone(), build.deployment_id.clone(), commit.to_owned());
+    let (id, deployment, commit) = (build.id.clone(), build.deployment_id.clone(), commit.clone());
     let work = app.db.write(move |tx| {
         Box::pin(async move {
-            builds::set_commit(tx, &id, &commit).await?;
+            builds::set_commit(tx, &id, &commit.sha).await?;
             let Some(id) = &deployment else { return Ok(()) };
-            deployments::set_commit(tx, id, &commit).await?;
+            deployments::set_commit(tx, id, &commit.sha, commit.tag.as_deref()).await?;
             let deployment = deployments::find(tx, id.as_str()).await?;
             owe(tx, &deployment).await
         })

@@ -67,7 +67,7 @@ pub async fn deployment_prepare(
     let commit_sha = if reference::check_commit(&git_ref).is_ok() { git_ref.clone() } else { String::new() };
     let new = NewDeployment {
         repository,
-        settings: view.build.settings.clone(),
+        config: view.build.clone(),
         branch: git_ref.clone(),
         git_ref,
         commit_sha,

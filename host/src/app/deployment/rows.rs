@@ -11,7 +11,7 @@ use crate::app::forge::announce;
 use crate::app::stack::{StackView, strategy_name};
 use crate::domain::Id;
 use crate::domain::build::Build;
-use crate::domain::build_config::{BuildSettings, EnvVar};
+use crate::domain::build_config::{BuildConfig, EnvVar};
 use crate::domain::deployment::{Deployment, DeploymentStatus, RolloutState};
 use crate::domain::event::{EventKind, NewEvent};
 use crate::domain::health::HealthCheck;
@@ -27,7 +27,8 @@ use crate::store::{self, Tx, builds, deployments, releases, stack_ci, stacks};
 #[derive(Debug, Clone)]
 pub struct NewDeployment {
     pub repository: GitRepository,
-    pub settings: BuildSettings,
+    /// How it is built.
+    pub config: BuildConfig,
     /// What to fetch: branch, tag or commit.
     pub git_ref: String,
     pub branch: String,
@@ -57,7 +58,7 @@ impl Prepared {
 
 /// The rows of a deployment that starts with a build.
 pub fn prepare(app: &App, stack: &Stack, new: NewDeployment) -> Prepared {
-    let settings = &new.settings;
+    let settings = &new.config.settings;
     let source = BuildSource {
         git_url: new.repository.url,
         git_ref: new.git_ref,
@@ -70,6 +71,7 @@ pub fn prepare(app: &App, stack: &Stack, new: NewDeployment) -> Prepared {
     let mut deployment = pending(stack, new.caller, new.reason);
     build.deployment_id = Some(deployment.id.clone());
     deployment.build_id = Some(build.id.clone());
+    deployment.build_config_id = Some(new.config.id);
     deployment.repository_id = Some(new.repository.id);
     deployment.commit_sha = build.commit_sha.clone();
     deployment.commit_message = new.commit_message;

@@ -9,7 +9,7 @@ use crate::app::deployment::{self, Caller, Entered, NewDeployment, Prepared};
 use crate::app::preview;
 use crate::domain::Id;
 use crate::domain::access::{self, Owner};
-use crate::domain::build_config::BuildSettings;
+use crate::domain::build_config::BuildConfig;
 use crate::domain::deployment::TriggerType;
 use crate::domain::event::{EventKind, NewEvent};
 use crate::domain::head::News;
@@ -137,10 +137,10 @@ async fn judged(app: &App, event: &WebhookEvent, row: &GitRepository, push: &Pus
     let Some(config) = build_configs::by_stack(&mut conn, &row.stack_id).await? else {
         return Ok(Vec::new());
     };
-    let settings = config.settings;
+    let settings = &config.settings;
     let stack = stacks::find(&mut conn, row.stack_id.as_str()).await?;
     drop(conn);
-    let rules = PushRules::new(&settings, &row.branch);
+    let rules = PushRules::new(settings, &row.branch);
     let judge = |change: &RefChange| {
         let against = match &rules {
             Ok(rules) => rules.reason_not_to_deploy(change),
@@ -148,7 +148,7 @@ async fn judged(app: &App, event: &WebhookEvent, row: &GitRepository, push: &Pus
         };
         let plan = match against {
             None => {
-                let new = new_deployment(row, &settings, change, (event, push));
+                let new = new_deployment(row, &config, change, (event, push));
                 Ok(Box::new(deployment::prepare(app, &stack, new)))
             }
             Some(reason) => Err(reason),
@@ -268,7 +268,7 @@ fn summary(outcomes: Vec<StackOutcome>, superseded: usize) -> Finish {
 
 fn new_deployment(
     row: &GitRepository,
-    settings: &BuildSettings,
+    config: &BuildConfig,
     change: &RefChange,
     (event, push): (&WebhookEvent, &Push),
 ) -> NewDeployment {
@@ -280,7 +280,7 @@ fn new_deployment(
     };
     NewDeployment {
         repository: row.clone(),
-        settings: settings.clone(),
+        config: config.clone(),
         git_ref: change.name.clone(),
         branch: change.name.clone(),
         commit_sha: change.after.clone().unwrap_or_default(),
