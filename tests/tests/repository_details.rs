@@ -69,7 +69,7 @@ async fn a_forge_tells_about_a_stacks_repository() {
 async fn a_forge_whose_api_is_not_at_the_repositorys_address_is_asked_where_it_is() {
     let (forge, server) = (GitHub::start().await, TestServer::start().await);
     let repository = json!({
-        "url": format!("{}/octo/app.git", forge.fake.url), "provider": "github", "authType": "http_token",
+        "url": format!("{}/octo/app.git", forge.fake.url), "branch": "main", "provider": "github", "authType": "http_token",
         "credentials": { "username": "octo", "token": github::TOKEN },
     });
     server.create_stack(json!({ "name": "app", "repository": repository })).await;
