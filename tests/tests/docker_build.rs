@@ -290,10 +290,16 @@ async fn the_classic_builder_works_and_stops_too() {
     let sleep = format!("busybox sleep {}", 97_000 + std::process::id() % 1000);
     fs::write(root.join("Dockerfile"), format!("{BUSYBOX}RUN /bin/{sleep}\n")).unwrap();
     let cancel = CancellationToken::new();
-    let (outcome, ()) = tokio::join!(engine.docker.build(request(&engine, &root), |_| (), &cancel), async {
+    let stopping = async {
         eventually("the step runs", async || runs(&sleep)).await;
         cancel.cancel();
-    });
+        std::future::pending().await
+    };
+    // A build that ends by itself says why.
+    let outcome = tokio::select! {
+        outcome = engine.docker.build(request(&engine, &root), |_| (), &cancel) => outcome,
+        never = stopping => never,
+    };
     assert!(matches!(outcome, Err(Error::Cancelled(_))), "{outcome:?}");
     eventually("the step's process is gone", async || !runs(&sleep)).await;
 }
