@@ -275,20 +275,23 @@ async fn a_dockerfile_may_lie_beside_its_context() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_classic_builder_works_and_stops_too() {
     let mut engine = TestEngine::start().await;
+    let base = build(&engine, request(&engine, &engine.context(BUSYBOX))).await.0.unwrap().tag;
     engine.docker = engine.docker.clone().with_classic_builder();
-    let root = engine.context(&format!("{BUSYBOX}RUN echo classic\n"));
+    // Below `FROM scratch` the classic builder reads every image of the engine that has no parent, and fails if one of them,
+    // such as that of another test, is removed meanwhile.
+    let root = engine.context(&format!("FROM {base}\nRUN echo classic\n"));
     let (image, said) = build(&engine, request(&engine, &root)).await;
     let image = image.unwrap_or_else(|error| panic!("{error}\n{said}"));
     assert!(said.contains("the classic builder") && said.lines().any(|line| line == "classic"), "{said}");
     assert_eq!(engine.docker.image_inspect(&image.tag).await.unwrap().digest, image.digest);
 
-    fs::write(root.join("Dockerfile"), format!("{BUSYBOX}RUN exit 3\n")).unwrap();
+    fs::write(root.join("Dockerfile"), format!("FROM {base}\nRUN exit 3\n")).unwrap();
     let (outcome, _) = build(&engine, request(&engine, &root)).await;
     let error = outcome.unwrap_err();
     assert!(matches!(error, Error::Failed(_)) && error.to_string().contains("RUN exit 3"), "{error}");
 
     let sleep = format!("busybox sleep {}", 97_000 + std::process::id() % 1000);
-    fs::write(root.join("Dockerfile"), format!("{BUSYBOX}RUN /bin/{sleep}\n")).unwrap();
+    fs::write(root.join("Dockerfile"), format!("FROM {base}\nRUN /bin/{sleep}\n")).unwrap();
     let cancel = CancellationToken::new();
     let stopping = async {
         eventually("the step runs", async || runs(&sleep)).await;

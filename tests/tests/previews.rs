@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use windlass_tests::PATIENCE;
 use windlass_tests::docker::{busybox, eventually, unique};
 use windlass_tests::fixture::HEALTHY_WITHIN_S;
 use windlass_tests::git_server::{File, GitServer, TestRepo};
@@ -101,13 +102,16 @@ impl Shop {
     }
 
     async fn until(&self, what: &str, mut wanted: impl FnMut(&[Value]) -> bool) -> Vec<Value> {
-        let mut seen = Vec::new();
-        eventually(what, async || {
-            seen = self.previews().await["items"].as_array().unwrap().clone();
-            wanted(&seen)
-        })
-        .await;
-        seen
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let all = self.previews().await;
+            let rows = all["items"].as_array().unwrap();
+            if wanted(rows) {
+                return rows.clone();
+            }
+            assert!(tokio::time::Instant::now() < deadline, "still not: {what}; there is: {all:#}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// What visitors of a host get from the router: status and text.

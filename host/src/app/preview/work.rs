@@ -17,6 +17,8 @@ use crate::store::{self, BoxFuture, previews};
 const PAGES: usize = 10;
 /// While something is under way, it is looked at again after so long.
 const SOON_MS: UnixMs = 2_000;
+/// A forge that did not answer is asked again after so long, if its regular turn is not before that.
+const AGAIN_MS: UnixMs = 30_000;
 /// Our comment on a pull request, among others.
 const COMMENT: &str = "preview";
 
@@ -35,6 +37,7 @@ pub(super) async fn take(app: &App, watch: PreviewWatch) -> Result<()> {
                 None
             }
             Err(error) => {
+                watch.ask_at = watch.ask_at.min(now + AGAIN_MS);
                 tracing::warn!(stack = parent.stack.name, error = %error.for_log(), "[@deploy:preview] the forge does not tell its pull requests");
                 Some(error.to_string())
             }
