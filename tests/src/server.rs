@@ -1,7 +1,7 @@
 //! The real program, started as a process and driven from outside.
 
 use crate::PATIENCE;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -257,7 +257,7 @@ impl TestServer {
                 let newest =
                     self.get("/api/v1/deployments?limit=1").await.json["data"]["items"][0]["seq"].to_string();
                 let log = self.log_of(&newest).await;
-                panic!("{what} did not happen within {PATIENCE:?}; the server says:\n{}\n{log}", self.tail())
+                panic!("{what} did not happen within {PATIENCE:?}; the deployment's log:\n{log}")
             }
         }
     }
@@ -321,6 +321,9 @@ impl TestServer {
 impl Drop for TestServer {
     fn drop(&mut self) {
         self.kill();
+        if std::thread::panicking() {
+            let _ = writeln!(std::io::stderr(), "the last words of the test's server:\n{}", self.tail());
+        }
         // The server leaves its router running on purpose.
         crate::router::kill_router_of(&self.data());
         if !self.instance().is_empty() {
