@@ -14,7 +14,7 @@ use crate::telemetry;
 pub async fn run(app: &App, context: &TaskContext) -> Result<Done, TaskError> {
     let task = &context.row.task;
     let work = audit::during_task(task.kind(), task.subject(), carry_out(app, context));
-    let work = account::for_task(app, &context.row.id, work);
+    let work = account::for_task(app, task, work);
     let row = &context.row;
     let span = telemetry::task_span(task.kind(), task.subject().as_str(), row.attempt, row.trace.as_deref());
     if row.attempt <= 1 {

@@ -2,8 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
 
+use reqwest::Method;
 use serde_json::{Value, json};
+use windlass_tests::docker::eventually;
 use windlass_tests::fixture::Fixture;
+use windlass_tests::server::ADMIN_TOKEN;
 
 /// Two copies side by side; the new one gets the requests when somebody says so.
 async fn fixture(variables: &[(&str, &str)]) -> Fixture {
@@ -129,4 +132,69 @@ async fn a_paused_rollout_does_nothing_until_it_is_resumed() {
         })
         .await;
     assert!(resumed_at.is_some_and(|seq| seq < ended_at));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wait_for_time_ends_when_somebody_says_so() {
+    let extra = json!({
+        "strategy": "blue-green",
+        "strategyParams": { "promotion": "timer", "promote_after_s": 3600, "checks": 0, "bake_s": 3600 },
+        "run": { "ports": [{ "container": 8080 }], "stopTimeoutSecs": 1 },
+    });
+    let fixture = Fixture::start_with(false, &[], extra).await;
+    let first = fixture.push(&fixture.commit("one")).await;
+    until_it_waits(&fixture, &first, 0).await;
+    assert_eq!(say(&fixture, &first, "promote", json!({})).await.0, 200);
+    assert_eq!(fixture.server.wait_deployment(&first).await["status"], "successful");
+
+    let number = fixture.push(&fixture.commit("two")).await;
+    until_it_waits(&fixture, &number, 0).await;
+    let (status, refused) = say(&fixture, &number, "promote", json!({ "share": 50 })).await;
+    assert!(status == 409 && refused.to_string().contains("0 % of the requests by now"), "{refused}");
+    assert!(page(&fixture, &number).await.contains("Promote now"));
+    let body = json!({ "share": 0, "comment": "looked at it" });
+    assert_eq!(say(&fixture, &number, "promote", body).await.0, 200);
+    until_it_waits(&fixture, &number, 100).await;
+    assert_eq!(fixture.page().await, "two");
+    fixture.server.cli(&["promote", &number, "--share", "100"]).expect(0);
+    let deployment = fixture.server.wait_deployment(&number).await;
+    assert_eq!(deployment["status"], "successful", "{}", fixture.explain(&deployment).await);
+    assert_eq!(fixture.server.containers().len(), 1, "the old copy is gone");
+
+    let said = fixture.server.get(&format!("/api/v1/deployments/{number}/approvals")).await.expect(200);
+    let said = said["data"].as_array().unwrap();
+    assert_eq!((said.len(), &said[0]["comment"]), (2, &json!("looked at it")), "{said:?}");
+    assert!(said.iter().all(|word| word["state"] == "approved" && word["planHash"] == ""), "{said:?}");
+    let (status, late) = say(&fixture, &number, "promote", json!({})).await;
+    assert!(status == 409 && late.to_string().contains("successful already"), "{late}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_promotes_what_does_not_wait_for_time() {
+    let fixture = Fixture::start(false).await;
+    fixture.push(&fixture.commit("one")).await;
+    let number = fixture.push(&fixture.commit("sick")).await;
+    let is_starting = |event: &Value| event["kind"] == "deployment.step" && event["subjectId"].is_string();
+    fixture.server.wait_event("the rollout", |event| is_starting(event).then_some(())).await;
+    let (status, refused) = say(&fixture, &number, "promote", json!({})).await;
+    assert!(status == 409 && refused.to_string().contains("cannot be promoted now"), "{refused}");
+    let (status, _) = say(&fixture, &number, "cancel", json!({})).await;
+    assert!(status < 300, "{status}");
+    fixture.server.wait_deployment(&number).await;
+}
+
+/// The new release has such a share of the requests, and the rollout waits for time to pass.
+async fn until_it_waits(fixture: &Fixture, number: &str, share: u64) {
+    eventually("the wait", async || {
+        let path = format!("/api/v1/deployments/{number}/rollout");
+        let rollout = fixture.server.get(&path).await.expect(200)["data"].clone();
+        rollout["waits"] == true && rollout["releases"][0]["percent"] == share
+    })
+    .await;
+}
+
+async fn page(fixture: &Fixture, number: &str) -> String {
+    let request = fixture.server.stranger(Method::GET, &format!("/deployments/{number}"));
+    let request = request.header("cookie", format!("windlass_token={ADMIN_TOKEN}"));
+    request.send().await.unwrap().text().await.unwrap()
 }

@@ -19,6 +19,7 @@ pub fn router() -> OpenApiRouter<App> {
         .routes(routes!(approval_list))
         .routes(routes!(deployment_approve))
         .routes(routes!(deployment_reject))
+        .routes(routes!(deployment_promote))
         .routes(routes!(deployment_pause))
         .routes(routes!(deployment_resume))
 }
@@ -96,6 +97,32 @@ async fn answer(
 ) -> ApiResult<Json<Success<DeploymentView>>> {
     let hash = input.plan_hash.as_deref();
     let row = approval::approval_decide(app, id, verdict, hash, input.comment, &auth.who).await?;
+    Ok(ok(row.into()))
+}
+
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct PromoteInput {
+    /// The new release's share of the requests that you saw, in percent; if it has another one by now, nothing is done.
+    #[serde(default)]
+    share: Option<u32>,
+    /// Why, for the record; at most 1,000 characters.
+    #[serde(default)]
+    comment: Option<String>,
+}
+
+/// Lets a rollout go on that waits for time to pass: a canary's pause, a timer, a batch that settles, the time in which the
+/// old copy stays ready. If it asks a question, the answer is yes.
+#[utoipa::path(post, path = "/api/v1/deployments/{deployment}/promote", tag = "deployments", request_body = PromoteInput,
+    responses((status = 200, body = Success<DeploymentView>), (status = 409)),
+    security(("token" = ["deployer:deployment"])))]
+async fn deployment_promote(
+    State(app): State<App>,
+    auth: Auth,
+    Path(id): Path<String>,
+    Body(input): Body<PromoteInput>,
+) -> ApiResult<Json<Success<DeploymentView>>> {
+    let row = approval::deployment_promote(&app, &id, input.share, input.comment, &auth.who).await?;
     Ok(ok(row.into()))
 }
 

@@ -6,14 +6,16 @@ use super::App;
 use super::access::Identity;
 use super::cicd::deployment::is_carried;
 use super::deployment::deployment_view;
-use crate::domain::Id;
 use crate::domain::approval::{Approval, ApprovalState, Verdict};
 use crate::domain::deployment::Deployment;
 use crate::domain::event::{EventKind, NewEvent};
 use crate::domain::people::User;
+use crate::domain::{Id, UnixMs};
 use crate::error::{Error, Result};
 use crate::store::{self, Tx, approvals, deployments, events, protections};
 
+/// So long the rollout has to hear what was said unasked; it looks every second.
+const HEARD_MS: UnixMs = 10_000;
 /// Characters of a comment.
 const COMMENT: usize = 1000;
 
@@ -32,9 +34,7 @@ pub async fn approval_decide(
     comment: Option<String>,
     who: &Identity,
 ) -> Result<Deployment> {
-    if comment.as_ref().is_some_and(|text| text.chars().count() > COMMENT) {
-        return Err(Error::invalid("comment", format!("a comment has at most {COMMENT} characters")));
-    }
+    check_comment(comment.as_deref())?;
     let row = deployment_view(app, reference).await?;
     let asked = approval_list(app, &row.id).await?;
     let nothing = || Error::conflict(format!("deployment {} does not wait for an answer", row.seq));
@@ -74,6 +74,98 @@ pub async fn approval_decide(
         })
         .await?;
     if decided { deployment_view(app, reference).await } else { Err(nothing()) }
+}
+
+fn check_comment(comment: Option<&str>) -> Result<()> {
+    if comment.is_some_and(|text| text.chars().count() > COMMENT) {
+        return Err(Error::invalid("comment", format!("a comment has at most {COMMENT} characters")));
+    }
+    Ok(())
+}
+
+/// Lets a rollout that waits for time to pass go on at once; if it asks a question, the answer is yes. With a share, only
+/// if the new release gets that many percent of the requests still.
+///
+/// # Errors
+/// `Conflict` if there is nothing to go on with, `Forbidden` for whoever asked for the deployment of a protected stack.
+pub async fn deployment_promote(
+    app: &App,
+    reference: &str,
+    share: Option<u32>,
+    comment: Option<String>,
+    who: &Identity,
+) -> Result<Deployment> {
+    check_comment(comment.as_deref())?;
+    let row = deployment_view(app, reference).await?;
+    if let Some(share) = share {
+        check_share(app, &row, share).await?;
+    }
+    let asked = approval_list(app, &row.id).await?;
+    if let Some(question) = asked.last().filter(|last| last.is_open()) {
+        let hash = question.plan_hash.clone();
+        return approval_decide(app, reference, Verdict::Approve, Some(&hash), comment, who).await;
+    }
+    check_waits(app, &row).await?;
+    if let Some(comment) = &comment {
+        super::audit::because(comment);
+    }
+    let (now, user) = (store::now(), who.user.clone());
+    let word = Approval {
+        id: store::new_id(),
+        deployment_id: row.id.clone(),
+        prompt: format!("Do not wait any longer: {}", row.rollout.label),
+        plan_hash: String::new(),
+        state: ApprovalState::Approved,
+        asked_at: now,
+        expires_at: now + HEARD_MS,
+        decided_at: Some(now),
+        decided_by: Some(user.name.clone()),
+        comment,
+    };
+    let write = app.db.write(move |tx| {
+        Box::pin(async move {
+            suffices(tx, &row, &word, &user).await?;
+            approvals::say(tx, &word).await?;
+            let event = question_event(&row, &word, word.state, Some(&user.name));
+            events::append(tx, event).await.map(|_| ())
+        })
+    });
+    write.await?;
+    deployment_view(app, reference).await
+}
+
+async fn check_share(app: &App, row: &Deployment, share: u32) -> Result<()> {
+    let weights = app.route_weights(&row.stack_id).await?;
+    let is_new = |release: &Id| row.release_id.as_ref() == Some(release);
+    let is: u32 = weights.iter().filter(|weight| is_new(&weight.release)).map(|weight| weight.percent).sum();
+    if is == share {
+        return Ok(());
+    }
+    Err(Error::conflict(format!(
+        "deployment {} gets {is} % of the requests by now, not {share} %. Please look again, then decide",
+        row.seq
+    )))
+}
+
+/// Whether it waits for nothing but time, as far as this server knows.
+async fn check_waits(app: &App, row: &Deployment) -> Result<()> {
+    let (seq, rollout) = (row.seq, &row.rollout);
+    let why = if row.status.is_terminal() {
+        format!("it is {} already", row.status.as_str())
+    } else if is_carried(app, &row.id).await? {
+        "a provider carries it out".to_owned()
+    } else if rollout.abort_requested || rollout.fallback_reason.is_some() {
+        "it is being taken back".to_owned()
+    } else if rollout.paused_at.is_some() {
+        "it is paused; resume it first".to_owned()
+    } else if rollout.rollout_started_at.is_none() {
+        "its rollout has not begun".to_owned()
+    } else if app.seen.waits(&row.id) == Some(false) {
+        format!("it does not wait for time to pass ({})", rollout.label)
+    } else {
+        return Ok(());
+    };
+    Err(Error::conflict(format!("deployment {seq} cannot be promoted now: {why}")))
 }
 
 /// Whether this person's approval is the last one that a protected stack asks for; on others one is enough.

@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 
 use super::App;
 use super::access::{Identity, require};
+use super::cicd::provider::check_teams;
 use super::forge::hook_drop;
 use super::people::teams::{project_insert, team_for};
 use super::repository::branch_fill;
@@ -193,6 +194,7 @@ pub async fn stack_update(app: &App, reference: &str, mut input: StackInput) -> 
         .write(move |tx| {
             Box::pin(async move {
                 stacks::update(tx, &stack).await?;
+                check_teams(tx, &stack.id).await?;
                 match &repository {
                     Some(row) if is_new => repositories::insert(tx, row).await?,
                     Some(row) => repository_save(tx, row, kept).await?,

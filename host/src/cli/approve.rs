@@ -1,4 +1,4 @@
-//! `approve`, `reject`, `pause` and `resume`: what people say to a rollout.
+//! `approve`, `reject`, `promote`, `pause` and `resume`: what people say to a rollout.
 
 use clap::Args;
 use serde_json::{Map, Value, json};
@@ -23,6 +23,23 @@ pub struct AnswerArgs {
     /// Plan hash of the question, as `-o json` shows it.
     #[arg(long, value_name = "HASH")]
     plan: Option<String>,
+    /// Why, for the record.
+    #[arg(long, value_name = "TEXT")]
+    comment: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  windlass promote 12              the pause, timer or bake that it is in ends now
+  windlass promote 12 --share 10   only if the new release gets 10 % of the requests still
+
+If the rollout asks a question, the answer is yes. What is not healthy yet is waited for all the same.")]
+pub struct PromoteArgs {
+    /// Number or id of the deployment.
+    deployment: String,
+    /// The new release's share of the requests that you saw, in percent.
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u32).range(0..=100))]
+    share: Option<u32>,
     /// Why, for the record.
     #[arg(long, value_name = "TEXT")]
     comment: Option<String>,
@@ -63,6 +80,26 @@ pub async fn answer(session: &Session, args: &AnswerArgs, verb: &str) -> Outcome
     let number = read::<Deployment>(&value)?.seq;
     let done = if verb == "approve" { "approved" } else { "rejected" };
     out.line(&format!("Deployment {number}, {done}: {}", text::clean(&question.prompt)));
+    Ok(exit::SUCCESS)
+}
+
+pub async fn promote(session: &Session, args: &PromoteArgs) -> Outcome<u8> {
+    let out = &session.out;
+    let mut body = Map::new();
+    if let Some(share) = args.share {
+        body.insert("share".into(), share.into());
+    }
+    if let Some(comment) = &args.comment {
+        body.insert("comment".into(), comment.as_str().into());
+    }
+    let path = ["deployments", args.deployment.as_str(), "promote"];
+    let value = session.client.post(&path, &Value::Object(body)).await?;
+    if out.is_json() {
+        out.json(&value);
+        return Ok(exit::SUCCESS);
+    }
+    let number = read::<Deployment>(&value)?.seq;
+    out.line(&format!("Deployment {number} goes on at once. Watch it with: windlass status {number}"));
     Ok(exit::SUCCESS)
 }
 

@@ -165,8 +165,9 @@ pub enum Command {
     #[command(subcommand)]
     Rollout(rollout::RolloutCommand),
     /// Say yes to what a rollout waits for.
-    #[command(visible_alias = "promote")]
     Approve(approve::AnswerArgs),
+    /// Let a rollout go on that waits for time to pass.
+    Promote(approve::PromoteArgs),
     /// Say no to what a rollout waits for.
     Reject(approve::AnswerArgs),
     /// Hold a rollout where it is.
@@ -319,6 +320,7 @@ async fn remote(session: &Session, command: Command) -> Outcome<u8> {
         Command::Cancel(args) => deploy::cancel(session, &args).await,
         Command::Rollout(command) => rollout::rollout(session, &command).await,
         Command::Approve(args) => approve::answer(session, &args, "approve").await,
+        Command::Promote(args) => approve::promote(session, &args).await,
         Command::Reject(args) => approve::answer(session, &args, "reject").await,
         Command::Pause(args) => approve::hold(session, &args, "pause").await,
         Command::Resume(args) => approve::hold(session, &args, "resume").await,

@@ -10,11 +10,12 @@ pub struct Approval {
     pub deployment_id: Id,
     /// The strategy's question. Asking the same again while it is the latest one changes nothing.
     pub prompt: String,
-    /// What the answer is about: releases, strategy, parameters and traffic at the time of asking.
+    /// What the answer is about: releases, strategy, parameters and traffic at the time of asking. Empty for what somebody
+    /// said unasked: that the rollout need not wait any longer.
     pub plan_hash: String,
     pub state: ApprovalState,
     pub asked_at: UnixMs,
-    /// Unanswered until then, it counts as rejected.
+    /// Unanswered until then, it counts as rejected. What was said unasked is of no use any more.
     pub expires_at: UnixMs,
     pub decided_at: Option<UnixMs>,
     pub decided_by: Option<String>,
@@ -24,6 +25,10 @@ pub struct Approval {
 impl Approval {
     pub fn is_open(&self) -> bool {
         self.state == ApprovalState::Open
+    }
+
+    pub fn is_unasked(&self) -> bool {
+        self.plan_hash.is_empty()
     }
 
     /// How long people took, or are taking.

@@ -52,7 +52,14 @@ pub async fn insert(conn: &mut Conn, approval: &Approval) -> Result<()> {
     Ok(())
 }
 
-/// Everything a deployment asked, the latest last.
+/// Keeps what somebody said unasked, and tells the rollout.
+pub async fn say(tx: &mut Tx, word: &Approval) -> Result<()> {
+    insert(tx, word).await?;
+    tx.tell_wish();
+    Ok(())
+}
+
+/// Everything a deployment asked, and what it was told unasked, the latest last.
 pub async fn list(conn: &mut Conn, deployment: &Id) -> Result<Vec<Approval>> {
     let query = query(
         "SELECT id, deployment_id, prompt, plan_hash, state, asked_at, expires_at, decided_at, decided_by, comment \

@@ -50,26 +50,35 @@ pub async fn owner(conn: &mut Conn, subject: Subject, key: &str) -> Result<Optio
         Subject::Provider => return provider(conn, key).await,
         Subject::CiJob => return ci_job(conn, key).await,
         Subject::CiBuild => return ci_build(conn, key).await,
-        Subject::Task => {
-            let Some(row) = tasks::find_opt(conn, key).await? else { return Ok(None) };
-            let subject = row.task.subject().as_str();
-            match row.task {
-                Task::Webhook { .. } => return event(conn, subject).await,
-                Task::Build { .. } => builds::find_opt(conn, subject).await?.map(|row| row.project_id),
-                Task::Deploy { .. } => deployments::find_opt(conn, subject).await?.map(|row| row.project_id),
-                Task::CommitStatus { repository_id, .. } | Task::ForgeHook { repository_id } => {
-                    return repository(conn, &repository_id).await;
-                }
-                Task::Notify { delivery_id } => {
-                    let delivery = notification_deliveries::find_opt(conn, &delivery_id).await?;
-                    let Some(delivery) = delivery else { return Ok(Some(Owner::Installation)) };
-                    return channel(conn, delivery.channel_id.as_str()).await;
-                }
-                Task::CiBuild { .. } => return ci_build(conn, subject).await,
-                Task::CiJob { .. } => return ci_job(conn, subject).await,
-                Task::RotateKeys { .. } | Task::Backup { .. } => return Ok(Some(Owner::Installation)),
-            }
+        Subject::Task => match tasks::find_opt(conn, key).await? {
+            Some(row) => return of_task(conn, &row.task).await,
+            None => None,
+        },
+    };
+    match project {
+        Some(id) => of_project(conn, &id).await,
+        None => Ok(None),
+    }
+}
+
+/// Whose the thing is that a task is about; `None` if there is none any more.
+pub async fn of_task(conn: &mut Conn, task: &Task) -> Result<Option<Owner>> {
+    let subject = task.subject().as_str();
+    let project = match task {
+        Task::Webhook { .. } => return event(conn, subject).await,
+        Task::Build { .. } => builds::find_opt(conn, subject).await?.map(|row| row.project_id),
+        Task::Deploy { .. } => deployments::find_opt(conn, subject).await?.map(|row| row.project_id),
+        Task::CommitStatus { repository_id, .. } | Task::ForgeHook { repository_id } => {
+            return repository(conn, repository_id).await;
         }
+        Task::Notify { delivery_id } => {
+            let delivery = notification_deliveries::find_opt(conn, delivery_id).await?;
+            let Some(delivery) = delivery else { return Ok(Some(Owner::Installation)) };
+            return channel(conn, delivery.channel_id.as_str()).await;
+        }
+        Task::CiBuild { .. } => return ci_build(conn, subject).await,
+        Task::CiJob { .. } => return ci_job(conn, subject).await,
+        Task::RotateKeys { .. } | Task::Backup { .. } => return Ok(Some(Owner::Installation)),
     };
     match project {
         Some(id) => of_project(conn, &id).await,

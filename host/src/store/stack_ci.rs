@@ -2,7 +2,7 @@
 
 use super::{
     Conn,
-    rows::{Entity, Row, execute, fetch_all, fetch_opt, hit, id_text, json, plain, query},
+    rows::{Entity, Row, execute, fetch_opt, hit, id_text, json, plain, query},
 };
 use crate::{
     domain::{Id, cicd::StackCi},
@@ -42,14 +42,34 @@ pub async fn by_provider(conn: &mut Conn, provider: &Id) -> Result<Option<StackC
     fetch_opt(conn, query(select!("WHERE provider_id = $1 LIMIT 1")).bind(provider.as_str())).await
 }
 
-/// All stacks that are deployed by a provider.
-pub async fn list_by_provider(conn: &mut Conn, provider: &Id) -> Result<Vec<StackCi>> {
-    fetch_all(conn, query(select!("WHERE provider_id = $1 ORDER BY stack_id")).bind(provider.as_str())).await
-}
-
 /// One of the stacks that are deployed by a job.
 pub async fn by_job(conn: &mut Conn, job: &Id) -> Result<Option<StackCi>> {
     fetch_opt(conn, query(select!("WHERE job_id = $1 LIMIT 1")).bind(job.as_str())).await
+}
+
+/// Names of a stack and of the provider that deploys it, where those are of different teams: of the stack, the project or
+/// the provider with this id.
+pub async fn between_teams(conn: &mut Conn, changed: &Id) -> Result<Option<(String, String)>> {
+    let query = query(
+        "SELECT s.name AS stack, p.name AS provider FROM stack_ci c JOIN stacks s ON s.id = c.stack_id \
+         JOIN projects j ON j.id = s.project_id JOIN cicd_providers p ON p.id = c.provider_id \
+         WHERE p.team_id <> j.team_id AND $1 IN (s.id, j.id, p.id) ORDER BY s.name LIMIT 1",
+    )
+    .bind(changed.as_str());
+    Ok(fetch_opt::<BetweenTeams>(conn, query).await?.map(|row| (row.stack, row.provider)))
+}
+
+struct BetweenTeams {
+    stack: String,
+    provider: String,
+}
+
+impl Entity for BetweenTeams {
+    const WHAT: &'static str = "provider of the stack";
+
+    fn from_row(row: &Row<'_>) -> Result<Self> {
+        Ok(Self { stack: row.text("stack")?, provider: row.text("provider")? })
+    }
 }
 
 /// Sets how a stack is deployed, or changes it.

@@ -41,6 +41,7 @@ pub const PAGES: &[(&str, &str, &str)] = &[
     ("POST", "/deployments/{deployment}/rollback", "deployer:deployment"),
     ("POST", "/deployments/{deployment}/answer", "deployer:deployment"),
     ("POST", "/deployments/{deployment}/pause", "deployer:deployment"),
+    ("POST", "/deployments/{deployment}/promote", "deployer:deployment"),
     ("POST", "/deployments/{deployment}/resume", "deployer:deployment"),
     ("GET", "/webhooks", "viewer:any"),
     ("GET", "/webhooks/{event}", "viewer:event"),

@@ -16,7 +16,7 @@ use super::ui::{Badge, Commit, When, duration, now, short, size};
 use crate::api;
 use crate::app::artifact::artifact_list;
 use crate::app::cicd::deployment::{Carried, carried};
-use crate::app::rollout::{rollout_view, words};
+use crate::app::rollout::{RolloutView, rollout_view, words};
 use crate::app::stack::{StackView, stack_view, strategy_name};
 use crate::app::{App, approval, build, deployment};
 use crate::domain::approval::{Approval, ApprovalState, Verdict};
@@ -47,6 +47,8 @@ struct Live {
     can_retry: bool,
     /// Who gets the requests while it is rolled out.
     split: Option<Split>,
+    /// Of the new release, in percent, if the rollout waits for time to pass and may go on at once.
+    promotable_at: Option<u32>,
     /// Requests go to the new release already.
     serves_new: bool,
     timeline: Timeline,
@@ -222,9 +224,8 @@ async fn live(app: &App, row: &Deployment, view: &StackView, built: Option<&Buil
         fallback: row.rollout.fallback_reason.clone().unwrap_or_default(),
         can_return: was_good && !serves && row.release_id.is_some(),
         can_retry: row.status.may_be_retried(),
-        serves_new: rolling
-            .as_ref()
-            .is_some_and(|view| view.sides.iter().any(|side| side.is_new && side.percent > 0)),
+        promotable_at: rolling.as_ref().filter(|view| view.waits).map(RolloutView::share),
+        serves_new: rolling.as_ref().is_some_and(|view| view.share() > 0),
         split: rolling.map(Split::from),
         timeline: Timeline::of(row, built, &journal, now),
         steps: groups(&journal),
@@ -378,6 +379,23 @@ pub async fn pause(State(app): State<App>, session: Session, Path(id): Path<Stri
 
 pub async fn resume(State(app): State<App>, session: Session, Path(id): Path<String>) -> PageResult {
     let result = approval::deployment_resume(&app, &id, &session.0.who.user.name).await;
+    back(&app, &session, &id, result).await
+}
+
+#[derive(Deserialize)]
+pub struct PromoteForm {
+    share: u32,
+}
+
+/// Ends the wait that was on the page.
+pub async fn promote(
+    State(app): State<App>,
+    session: Session,
+    Path(id): Path<String>,
+    Form(form): Form<PromoteForm>,
+) -> PageResult {
+    let who = &session.0.who;
+    let result = approval::deployment_promote(&app, &id, Some(form.share), None, who).await;
     back(&app, &session, &id, result).await
 }
 

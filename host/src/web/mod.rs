@@ -168,6 +168,7 @@ fn stack_pages() -> Router<App> {
         .route("/deployments/{deployment}/rollback", post(deployment::rollback))
         .route("/deployments/{deployment}/answer", post(deployment::answer))
         .route("/deployments/{deployment}/pause", post(deployment::pause))
+        .route("/deployments/{deployment}/promote", post(deployment::promote))
         .route("/deployments/{deployment}/resume", post(deployment::resume))
 }
 

@@ -46,7 +46,7 @@ struct InstanceRow {
 impl From<RolloutView> for Split {
     fn from(view: RolloutView) -> Self {
         Self {
-            share: view.sides.iter().filter(|side| side.is_new).map(|side| side.percent).sum(),
+            share: view.share(),
             has_old: view.sides.iter().any(|side| !side.is_new),
             is_routed: view.is_routed,
             sides: view.sides.into_iter().map(SideRow::from).collect(),

@@ -82,7 +82,7 @@ impl Options {
             Promotion::AtOnce => Turn::Enter(Phase::Switching),
             Promotion::Timer { ms } => {
                 let due = walk.since().saturating_add(ms);
-                if walk.now() >= due {
+                if walk.now() >= due || walk.is_hurried() {
                     return Turn::Enter(Phase::Switching);
                 }
                 self.show(walk);

@@ -89,6 +89,27 @@ fn a_timer_promotes_when_it_is_over() {
 }
 
 #[test]
+fn whoever_is_in_a_hurry_ends_the_timer_and_later_the_bake() {
+    let mut story = story(r#"{"checks": 0, "promotion": "timer", "promote_after_s": 90}"#);
+    story
+        .orders(&[Action::scale("new", 1)])
+        .sees(|at| at.hears(true))
+        .orders(&[Action::scale("new", 1)])
+        .sees(both)
+        .orders(&[])
+        .says("new is ready and will be promoted in 2 min")
+        .sees(|at| at.hears(true))
+        .orders(&[Action::route_all("new")])
+        .sees(routed("new"))
+        .orders(&[])
+        .says("All requests go to new; the old copy stays ready for 5 min")
+        .sees(|_| {})
+        .orders(&[])
+        .sees(|at| at.hears(true))
+        .orders(&[Action::Drain("old".into()), Action::scale("old", 0), Action::Finish(Outcome::Succeeded)]);
+}
+
+#[test]
 fn people_look_at_the_preview_and_approve() {
     let params = r#"{"checks": 0, "promotion": "approval", "preview": true}"#;
     let ask = Action::Ask("Send all requests to new? A full copy of it is healthy.".into());

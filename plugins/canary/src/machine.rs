@@ -148,6 +148,9 @@ impl Options {
     }
 
     fn hold(&self, walk: &mut Walk<'_>, at: usize, share: Share) -> Turn {
+        if walk.is_hurried() {
+            return Self::go_on(at, share);
+        }
         let (now, over) = (walk.now(), walk.since().saturating_add(share.ms));
         let watch = &walk.notes.watch;
         let judgement = watch.judged.max(walk.since()).saturating_add(self.interval_ms);
@@ -183,14 +186,14 @@ impl Options {
     /// All checks have to leave all instances healthy; one that is not fails before this is asked.
     fn probe(&self, walk: &mut Walk<'_>, at: usize, share: Share, done: u32) -> Turn {
         let due = walk.since().saturating_add(1_000);
-        if done > 0 && walk.now() < due {
+        if done > 0 && walk.now() < due && !walk.is_hurried() {
             let label = format!(
                 "{}, so its health is checked {PROBES} times instead: {done} done",
                 walk.notes.watch.words()
             );
             return walk.wait_until(label, self.progress(at) + 2, due);
         }
-        if done >= PROBES {
+        if done >= PROBES || walk.is_hurried() {
             return Self::go_on(at, share);
         }
         let target = walk.fleet.target().to_owned();

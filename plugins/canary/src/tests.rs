@@ -67,6 +67,24 @@ fn a_good_release_gets_more_and_more() {
 }
 
 #[test]
+fn whoever_is_in_a_hurry_ends_one_pause_after_the_other_but_answers_no_question() {
+    let params = r#"{"steps": [{"weight": 10, "approval": true}, {"weight": 50}]}"#;
+    begun(params)
+        .sees(|at| at.hears(true))
+        .orders(&[Action::Ask(
+            "Raise the share of new from 10 % to 50 %? So far 0 requests are too few for a verdict.".into(),
+        )])
+        .sees(|at| at.hears(true))
+        .orders(&[split(50)])
+        .sees(routed(50))
+        .orders(&[])
+        .sees(|_| {})
+        .orders(&[])
+        .sees(|at| at.hears(true))
+        .orders(&[Action::route_all("new")]);
+}
+
+#[test]
 fn errors_have_to_be_found_twice_in_a_row_and_then_the_requests_go_back() {
     let reason = "6.0 % of 250 answers of the new release failed, and 0.1 % of 2250 of the old one's";
     begun("{}")

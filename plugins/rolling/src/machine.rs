@@ -26,7 +26,9 @@ impl Default for Phase {
     }
 }
 
-type Walk<'a> = strategy::Walk<'a, Phase>;
+/// With so many instances somebody did not want to wait until they have settled.
+type Hurried = Option<u32>;
+type Walk<'a> = strategy::Walk<'a, Phase, Hurried>;
 type Turn = strategy::Turn<Phase>;
 
 pub fn step(situation: &Situation, options: Options, memory: &[u8]) -> Result<Step, Failure> {
@@ -46,6 +48,9 @@ impl Options {
             return walk.give_up(reason, Phase::Restoring);
         }
         let replicas = fleet.replicas();
+        if walk.is_hurried() {
+            walk.notes = Some(fleet.healthy(target));
+        }
         let settled = self.settled(walk);
         if settled > up {
             return Turn::Enter(Phase::Rolling { up: settled });
@@ -93,7 +98,8 @@ impl Options {
     fn settled(self, walk: &Walk<'_>) -> u32 {
         let is_settled = |count: &u32| {
             let since = walk.fleet.target_healthy_since(*count);
-            since.is_some_and(|since| walk.now() >= since.saturating_add(self.settle_ms))
+            let is_hurried = walk.notes.is_some_and(|hurried| *count <= hurried);
+            since.is_some_and(|since| is_hurried || walk.now() >= since.saturating_add(self.settle_ms))
         };
         (1..=walk.fleet.replicas()).rev().find(is_settled).unwrap_or(0)
     }

@@ -36,6 +36,20 @@ fn end(outcome: Outcome) -> Action {
 }
 
 #[test]
+fn whoever_is_in_a_hurry_lets_no_instance_settle() {
+    let mut story = story(r#"{"settle_s": 60}"#);
+    story
+        .orders(&[Action::scale("new", 1)])
+        .sees(runs(3, 1))
+        .orders(&[])
+        .sees(|at| at.hears(true))
+        .orders(&[split(33)])
+        .says("1 of 3 instances run new")
+        .sees(routed(33))
+        .orders(&[Action::scale("old", 2)]);
+}
+
+#[test]
 fn one_instance_after_the_other_is_replaced() {
     let mut story = story(QUICK);
     story

@@ -40,7 +40,8 @@ pub struct Bake {
 }
 
 impl Bake {
-    /// The phase after the switch: the target is watched, the old copy is kept, and at the end it is drained and stopped.
+    /// The phase after the switch: the target is watched, the old copy is kept, and at the end, or when somebody says that
+    /// it has been watched for long enough, it is drained and stopped.
     /// Gives up if the target's instances fail, if it answers with more errors than the stable release did, or on
     /// request.
     pub fn turn<P, N>(self, walk: &mut Walk<'_, P, N>, back: impl FnOnce(String) -> P) -> Turn<P>
@@ -69,7 +70,7 @@ impl Bake {
                 walk.order(Action::route_all(target));
             }
         }
-        if is_whole && walk.now() >= over {
+        if is_whole && (walk.now() >= over || walk.is_hurried()) {
             if let Some(old) = fleet.old() {
                 if fleet.live(old) > 0 {
                     walk.order(Action::Drain(old.to_owned()));

@@ -39,7 +39,7 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{Action, Fleet, Outcome, Situation, Step, recall, remember, words};
+use super::{Action, Decision, Fleet, Outcome, Situation, Step, recall, remember, words};
 use crate::Failure;
 
 /// What a wait may take longer than the health timeout: the host has one of its own and should be the first to say
@@ -219,9 +219,7 @@ where
     /// # Errors
     /// Why it will not go on: they refused, or nobody answered in time.
     pub fn ask(&mut self, prompt: String, patience_ms: u64) -> Result<bool, String> {
-        // An answer from before the phase was one to another question.
-        let answer = self.fleet.situation.approval.as_ref().filter(|answer| answer.at >= self.memory.since);
-        match answer {
+        match self.answer() {
             Some(answer) if answer.approved => return Ok(true),
             Some(answer) => return Err(format!("{} refused to approve it", answer.by)),
             None => {}
@@ -231,6 +229,17 @@ where
         }
         self.order(Action::Ask(prompt));
         Ok(false)
+    }
+
+    /// Somebody said, since the phase began, that it need not wait for time to pass. What is not healthy yet is to be
+    /// waited for all the same.
+    pub fn is_hurried(&self) -> bool {
+        self.answer().is_some_and(|answer| answer.approved)
+    }
+
+    /// What people said since the phase began: before that, they spoke of something else.
+    fn answer(&self) -> Option<&'a Decision> {
+        self.fleet.situation.approval.as_ref().filter(|answer| answer.at > self.memory.since)
     }
 
     /// Waits at most until the phase is late.

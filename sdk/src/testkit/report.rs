@@ -159,6 +159,9 @@ fn facts(world: &Scenario) -> Vec<String> {
     if let Some(after) = world.abort_after {
         say(true, format!("somebody aborts after {after} ms"));
     }
+    if let Some(after) = world.hurry_after {
+        say(true, format!("somebody says after {after} ms that it need not wait any longer"));
+    }
     let answer = if world.approved { "yes" } else { "no" };
     match world.answer_after {
         Some(after) => {

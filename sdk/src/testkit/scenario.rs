@@ -120,6 +120,8 @@ pub struct Scenario {
     /// How long people take to answer a question, in milliseconds, if they ever do, and what they say.
     pub answer_after: Option<u64>,
     pub approved: bool,
+    /// Somebody says unasked that it need not wait any longer, so many milliseconds after the start.
+    pub hurry_after: Option<u64>,
     pub errors: Option<Errors>,
     /// Requests that all releases together get in a minute.
     pub requests_a_minute: u64,
@@ -152,6 +154,7 @@ impl Scenario {
             abort_after: None,
             answer_after: Some(0),
             approved: true,
+            hurry_after: None,
             errors: None,
             requests_a_minute: BUSY,
             plain_host: false,
@@ -198,6 +201,7 @@ impl Scenario {
         world.stop_takes = chance.below(2_000);
         world.looks_every = chance.percent(50).then(|| 100 + chance.below(5_000));
         world.interruptions = (0..chance.few(3)).map(|_| interruption(chance)).collect();
+        world.hurry_after = chance.percent(20).then(|| soon_or_later(chance, 30_000));
         world
     }
 

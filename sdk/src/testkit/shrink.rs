@@ -18,6 +18,7 @@ pub(super) fn simpler(world: &Scenario) -> Vec<Scenario> {
     offer(&|w| w.stable_lives.clear());
     offer(&|w| w.serving_lives.clear());
     offer(&|w| w.abort_after = None);
+    offer(&|w| w.hurry_after = None);
     offer(&|w| w.errors = None);
     offer(&|w| w.leftover = false);
     offer(&|w| (w.answer_after, w.approved) = (calm.answer_after, true));

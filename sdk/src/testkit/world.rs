@@ -10,6 +10,8 @@ use crate::strategy::{
 pub(super) const TARGET: &str = "new";
 pub(super) const STABLE: &str = "old";
 const START: u64 = 1_000_000;
+/// So long the host tells what people said unasked.
+const HURRY_MS: u64 = 10_000;
 /// Restarts of a crash loop, and turns of a flapping instance, until it stays as it is.
 const TURNS: u32 = 20;
 
@@ -149,15 +151,35 @@ impl<'a> World<'a> {
         self.scenario.abort_after.is_some_and(|after| self.elapsed() >= after)
     }
 
-    /// What people answered, once they did.
+    /// What people said last, as the host tells it.
     fn approval(&self) -> Option<Decision> {
+        let hurry = self.hurried_at().filter(|at| self.now < at + HURRY_MS).map(said);
+        hurry.or_else(|| self.answer())
+    }
+
+    /// What people answered, once they did.
+    fn answer(&self) -> Option<Decision> {
         let (_, asked) = self.question.as_ref()?;
         let at = asked + self.scenario.answer_after?.max(1);
-        (self.now >= at).then(|| Decision { approved: self.scenario.approved, by: "ada".to_owned(), at })
+        (self.now >= at).then(|| Decision { approved: self.scenario.approved, ..said(at) })
+    }
+
+    /// When somebody said that it need not wait, if they did and were not asked for something then or later.
+    pub(super) fn hurried_at(&self) -> Option<u64> {
+        let at = START + self.scenario.hurry_after?;
+        let asked = self.question.as_ref().is_some_and(|(_, asked)| {
+            let answered = self.scenario.answer_after.map(|after| asked + after.max(1));
+            answered.is_none_or(|answered| at <= answered)
+        });
+        (self.now >= at && !asked).then_some(at)
+    }
+
+    pub(super) fn was_hurried(&self) -> bool {
+        self.scenario.hurry_after.is_some_and(|after| self.elapsed() >= after)
     }
 
     pub(super) fn refused_by_people(&self) -> bool {
-        self.approval().is_some_and(|decision| !decision.approved)
+        self.answer().is_some_and(|decision| !decision.approved)
     }
 
     pub(super) fn ask(&mut self, prompt: &str) {
@@ -236,7 +258,8 @@ impl<'a> World<'a> {
         let abort = self.scenario.abort_after.map(|after| START + after);
         let answer = self.question.as_ref().zip(self.scenario.answer_after);
         let answer = answer.map(|((_, asked), after)| asked + after.max(1));
-        let events = self.units.iter().filter_map(|unit| unit.next).chain(abort).chain(answer);
+        let hurry = self.scenario.hurry_after.map(|after| START + after);
+        let events = self.units.iter().filter_map(|unit| unit.next).chain(abort).chain(answer).chain(hurry);
         events.filter(|&at| at > self.now).min()
     }
 
@@ -245,7 +268,7 @@ impl<'a> World<'a> {
         if !self.serves() {
             self.unserved += until - self.now;
         }
-        if self.question.is_some() && self.approval().is_none() {
+        if self.question.is_some() && self.answer().is_none() {
             self.waited += until - self.now;
         }
         self.now = until;
@@ -342,6 +365,10 @@ impl<'a> World<'a> {
         }
         self.units.retain(|unit| unit.release != winner || unit.published);
     }
+}
+
+fn said(at: u64) -> Decision {
+    Decision { approved: true, by: "ada".to_owned(), at }
 }
 
 /// The release of that name, if the rollout has it.

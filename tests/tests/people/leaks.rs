@@ -214,8 +214,12 @@ async fn a_role_that_is_taken_away_counts_no_more_with_the_next_request() {
     world.ask("owl-admin", Method::GET, stack, None).await.expect(401);
     world.server.put("/api/v1/users/owl-admin", json!({ "disabled": false })).await.expect(200);
     world.ask("owl-admin", Method::GET, stack, None).await.expect(200);
-    // A project that goes to another team takes everything along.
-    world.server.put("/api/v1/projects/owl-project/team", json!({ "team": "foxes" })).await.expect(200);
+    // A project that goes to another team takes everything along, except that team's provider.
+    let (path, to) = ("/api/v1/projects/owl-project/team", json!({ "team": "foxes" }));
+    let kept = world.server.put(path, to.clone()).await.expect(409);
+    assert!(kept["error"].to_string().contains("owl-ci"), "{kept}");
+    world.server.delete("/api/v1/stacks/owl-ci/ci").await.expect_empty(204);
+    world.server.put(path, to).await.expect(200);
     world.ask("owl-admin", Method::GET, stack, None).await.expect(404);
     world.ask("fox-viewer", Method::GET, stack, None).await.expect(200);
 }

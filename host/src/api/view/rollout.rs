@@ -15,6 +15,8 @@ pub struct RolloutView {
     pub running: bool,
     /// The router carries the requests, so shares are exact and answers are counted.
     pub routed: bool,
+    /// It waits for time to pass, and `POST …/promote` lets it go on now.
+    pub waits: bool,
     /// The new one first.
     pub releases: Vec<RolloutReleaseView>,
 }
@@ -65,6 +67,7 @@ impl From<Option<AppRolloutView>> for RolloutView {
         Self {
             running: view.is_some(),
             routed: view.as_ref().is_some_and(|view| view.is_routed),
+            waits: view.as_ref().is_some_and(|view| view.waits),
             releases: view.into_iter().flat_map(|view| view.sides).map(Into::into).collect(),
         }
     }

@@ -18,7 +18,7 @@ use crate::domain::event::{EventKind, NewEvent};
 use crate::domain::page::{Page, PageRequest};
 use crate::domain::plugin::{CredentialSlot, PluginKind};
 use crate::error::{Error, Result};
-use crate::store::{self, ci_builds, cicd_jobs, cicd_providers, events, projects, stack_ci, stacks, teams};
+use crate::store::{self, Tx, ci_builds, cicd_jobs, cicd_providers, events, stack_ci, stacks, teams};
 
 /// What a person writes about a provider (seed 0, `CICDProviderConfig`). Unknown fields are refused.
 #[derive(Clone, Deserialize, ToSchema)]
@@ -158,9 +158,6 @@ pub async fn provider_update(app: &App, key: &str, input: ProviderInput) -> Resu
     let mut provider = provider_view(app, key).await?;
     check_change(&provider, &input)?;
     let input = ProviderInput { team_id: team_of(app, input.team_id.as_deref()).await?, ..input };
-    if input.team_id != provider.team_id {
-        check_team(app, &provider, input.team_id.as_deref()).await?;
-    }
     fill(app, &mut provider, &input)?;
     provider.updated_at = store::now();
     let id = provider.id.clone();
@@ -168,6 +165,7 @@ pub async fn provider_update(app: &App, key: &str, input: ProviderInput) -> Resu
         .write(move |tx| {
             Box::pin(async move {
                 cicd_providers::update(tx, &provider).await?;
+                check_teams(tx, &provider.id).await?;
                 events::append(tx, changed(&provider, "changed")).await.map(|_| ())
             })
         })
@@ -190,20 +188,16 @@ pub async fn team_name(app: &App, provider: &CicdProvider) -> Result<String> {
     Ok(found.map_or(String::new(), |team| team.name))
 }
 
-/// A provider does not change hands while it deploys stacks of others than its new team.
-async fn check_team(app: &App, provider: &CicdProvider, team: Option<&str>) -> Result<()> {
-    let Some(team) = team else { return Ok(()) };
-    let mut conn = app.db.read().await?;
-    for row in stack_ci::list_by_provider(&mut conn, &provider.id).await? {
-        let stack = stacks::find(&mut conn, row.stack_id.as_str()).await?;
-        if projects::find(&mut conn, stack.project_id.as_str()).await?.team_id.as_str() != team {
-            return Err(Error::conflict(format!(
-                "stack `{}` is deployed by provider `{}` and is not of that team; give it another provider first",
-                stack.name, provider.name
-            )));
-        }
+/// A provider that is a team's deploys stacks of that team only, whichever of them changes hands: nobody gets hold of the
+/// credential of another team.
+pub async fn check_teams(tx: &mut Tx, changed: &Id) -> Result<()> {
+    match stack_ci::between_teams(tx, changed).await? {
+        None => Ok(()),
+        Some((stack, provider)) => Err(Error::conflict(format!(
+            "stack `{stack}` would be deployed by provider `{provider}`, which is another team's; give it a provider of its \
+             own team, or one of the installation's, first"
+        ))),
     }
-    Ok(())
 }
 
 /// What may not become of a stored one.

@@ -11,10 +11,10 @@ use crate::domain::cicd::{
 use crate::domain::event::{EventKind, NewEvent};
 use crate::domain::stack::Stack;
 use crate::error::{Error, Result};
-use crate::store::{self, cicd_providers, events, projects, stack_ci};
+use crate::store::{self, cicd_providers, events, stack_ci};
 
 use super::job::{active, files};
-use super::provider::provider_view;
+use super::provider::{check_teams, provider_view};
 use super::successor;
 
 /// The job as it is to be: named after the stack and about its repository, unless it says otherwise.
@@ -26,22 +26,6 @@ pub(super) fn completed(mut job: JobParams, stack: &str, repository: JobReposito
     job
 }
 
-/// The provider that somebody names for a stack. Whoever may change the stack does not for that get hold of the credential of
-/// another team, or of the installation.
-async fn usable(app: &App, who: &Identity, stack: &Stack, key: &str) -> Result<CicdProvider> {
-    require(app, &who.rights, Role::Admin, Subject::Provider, key).await?;
-    let provider = provider_view(app, key).await?;
-    let Some(team) = &provider.team_id else { return Ok(provider) };
-    let project = projects::find(&mut *app.db.read().await?, stack.project_id.as_str()).await?;
-    if project.team_id.as_str() != team {
-        return Err(Error::conflict(format!(
-            "provider `{}` is another team's than stack `{}`; connect one for the stack's own team",
-            provider.name, stack.name
-        )));
-    }
-    Ok(provider)
-}
-
 /// From now on the stack is deployed by that provider.
 pub async fn stack_ci_put(
     app: &App,
@@ -51,7 +35,9 @@ pub async fn stack_ci_put(
     mut settings: StackCiSettings,
 ) -> Result<(StackCi, CicdProvider)> {
     let view = stack_view(app, stack).await?;
-    let provider = usable(app, who, &view.stack, provider).await?;
+    // Whoever may change the stack does not for that get hold of any provider's credential.
+    require(app, &who.rights, Role::Admin, Subject::Provider, provider).await?;
+    let provider = provider_view(app, provider).await?;
     active(&provider)?;
     let name = &view.stack.name;
     let Some(repository) = view
@@ -92,6 +78,7 @@ pub async fn stack_ci_put(
         .write(move |tx| {
             Box::pin(async move {
                 stack_ci::put(tx, &stored).await?;
+                check_teams(tx, &stored.stack_id).await?;
                 events::append(tx, changed(&stored.stack_id)).await.map(|_| ())
             })
         })

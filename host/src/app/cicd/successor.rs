@@ -79,7 +79,9 @@ pub(super) async fn consider(
     let mut conn = app.db.read().await?;
     let second = cicd_providers::find_opt(&mut conn, &other.provider).await?;
     drop(conn);
-    let Some(second) = second.filter(|second| can_take(second, now)) else {
+    // One of them may have changed hands since the job was made.
+    let can_take = |second: &CicdProvider| second.team_id == first.team_id && can_take(second, now);
+    let Some(second) = second.filter(can_take) else {
         return Ok(Patience::Wait(None));
     };
     let reason = format!("moved from {} to {}: {why}", first.name, second.name);

@@ -3,6 +3,7 @@
 use super::{check_name, membership};
 use crate::app::App;
 use crate::app::access::{Identity, only_team, require};
+use crate::app::cicd::provider::check_teams;
 use crate::domain::Id;
 use crate::domain::access::{Grant, Role, Subject};
 use crate::domain::page::{Page, PageRequest};
@@ -175,6 +176,7 @@ pub async fn project_move(app: &App, project: &str, team: &str) -> Result<Projec
                 let team = teams::find(tx, &team).await?;
                 memberships::remove_of_project(tx, &row.id).await?;
                 projects::set_team(tx, &row.id, &team.id, store::now()).await?;
+                check_teams(tx, &row.id).await?;
                 projects::find(tx, row.id.as_str()).await
             })
         })

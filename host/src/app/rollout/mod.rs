@@ -74,8 +74,12 @@ struct Rollout<'a> {
     resumed: bool,
     /// Containers of the target that failed, by name: their last output is worth showing.
     unwell: Vec<String>,
-    /// What it asked people, the latest last.
+    /// What it asked people and what they said unasked, the latest last.
     approvals: Vec<Approval>,
+    /// What was said unasked last and has had its effect.
+    heeded: Option<Id>,
+    /// The step, and how many instances were healthy, when it was last tried whether the strategy would go on if told to.
+    tried: Option<(Step, usize)>,
     /// Changes when people may want something of it.
     wishes: watch::Receiver<u64>,
     /// While it only waits, others may have its place in the queue.
@@ -121,6 +125,8 @@ pub async fn rollout_run(app: &App, task: &TaskContext, deployment_id: &Id) -> R
         resumed,
         unwell: Vec::new(),
         approvals: Vec::new(),
+        heeded: None,
+        tried: None,
         wishes: app.db.subscribe_wishes(),
         aside: None,
         paused_at: None,
@@ -273,7 +279,9 @@ impl Rollout<'_> {
             }
             if acted {
                 self.aside = None;
+                self.app.seen.note_wait(&self.deployment.id, false);
             } else {
+                self.note_wait(&step, &situation).await;
                 self.sleep(&step, &observer).await;
             }
         }
@@ -400,10 +408,15 @@ impl Rollout<'_> {
         if !relabelled && rollout.progress == progress && (!own_step || rollout.memory == step.memory) {
             return Ok(());
         }
-        if own_step {
+        let goes_on = own_step && rollout.memory != step.memory;
+        if goes_on {
             rollout.memory.clone_from(&step.memory);
         }
         rollout.progress = progress;
+        if goes_on {
+            self.heed();
+        }
+        let rollout = &mut self.deployment.rollout;
         let mut events = Vec::new();
         if relabelled {
             rollout.label.clone_from(&step.label);

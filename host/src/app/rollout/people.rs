@@ -1,15 +1,18 @@
 //! What people have to do with a rollout: it asks them, hears their answer, and waits while they hold it.
 
+use std::time::Duration;
+
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use super::{BUSY, Rollout};
+use super::{BUSY, LONG, Rollout};
 use crate::app::approval::question_event;
 use crate::domain::approval::{Approval, ApprovalState};
 use crate::domain::deployment::RolloutState;
-use crate::domain::rollout::{Action, Decision, Situation, Step};
+use crate::domain::rollout::{Action, Decision, InstanceState, Situation, Step};
 use crate::domain::{Id, UnixMs};
 use crate::error::Result;
+use crate::plugins::unrecorded;
 use crate::store::{self, approvals, events};
 
 const HOUR_MS: i64 = 3_600_000;
@@ -24,15 +27,54 @@ impl Rollout<'_> {
         known.retain(|asked| asked.asked_at >= began);
         drop(conn);
         let was_open = self.approvals.last().is_some_and(Approval::is_open);
-        self.approvals = known;
+        let before = std::mem::replace(&mut self.approvals, known);
         let Some(last) = self.approvals.last().cloned() else { return Ok(()) };
         if last.is_open() {
             return if store::now() >= last.expires_at { self.expire(last).await } else { Ok(()) };
         }
-        if was_open {
+        if was_open || self.is_new_word(&last) && before.iter().all(|known| known.id != last.id) {
             self.log.line(&told(&last));
         }
         Ok(())
+    }
+
+    /// Something that was said unasked, lately, and that the strategy has made nothing of yet. A strategy that takes any
+    /// approval for an answer must not find one that was meant for an earlier wait.
+    fn is_new_word(&self, last: &Approval) -> bool {
+        last.is_unasked() && store::now() < last.expires_at && self.heeded.as_ref() != Some(&last.id)
+    }
+
+    /// The strategy has gone on: what was said unasked has had its effect.
+    pub(super) fn heed(&mut self) {
+        self.heeded = self.approvals.last().filter(|last| last.is_unasked()).map(|last| last.id.clone());
+    }
+
+    /// Notes whether the strategy waits for time to pass, and would go on if somebody said so: it is asked.
+    pub(super) async fn note_wait(&mut self, step: &Step, situation: &Situation) {
+        let healthy = situation.fleet.iter().filter(|one| one.state == InstanceState::Healthy).count();
+        let is_wait = step.wake_after.is_some_and(|ms| Duration::from_millis(ms) >= LONG)
+            && !self.waits_for_people()
+            && self.deployment.rollout.fallback_reason.is_none();
+        if is_wait && self.tried.as_ref().is_some_and(|tried| *tried == (step.clone(), healthy)) {
+            return;
+        }
+        let waits = is_wait && self.would_go_on(step, situation).await;
+        self.tried = is_wait.then(|| (step.clone(), healthy));
+        self.app.seen.note_wait(&self.deployment.id, waits);
+    }
+
+    async fn would_go_on(&self, step: &Step, situation: &Situation) -> bool {
+        let quiet = Situation { now: situation.now + 2, ..situation.clone() };
+        let said = Decision { approved: true, by: String::new(), at: situation.now + 1 };
+        let hurried = Situation { approval: Some(said), ..quiet.clone() };
+        let ask = |situation| async move {
+            let name = &self.deployment.rollout.strategy;
+            unrecorded(self.app.plugins.strategy_decide(name, step.memory.clone(), situation)).await
+        };
+        match (ask(&quiet).await, ask(&hurried).await) {
+            (Ok(quiet), Ok(hurried)) => quiet != hurried,
+            _ => false,
+        }
     }
 
     async fn expire(&mut self, question: Approval) -> Result<()> {
@@ -98,6 +140,9 @@ impl Rollout<'_> {
 
     pub(super) fn decision(&self) -> Option<Decision> {
         let last = self.approvals.last()?;
+        if last.is_unasked() && !self.is_new_word(last) {
+            return None;
+        }
         let at = last.decided_at?;
         let by = last.decided_by.clone().unwrap_or_else(|| "windlass".into());
         Some(Decision { approved: last.state == ApprovalState::Approved, by, at })

@@ -1,7 +1,7 @@
 //! A rollout as people watch it: who gets the requests, what runs, and how it answers.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::Fleet;
 use crate::app::{App, traffic};
@@ -14,20 +14,39 @@ use crate::store::{releases, routes, stacks};
 
 /// What the rollouts of this process saw when they last looked, by deployment.
 #[derive(Debug, Default)]
-pub struct Seen(Mutex<HashMap<Id, Vec<Instance>>>);
+pub struct Seen(Mutex<HashMap<Id, Sight>>);
+
+#[derive(Debug, Clone, Default)]
+struct Sight {
+    instances: Vec<Instance>,
+    waits: bool,
+}
 
 impl Seen {
     pub(super) fn note(&self, deployment: &Id, fleet: &Fleet) {
-        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.insert(deployment.clone(), fleet.instances.clone());
+        self.all().entry(deployment.clone()).or_default().instances.clone_from(&fleet.instances);
+    }
+
+    pub(super) fn note_wait(&self, deployment: &Id, waits: bool) {
+        self.all().entry(deployment.clone()).or_default().waits = waits;
     }
 
     pub(super) fn forget(&self, deployment: &Id) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(deployment);
+        self.all().remove(deployment);
     }
 
-    fn of(&self, deployment: &Id) -> Option<Vec<Instance>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(deployment).cloned()
+    /// Whether the rollout waits for time to pass, and would go on if somebody said so. `None` if it does not run in this
+    /// process.
+    pub(in crate::app) fn waits(&self, deployment: &Id) -> Option<bool> {
+        self.of(deployment).map(|sight| sight.waits)
+    }
+
+    fn of(&self, deployment: &Id) -> Option<Sight> {
+        self.all().get(deployment).cloned()
+    }
+
+    fn all(&self) -> MutexGuard<'_, HashMap<Id, Sight>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -37,6 +56,15 @@ pub struct RolloutView {
     pub sides: Vec<Side>,
     /// The router carries the requests, so shares are exact and answers are counted.
     pub is_routed: bool,
+    /// It waits for time to pass, and would go on if somebody said so.
+    pub waits: bool,
+}
+
+impl RolloutView {
+    /// The new release's share of the requests, in percent.
+    pub fn share(&self) -> u32 {
+        self.sides.iter().filter(|side| side.is_new).map(|side| side.percent).sum()
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -55,7 +83,7 @@ pub async fn rollout_view(app: &App, deployment: &Deployment) -> Result<Option<R
     let (DeploymentStatus::Deploying, Some(target)) = (deployment.status, &deployment.release_id) else {
         return Ok(None);
     };
-    let Some(instances) = app.seen.of(&deployment.id) else { return Ok(None) };
+    let Some(Sight { instances, waits }) = app.seen.of(&deployment.id) else { return Ok(None) };
     let mut conn = app.db.read().await?;
     let stack = stacks::find(&mut conn, deployment.stack_id.as_str()).await?;
     let route = routes::get(&mut conn, &deployment.stack_id).await?;
@@ -81,5 +109,5 @@ pub async fn rollout_view(app: &App, deployment: &Deployment) -> Result<Option<R
         sample: samples.iter().find(|sample| sample.release == release.id).cloned(),
         release,
     });
-    Ok(Some(RolloutView { sides: sides.collect(), is_routed }))
+    Ok(Some(RolloutView { sides: sides.collect(), is_routed, waits }))
 }
