@@ -78,8 +78,8 @@ struct Rollout<'a> {
     approvals: Vec<Approval>,
     /// What was said unasked last and has had its effect.
     heeded: Option<Id>,
-    /// The step, and how many instances were healthy, when it was last tried whether the strategy would go on if told to.
-    tried: Option<(Step, usize)>,
+    /// Memory, label and healthy instances when it was last tried whether the strategy would go on if told to.
+    tried: Option<(Vec<u8>, String, usize)>,
     /// Changes when people may want something of it.
     wishes: watch::Receiver<u64>,
     /// While it only waits, others may have its place in the queue.
@@ -279,7 +279,7 @@ impl Rollout<'_> {
             }
             if acted {
                 self.aside = None;
-                self.app.seen.note_wait(&self.deployment.id, false);
+                self.note_work();
             } else {
                 self.note_wait(&step, &situation).await;
                 self.sleep(&step, &observer).await;
@@ -408,12 +408,9 @@ impl Rollout<'_> {
         if !relabelled && rollout.progress == progress && (!own_step || rollout.memory == step.memory) {
             return Ok(());
         }
-        let goes_on = own_step && rollout.memory != step.memory;
-        if goes_on {
-            rollout.memory.clone_from(&step.memory);
-        }
         rollout.progress = progress;
-        if goes_on {
+        if own_step && rollout.memory != step.memory {
+            rollout.memory.clone_from(&step.memory);
             self.heed();
         }
         let rollout = &mut self.deployment.rollout;

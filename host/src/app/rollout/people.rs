@@ -1,11 +1,9 @@
 //! What people have to do with a rollout: it asks them, hears their answer, and waits while they hold it.
 
-use std::time::Duration;
-
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use super::{BUSY, LONG, Rollout};
+use super::{BUSY, Rollout};
 use crate::app::approval::question_event;
 use crate::domain::approval::{Approval, ApprovalState};
 use crate::domain::deployment::RolloutState;
@@ -49,18 +47,23 @@ impl Rollout<'_> {
         self.heeded = self.approvals.last().filter(|last| last.is_unasked()).map(|last| last.id.clone());
     }
 
+    /// Something is being done, so nothing is waited for.
+    pub(super) fn note_work(&mut self) {
+        self.tried = None;
+        self.app.seen.note_wait(&self.deployment.id, false);
+    }
+
     /// Notes whether the strategy waits for time to pass, and would go on if somebody said so: it is asked.
     pub(super) async fn note_wait(&mut self, step: &Step, situation: &Situation) {
         let healthy = situation.fleet.iter().filter(|one| one.state == InstanceState::Healthy).count();
-        let is_wait = step.wake_after.is_some_and(|ms| Duration::from_millis(ms) >= LONG)
-            && !self.waits_for_people()
-            && self.deployment.rollout.fallback_reason.is_none();
-        if is_wait && self.tried.as_ref().is_some_and(|tried| *tried == (step.clone(), healthy)) {
+        let now = (step.memory.clone(), step.label.clone(), healthy);
+        if self.tried.as_ref() == Some(&now) {
             return;
         }
-        let waits = is_wait && self.would_go_on(step, situation).await;
-        self.tried = is_wait.then(|| (step.clone(), healthy));
+        let is_its_own = self.deployment.rollout.fallback_reason.is_none() && !self.waits_for_people();
+        let waits = is_its_own && self.would_go_on(step, situation).await;
         self.app.seen.note_wait(&self.deployment.id, waits);
+        self.tried = Some(now);
     }
 
     async fn would_go_on(&self, step: &Step, situation: &Situation) -> bool {
