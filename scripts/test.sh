@@ -18,11 +18,12 @@ limit=1500
 run() {
     local name="$1" began="$SECONDS" status=0
     shift
-    timeout --kill-after=30 "$limit" "${cargo[@]}" --no-fail-fast "$@" >"$results/$name.log" 2>&1 || status="$?"
+    local TIMEFORMAT='%U + %S s of computing'
+    { time timeout --kill-after=30 "$limit" "${cargo[@]}" --no-fail-fast "$@" >"$results/$name.log" 2>&1 || status="$?"; } 2>"$results/$name.time"
     [ "$status" -ne 124 ] || printf '\nended after %s s\n' "$limit" >>"$results/$name.log"
     (
         flock 9
-        printf '\n--- %s (%s s)\n' "$name" "$((SECONDS - began))"
+        printf '\n--- %s (%s s, %s)\n' "$name" "$((SECONDS - began))" "$(cat "$results/$name.time")"
         cat "$results/$name.log"
     ) 9>"$results/.lock"
     [ "$status" -eq 0 ] || printf '%s\n' "$name" >>"$results/.failed"
