@@ -441,3 +441,30 @@ async fn a_person_is_told_what_is_refused_and_who_can_change_it() {
     let log = std::fs::read_to_string(server.server_log()).unwrap();
     assert!(!log.contains(TOKEN), "{log}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_comes_from_inside_only_if_the_operator_has_stored_its_registry() {
+    let peer = Peer::start(|_| text(404, "")).await;
+    let (port, variables) = (peer.address.port(), [("WINDLASS_PRIVATE_NETWORKS", "10.0.0.0/8")]);
+    let server = TestServer::start_with(&variables).await;
+    server.post("/api/v1/stacks", json!({ "name": "spy" })).await.expect(201);
+    let deploy = async |image: String| {
+        let started =
+            server.post("/api/v1/stacks/spy/deploy", json!({ "imageTag": image })).await.expect(202);
+        let ended = server.wait_deployment(&started["data"]["seq"].to_string()).await;
+        assert_eq!(ended["status"], "failed", "{ended}");
+        ended["error"].as_str().unwrap().to_owned()
+    };
+    for host in ["127.0.0.1", "localhost"] {
+        let said = deploy(format!("{host}:{port}/app:v1")).await;
+        assert!(said.contains("loopback") && said.contains("windlass registry add"), "{said}");
+    }
+    let said = deploy("169.254.169.254/latest:v1".to_owned()).await;
+    assert!(said.contains("metadata") && !said.contains("WINDLASS_PRIVATE_NETWORKS"), "{said}");
+    assert!(peer.seen().is_empty(), "the engine was sent there");
+    let stored = json!({ "name": "inside", "address": format!("127.0.0.1:{port}") });
+    server.post("/api/v1/registries", stored).await.expect(201);
+    let said = deploy(format!("127.0.0.1:{port}/app:v1")).await;
+    assert!(!said.contains("loopback"), "{said}");
+    assert!(!peer.seen().is_empty(), "the engine asks the registry");
+}

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 
-use super::App;
+use super::{App, outgoing_policy};
 use crate::config::RegistryLogin;
 use crate::docker::{Docker, LogLine};
 use crate::domain::image_name::{HUB, registry_of};
@@ -13,6 +13,7 @@ use crate::domain::registry::{Registry, check_address};
 use crate::domain::release::Release;
 use crate::domain::stack::check_name;
 use crate::error::{Error, Result};
+use crate::network::{Outgoing, Trouble};
 use crate::store::{self, builds, registries};
 
 /// What a person writes to create or change a registry. Unknown fields are refused.
@@ -139,6 +140,9 @@ fn open(app: &App, row: &Registry) -> Result<Option<RegistryLogin>> {
 }
 
 /// The log-in for an image's registry: a stored one, else what `docker login` keeps for the user who runs the server.
+///
+/// # Errors
+/// `Invalid` for a registry that nobody has stored, and that is where people of a team may not send this server.
 pub async fn login_for(app: &App, image: &str) -> Result<Vec<RegistryLogin>> {
     let registry = registry_of(image).to_string();
     let mut conn = app.db.read().await?;
@@ -147,9 +151,26 @@ pub async fn login_for(app: &App, image: &str) -> Result<Vec<RegistryLogin>> {
     if let Some(row) = stored {
         return Ok(open(app, &row)?.into_iter().collect());
     }
+    check_reach(app, &registry).await?;
     let found =
         tokio::task::spawn_blocking(move || RegistryLogin::find(&registry)).await.map_err(Error::internal)?;
     Ok(found.map_err(Error::failed)?.into_iter().collect())
+}
+
+/// Whoever may name an image makes the engine connect to its registry. One that cannot be resolved here is the engine's
+/// matter: it may have a proxy.
+async fn check_reach(app: &App, registry: &str) -> Result<()> {
+    let (host, port) = match registry.rsplit_once(':') {
+        Some((host, port)) => (host, port.parse().unwrap_or(443)),
+        None => (registry, 443),
+    };
+    match Outgoing::new(outgoing_policy(&app.config)).addresses(host, port).await {
+        Err(Trouble::Refused(class)) => {
+            let why = class.refusal(&format!("the registry `{registry}`"), "images");
+            Err(Error::invalid("image", format!("{why}, or store the registry: windlass registry add")))
+        }
+        Ok(_) | Err(Trouble::Unknown(_)) => Ok(()),
+    }
 }
 
 /// All stored log-ins: the engine takes for each base image of a build the one of its registry.

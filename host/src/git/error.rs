@@ -54,15 +54,7 @@ impl Obstacle {
 
 /// The class is told and the address is not: a name of the internal network and where it leads are not everybody's to know.
 fn refused(host: &str, class: Class) -> Error {
-    let what = class.words();
-    let said = match class.is_never_reached() {
-        true => format!("{host} leads to {what}, which no repository is fetched from"),
-        false => format!(
-            "{host} leads to {what}, which repositories are not fetched from here; who operates this server can allow it with \
-             private_networks in [outgoing] (WINDLASS_PRIVATE_NETWORKS)"
-        ),
-    };
-    Error::invalid("repository.url", said)
+    Error::invalid("repository.url", class.refusal(host, "repositories"))
 }
 
 fn uncertified(server: &str, why: &str) -> Error {

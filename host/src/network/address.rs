@@ -41,6 +41,18 @@ impl Class {
         matches!(self, Self::LinkLocal | Self::Metadata | Self::Unspecified | Self::Multicast)
     }
 
+    /// Why a host that leads there is left alone; `what` would have come from it, such as `images`.
+    pub fn refusal(self, host: &str, what: &str) -> String {
+        let class = self.words();
+        if self.is_never_reached() {
+            return format!("{host} leads to {class}, which {what} never come from");
+        }
+        format!(
+            "{host} leads to {class}, which {what} do not come from here; who operates this server can allow it with \
+             private_networks in [outgoing] (WINDLASS_PRIVATE_NETWORKS)"
+        )
+    }
+
     /// With its article, for people.
     pub fn words(self) -> &'static str {
         match self {
