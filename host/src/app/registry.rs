@@ -13,7 +13,7 @@ use crate::domain::registry::{Registry, check_address};
 use crate::domain::release::Release;
 use crate::domain::stack::check_name;
 use crate::error::{Error, Result};
-use crate::network::{Outgoing, Trouble};
+use crate::network::{Outgoing, Policy, Trouble};
 use crate::store::{self, builds, registries};
 
 /// What a person writes to create or change a registry. Unknown fields are refused.
@@ -142,16 +142,17 @@ fn open(app: &App, row: &Registry) -> Result<Option<RegistryLogin>> {
 /// The log-in for an image's registry: a stored one, else what `docker login` keeps for the user who runs the server.
 ///
 /// # Errors
-/// `Invalid` for a registry that nobody has stored, and that is where people of a team may not send this server.
+/// `Invalid` for a registry where nobody goes, or that is not stored and where people of a team may not send this server.
 pub async fn login_for(app: &App, image: &str) -> Result<Vec<RegistryLogin>> {
     let registry = registry_of(image).to_string();
     let mut conn = app.db.read().await?;
     let stored = registries::by_address(&mut conn, &registry).await?;
     drop(conn);
     if let Some(row) = stored {
+        check_reach(&registry, Policy::anywhere()).await?;
         return Ok(open(app, &row)?.into_iter().collect());
     }
-    check_reach(app, &registry).await?;
+    check_reach(&registry, outgoing_policy(&app.config)).await?;
     let found =
         tokio::task::spawn_blocking(move || RegistryLogin::find(&registry)).await.map_err(Error::internal)?;
     Ok(found.map_err(Error::failed)?.into_iter().collect())
@@ -159,15 +160,16 @@ pub async fn login_for(app: &App, image: &str) -> Result<Vec<RegistryLogin>> {
 
 /// Whoever may name an image makes the engine connect to its registry. One that cannot be resolved here is the engine's
 /// matter: it may have a proxy.
-async fn check_reach(app: &App, registry: &str) -> Result<()> {
+async fn check_reach(registry: &str, policy: Policy) -> Result<()> {
     let (host, port) = match registry.rsplit_once(':') {
         Some((host, port)) => (host, port.parse().unwrap_or(443)),
         None => (registry, 443),
     };
-    match Outgoing::new(outgoing_policy(&app.config)).addresses(host, port).await {
+    match Outgoing::new(policy).addresses(host, port).await {
         Err(Trouble::Refused(class)) => {
             let why = class.refusal(&format!("the registry `{registry}`"), "images");
-            Err(Error::invalid("image", format!("{why}, or store the registry: windlass registry add")))
+            let instead = if class.is_never_reached() { "" } else { ", or store it: windlass registry add" };
+            Err(Error::invalid("image", format!("{why}{instead}")))
         }
         Ok(_) | Err(Trouble::Unknown(_)) => Ok(()),
     }
