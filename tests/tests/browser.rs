@@ -245,6 +245,12 @@ async fn a_rollout_shows_who_gets_the_requests_and_goes_on_when_somebody_says_so
     browser.press("button[value='approve']").await;
     browser.wait_text("#live .badge", "successful").await;
     assert!(routed.page().await.contains(&sha));
+    // What it was like stays.
+    browser.wait_text("#charts", "Share of the new release").await;
+    browser.wait_text("#decided", "Sending 30 % of the requests").await;
+    let found = browser.run("return document.documentElement.scrollWidth - window.innerWidth").await;
+    assert!(found.as_i64().unwrap() <= 0, "{found} pixels too wide with the pictures");
+    assert_eq!(browser.complaints().await, Vec::<String>::new());
 }
 
 #[tokio::test(flavor = "multi_thread")]

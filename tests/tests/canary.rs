@@ -4,6 +4,7 @@
 
 use serde_json::{Value, json};
 use windlass_tests::routed::Routed;
+use windlass_tests::server::ADMIN_TOKEN;
 
 async fn routed() -> Routed {
     Routed::start(json!({
@@ -26,6 +27,26 @@ async fn at_share(routed: &Routed, number: &str, percent: u64) -> Value {
     };
     routed.fixture.server.wait_event("the share", |event| is_it(event).then_some(())).await;
     routed.fixture.server.get(&path).await.expect(200)["data"].clone()
+}
+
+/// What the rollout was like.
+async fn history(routed: &Routed, number: &str) -> Value {
+    let path = format!("/api/v1/deployments/{number}/history");
+    routed.fixture.server.get(&path).await.expect(200)["data"].clone()
+}
+
+/// The shares that the new release got, one after the other.
+fn moved(history: &Value) -> Vec<u64> {
+    let decided = history["decided"].as_array().unwrap();
+    decided.iter().filter_map(|one| one["percent"].as_u64()).collect()
+}
+
+/// The deployment's page.
+async fn dashboard(routed: &Routed, number: &str) -> String {
+    let cookie = format!("windlass_token={ADMIN_TOKEN}");
+    let path = format!("/deployments/{number}");
+    let request = routed.fixture.server.stranger(reqwest::Method::GET, &path).header("cookie", cookie);
+    request.send().await.unwrap().text().await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -54,6 +75,20 @@ async fn a_good_release_gets_more_and_more_and_every_decision_can_be_made_again(
     let over = routed.fixture.server.get(&format!("/api/v1/deployments/{number}/rollout")).await.expect(200);
     assert_eq!(over["data"], json!({ "running": false, "routed": false, "releases": [] }));
 
+    let told = history(&routed, &number).await;
+    assert_eq!(moved(&told), [20, 60, 100], "{told}");
+    let (begun, ended) = (&told["begunAt"], &told["endedAt"]);
+    assert!(begun.as_str().is_some() && ended.as_str() > begun.as_str(), "{told}");
+    let points = told["points"].as_array().unwrap();
+    let both = |point: &&Value| point["new"]["p95Ms"].is_number() && point["stable"]["p95Ms"].is_number();
+    assert!(points.iter().any(|point| point["percent"] == 20) && points.iter().filter(both).count() > 1);
+    let shown = dashboard(&routed, &number).await;
+    for part in ["Share of the new release", "95 % of the answers within", "chart-new", "60 % new", "Bake"] {
+        assert!(shown.contains(part), "{part} is missing in {shown}");
+    }
+    assert!(dashboard(&routed, "1").await.contains("What was decided"), "of the first as well");
+    assert!(!dashboard(&routed, "1").await.contains("chart-new"), "there was nothing to compare with");
+
     let replayed = routed.fixture.server.cli(&["rollout", "replay", &number]);
     let told = replayed.expect(0).out;
     assert!(told.contains("the same") && told.contains(", 0 otherwise"), "{told}");
@@ -71,6 +106,23 @@ async fn a_release_that_answers_with_errors_is_taken_back_at_its_first_step() {
     let visitors = routed.visitors();
     assert!(routed.page().await.contains(&good));
     assert_eq!(visitors.leave().await.1, 0, "nobody meets the failing one any more");
+
+    let number = deployment["seq"].to_string();
+    let told = history(&routed, &number).await;
+    assert_eq!(moved(&told), [20, 0], "{told}");
+    let decided = told["decided"].as_array().unwrap();
+    let back = decided.iter().find(|one| one["percent"] == 0).unwrap();
+    let reason = deployment["error"].as_str().unwrap();
+    assert!(back["reason"].as_str().unwrap().contains(reason), "{back}");
+    assert_eq!(back["new"]["errorPercent"], 100.0, "{back}");
+    assert!(back["new"]["requestsPerSecond"].as_f64().unwrap() > 0.0, "{back}");
+    assert_eq!(decided.last().unwrap()["what"], "end", "{told}");
+    let said = routed.fixture.server.cli(&["rollout", "history", &number]).expect(0).out;
+    assert!(said.contains("20 %") && said.contains("100.0 % /") && said.contains(reason), "{said}");
+    let same = routed.fixture.server.cli(&["rollout", "history", &number, "-o", "json"]).expect(0).json();
+    assert_eq!(same, told);
+    let shown = dashboard(&routed, &number).await;
+    assert!(shown.contains("New: 100.0 % of"), "{shown}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

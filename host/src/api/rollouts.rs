@@ -1,4 +1,5 @@
-//! A rollout that runs, and what people say to it: `/api/v1/deployments/{deployment}/rollout`, `/approve` and neighbours.
+//! A rollout while it runs and afterwards, and what people say to it: `/api/v1/deployments/{deployment}/rollout`, `/history`,
+//! `/approve` and neighbours.
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -9,13 +10,14 @@ use utoipa_axum::routes;
 
 use super::error::ApiResult;
 use super::extract::{Auth, Body, Success, ok};
-use super::view::{ApprovalView, DeploymentView, RolloutView};
+use super::view::{ApprovalView, DeploymentView, HistoryView, RolloutView};
 use crate::app::{App, approval, deployment, rollout};
 use crate::domain::approval::Verdict;
 
 pub fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(rollout_view))
+        .routes(routes!(rollout_history))
         .routes(routes!(approval_list))
         .routes(routes!(deployment_approve))
         .routes(routes!(deployment_reject))
@@ -46,6 +48,20 @@ async fn rollout_view(
 ) -> ApiResult<Json<Success<RolloutView>>> {
     let row = deployment::deployment_view(&app, &id).await?;
     Ok(ok(rollout::rollout_view(&app, &row).await?.into()))
+}
+
+/// What a rollout was like, while it runs and afterwards: the share of the new release and how both releases answered, over
+/// time, and what was decided and why.
+#[utoipa::path(get, path = "/api/v1/deployments/{deployment}/history", tag = "deployments",
+    responses((status = 200, body = Success<HistoryView>)),
+    security(("token" = ["viewer:deployment"])))]
+async fn rollout_history(
+    State(app): State<App>,
+    _: Auth,
+    Path(id): Path<String>,
+) -> ApiResult<Json<Success<HistoryView>>> {
+    let row = deployment::deployment_view(&app, &id).await?;
+    Ok(ok(rollout::rollout_history(&app, &row).await?.into()))
 }
 
 /// Everything a rollout asked people, the latest last.

@@ -12,6 +12,7 @@ use super::certificate::certificate_files;
 use super::target::{Bells, engine, stack_views, watch_all};
 use crate::docker::ContainerView;
 use crate::domain::Id;
+use crate::domain::rollout::history::REMEMBERED_SECS;
 use crate::domain::rollout::{Route, Sample, Weight};
 use crate::domain::route::RouteTable;
 use crate::domain::stack::Stack;
@@ -24,9 +25,6 @@ use crate::store::{self, deployments, releases, routes, stacks};
 const GATHER: Duration = Duration::from_millis(100);
 /// The table is compared with what it should be this often, whatever happens.
 const LOOK: Duration = Duration::from_secs(30);
-
-/// The router remembers so many seconds.
-const REMEMBERED_SECS: i64 = 900;
 
 /// What is known of the router's table.
 #[derive(Default)]

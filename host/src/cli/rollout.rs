@@ -1,4 +1,4 @@
-//! `rollout show | replay`: a rollout while it runs, and every decision of its strategy once more.
+//! `rollout show | history | replay`: a rollout while it runs, what it was like, and every decision of its strategy once more.
 
 use clap::{Args, Subcommand};
 use serde::Deserialize;
@@ -10,7 +10,7 @@ use super::failure::{Outcome, exit};
 use super::output::Tone;
 use super::status::deployment_number;
 use super::table::{Cell, Table, cells};
-use super::text::{ago, clean, short};
+use super::text::{ago, between, clean, short};
 use super::view::Items;
 
 /// Calls that are asked for at a time.
@@ -20,6 +20,13 @@ const PAGE: &str = "100";
 pub enum RolloutCommand {
     /// Show who gets the requests, what runs, and how it answers.
     Show(RolloutArgs),
+    /// Tell what was decided, when and why, and how both releases had answered until then.
+    #[command(after_help = "Example:
+  windlass rollout history 12
+
+While it runs and afterwards. With -o json there are also the figures over time. The figures are there as long
+as the calls of the strategy are on record.")]
+    History(RolloutArgs),
     /// Ask the strategy again what it was asked, and say whether it decides the same.
     #[command(after_help = "Example:
   windlass rollout replay 12
@@ -71,6 +78,29 @@ struct Answers {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
+struct History {
+    begun_at: Option<String>,
+    decided: Vec<Decided>,
+}
+
+#[derive(Deserialize)]
+struct Decided {
+    at: String,
+    percent: Option<u32>,
+    reason: String,
+    new: Option<Figures>,
+    stable: Option<Figures>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Figures {
+    error_percent: f64,
+    p95_ms: f64,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Call {
     seq: i64,
     started_at: String,
@@ -88,6 +118,7 @@ struct Replay {
 pub async fn rollout(session: &Session, command: &RolloutCommand) -> Outcome<u8> {
     match command {
         RolloutCommand::Show(args) => show(session, args).await,
+        RolloutCommand::History(args) => history(session, args).await,
         RolloutCommand::Replay(args) => replay(session, args).await,
     }
 }
@@ -147,6 +178,43 @@ fn answers(told: &Answers) -> [String; 3] {
 fn instances(all: &[Instance]) -> String {
     let healthy = all.iter().filter(|instance| instance.state == "healthy").count();
     format!("{healthy} of {} healthy", all.len())
+}
+
+async fn history(session: &Session, args: &RolloutArgs) -> Outcome<u8> {
+    let out = &session.out;
+    let number = deployment_number(session, &args.target).await?;
+    let value = session.client.get(&["deployments", &number.to_string(), "history"]).await?;
+    if out.is_json() {
+        out.json(&value);
+        return Ok(exit::SUCCESS);
+    }
+    let history: History = read(&value)?;
+    let Some(begun) = history.begun_at.filter(|_| !history.decided.is_empty()) else {
+        out.line(&format!("Nothing was decided for deployment {number}. See: windlass status {number}"));
+        return Ok(exit::SUCCESS);
+    };
+    let mut table = Table::new(&["AFTER", "NEW GETS", "ERRORS NEW/STABLE", "P95 NEW/STABLE", "DECIDED"]);
+    for decided in &history.decided {
+        let share = decided.percent.map_or("-".to_owned(), |percent| format!("{percent} %"));
+        table.row(cells![
+            between(&begun, &decided.at),
+            share,
+            beside(decided, |told| format!("{:.1} %", told.error_percent)),
+            beside(decided, |told| format!("{:.0} ms", told.p95_ms)),
+            &decided.reason
+        ]);
+    }
+    table.print(out);
+    Ok(exit::SUCCESS)
+}
+
+/// A figure of the new release and the same of the stable one.
+fn beside(decided: &Decided, figure: impl Fn(&Figures) -> String) -> String {
+    let [new, stable] = [&decided.new, &decided.stable].map(|told| told.as_ref().map(&figure));
+    match (new, stable) {
+        (None, None) => "-".to_owned(),
+        (new, stable) => format!("{} / {}", new.as_deref().unwrap_or("-"), stable.as_deref().unwrap_or("-")),
+    }
 }
 
 async fn replay(session: &Session, args: &RolloutArgs) -> Outcome<u8> {

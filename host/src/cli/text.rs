@@ -86,6 +86,14 @@ fn relative(seconds: i64, date: &str) -> String {
     if seconds < 0 { format!("in {amount}") } else { format!("{amount} ago") }
 }
 
+/// From one RFC 3339 time to another.
+pub fn between(from: &str, to: &str) -> String {
+    match (DateTime::parse_from_rfc3339(from), DateTime::parse_from_rfc3339(to)) {
+        (Ok(from), Ok(to)) => seconds(to.signed_duration_since(from).num_seconds()),
+        _ => clean(to),
+    }
+}
+
 /// Seconds as `34 s`, `2 min 5 s` or `1 h 3 min`.
 pub fn seconds(total: i64) -> String {
     match total.max(0) {

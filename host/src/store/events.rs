@@ -86,6 +86,32 @@ pub async fn list_after(
     fetch_all(conn, query).await
 }
 
+/// What a deployment's steps were called between two moments, oldest first; of many the last `most`.
+pub async fn step_labels(
+    conn: &mut Conn,
+    stack: &Id,
+    deployment: &Id,
+    (from, to): (UnixMs, UnixMs),
+    most: i64,
+) -> Result<Vec<(UnixMs, String)>> {
+    // Numbers rise with the time, so only what happened meanwhile is looked at.
+    let query = query(select!(
+        "WHERE stack_id = $1 AND subject_id = $2 AND kind = $3 \
+         AND seq >= (SELECT seq FROM events WHERE at >= $4 ORDER BY at, seq LIMIT 1) \
+         AND seq <= (SELECT seq FROM events WHERE at <= $5 ORDER BY at DESC, seq DESC LIMIT 1) \
+         ORDER BY seq DESC LIMIT $6"
+    ))
+    .bind(stack.as_str())
+    .bind(deployment.as_str())
+    .bind(EventKind::DeploymentStep.as_str())
+    .bind(from)
+    .bind(to)
+    .bind(most);
+    let events: Vec<Event> = fetch_all(conn, query).await?;
+    let label = |event: Event| Some((event.at, event.data.get("label")?.as_str()?.to_owned()));
+    Ok(events.into_iter().rev().filter_map(label).collect())
+}
+
 /// The number of the newest event; 0 before the first. Pruning does not lower it.
 pub async fn latest_seq(conn: &mut Conn) -> Result<i64> {
     let row =

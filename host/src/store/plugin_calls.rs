@@ -7,7 +7,8 @@ use super::{
     faults::fault,
     new_id,
     rows::{
-        Entity, Row, as_seq, below, execute, fetch_opt, fetch_page, found, over, plain, plain_opt, query,
+        Entity, Row, as_seq, below, execute, fetch_all, fetch_opt, fetch_page, found, over, plain, plain_opt,
+        query,
     },
 };
 use crate::{
@@ -17,6 +18,7 @@ use crate::{
         recording::{
             CallFilter, CallSummary, Outcome, PluginCall, Recording, Retention, Subject, SubjectKind,
         },
+        rollout::history::Asked,
     },
     error::{Error, Result},
 };
@@ -88,6 +90,19 @@ impl Entity for PluginCall {
             input: row.text("input")?,
             exchange: row.text("exchange")?,
             output: row.text_opt("output")?,
+        })
+    }
+}
+
+impl Entity for Asked {
+    const WHAT: &'static str = CallSummary::WHAT;
+
+    fn from_row(row: &Row<'_>) -> Result<Self> {
+        Ok(Self {
+            seq: row.int("seq")?,
+            at: row.int("started_at")?,
+            last_at: row.int("last_at")?,
+            input: row.text("input")?,
         })
     }
 }
@@ -173,6 +188,32 @@ pub async fn list(conn: &mut Conn, page: PageRequest, filter: &CallFilter) -> Re
         .bind(below(page))
         .bind(over(page));
     fetch_page(conn, page, query, |call: &CallSummary| call.seq).await
+}
+
+/// What a strategy was asked for a deployment, oldest first. Of many, at most `most` that are spread evenly, the newest
+/// among them.
+pub async fn asked(conn: &mut Conn, deployment: &Id, most: i64) -> Result<Vec<Asked>> {
+    let query = query(
+        "SELECT seq, started_at, last_at, input FROM plugin_calls WHERE seq IN (SELECT seq FROM (SELECT seq, \
+         ROW_NUMBER() OVER (ORDER BY seq DESC) - 1 AS n, COUNT(*) OVER () AS total FROM plugin_calls \
+         WHERE subject_id = $1 AND function = 'decide' AND outcome = 'ok') numbered \
+         WHERE n % ((total + $2 - 1) / $2) = 0) ORDER BY seq",
+    )
+    .bind(deployment.as_str())
+    .bind(most);
+    fetch_all(conn, query).await
+}
+
+/// The last time that a strategy was asked for a deployment until `at`, among the calls below a number.
+pub async fn asked_before(conn: &mut Conn, deployment: &Id, at: UnixMs, below: i64) -> Result<Option<Asked>> {
+    let query = query(
+        "SELECT seq, started_at, last_at, input FROM plugin_calls WHERE subject_id = $1 AND function = 'decide' \
+         AND outcome = 'ok' AND started_at <= $2 AND seq < $3 ORDER BY seq DESC LIMIT 1",
+    )
+    .bind(deployment.as_str())
+    .bind(at)
+    .bind(below);
+    fetch_opt(conn, query).await
 }
 
 /// sha256 of every component that has calls on record.

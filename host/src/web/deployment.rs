@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::log::{LogTail, found, tail};
 use super::page::{Frame, PageResult, render, render_with};
+use super::rollout_history::{Charts, DecidedRow, decided_rows};
 use super::session::Session;
 use super::split::Split;
 use super::stack::to;
@@ -16,7 +17,7 @@ use super::ui::{Badge, Commit, When, duration, now, short, size};
 use crate::api;
 use crate::app::artifact::artifact_list;
 use crate::app::cicd::deployment::{Carried, carried};
-use crate::app::rollout::{RolloutView, rollout_view, words};
+use crate::app::rollout::{RolloutView, rollout_history, rollout_view, words};
 use crate::app::stack::{StackView, stack_view, strategy_name};
 use crate::app::{App, approval, build, deployment};
 use crate::domain::approval::{Approval, ApprovalState, Verdict};
@@ -47,6 +48,9 @@ struct Live {
     can_retry: bool,
     /// Who gets the requests while it is rolled out.
     split: Option<Split>,
+    /// The same over time, also afterwards.
+    charts: Option<Charts>,
+    decided: Vec<DecidedRow>,
     /// Of the new release, in percent, if the rollout waits for time to pass and may go on at once.
     promotable_at: Option<u32>,
     /// Requests go to the new release already.
@@ -197,6 +201,7 @@ async fn live(app: &App, row: &Deployment, view: &StackView, built: Option<&Buil
     let journal = deployment::deployment_steps(app, &row.id).await?;
     let asked = approval::approval_list(app, &row.id).await?;
     let rolling = rollout_view(app, row).await?;
+    let history = rollout_history(app, row).await?;
     let carried = carried(app, &row.id).await?;
     let now = now();
     let serves = view.stack.active_release_id.is_some() && view.stack.active_release_id == row.release_id;
@@ -227,6 +232,8 @@ async fn live(app: &App, row: &Deployment, view: &StackView, built: Option<&Buil
         promotable_at: rolling.as_ref().filter(|view| view.waits).map(RolloutView::share),
         serves_new: rolling.as_ref().is_some_and(|view| view.share() > 0),
         split: rolling.map(Split::from),
+        charts: Charts::of(&history, now),
+        decided: decided_rows(&history),
         timeline: Timeline::of(row, built, &journal, now),
         steps: groups(&journal),
         facts: match &carried {

@@ -29,6 +29,7 @@ mod protection;
 mod provider_form;
 mod providers;
 mod registries;
+mod rollout_history;
 mod schedules;
 mod second_factor;
 mod session;

@@ -84,7 +84,7 @@ impl From<Sample> for AnswerRow {
     }
 }
 
-fn milliseconds(ms: f64) -> String {
+pub fn milliseconds(ms: f64) -> String {
     if ms < 10.0 { format!("{ms:.1} ms") } else { format!("{ms:.0} ms") }
 }
 

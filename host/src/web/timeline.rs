@@ -4,10 +4,10 @@ use askama::Template;
 use askama::filters::HtmlSafe;
 
 use super::ui::duration;
-use crate::domain::UnixMs;
 use crate::domain::build::Build;
 use crate::domain::deployment::Deployment;
 use crate::domain::rollout::{Effect, JournalEntry};
+use crate::domain::{Id, UnixMs};
 
 /// Where the time of a deployment went.
 #[derive(Template)]
@@ -17,7 +17,7 @@ pub struct Timeline {
 }
 
 struct Row {
-    name: &'static str,
+    name: String,
     class: &'static str,
     /// In thousandths of the whole.
     x: i64,
@@ -41,17 +41,26 @@ enum Kind {
     Build,
     Start,
     Health,
+    /// A step of the strategy: the new release gets so many of 100 requests, and is watched.
+    Share(u32),
     HandOver,
+    /// The new release gets all requests, and the old copy stays ready.
+    Bake,
 }
 
+/// After a hand-over, a pause shorter than this is part of it.
+const SHORTEST_BAKE: UnixMs = 1000;
+
 impl Kind {
-    fn name(self) -> &'static str {
+    fn name(self) -> String {
         match self {
-            Self::Wait => "Wait",
-            Self::Build => "Build",
-            Self::Start => "Start",
-            Self::Health => "Health",
-            Self::HandOver => "Hand-over",
+            Self::Wait => "Wait".into(),
+            Self::Build => "Build".into(),
+            Self::Start => "Start".into(),
+            Self::Health => "Health".into(),
+            Self::Share(percent) => format!("{percent} % new"),
+            Self::HandOver => "Hand-over".into(),
+            Self::Bake => "Bake".into(),
         }
     }
 
@@ -61,7 +70,9 @@ impl Kind {
             Self::Build => "phase-build",
             Self::Start => "phase-start",
             Self::Health => "phase-health",
+            Self::Share(_) => "phase-share",
             Self::HandOver => "phase-over",
+            Self::Bake => "phase-bake",
         }
     }
 }
@@ -110,40 +121,50 @@ fn phases(row: &Deployment, build: Option<&Build>, journal: &[JournalEntry], now
         add(Kind::Wait, at, end);
         at = end;
     }
-    let mut last = None;
+    let mut last: Option<(Kind, Kind)> = None;
     for entry in journal {
-        // What starts after something was stopped for it takes its place.
-        let kind = if last == Some(Kind::HandOver) { Kind::HandOver } else { kind_of(&entry.effect) };
-        // Between two effects the rollout waits: after a start for the new release's health, else for what it just did.
-        let gap = match last {
-            Some(Kind::Start) | None => Kind::Health,
-            Some(other) => other,
+        let (done, after) = kinds_of(&entry.effect, row.release_id.as_ref());
+        let kind = match last {
+            // What starts after something was stopped for it takes its place.
+            Some((Kind::HandOver, _)) if done == Kind::Start => Kind::HandOver,
+            _ => done,
         };
+        let gap = last.map_or(Kind::Health, |(_, gap)| gap);
         if last.is_some() {
-            add(gap, at, entry.intended_at);
+            add(gap_of(gap, entry.intended_at - at), at, entry.intended_at);
         }
-        let done = entry.done_at.unwrap_or(end);
-        add(kind, entry.intended_at.max(at), done);
-        at = at.max(done);
-        last = Some(kind);
+        let ended = entry.done_at.unwrap_or(end);
+        add(kind, entry.intended_at.max(at), ended);
+        at = at.max(ended);
+        last = Some((kind, if kind == done { after } else { kind }));
     }
-    match last {
-        Some(Kind::Start) => add(Kind::Health, at, end),
-        Some(kind) => add(kind, at, end),
-        None => {}
+    if let Some((_, gap)) = last {
+        add(gap_of(gap, end - at), at, end);
     }
     merged(phases)
 }
 
-fn kind_of(effect: &Effect) -> Kind {
+/// What the time of an effect is spent for, and the time from then on, in which the rollout waits: after a start for the
+/// new release's health, after a split for what the answers say, else for what it just did.
+fn kinds_of(effect: &Effect, target: Option<&Id>) -> (Kind, Kind) {
     match effect {
-        Effect::Launch { .. } | Effect::Companions { .. } => Kind::Start,
-        Effect::Create { .. }
-        | Effect::Stop { .. }
-        | Effect::Start { .. }
-        | Effect::Remove { .. }
-        | Effect::SetRoute { .. } => Kind::HandOver,
+        Effect::Launch { .. } | Effect::Companions { .. } => (Kind::Start, Kind::Health),
+        Effect::SetRoute { weights } => {
+            let own = weights.iter().filter(|weight| Some(&weight.release) == target);
+            match own.map(|weight| weight.percent).sum::<u32>() {
+                0 => (Kind::HandOver, Kind::HandOver),
+                percent @ 1..100 => (Kind::Share(percent), Kind::Share(percent)),
+                _ => (Kind::HandOver, Kind::Bake),
+            }
+        }
+        Effect::Create { .. } | Effect::Stop { .. } | Effect::Start { .. } | Effect::Remove { .. } => {
+            (Kind::HandOver, Kind::HandOver)
+        }
     }
+}
+
+fn gap_of(kind: Kind, ms: UnixMs) -> Kind {
+    if kind == Kind::Bake && ms < SHORTEST_BAKE { Kind::HandOver } else { kind }
 }
 
 /// Neighbours of one kind become one, and waits too short to matter go.
@@ -164,9 +185,8 @@ fn merged(phases: Vec<Phase>) -> Vec<Phase> {
 #[cfg(test)]
 pub mod tests {
     use super::*;
-    use crate::domain::Id;
     use crate::domain::deployment::{DeploymentStatus, RolloutState, TriggerType};
-    use crate::domain::rollout::JournalState;
+    use crate::domain::rollout::{JournalState, Weight};
 
     /// A deployment of nine seconds that waited for one.
     pub fn deployment(status: DeploymentStatus) -> Deployment {
@@ -230,5 +250,46 @@ pub mod tests {
             (Kind::HandOver, 5000, 9000),
         ];
         assert_eq!(spans, wanted);
+    }
+
+    #[test]
+    fn the_steps_of_a_canary_have_their_own_places() {
+        let launch = |name: &str| Effect::Launch {
+            release: Id::from_text("new"),
+            name: name.into(),
+            published: false,
+        };
+        let share = |percent| Effect::SetRoute {
+            weights: vec![
+                Weight { release: Id::from_text("new"), percent },
+                Weight { release: Id::from_text("old"), percent: 100 - percent },
+            ],
+        };
+        let remove = Effect::Remove { release: Id::from_text("old"), name: "web-1".into(), gently: true };
+        let journal = [
+            entry(launch("web-2"), 1000, 1200),
+            entry(share(10), 2000, 2010),
+            entry(launch("web-3"), 3000, 3200),
+            entry(share(50), 3500, 3510),
+            entry(share(100), 5000, 5010),
+            entry(remove, 8000, 8500),
+        ];
+        let row =
+            Deployment { release_id: Some(Id::from_text("new")), ..deployment(DeploymentStatus::Successful) };
+        let names: Vec<_> =
+            phases(&row, None, &journal, 0).iter().map(|phase| (phase.kind.name(), phase.from)).collect();
+        let wanted = [
+            ("Wait", 0),
+            ("Start", 1000),
+            ("Health", 1200),
+            ("10 % new", 2000),
+            ("Start", 3000),
+            ("Health", 3200),
+            ("50 % new", 3500),
+            ("Hand-over", 5000),
+            ("Bake", 5010),
+            ("Hand-over", 8000),
+        ];
+        assert_eq!(names, wanted.map(|(name, from)| (name.to_string(), from)));
     }
 }

@@ -5,6 +5,7 @@ use windlass::{
         Id,
         page::PageRequest,
         recording::{CallFilter, Outcome, Recording, Retention, Subject, SubjectKind},
+        rollout::history::Asked,
     },
     error::Error,
     store::{Conn, Db, new_id, plugin_calls},
@@ -16,6 +17,7 @@ on_both_databases!(
     a_list_is_narrowed_and_paged,
     the_same_call_again_is_counted,
     old_many_and_large_recordings_are_pruned,
+    what_a_strategy_was_asked_is_thinned_out_evenly,
 );
 
 pub fn recording(plugin: &str, outcome: Outcome) -> Recording {
@@ -122,4 +124,36 @@ async fn old_many_and_large_recordings_are_pruned(test: TestDb) {
     assert_eq!(seqs(&mut conn, &CallFilter::default()).await, [5, 4]);
     let digests = plugin_calls::digests(&mut conn).await.unwrap();
     assert_eq!(digests, ["digest of a", "other"].map(String::from).into());
+}
+
+async fn what_a_strategy_was_asked_is_thinned_out_evenly(test: TestDb) {
+    let subject = Subject { kind: SubjectKind::Deployment, id: new_id() };
+    let asked = |at: i64| Recording {
+        subject: Some(subject.clone()),
+        started_at: at,
+        input: format!("[{at}]"),
+        ..recording("a", Outcome::Ok)
+    };
+    let mut calls: Vec<Recording> = (1..=10).map(asked).collect();
+    // None of these is a strategy's answer for this deployment.
+    calls.push(Recording { function: "validate".into(), ..asked(11) });
+    calls.push(Recording { outcome: Outcome::Trap, ..asked(12) });
+    calls.push(Recording { subject: None, ..asked(13) });
+    insert(&test.db, calls).await;
+    let mut conn = test.db.read().await.unwrap();
+    let row = |at: i64| Asked { seq: at, at, last_at: at, input: format!("[{at}]") };
+    for (most, wanted) in [
+        (100, (1..=10).collect::<Vec<i64>>()),
+        (5, vec![2, 4, 6, 8, 10]),
+        (4, vec![1, 4, 7, 10]),
+        (1, vec![10]),
+    ] {
+        let found = plugin_calls::asked(&mut conn, &subject.id, most).await.unwrap();
+        assert_eq!(found, wanted.into_iter().map(row).collect::<Vec<_>>(), "at most {most}");
+    }
+    assert_eq!(plugin_calls::asked(&mut conn, &new_id(), 5).await.unwrap(), []);
+    for (at, below, wanted) in [(7, i64::MAX, Some(row(7))), (7, 6, Some(row(5))), (0, i64::MAX, None)] {
+        let found = plugin_calls::asked_before(&mut conn, &subject.id, at, below).await.unwrap();
+        assert_eq!(found, wanted, "until {at}, below {below}");
+    }
 }

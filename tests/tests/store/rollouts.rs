@@ -1,15 +1,17 @@
 //! Builds, deployments and the journal of a rollout: state machines and fences in SQL.
 
+use serde_json::json;
 use windlass::{
     domain::{
         Id,
         approval::{Approval, ApprovalState},
         build::BuildStatus,
         deployment::DeploymentStatus,
+        event::{EventKind, NewEvent},
         rollout::{Effect, JournalEntry, JournalState},
     },
     error::Error,
-    store::{approvals, builds, deployments, new_id, now, releases, rollout_steps},
+    store::{approvals, builds, deployments, events, new_id, now, releases, rollout_steps},
 };
 use windlass_tests::{database::TestDb, on_both_databases, sample};
 
@@ -20,6 +22,7 @@ on_both_databases!(
     an_abort_is_asked_for_once_and_survives_saving,
     a_rollback_finds_the_last_good_deployment_of_another_release,
     the_journal_of_a_rollout_keeps_its_order,
+    what_its_steps_were_called_is_found_among_the_events,
     a_question_is_answered_once_and_ends_with_the_next_one,
     a_paused_rollout_gets_its_time_back,
 );
@@ -238,6 +241,45 @@ async fn the_journal_of_a_rollout_keeps_its_order(test: TestDb) {
     assert_eq!(rollout_steps::list_open(&mut conn, &deployment.id).await.unwrap(), entries[2..]);
     assert_eq!(rollout_steps::next_n(&mut conn, &deployment.id).await.unwrap(), 21);
     assert_eq!(rollout_steps::next_n(&mut conn, &new_id()).await.unwrap(), 1);
+}
+
+async fn what_its_steps_were_called_is_found_among_the_events(test: TestDb) {
+    let (stack, deployment) = (new_id(), new_id());
+    let step = |kind, subject: &Id, data| NewEvent {
+        kind,
+        stack_id: Some(stack.clone()),
+        subject_id: Some(subject.clone()),
+        data,
+    };
+    let told = [
+        step(EventKind::DeploymentStep, &deployment, json!({ "label": "one" })),
+        step(EventKind::DeploymentStep, &new_id(), json!({ "label": "another deployment's" })),
+        step(EventKind::DeploymentStatus, &deployment, json!({ "label": "no step" })),
+        step(EventKind::DeploymentStep, &deployment, json!({ "progress": 5 })),
+        step(EventKind::DeploymentStep, &deployment, json!({ "label": "two" })),
+    ];
+    let begun = now();
+    let append = test.db.write(move |tx| {
+        let told = told.clone();
+        Box::pin(async move {
+            for event in told {
+                events::append(tx, event).await?;
+            }
+            Ok(())
+        })
+    });
+    append.await.unwrap();
+    let mut conn = test.db.read().await.unwrap();
+    for (span, most, wanted) in [
+        ((begun, now()), 10, &["one", "two"][..]),
+        ((begun, now()), 2, &["two"]),
+        ((begun - 10, begun - 1), 10, &[]),
+        ((now() + 60_000, now() + 70_000), 10, &[]),
+    ] {
+        let found = events::step_labels(&mut conn, &stack, &deployment, span, most).await.unwrap();
+        let labels: Vec<&str> = found.iter().map(|(_, label)| label.as_str()).collect();
+        assert_eq!(labels, wanted, "{span:?}, at most {most}");
+    }
 }
 
 fn question(deployment: &Id, prompt: &str, asked_at: i64) -> Approval {

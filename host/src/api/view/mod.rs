@@ -3,6 +3,7 @@
 mod admin;
 mod build;
 mod call;
+mod history;
 mod plan;
 mod rollout;
 mod run;
@@ -15,6 +16,7 @@ use utoipa::ToSchema;
 pub use admin::{EventView, PluginView, TokenView, WebhookEventView};
 pub use build::{ArtifactView, BuildPlanView, RegistryView};
 pub use call::{CallView, RecordingView, ReplayView};
+pub use history::HistoryView;
 pub use plan::PlanView;
 pub use rollout::RolloutView;
 pub use run::{ApprovalView, BuildView, DeploymentView, StepView, TaskView};

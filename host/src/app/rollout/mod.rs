@@ -8,6 +8,7 @@ mod act;
 mod carry;
 mod finish;
 mod gate;
+mod history;
 mod instance;
 mod observe;
 mod people;
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 pub use act::words;
 pub use finish::end_before_start;
+pub use history::rollout_history;
 pub use sweep::{sweep_all, sweep_left, sweep_stack};
 pub use view::{RolloutView, Seen, Side, rollout_view};
 

@@ -5,6 +5,7 @@
 //! [`fallback::decide`] is the host's own strategy: back to what served before.
 
 pub mod fallback;
+pub mod history;
 pub mod plan;
 pub mod rails;
 

@@ -1,0 +1,37 @@
+//! What a rollout was like, while it runs and afterwards.
+
+use crate::app::App;
+use crate::domain::deployment::Deployment;
+use crate::domain::rollout::history::{self, History, Verdict};
+use crate::error::Result;
+use crate::store::{self, events, plugin_calls, rollout_steps};
+
+/// Points of a picture: more do not show.
+const POINTS: i64 = 240;
+/// Labels that are read; a strategy that counts says many that are one decision.
+const LABELS: i64 = 500;
+/// Changes of the share of which the exact figures are read.
+const EXACT: usize = 64;
+
+/// The share of the new release over time, how both releases answered, and what was decided. The figures are there as
+/// long as the calls of the strategy are on record.
+pub async fn rollout_history(app: &App, row: &Deployment) -> Result<History> {
+    let (Some(target), Some(begun)) = (&row.release_id, row.rollout.rollout_started_at) else {
+        return Ok(History::default());
+    };
+    let mut conn = app.db.read().await?;
+    let journal = rollout_steps::list(&mut conn, &row.id).await?;
+    let span = (begun, row.completed_at.unwrap_or_else(store::now));
+    let labels = events::step_labels(&mut conn, &row.stack_id, &row.id, span, LABELS).await?;
+    let outline = history::outline(target, &labels, &journal);
+    let mut asked = plugin_calls::asked(&mut conn, &row.id, POINTS).await?;
+    let moved = outline.decided.iter().filter(|decided| matches!(decided.verdict, Verdict::Share(_)));
+    let mut exact = Vec::new();
+    for decided in moved.take(EXACT) {
+        // From the next call that is known already it is not far back to it.
+        let next = asked.iter().find(|asked| asked.at > decided.at).map_or(i64::MAX, |asked| asked.seq);
+        exact.extend(plugin_calls::asked_before(&mut conn, &row.id, decided.at, next).await?);
+    }
+    asked.extend(exact);
+    Ok(outline.with(&asked, begun, row.completed_at, row.error.as_deref()))
+}
