@@ -29,12 +29,18 @@ pub struct LogRig {
 
 impl LogRig {
     pub async fn start() -> Self {
+        Self::start_on(None).await
+    }
+
+    /// With the database at this URL.
+    pub async fn start_on(database: Option<&str>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (data, logs) = (folder.path().join("data"), folder.path().join("logs"));
         borrow_plugins(&data);
         let variable = |name: &str| match name {
             "WINDLASS_DATA_DIR" => Some(data.display().to_string()),
             "BUILD_LOG_DIR" => Some(logs.display().to_string()),
+            "WINDLASS_DATABASE_URL" => database.map(str::to_owned),
             _ => None,
         };
         let app = App::open(Config::load(None, variable).unwrap(), Some(program())).await.unwrap();
@@ -58,6 +64,12 @@ impl LogRig {
     pub fn writer(&self, secrets: &[&str]) -> LogWriter {
         let secrets = secrets.iter().map(ToString::to_string).collect();
         self.app.logs.writer(LogKind::Build, &self.build.id, secrets).unwrap()
+    }
+
+    /// What the API answers.
+    pub async fn get(&self, path: &str) -> String {
+        let request = reqwest::Client::new().get(format!("{}{path}", self.url)).bearer_auth(ADMIN_TOKEN);
+        request.send().await.unwrap().error_for_status().unwrap().text().await.unwrap()
     }
 
     /// After this, viewers that have read everything are told so.

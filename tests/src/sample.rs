@@ -10,6 +10,7 @@ use windlass::{
         deployment::{Deployment, DeploymentStatus, RolloutState, TriggerType},
         event::{EventKind, NewEvent},
         health::HealthCheck,
+        log::LogSummary,
         people::DEFAULT_ID,
         project::Project,
         release::{Release, ReleaseSpec, ReleaseState},
@@ -121,6 +122,12 @@ pub fn build(stack: &Stack, deployment: Option<&Id>) -> Build {
         created_at: now(),
         pushed: Vec::new(),
     }
+}
+
+/// What is known of a log that is complete.
+pub fn log(path: &str) -> LogSummary {
+    let tail = "12:00:00.000 a line\n".to_owned();
+    LogSummary { path: path.to_owned(), bytes: 700, lines: 20, sha256: "ab".repeat(32), tail }
 }
 
 pub fn deployment(stack: &Stack) -> Deployment {

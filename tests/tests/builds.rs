@@ -7,6 +7,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use windlass_tests::cli::run;
 use windlass_tests::docker::{Registry, TestEngine, eventually, unique};
@@ -307,6 +309,36 @@ async fn secrets_of_a_dockerfile_are_mounted_and_kept_nowhere() {
     let deployment = deploy(&fixture, &[("Dockerfile", &greedy)], "failed").await;
     let error = deployment["error"].as_str().unwrap();
     assert!(error.contains("OTHER_TOKEN") && error.contains("not found"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_shows_neither_passwords_of_registries_nor_values_that_a_build_gets_as_secrets() {
+    const PASSWORD: &str = "r3gistry+pass/word";
+    let engine = TestEngine::start().await;
+    let image = base(&engine);
+    let build = json!({
+        "healthCheckTimeout": HEALTHY_WITHIN_S,
+        "buildArgs": [{ "name": "PASS", "value": PASSWORD }],
+        // It is no secret by itself; the options make it one.
+        "environmentVariables": [{ "name": "PLAIN", "value": "pl4in-value" }],
+        "options": { "secrets": ["PLAIN"] },
+    });
+    let fixture = stack(build, &SERVE).await;
+    let registry = json!({
+        "name": "team", "address": "registry.example:5000", "username": "ada", "password": PASSWORD,
+    });
+    fixture.server.post("/api/v1/registries", registry).await.expect(201);
+    let dockerfile = format!(
+        "FROM {image}\nARG PASS\nRUN --mount=type=secret,id=PLAIN echo \"the log-in is $PASS.\"; \
+         echo \"sent as $(printf 'ada:%s' \"$PASS\" | base64).\"; echo \"plain $(cat /run/secrets/PLAIN).\"\n\
+         RUN mkdir -p /app/dist && echo hi > /app/dist/index.html\n"
+    );
+    let deployment = deploy(&fixture, &[("Dockerfile", &dockerfile)], "successful").await;
+    let log = fixture.server.log_of(&deployment["seq"].to_string()).await;
+    assert!(log.contains("the log-in is ***.") && log.contains("plain ***."), "{log}");
+    assert!(log.contains("sent as ") && !log.contains("r3gistry"), "{log}");
+    let encoded = STANDARD.encode(format!("ada:{PASSWORD}"));
+    assert!(!log.contains(&encoded[8..20]), "{log}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

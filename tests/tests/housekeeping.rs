@@ -5,10 +5,12 @@
 use std::time::Duration;
 
 use serde_json::json;
+use windlass::app::logs::logs_prune;
 use windlass::app::{App, housekeeping};
 use windlass::config::Config;
+use windlass_tests::docker::eventually;
 use windlass_tests::fixture::Fixture;
-use windlass_tests::server::{docker, program};
+use windlass_tests::server::{ADMIN_TOKEN, docker, program};
 
 /// Tags of the images that the fixture's server has built, newest first.
 fn images(instance: &str) -> Vec<String> {
@@ -66,11 +68,27 @@ async fn images_go_when_no_rollback_needs_them_and_a_rollback_still_works() {
 async fn logs_go_when_nobody_has_written_to_them_for_long_and_other_files_stay() {
     let fixture = Fixture::start(false).await;
     fixture.deploy("one").await;
+    let server = &fixture.server;
+    let known = async || server.get("/api/v1/deployments/1").await.expect(200)["data"]["logs"].clone();
+    eventually("the log of the rollout is complete", async || !known().await["rollout"].is_null()).await;
+    let (before, text) = (known().await, server.log_of("1").await);
+    let bytes = [&before["build"], &before["rollout"]].map(|log| log["bytes"].as_u64().unwrap());
+    assert_eq!(bytes.iter().sum::<u64>(), text.len() as u64, "{before}");
     let logs = fixture.server.folder.path().join("logs");
     std::fs::write(logs.join("notes.txt"), "mine").unwrap();
     let app = open(&fixture, 5).await;
-    assert_eq!(app.logs.prune(Duration::from_secs(3600)).await.unwrap(), 0);
-    assert_eq!(app.logs.prune(Duration::ZERO).await.unwrap(), 2, "one of the build, one of the rollout");
+    assert_eq!(logs_prune(&app, Duration::from_secs(3600)).await.unwrap(), 0);
+    assert_eq!(logs_prune(&app, Duration::ZERO).await.unwrap(), 2, "one of the build, one of the rollout");
     let left: Vec<_> = std::fs::read_dir(&logs).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, ["notes.txt"]);
+    // What is known of them is shown, and their last lines.
+    assert_eq!(known().await, before);
+    let last = text.lines().last().unwrap();
+    assert_eq!(server.cli(&["logs", "1"]).out.lines().last(), Some(last));
+    let sha = before["rollout"]["sha256"].as_str().unwrap();
+    assert!(server.cli(&["status", "1"]).out.contains(sha));
+    let page = server.stranger(reqwest::Method::GET, "/deployments/1");
+    let page = page.header("cookie", format!("windlass_token={ADMIN_TOKEN}")).send().await.unwrap();
+    let page = page.text().await.unwrap();
+    assert!(page.contains(&sha[..8]) && page.contains("Deployment 1 is successful"), "{page}");
 }

@@ -6,16 +6,24 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 use windlass_tests::PATIENCE;
 
 use base64::Engine as _;
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::timeout;
-use windlass::app::logs::{LogKind, Logs, Needle};
+use windlass::app::logs::{LogKind, Logs, Needle, log_keep, log_reader, logs_prune};
 use windlass::domain::Id;
+use windlass::domain::build::BuildStatus;
+use windlass::domain::deployment::DeploymentStatus;
+use windlass::store::{builds, deployments, now, stacks};
+use windlass_tests::database::TestDb;
 use windlass_tests::fixture::Fixture;
 use windlass_tests::log_rig::{Chatter, LogRig, checking_viewer, view};
 use windlass_tests::server::ADMIN_TOKEN;
+use windlass_tests::{on_both_databases, sample};
 
 const FILLER: &str = "and some more, so that the lines fill more than one segment";
 const CHILD: &str = "WINDLASS_TEST_CHILD_LOGS";
@@ -247,4 +255,91 @@ async fn the_command_line_finds_lines_and_its_exit_code_says_whether_there_are_a
     assert_eq!(code, 0);
     let object: serde_json::Value = serde_json::from_str(object.lines().next().unwrap()).unwrap();
     assert!(object["line"].as_str().unwrap().contains(&sha));
+}
+
+on_both_databases!(what_is_known_of_a_log_outlives_its_files);
+
+/// Numbers and ids of a deployment and its build.
+async fn a_deployment_that_builds(rig: &LogRig) -> ((i64, Id), (i64, Id)) {
+    let stack = rig.build.stack_id.clone();
+    let stored = rig.app.db.write(move |tx| {
+        Box::pin(async move {
+            let stack = stacks::find(tx, stack.as_str()).await?;
+            let deployment = deployments::insert(tx, sample::deployment(&stack)).await?;
+            let build = builds::insert(tx, sample::build(&stack, Some(&deployment.id))).await?;
+            let mut known = deployment.clone();
+            known.build_id = Some(build.id.clone());
+            deployments::update(tx, &known).await?;
+            Ok(((deployment.seq, deployment.id), (build.seq, build.id)))
+        })
+    });
+    stored.await.unwrap()
+}
+
+async fn it_fails(rig: &LogRig, deployment: &Id, build: &Id) {
+    let (deployment, build) = (deployment.clone(), build.clone());
+    let ended = rig.app.db.write(move |tx| {
+        Box::pin(async move {
+            let (from, to) = (BuildStatus::Queued, BuildStatus::Failed);
+            builds::set_status(tx, &build, from, to, None, now()).await?;
+            let (from, to) = (DeploymentStatus::Pending, DeploymentStatus::Failed);
+            deployments::transition(tx, &deployment, from, to, None, now()).await.map(|_| ())
+        })
+    });
+    ended.await.unwrap();
+}
+
+async fn what_is_known_of_a_log_outlives_its_files(test: TestDb) {
+    let rig = LogRig::start_on(Some(&test.url)).await;
+    let ((number, deployment), (build_number, build)) = a_deployment_that_builds(&rig).await;
+    let logs = &rig.app.logs;
+    let log = logs.writer(LogKind::Build, &build, vec!["s3cret-value".into()]).unwrap();
+    let lines: Vec<String> = (1..=300).map(|n| format!("step {n} has s3cret-value")).collect();
+    log.lines(lines.iter().map(String::as_str));
+    drop(log);
+    logs.writer(LogKind::Deployment, &deployment, Vec::new()).unwrap().lines(["one", "two", "ended"]);
+    let about = async || {
+        let answer = rig.get(&format!("/api/v1/deployments/{number}")).await;
+        serde_json::from_str::<Value>(&answer).unwrap()["data"]["logs"].clone()
+    };
+    let keep = async || {
+        log_keep(&rig.app, LogKind::Build, &build).await.unwrap();
+        log_keep(&rig.app, LogKind::Deployment, &deployment).await.unwrap();
+    };
+    keep().await;
+    assert_eq!(about().await, serde_json::json!({ "build": null, "rollout": null }), "it goes on");
+    it_fails(&rig, &deployment, &build).await;
+    keep().await;
+
+    let known = about().await;
+    let whole = rig.get(&format!("/api/v1/deployments/{number}/logs")).await;
+    let built = rig.get(&format!("/api/v1/builds/{build_number}/logs")).await;
+    let rolled = whole.strip_prefix(built.as_str()).unwrap();
+    for (part, text, lines) in [("build", built.as_str(), 300), ("rollout", rolled, 3)] {
+        assert_eq!(known[part]["lines"], lines);
+        assert_eq!(known[part]["bytes"], text.len());
+        assert_eq!(known[part]["sha256"], hex::encode(Sha256::digest(text)), "{part}");
+    }
+    let of_build: Value =
+        serde_json::from_str(&rig.get(&format!("/api/v1/builds/{build_number}")).await).unwrap();
+    assert_eq!(of_build["data"]["log"], known["build"]);
+
+    assert_eq!(logs_prune(&rig.app, Duration::ZERO).await.unwrap(), 2);
+    assert_eq!(about().await, known);
+    let left = rig.get(&format!("/api/v1/deployments/{number}/logs")).await;
+    let (note, lines) = left.split_once('\n').unwrap();
+    assert!(note.contains("earlier lines are not here") && whole.ends_with(lines), "{left}");
+    assert!(lines.contains("step 300 has ***") && lines.len() > 3000 && lines.len() < 5000, "{left}");
+    // Each has its number still.
+    let missing = 303 - lines.lines().count() as u64;
+    assert!(note.contains(&format!(" {missing} earlier")), "{note}");
+    let mut reader = log_reader(&rig.app, LogKind::Build, &build, 298).await.unwrap();
+    let numbers: Vec<u64> = reader.read().await.unwrap().lines().map(|(number, _)| number).collect();
+    assert_eq!(numbers, [299, 300]);
+    assert!(reader.read().await.unwrap().text.is_empty());
+    let tail = reader.tail(10).await.unwrap();
+    assert!(tail.cut && tail.last == 300 && tail.batch.first == missing, "{tail:?}");
+    let found = rig.get(&format!("/api/v1/deployments/{number}/logs/search?q=step+300")).await;
+    let found: Value = serde_json::from_str(&found).unwrap();
+    assert_eq!(found["data"]["items"][0]["position"], "0:300", "{found}");
 }

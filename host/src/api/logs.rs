@@ -17,7 +17,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::error::ApiResult;
 use super::extract::{Success, ok};
 use super::stream::last_event_id;
-use crate::app::logs::{Batch, LogKind, Needle};
+use crate::app::logs::{Batch, LogKind, Needle, log_reader};
 use crate::app::{App, build, cicd, deployment};
 use crate::domain::Id;
 use crate::error::Result;
@@ -110,7 +110,7 @@ pub async fn search(app: &App, parts: &[Part], query: &SearchQuery) -> ApiResult
     let (first, mut after) = query.after.as_deref().and_then(position).unwrap_or((0, 0));
     let mut items: Vec<FoundLine> = Vec::new();
     for (index, part) in parts.iter().enumerate().skip(first) {
-        let mut reader = app.logs.reader(part.kind, &part.id, std::mem::take(&mut after));
+        let mut reader = log_reader(app, part.kind, &part.id, std::mem::take(&mut after)).await?;
         let found = reader.search(&needle, limit - items.len()).await?;
         items.extend(
             found
@@ -128,7 +128,7 @@ pub async fn search(app: &App, parts: &[Part], query: &SearchQuery) -> ApiResult
 fn text(app: App, parts: Vec<Part>) -> impl Stream<Item = Result<Bytes>> {
     stream! {
         for part in parts {
-            let mut reader = app.logs.reader(part.kind, &part.id, 0);
+            let mut reader = log_reader(&app, part.kind, &part.id, 0).await?;
             loop {
                 let batch = reader.read().await?;
                 if batch.text.is_empty() {
@@ -159,7 +159,13 @@ pub fn follow(app: App, parts: Vec<Part>, (first, mut after): (usize, u64)) -> i
         let _viewer = app.metrics.log_viewer();
         let mut spoken = Instant::now();
         for (index, part) in parts.iter().enumerate().skip(first) {
-            let mut reader = app.logs.reader(part.kind, &part.id, std::mem::take(&mut after));
+            let mut reader = match log_reader(&app, part.kind, &part.id, std::mem::take(&mut after)).await {
+                Ok(reader) => reader,
+                Err(error) => {
+                    yield Seen::Broken(error.to_string());
+                    return;
+                }
+            };
             let mut extent = app.logs.follow(part.kind, &part.id).await;
             let mut over = false;
             loop {

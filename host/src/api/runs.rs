@@ -10,8 +10,8 @@ use utoipa_axum::routes;
 use super::error::ApiResult;
 use super::extract::{Auth, PageQuery, Params, Success, ok};
 use super::logs::{self, FoundLines, LogQuery, Part, SearchQuery};
-use super::view::{BuildView, DeploymentView, PageView, StepView, TaskView};
-use crate::app::logs::LogKind;
+use super::view::{BuildView, DeploymentView, LogView, PageView, StepView, TaskView};
+use crate::app::logs::{LogKind, deployment_logs_kept, log_kept};
 use crate::app::{App, build, cicd, deployment, task};
 use crate::domain::Id;
 use crate::domain::deployment::Deployment;
@@ -55,7 +55,9 @@ async fn deployment_view(
     _: Auth,
     Path(id): Path<String>,
 ) -> ApiResult<Json<Success<DeploymentView>>> {
-    Ok(ok(deployment::deployment_view(&app, &id).await?.into()))
+    let row = deployment::deployment_view(&app, &id).await?;
+    let logs = deployment_logs_kept(&app, &row.id).await?;
+    Ok(ok(DeploymentView::from(row).with_logs(logs)))
 }
 
 /// The journal of the rollout: what was ordered, and how it went.
@@ -157,7 +159,9 @@ async fn build_view(
     _: Auth,
     Path(id): Path<String>,
 ) -> ApiResult<Json<Success<BuildView>>> {
-    Ok(ok(build::build_view(&app, &id).await?.into()))
+    let row = build::build_view(&app, &id).await?;
+    let log = log_kept(&app, LogKind::Build, &row.id).await?.map(LogView::from);
+    Ok(ok(BuildView { log, ..row.into() }))
 }
 
 /// A build's log: as text, or live as server-sent events.

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
 
 use super::App;
+use super::logs::logs_prune;
 use super::target::engines;
 use crate::docker::{Docker, OwnImage};
 use crate::domain::deployment::Deployment;
@@ -46,7 +47,8 @@ pub async fn tidy(app: &App) {
     let prune = in_chunks(app, move |tx| Box::pin(artifacts::prune(tx, now, CHUNK)));
     report("artifacts", prune.await);
     report("files of artifacts", super::artifact::artifacts_sweep(app).await);
-    report("logs", app.logs.prune(Duration::from_secs(u64::from(retention.log_days) * 24 * 3600)).await);
+    let log_age = Duration::from_secs(u64::from(retention.log_days) * 24 * 3600);
+    report("logs", logs_prune(app, log_age).await);
     report("git mirrors", remove_mirrors(app).await);
     report("containers of builds", remove_command_containers(app).await);
     report("images", collect_images(app).await);

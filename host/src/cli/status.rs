@@ -261,6 +261,8 @@ fn deployment_details(session: &Session, row: &Deployment, stack: Option<&str>) 
             ("Started", ago(&row.started_at).into()),
             ("Ended", ended.into()),
             ("Pause", row.pause_ms.map_or(String::new(), |ms| format!("{ms} ms")).into()),
+            ("Build log", row.logs.build().into()),
+            ("Rollout log", row.logs.rollout().into()),
         ],
     );
 }

@@ -35,6 +35,38 @@ pub struct Deployment {
     pub started_at: String,
     pub completed_at: Option<String>,
     pub duration: Option<i64>,
+    #[serde(default)]
+    pub logs: Logs,
+}
+
+/// What is known of complete logs.
+#[derive(Debug, Default, Deserialize)]
+pub struct Logs {
+    build: Option<Log>,
+    rollout: Option<Log>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Log {
+    bytes: u64,
+    lines: u64,
+    sha256: String,
+}
+
+impl Logs {
+    pub fn build(&self) -> String {
+        self.build.as_ref().map(Log::words).unwrap_or_default()
+    }
+
+    pub fn rollout(&self) -> String {
+        self.rollout.as_ref().map(Log::words).unwrap_or_default()
+    }
+}
+
+impl Log {
+    fn words(&self) -> String {
+        format!("{} lines, {} bytes, sha256 {}", self.lines, self.bytes, self.sha256)
+    }
 }
 
 impl Deployment {

@@ -113,6 +113,16 @@ impl BuildOptions {
         Ok(())
     }
 
+    /// The images that a build pulls or pushes by these names.
+    pub fn images(&self) -> impl Iterator<Item = &str> {
+        let cache = match &self.cache {
+            Cache::Registry { image } => Some(image),
+            Cache::Local | Cache::Inline => None,
+        };
+        let named = self.image.iter().chain(&self.runtime_image).chain(self.base_images.values());
+        named.chain(cache).chain(&self.push).map(String::as_str)
+    }
+
     fn check_lists(&self) -> Result<()> {
         for (field, length) in [
             ("commands", self.commands.len()),

@@ -28,6 +28,7 @@ pub mod head;
 pub mod health;
 pub mod id;
 pub mod image_name;
+pub mod log;
 pub mod look;
 pub mod notification;
 pub mod notify;

@@ -2,7 +2,7 @@
 
 use super::{
     Conn, counters,
-    faults::on_unique,
+    faults::{fault, on_unique},
     rows::{
         Entity, Row, as_seq, below, execute, fetch_all, fetch_opt, fetch_page, found, hit, id_text, json,
         over, plain_opt, query,
@@ -12,6 +12,7 @@ use crate::{
     domain::{
         Id, UnixMs,
         build::{Build, BuildStatus},
+        log::LogSummary,
         page::{Page, PageRequest},
     },
     error::{Error, Result},
@@ -213,4 +214,20 @@ pub async fn set_commit(conn: &mut Conn, id: &Id, commit: &str) -> Result<()> {
 pub async fn set_log_size(conn: &mut Conn, id: &Id, bytes: i64) -> Result<()> {
     let query = query("UPDATE builds SET log_size = $1 WHERE id = $2").bind(bytes).bind(id.as_str());
     hit(execute(conn, query).await?, Build::WHAT, id)
+}
+
+/// Keeps what is known of its log, which is complete.
+pub async fn set_log_kept(conn: &mut Conn, id: &Id, log: &LogSummary) -> Result<()> {
+    let query = query("UPDATE builds SET log_kept = $1, log_size = $2 WHERE id = $3")
+        .bind(json(log)?)
+        .bind(i64::try_from(log.bytes).unwrap_or(i64::MAX))
+        .bind(id.as_str());
+    hit(execute(conn, query).await?, Build::WHAT, id)
+}
+
+/// What is kept of its log.
+pub async fn log_kept(conn: &mut Conn, id: &Id) -> Result<Option<LogSummary>> {
+    let query = query("SELECT log_kept FROM builds WHERE id = $1").bind(id.as_str());
+    let row = query.fetch_optional(conn).await.map_err(fault)?;
+    row.map_or(Ok(None), |row| Row(&row).json_opt("log_kept"))
 }

@@ -13,6 +13,7 @@ use crate::{
         Id, UnixMs,
         ci::CiStatus,
         cicd::{CicdBuild, Origin, Start},
+        log::LogSummary,
         page::{Page, PageRequest},
     },
     error::Result,
@@ -266,4 +267,17 @@ pub async fn count(conn: &mut Conn) -> Result<Vec<(String, CiStatus, i64)>> {
         Ok((row.text("kind")?, row.word("status", CiStatus::parse)?, row.int("n")?))
     };
     rows.iter().map(read).collect()
+}
+
+/// Keeps what is known of its log, which is complete.
+pub async fn set_log_kept(conn: &mut Conn, id: &Id, log: &LogSummary) -> Result<()> {
+    let query = query("UPDATE ci_builds SET log_kept = $1 WHERE id = $2").bind(json(log)?).bind(id.as_str());
+    hit(execute(conn, query).await?, CicdBuild::WHAT, id)
+}
+
+/// What is kept of its log.
+pub async fn log_kept(conn: &mut Conn, id: &Id) -> Result<Option<LogSummary>> {
+    let query = query("SELECT log_kept FROM ci_builds WHERE id = $1").bind(id.as_str());
+    let row = query.fetch_optional(conn).await.map_err(fault)?;
+    row.map_or(Ok(None), |row| Row(&row).json_opt("log_kept"))
 }

@@ -13,6 +13,7 @@ use crate::{
         Id, UnixMs,
         access::Reach,
         deployment::{Deployment, DeploymentStatus, RolloutState, TriggerType},
+        log::LogSummary,
         page::{Page, PageRequest},
     },
     error::{Error, Result},
@@ -439,19 +440,27 @@ pub async fn set_label(conn: &mut Conn, id: &Id, label: &str) -> Result<()> {
     hit(execute(conn, query).await?, Deployment::WHAT, id)
 }
 
-/// Remembers the files that hold its logs; `None` leaves one as it is.
+/// Keeps what is known of the logs of its build and its rollout; `None` leaves one as it is.
 pub async fn set_logs(
     conn: &mut Conn,
     id: &Id,
-    build_logs: Option<&str>,
-    deployment_logs: Option<&str>,
+    build: Option<&LogSummary>,
+    rollout: Option<&LogSummary>,
 ) -> Result<()> {
     let query = query(
         "UPDATE deployments SET build_logs = COALESCE($1, build_logs), \
          deployment_logs = COALESCE($2, deployment_logs) WHERE id = $3",
     )
-    .bind(build_logs.map(str::to_owned))
-    .bind(deployment_logs.map(str::to_owned))
+    .bind(build.map(json).transpose()?)
+    .bind(rollout.map(json).transpose()?)
     .bind(id.as_str());
     hit(execute(conn, query).await?, Deployment::WHAT, id)
+}
+
+/// What is kept of the logs of its build and its rollout.
+pub async fn logs(conn: &mut Conn, id: &Id) -> Result<(Option<LogSummary>, Option<LogSummary>)> {
+    let query = query("SELECT build_logs, deployment_logs FROM deployments WHERE id = $1").bind(id.as_str());
+    let Some(row) = query.fetch_optional(conn).await.map_err(fault)? else { return Ok((None, None)) };
+    let row = Row(&row);
+    Ok((row.json_opt("build_logs")?, row.json_opt("deployment_logs")?))
 }

@@ -58,6 +58,7 @@ const MIGRATIONS: &[Migration] = &[
         text: include_str!("../../../migrations/0024_team_providers.sql"),
     },
     Migration { version: 25, name: "forge", text: include_str!("../../../migrations/0025_forge.sql") },
+    Migration { version: 28, name: "logs", text: include_str!("../../../migrations/0028_logs.sql") },
 ];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (

@@ -74,6 +74,13 @@ impl Row<'_> {
             .map_err(|error| Error::internal(format!("column {column}: {error}")))
     }
 
+    pub fn json_opt<T: DeserializeOwned>(&self, column: &str) -> Result<Option<T>> {
+        let text = self.text_opt(column)?;
+        text.map(|text| serde_json::from_str(&text))
+            .transpose()
+            .map_err(|error| Error::internal(format!("column {column}: {error}")))
+    }
+
     pub fn bytes(&self, column: &str) -> Result<Vec<u8>> {
         self.0.try_get(column).map_err(Error::internal)
     }

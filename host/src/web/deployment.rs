@@ -17,6 +17,7 @@ use super::ui::{Badge, Commit, When, duration, now, short, size};
 use crate::api;
 use crate::app::artifact::artifact_list;
 use crate::app::cicd::deployment::{Carried, carried};
+use crate::app::logs::deployment_logs_kept;
 use crate::app::rollout::{RolloutView, rollout_history, rollout_view, words};
 use crate::app::stack::{StackView, stack_view, strategy_name};
 use crate::app::{App, approval, build, deployment};
@@ -24,6 +25,7 @@ use crate::domain::approval::{Approval, ApprovalState, Verdict};
 use crate::domain::artifact::Artifact;
 use crate::domain::build::Build;
 use crate::domain::deployment::{Deployment, DeploymentStatus};
+use crate::domain::log::LogSummary;
 use crate::domain::rollout::JournalEntry;
 use crate::error::{Error, Result};
 
@@ -203,6 +205,11 @@ async fn live(app: &App, row: &Deployment, view: &StackView, built: Option<&Buil
     let rolling = rollout_view(app, row).await?;
     let history = rollout_history(app, row).await?;
     let carried = carried(app, &row.id).await?;
+    let mut facts = match &carried {
+        Some(carried) => carried_facts(row, carried),
+        None => facts(app, row, view, built),
+    };
+    facts.extend(log_facts(deployment_logs_kept(app, &row.id).await?));
     let now = now();
     let serves = view.stack.active_release_id.is_some() && view.stack.active_release_id == row.release_id;
     // One that was rolled back by the rollout itself has an error, and a release that never served.
@@ -236,10 +243,7 @@ async fn live(app: &App, row: &Deployment, view: &StackView, built: Option<&Buil
         decided: decided_rows(&history),
         timeline: Timeline::of(row, built, &journal, now),
         steps: groups(&journal),
-        facts: match &carried {
-            Some(carried) => carried_facts(row, carried),
-            None => facts(app, row, view, built),
-        },
+        facts,
         commit: Commit::from(row),
         author: row.commit_author.clone().unwrap_or_default(),
         started: When::new(row.started_at),
@@ -359,6 +363,16 @@ fn carried_facts(row: &Deployment, carried: &Carried) -> Vec<(&'static str, Stri
         facts.push(("Page there", url.clone()));
     }
     facts
+}
+
+/// Of its logs, once they are complete.
+fn log_facts((build, rollout): (Option<LogSummary>, Option<LogSummary>)) -> Vec<(&'static str, String)> {
+    let words = |log: LogSummary| {
+        let bytes = size(i64::try_from(log.bytes).unwrap_or(i64::MAX));
+        format!("{} lines, {bytes}, sha256 {}", log.lines, short(&log.sha256))
+    };
+    let build = build.map(|log| ("Build log", words(log)));
+    build.into_iter().chain(rollout.map(|log| ("Rollout log", words(log)))).collect()
 }
 
 fn with_digest(name: &str, digest: &str) -> String {

@@ -6,7 +6,7 @@ use askama::filters::HtmlSafe;
 use super::ansi::{Span, spans};
 use crate::app::App;
 use crate::app::cicd::build::build_list_of;
-use crate::app::logs::{LogKind, Needle};
+use crate::app::logs::{LogKind, Needle, log_reader};
 use crate::domain::Id;
 use crate::domain::build::Build;
 use crate::domain::cicd::CicdBuild;
@@ -68,7 +68,7 @@ pub async fn ci_tail(app: &App, row: &CicdBuild) -> Result<LogTail> {
 
 impl LogTail {
     async fn read(&mut self, app: &App, kind: LogKind, id: &Id, part: usize) -> Result<()> {
-        let tail = app.logs.reader(kind, id, 0).tail(TAIL).await?;
+        let tail = log_reader(app, kind, id, 0).await?.tail(TAIL).await?;
         self.position = format!("{part}:{}", tail.last);
         self.cut |= tail.cut;
         self.lines.extend(tail.batch.lines().map(|(_, text)| line(&String::from_utf8_lossy(text))));
@@ -84,7 +84,7 @@ pub async fn found(app: &App, row: &Deployment, text: &str) -> Result<(Vec<Line>
     let elsewhere = build_list_of(app, &row.id).await?;
     let elsewhere = elsewhere.iter().map(|build| (LogKind::Ci, &build.id));
     for (kind, id) in build.into_iter().chain(elsewhere).chain([(LogKind::Deployment, &row.id)]) {
-        let found = app.logs.reader(kind, id, 0).search(&needle, MAX_FOUND - lines.len()).await?;
+        let found = log_reader(app, kind, id, 0).await?.search(&needle, MAX_FOUND - lines.len()).await?;
         lines.extend(found.into_iter().map(|found| line(&found.text)));
     }
     let more = lines.len() >= MAX_FOUND;

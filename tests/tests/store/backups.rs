@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use windlass::{
     domain::backup::Migrated,
     error::Error,
-    store::{Db, DbConfig, Import, Rows, stacks},
+    store::{Db, DbConfig, Import, Rows, builds, deployments, stacks},
 };
 use windlass_tests::{database::TestDb, on_both_databases, sample};
 
@@ -60,7 +60,17 @@ fn lines(rows: &[Rows]) -> Vec<(String, String)> {
 
 async fn all_rows_come_back_in_either_database(test: TestDb) {
     let sample = sample::store(&test.db, "web").await;
-    sample::store_deployments(&test.db, &sample.stack, 20).await;
+    let stored = sample::store_deployments(&test.db, &sample.stack, 20).await;
+    let (stack, of) = (sample.stack.clone(), stored[0].id.clone());
+    let keep = test.db.write(move |tx| {
+        Box::pin(async move {
+            let (build, log) =
+                (builds::insert(tx, sample::build(&stack, Some(&of))).await?, sample::log("x"));
+            builds::set_log_kept(tx, &build.id, &log).await?;
+            deployments::set_logs(tx, &of, Some(&log), Some(&log)).await
+        })
+    });
+    keep.await.unwrap();
     let (migrations, rows) = everything(&test.db).await;
     let folder = tempfile::tempdir().unwrap();
     for config in targets(&test, &folder) {
@@ -116,6 +126,8 @@ async fn an_older_schema_is_brought_up_and_a_newer_one_refused(test: TestDb) {
 const LATER: &[(&str, &[&str])] = &[
     ("git_repositories", &["commit_status", "commit_status_error", "hook_id", "hook_error"]),
     ("deployments", &["told"]),
+    ("builds", &["log_kept"]),
+    ("ci_builds", &["log_kept"]),
 ];
 
 fn without(rows: &mut Rows, columns: &[&str]) {

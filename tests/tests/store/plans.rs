@@ -56,6 +56,9 @@ async fn read_everything(conn: &mut Conn) {
     builds::find_opt(conn, "x").await.unwrap();
     builds::list_by_stack(conn, &id, page).await.unwrap();
     builds::list_nonterminal(conn).await.unwrap();
+    builds::log_kept(conn, &id).await.unwrap();
+    ci_builds::log_kept(conn, &id).await.unwrap();
+    deployments::logs(conn, &id).await.unwrap();
     builds::list_open(conn, &id, "main").await.unwrap();
     deployments::find_opt(conn, "1").await.unwrap();
     deployments::list(conn, page, &Reach::EVERYTHING).await.unwrap();

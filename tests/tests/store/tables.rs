@@ -207,7 +207,9 @@ async fn deleting_a_stack_deletes_what_hangs_on_it(test: TestDb) {
                 let mut known = deployment.clone();
                 (known.build_id, known.release_id) = (Some(build.id.clone()), Some(release.id.clone()));
                 deployments::update(tx, &known).await?;
-                deployments::set_logs(tx, &known.id, Some("b.log"), None).await?;
+                let log = sample::log("logs/build-1");
+                deployments::set_logs(tx, &known.id, Some(&log), None).await?;
+                builds::set_log_kept(tx, &build.id, &log).await?;
                 stacks::set_active_release(tx, &stack.id, Some(&release.id), now()).await?;
                 routes::set(tx, &stack.id, &[], now()).await?;
                 build_configs::insert(tx, &sample::build_config(&stack, None)).await?;
@@ -220,6 +222,10 @@ async fn deleting_a_stack_deletes_what_hangs_on_it(test: TestDb) {
     assert_eq!(stacks::find(&mut conn, "web").await.unwrap().active_release_id, Some(release.id.clone()));
     let stored = releases::find(&mut conn, release.id.as_str()).await.unwrap();
     assert_eq!((stored.state, &stored.spec), (ReleaseState::Good, &release.spec));
+    let log = sample::log("logs/build-1");
+    assert_eq!(deployments::logs(&mut conn, &deployment.id).await.unwrap(), (Some(log.clone()), None));
+    assert_eq!(builds::find(&mut conn, build.id.as_str()).await.unwrap().log_size, 700);
+    assert_eq!(builds::log_kept(&mut conn, &build.id).await.unwrap(), Some(log));
     let id = sample.stack.id.clone();
     test.db.write(move |tx| Box::pin(async move { stacks::delete(tx, &id).await })).await.unwrap();
     assert!(not_found(&deployments::find(&mut conn, deployment.id.as_str()).await));

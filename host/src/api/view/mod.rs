@@ -19,7 +19,7 @@ pub use call::{CallView, RecordingView, ReplayView};
 pub use history::HistoryView;
 pub use plan::PlanView;
 pub use rollout::RolloutView;
-pub use run::{ApprovalView, BuildView, DeploymentView, StepView, TaskView};
+pub use run::{ApprovalView, BuildView, DeploymentView, LogView, StepView, TaskView};
 
 use crate::app::repository::Reached;
 use crate::app::stack::StackView as AppStackView;

@@ -8,6 +8,7 @@ use crate::app::rollout::words;
 use crate::domain::approval::Approval;
 use crate::domain::build::Build;
 use crate::domain::deployment::Deployment;
+use crate::domain::log::LogSummary;
 use crate::domain::repository::redact_url;
 use crate::domain::rollout::JournalEntry;
 use crate::domain::task::TaskRow;
@@ -50,6 +51,41 @@ pub struct DeploymentView {
     pub completed_at: Option<String>,
     /// Seconds.
     pub duration: Option<i64>,
+    /// What is known of its logs since they are complete; only where one deployment is shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub logs: Option<DeploymentLogsView>,
+}
+
+/// Of a build, here or at a provider, and of a rollout; each as soon as it is complete.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DeploymentLogsView {
+    pub build: Option<LogView>,
+    pub rollout: Option<LogView>,
+}
+
+/// A complete log.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LogView {
+    pub bytes: u64,
+    pub lines: u64,
+    /// Of its whole text, in hexadecimal. It stays when the log's files have been removed.
+    pub sha256: String,
+}
+
+impl From<LogSummary> for LogView {
+    fn from(log: LogSummary) -> Self {
+        Self { bytes: log.bytes, lines: log.lines, sha256: log.sha256 }
+    }
+}
+
+impl DeploymentView {
+    pub fn with_logs(self, (build, rollout): (Option<LogSummary>, Option<LogSummary>)) -> Self {
+        let logs =
+            DeploymentLogsView { build: build.map(LogView::from), rollout: rollout.map(LogView::from) };
+        Self { logs: Some(logs), ..self }
+    }
 }
 
 impl From<Deployment> for DeploymentView {
@@ -83,6 +119,7 @@ impl From<Deployment> for DeploymentView {
             started_at: time(row.started_at),
             duration: row.completed_at.map(|at| (at - row.started_at) / 1000),
             completed_at: times(row.completed_at),
+            logs: None,
         }
     }
 }
@@ -172,6 +209,9 @@ pub struct BuildView {
     pub created_at: String,
     /// Names with digests that registries have given the image: `registry.example/web@sha256:…`.
     pub pushed: Vec<String>,
+    /// What is known of its log since it is complete; only where one build is shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log: Option<LogView>,
 }
 
 impl From<Build> for BuildView {
@@ -195,6 +235,7 @@ impl From<Build> for BuildView {
             finished_at: times(build.finished_at),
             created_at: time(build.created_at),
             pushed: build.pushed,
+            log: None,
         }
     }
 }

@@ -12,7 +12,7 @@ use super::{DEFAULT_DOCKERFILE, build_event, build_view, end, own_file};
 use crate::app::crash;
 use crate::app::deployment::{deployment_view, enqueue_rollout, new_release};
 use crate::app::forge::{announce, owe};
-use crate::app::logs::{LogKind, LogWriter};
+use crate::app::logs::{LogKind, LogWriter, log_keep_after_task};
 use crate::app::look;
 use crate::app::stack::{StackView, stack_view};
 use crate::app::target::engine;
@@ -39,12 +39,18 @@ const MAX_FILES: usize = 10_000;
 
 /// Runs one build. Done twice, it builds twice and records once.
 pub async fn build_run(app: &App, task: &TaskContext, build_id: &Id) -> Result<Ended> {
+    let ended = attempt(app, task, build_id).await;
+    log_keep_after_task(app, LogKind::Build, build_id).await;
+    ended
+}
+
+async fn attempt(app: &App, task: &TaskContext, build_id: &Id) -> Result<Ended> {
     let build = build_view(app, build_id.as_str()).await?;
     if build.status.is_terminal() {
         return Ok(Ended::Finished);
     }
     let view = stack_view(app, build.stack_id.as_str()).await?;
-    let secrets = secrets_of(app, &view)?;
+    let secrets = secrets_of(app, &view).await?;
     let log = Arc::new(app.logs.writer(LogKind::Build, &build.id, secrets)?);
     crash::point("build: before it is marked as running");
     begin(app, &build, &log).await?;

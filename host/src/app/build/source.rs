@@ -1,9 +1,15 @@
 //! Where a build's files come from, and with which credentials.
 
+use std::collections::HashSet;
+
 use crate::app::App;
+use crate::app::registry::{all_logins, login_for};
 use crate::app::stack::{StackView, credentials_context};
+use crate::config::RegistryLogin;
 use crate::domain::Id;
 use crate::domain::build::Build;
+use crate::domain::build_config::BuildSettings;
+use crate::domain::image_name::registry_of;
 use crate::domain::repository::{GitAuthType, GitCredentials, GitRepository};
 use crate::error::{Error, Result};
 use crate::git::{GitAuth, RepoAccess};
@@ -58,8 +64,8 @@ pub fn credentials(app: &App, row: &GitRepository) -> Result<GitCredentials> {
     serde_json::from_slice(&plain).map_err(Error::internal)
 }
 
-/// What must not appear in a log of this stack.
-pub fn secrets_of(app: &App, view: &StackView) -> Result<Vec<String>> {
+/// What must not appear in a log of this stack: every secret that its builds and rollouts are handed.
+pub async fn secrets_of(app: &App, view: &StackView) -> Result<Vec<String>> {
     let settings = &view.build.settings;
     let mut secrets: Vec<String> = settings
         .environment_variables
@@ -67,11 +73,31 @@ pub fn secrets_of(app: &App, view: &StackView) -> Result<Vec<String>> {
         .filter(|variable| variable.secret)
         .map(|variable| variable.value.clone())
         .collect();
+    secrets.extend(settings.build_secrets().into_iter().map(|(_, value)| value));
     if let Some(row) = &view.repository {
         let credentials = credentials(app, row)?;
         secrets.extend(credentials.token);
         secrets.extend(credentials.private_key);
         secrets.extend(credentials.passphrase);
     }
+    secrets.extend(logins_of(app, settings).await?.into_iter().map(|login| login.password));
     Ok(secrets)
+}
+
+/// The log-ins that a build may send to registries: all stored ones, and those of the images that the settings name.
+async fn logins_of(app: &App, settings: &BuildSettings) -> Result<Vec<RegistryLogin>> {
+    let mut logins = all_logins(app).await?;
+    let mut asked = HashSet::new();
+    for image in settings.options.images() {
+        if !asked.insert(registry_of(image)) {
+            continue;
+        }
+        match login_for(app, image).await {
+            Ok(found) => logins.extend(found),
+            // It hands out nothing now either; a build that needs it says so.
+            Err(Error::Failed(_)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(logins)
 }

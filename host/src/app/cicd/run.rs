@@ -8,6 +8,7 @@ use super::{apply, build, health, log, target};
 use crate::app::App;
 use crate::app::deployment::deployment_view;
 use crate::app::gate::{Gate, gate_look, gate_tell};
+use crate::app::logs::{LogKind, log_keep_after_task};
 use crate::domain::Id;
 use crate::domain::ci::{CiBuild, CiStatus, CiTrigger};
 use crate::domain::cicd::{
@@ -56,6 +57,7 @@ pub async fn ci_build_run(app: &App, context: &TaskContext, id: &Id) -> Result<D
             Next::Again => {}
             Next::Done => {
                 app.ci_logs.close(id);
+                log_keep_after_task(app, LogKind::Ci, id).await;
                 return Ok(Done::Finished);
             }
             Next::Held => return Ok(Done::Snooze(HELD)),

@@ -3,6 +3,7 @@
 //! The files are the truth; what is kept in memory is only how far a log goes and whether more will come. A viewer reads
 //! the files at its own pace, so one that stalls costs nobody anything.
 
+mod kept;
 mod reader;
 mod redact;
 mod search;
@@ -16,6 +17,8 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+pub(in crate::app) use kept::log_keep_after_task;
+pub use kept::{deployment_logs_kept, log_keep, log_kept, log_reader, logs_prune};
 pub use reader::{Batch, Reader, Tail};
 pub use search::{Found, Needle};
 pub use writer::LogWriter;
@@ -55,8 +58,11 @@ pub struct Extent {
 #[derive(Clone)]
 pub struct Logs {
     folder: PathBuf,
-    live: Arc<Mutex<HashMap<PathBuf, Weak<Open>>>>,
+    live: Arc<Mutex<Live>>,
 }
+
+/// Logs that are being written, by their folders.
+type Live = HashMap<PathBuf, Weak<Open>>;
 
 impl Logs {
     /// Creates the folder.
@@ -107,46 +113,57 @@ impl Logs {
         watch::Sender::new(extent.ok().and_then(std::io::Result::ok).unwrap_or_default()).subscribe()
     }
 
-    /// Reads whole lines, beginning after the line of that number.
+    /// Reads whole lines from the files, beginning after the line of that number. [`log_reader`] is for who may come after
+    /// they are gone.
     pub fn reader(&self, kind: LogKind, id: &Id, after: u64) -> Reader {
         Reader::new(self.path(kind, id), after)
     }
 
-    /// Removes logs that nobody has written to for so long, and answers how many.
-    ///
-    /// # Errors
-    /// `Unavailable` if the folder cannot be read or a log cannot be removed.
-    pub async fn prune(&self, age: Duration) -> Result<u64> {
+    /// Logs that nobody has written to for so long.
+    async fn unwritten(&self, age: Duration) -> Result<Vec<(LogKind, Id)>> {
+        self.tidying(move |logs| {
+            let mut found = Vec::new();
+            for entry in std::fs::read_dir(&logs.folder)? {
+                let path = entry?.path();
+                // Somebody else's files may lie in the same folder.
+                let Some(own) = own(&path) else { continue };
+                if path.is_dir() && is_unwritten(&path, &logs.lock(), age)? {
+                    found.push(own);
+                }
+            }
+            Ok(found)
+        })
+        .await
+    }
+
+    /// Removes a log, unless somebody has written to it since.
+    async fn remove(&self, kind: LogKind, id: &Id, age: Duration) -> Result<bool> {
+        let path = self.path(kind, id);
+        self.tidying(move |logs| {
+            // Held until the log is gone, so that nobody begins to write to it meanwhile.
+            let live = logs.lock();
+            let goes = is_unwritten(&path, &live, age)?;
+            if goes {
+                std::fs::remove_dir_all(&path)?;
+            }
+            Ok(goes)
+        })
+        .await
+    }
+
+    /// Works on files where it may block.
+    async fn tidying<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self) -> std::io::Result<T> + Send + 'static,
+    ) -> Result<T> {
         let logs = self.clone();
-        let removed = tokio::task::spawn_blocking(move || logs.prune_now(age)).await;
-        removed.map_err(Error::internal)?.map_err(|error| {
+        tokio::task::spawn_blocking(move || work(&logs)).await.map_err(Error::internal)?.map_err(|error| {
             let folder = self.folder.display();
             Error::unavailable(format!("the log folder {folder} cannot be tidied: {error}"))
         })
     }
 
-    fn prune_now(&self, age: Duration) -> std::io::Result<u64> {
-        let mut removed = 0;
-        for entry in std::fs::read_dir(&self.folder)? {
-            let path = entry?.path();
-            // Somebody else's files may lie in the same folder.
-            if !is_own(&path) || !path.is_dir() {
-                continue;
-            }
-            let Some(last) = segment::list(&path)?.pop() else { continue };
-            let written = std::fs::metadata(&last.path)?.modified()?;
-            // Held until the log is gone, so that nobody begins to write to it meanwhile.
-            let live = self.lock();
-            let is_written = live.get(&path).is_some_and(|open| open.strong_count() > 0);
-            if !is_written && written.elapsed().is_ok_and(|passed| passed > age) {
-                std::fs::remove_dir_all(&path)?;
-                removed += 1;
-            }
-        }
-        Ok(removed)
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<PathBuf, Weak<Open>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Live> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -160,13 +177,23 @@ impl Logs {
     }
 }
 
-/// Whether [`Logs::path`] may have made this path.
-fn is_own(path: &Path) -> bool {
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+/// Which log [`Logs::path`] has made this path for.
+fn own(path: &Path) -> Option<(LogKind, Id)> {
+    let name = path.file_name()?.to_str()?;
     [LogKind::Build, LogKind::Deployment, LogKind::Ci]
-        .iter()
-        .filter_map(|kind| name.strip_prefix(kind.word())?.strip_prefix('-'))
-        .any(|id| id.len() == 36)
+        .into_iter()
+        .filter_map(|kind| Some((kind, name.strip_prefix(kind.word())?.strip_prefix('-')?)))
+        .find(|(_, id)| id.len() == 36)
+        .map(|(kind, id)| (kind, Id::from_text(id)))
+}
+
+/// Whether the last line is so old, and nobody is about to write another.
+fn is_unwritten(path: &Path, live: &Live, age: Duration) -> std::io::Result<bool> {
+    if live.get(path).is_some_and(|open| open.strong_count() > 0) {
+        return Ok(false);
+    }
+    let Some(last) = segment::list(path)?.pop() else { return Ok(false) };
+    Ok(std::fs::metadata(&last.path)?.modified()?.elapsed().is_ok_and(|passed| passed > age))
 }
 
 /// What went wrong with a log's files.

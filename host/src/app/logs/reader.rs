@@ -5,8 +5,10 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use super::kept::kept_lines;
 use super::segment::{self, count_lines};
 use super::unusable;
+use crate::domain::log::LogSummary;
 use crate::error::{Error, Result};
 
 /// Read at once. It bounds what a viewer holds in memory.
@@ -28,6 +30,14 @@ impl Batch {
         let lines = (!self.text.is_empty()).then(|| text.split(|byte| *byte == b'\n'));
         (self.first..).zip(lines.into_iter().flatten())
     }
+
+    /// The lines from that number on.
+    fn from(&self, number: u64) -> Self {
+        let first = number.max(self.first);
+        let passed = usize::try_from(first - self.first).unwrap_or(usize::MAX);
+        let lines = self.text.split_inclusive(|byte| *byte == b'\n').skip(passed);
+        Self { first, text: lines.flatten().copied().collect() }
+    }
 }
 
 /// The end of a log.
@@ -46,6 +56,8 @@ pub struct Reader {
     /// Number of the line that is read next.
     next: u64,
     place: Option<Place>,
+    /// What there is instead of files.
+    kept: Option<Batch>,
 }
 
 struct Place {
@@ -57,7 +69,12 @@ struct Place {
 
 impl Reader {
     pub(super) fn new(folder: PathBuf, after: u64) -> Self {
-        Self { folder, next: after.saturating_add(1), place: None }
+        Self { folder, next: after.saturating_add(1), place: None, kept: None }
+    }
+
+    /// The same place in what is kept of a log whose files are gone.
+    pub(super) fn of_kept(self, log: &LogSummary) -> Self {
+        Self { kept: Some(kept_lines(log)), ..self }
     }
 
     /// Number of the last line that was read.
@@ -70,7 +87,13 @@ impl Reader {
     /// # Errors
     /// `Unavailable` if the files cannot be read.
     pub async fn read(&mut self) -> Result<Batch> {
-        let mut moved = Self { folder: self.folder.clone(), next: self.next, place: self.place.take() };
+        if let Some(kept) = &self.kept {
+            let batch = kept.from(self.next);
+            self.next = batch.first + count_lines(&batch.text);
+            return Ok(batch);
+        }
+        let mut moved =
+            Self { folder: self.folder.clone(), next: self.next, place: self.place.take(), kept: None };
         let (moved, batch) = tokio::task::spawn_blocking(move || {
             let batch = moved.read_now();
             (moved, batch)
@@ -86,6 +109,11 @@ impl Reader {
     /// # Errors
     /// `Unavailable` if the files cannot be read.
     pub async fn tail(&mut self, bytes: u64) -> Result<Tail> {
+        if let Some(kept) = &self.kept {
+            let batch = kept.from(1);
+            self.next = batch.first + count_lines(&batch.text);
+            return Ok(Tail { cut: batch.first > 1, last: self.next - 1, batch });
+        }
         let folder = self.folder.clone();
         let (tail, next) = tokio::task::spawn_blocking(move || tail_now(&folder, bytes))
             .await
@@ -99,7 +127,7 @@ impl Reader {
         (self.next, self.place) = (line + 1, None);
     }
 
-    fn read_now(&mut self) -> io::Result<Batch> {
+    pub(super) fn read_now(&mut self) -> io::Result<Batch> {
         loop {
             if self.place.is_none() && !self.find()? {
                 return Ok(Batch::default());
@@ -164,7 +192,7 @@ impl Reader {
     }
 }
 
-fn tail_now(folder: &Path, bytes: u64) -> io::Result<(Tail, u64)> {
+pub(super) fn tail_now(folder: &Path, bytes: u64) -> io::Result<(Tail, u64)> {
     let (mut text, mut next) = (Vec::new(), None);
     for found in segment::list(folder)?.iter().rev() {
         let whole = segment::measure(&found.path)?;

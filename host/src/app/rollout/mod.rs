@@ -29,7 +29,7 @@ use super::approval::question_event;
 use super::crash;
 use super::deployment::deployment_view;
 use super::forge::announce;
-use super::logs::{LogKind, LogWriter};
+use super::logs::{LogKind, LogWriter, log_keep_after_task};
 use super::stack::{StackView, stack_facts, stack_view};
 use super::target::engine;
 use super::{App, Ended, traffic};
@@ -92,13 +92,19 @@ struct Rollout<'a> {
 
 /// Runs or resumes the rollout of a deployment.
 pub async fn rollout_run(app: &App, task: &TaskContext, deployment_id: &Id) -> Result<Ended> {
+    let ended = attempt(app, task, deployment_id).await;
+    log_keep_after_task(app, LogKind::Deployment, deployment_id).await;
+    ended
+}
+
+async fn attempt(app: &App, task: &TaskContext, deployment_id: &Id) -> Result<Ended> {
     let deployment = deployment_view(app, deployment_id.as_str()).await?;
     if deployment.status.is_terminal() {
         finish::clean_up(app, &deployment.stack_id).await?;
         return Ok(Ended::Finished);
     }
     let view = stack_view(app, deployment.stack_id.as_str()).await?;
-    let secrets = super::build::secrets_of(app, &view)?;
+    let secrets = super::build::secrets_of(app, &view).await?;
     let log = app.logs.writer(LogKind::Deployment, &deployment.id, secrets)?;
     let resumed = deployment.rollout.rollout_started_at.is_some();
     if !resumed {
