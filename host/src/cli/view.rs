@@ -40,13 +40,13 @@ pub struct Deployment {
 }
 
 /// What is known of complete logs.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 pub struct Logs {
     build: Option<Log>,
     rollout: Option<Log>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 struct Log {
     bytes: u64,
     lines: u64,
