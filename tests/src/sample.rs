@@ -87,6 +87,7 @@ pub fn build_config(stack: &Stack, repository: Option<&GitRepository>) -> BuildC
             environment_variables: (0..40).map(variable).collect(),
             pre_build_commands: vec!["make \"it\"".into()],
             auto_deploy_branches: vec!["release/.*".into()],
+            auto_deploy_tags: vec!["v*".into()],
             auto_deploy_paths: vec!["src/**".into(), "!src/*.md".into()],
             health_check_path: Some("/health".into()),
             health_check_timeout: Some(7),

@@ -52,6 +52,7 @@ const FIELDS: &[&str] = &[
     "/build/environmentVariables/0/value",
     "/build/preBuildCommands/0",
     "/build/autoDeployBranches/0",
+    "/build/autoDeployTags/0",
     "/build/autoDeployPaths/0",
     "/run/service",
     "/run/exclusive",
@@ -139,7 +140,7 @@ fn stack(number: usize, url: &str, field: &str, payload: &str) -> Value {
             "healthCheckTimeout": 1, "timeout": 30,
             "buildArgs": [{ "name": "A", "value": "b" }],
             "environmentVariables": [{ "name": "B", "value": "c" }],
-            "autoDeployBranches": ["main"], "autoDeployPaths": ["**"],
+            "autoDeployBranches": ["main"], "autoDeployTags": ["v*"], "autoDeployPaths": ["**"],
         },
         "run": {
             "stopTimeoutSecs": 1,

@@ -4,12 +4,13 @@
 
 use std::time::{Duration, Instant};
 
+use reqwest::Method;
 use serde_json::{Value, json};
 use windlass_tests::database::TestDb;
 use windlass_tests::docker::eventually;
 use windlass_tests::fixture::Fixture;
 use windlass_tests::git_server::{GitServer, TestRepo};
-use windlass_tests::server::TestServer;
+use windlass_tests::server::{TestServer, push_body, sign};
 
 /// What is deployed is of no interest to most of these tests: without a Dockerfile the build ends soon.
 struct Bench {
@@ -160,6 +161,91 @@ async fn what_is_found_goes_through_the_same_rules_on_sqlite() {
 async fn what_is_found_goes_through_the_same_rules_on_postgresql() {
     let Some(database) = TestDb::postgres().await else { return };
     what_is_found_goes_through_the_same_rules(&[("WINDLASS_DATABASE_URL", &database.url)]).await;
+}
+
+/// Tells of a tag as GitHub does: of an annotated one, `after` is its own id.
+async fn tell_tag(bench: &Bench, (path, secret): &(String, String), tag: &str) -> Value {
+    let object = bench.repo.rev(&format!("refs/tags/{tag}"));
+    let commit = bench.repo.rev(&format!("refs/tags/{tag}^{{commit}}"));
+    let mut body = push_body(&bench.git.url("app"), "main", &commit);
+    (body["ref"], body["after"]) = (json!(format!("refs/tags/{tag}")), json!(object));
+    let body = body.to_string();
+    let request = bench
+        .server
+        .stranger(Method::POST, path)
+        .header("content-type", "application/json")
+        .header("x-github-event", "push")
+        .header("x-github-delivery", format!("delivery-of-{tag}"))
+        .header("x-hub-signature-256", sign(secret, body.as_bytes()));
+    let answer: Value = request.body(body).send().await.unwrap().json().await.unwrap();
+    bench.server.wait_webhook(answer["event_id"].as_str().unwrap()).await
+}
+
+/// Tags of the stack's deployments, newest first.
+async fn tags_of(bench: &Bench, stack: &str) -> Vec<String> {
+    let rows = bench.deployments(stack).await;
+    rows.iter().filter_map(|row| row["tag"].as_str().map(str::to_owned)).collect()
+}
+
+async fn a_tag_that_a_pattern_takes_is_deployed(variables: &[(&str, &str)]) {
+    let mut bench = Bench::start(variables).await;
+    bench.repo.git(&["tag", "v0", "main"]);
+    let tags = json!(["v*", "!*-rc*"]);
+    let web = bench.stack("web", json!({}), json!({ "autoDeployTags": tags })).await;
+    bench.stack("docs", json!({}), json!({})).await;
+    let shown = bench.server.get("/api/v1/stacks/web").await.expect(200);
+    assert_eq!(shown["data"]["buildConfig"]["autoDeployTags"], tags);
+    let page = bench.server.get("/stacks/web").await.text;
+    assert!(page.contains("Tags that are deployed"), "{page}");
+
+    let first = bench.repo.commit("dev", &[("src/a.txt", "2")], "the first release");
+    bench.repo.git(&["tag", "-a", "-m", "annotated", "v1", &first]);
+    bench.repo.git(&["tag", "v2-rc1", &first]);
+    let event = tell_tag(&bench, &web, "v1").await;
+    assert_eq!(event["reason"], "deployed", "{event:#}");
+    let docs = event["outcomes"].as_array().unwrap().iter().find(|one| one["stack"] == "docs").unwrap();
+    assert_eq!(docs["reason"], "tag_ignored", "{docs}");
+    let done = bench.server.wait_deployment(event["deploymentId"].as_str().unwrap()).await;
+    assert_eq!((&done["tag"], &done["commitSha"]), (&json!("v1"), &json!(first)), "{done:#}");
+    let event = tell_tag(&bench, &web, "v2-rc1").await;
+    assert_eq!((&event["reason"], &event["deploymentId"]), (&json!("tag_ignored"), &Value::Null));
+    assert!(event["detail"].as_str().unwrap().contains("autoDeployTags"), "{event:#}");
+    let listed = bench.server.cli(&["webhook", "list"]).said();
+    assert!(listed.contains("tag_ignored"), "{listed}");
+
+    // What nobody tells is found, what is known already is not.
+    bench.server.kill();
+    let second = bench.repo.commit("dev", &[("src/a.txt", "3")], "the second release");
+    bench.repo.git(&["tag", "v3", &second]);
+    bench.repo.git(&["tag", "v4-rc1", &second]);
+    bench.server.launch(&[]).await.unwrap();
+    let event = event_of(&bench.server, &second).await;
+    assert_eq!((&event["reason"], &event["origin"]), (&json!("deployed"), &json!("start")), "{event:#}");
+    let third = bench.repo.commit("dev", &[("src/a.txt", "4")], "the third release");
+    bench.repo.git(&["tag", "-a", "-m", "annotated", "v5", &third]);
+    bench.server.cli(&["stack", "sync", "web"]).expect(0);
+    let event = event_of(&bench.server, &third).await;
+    assert_eq!((&event["reason"], &event["origin"]), (&json!("deployed"), &json!("poll")), "{event:#}");
+    assert_eq!(tell_tag(&bench, &web, "v5").await["reason"], "duplicate_of");
+    assert_eq!(tags_of(&bench, "web").await, ["v5", "v3", "v1"]);
+    assert!(tags_of(&bench, "docs").await.is_empty());
+    let odd = json!({
+        "name": "odd", "repository": { "url": bench.git.url("app"), "provider": "github" },
+        "build": { "autoDeployTags": ["!"] },
+    });
+    let refused = bench.server.post("/api/v1/stacks", odd).await;
+    assert!(refused.status == 422 && refused.text.contains("autoDeployTags"), "{}", refused.text);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tag_that_a_pattern_takes_is_deployed_on_sqlite() {
+    a_tag_that_a_pattern_takes_is_deployed(&[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tag_that_a_pattern_takes_is_deployed_on_postgresql() {
+    let Some(database) = TestDb::postgres().await else { return };
+    a_tag_that_a_pattern_takes_is_deployed(&[("WINDLASS_DATABASE_URL", &database.url)]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -55,6 +55,9 @@ pub struct BuildSettings {
     /// Regular expressions, each matched against the whole branch name. Empty: the repository's default branch only.
     #[serde(default)]
     pub auto_deploy_branches: Vec<String>,
+    /// Patterns of tags (`v*`, `!*-rc*`): a push of such a tag deploys its commit. Empty: none.
+    #[serde(default)]
+    pub auto_deploy_tags: Vec<String>,
     /// Patterns of paths (`src/**`, `!docs/**`): a push deploys only if it changes one of these files. Empty: any. Where
     /// the forge does not name all changed files, a push deploys.
     #[serde(default)]
@@ -118,6 +121,7 @@ impl Default for BuildSettings {
             timeout: half_hour(),
             auto_deploy_on_push: true,
             auto_deploy_branches: Vec::new(),
+            auto_deploy_tags: Vec::new(),
             auto_deploy_paths: Vec::new(),
             health_check_path: None,
             health_check_timeout: None,
@@ -175,6 +179,7 @@ impl BuildSettings {
             }
         }
         self.branch_patterns()?;
+        self.tag_filter()?;
         self.path_filter().map(|_| ())
     }
 
@@ -208,6 +213,12 @@ impl BuildSettings {
             })
         });
         patterns.collect()
+    }
+
+    /// The compiled patterns of tags; nothing where no tag is deployed.
+    pub fn tag_filter(&self) -> Result<Option<PathFilter>> {
+        let filter = PathFilter::new("build.autoDeployTags", &self.auto_deploy_tags)?;
+        Ok((!self.auto_deploy_tags.is_empty()).then_some(filter))
     }
 
     /// The compiled patterns of paths.

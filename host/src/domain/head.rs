@@ -7,7 +7,10 @@
 /// How heads of pushes that this server found are marked.
 pub const BY_LOOKING: &str = "look";
 
-/// What is known of a branch of a stack's repository.
+/// A tag stands among the branches with this before its name.
+pub const TAGS: &str = "refs/tags/";
+
+/// What is known of a branch of a stack's repository, or of a tag.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
     pub branch: String,

@@ -6,7 +6,7 @@ use super::head::Head;
 use super::webhook::Origin;
 use super::{Id, UnixMs};
 
-/// Branches of one repository that are watched; beyond them, by name, nothing is known.
+/// Branches of one repository that are watched, and tags; beyond them, by name, nothing is known.
 pub const MOST_BRANCHES: usize = 5000;
 
 /// How looking at a repository goes.

@@ -229,6 +229,20 @@ pub struct RefChange {
     pub all_paths: bool,
 }
 
+impl RefChange {
+    /// The commit that was pushed. Of an annotated tag, `after` may be the tag itself.
+    pub fn commit(&self) -> Option<&str> {
+        let after = self.after.as_deref()?;
+        let named = self.head.as_ref().filter(|_| self.kind == ChangeKind::TagPushed);
+        Some(named.map_or(after, |head| head.sha.as_str()))
+    }
+
+    /// The name of a tag that was pushed.
+    pub fn tag(&self) -> Option<&str> {
+        (self.kind == ChangeKind::TagPushed).then_some(self.name.as_str())
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PushCommit {

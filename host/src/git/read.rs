@@ -157,7 +157,8 @@ pub(super) fn tree_of<'mirror>(mirror: &'mirror Repository, sha: &str) -> Result
 fn find<'mirror>(mirror: &'mirror Repository, name: &str) -> Result<(git2::Commit<'mirror>, Option<String>)> {
     let missing = || Error::not_found("branch, tag or commit", name);
     if reference::check_commit(name).is_ok() {
-        let found = Oid::from_str(name).and_then(|oid| mirror.find_commit(oid));
+        // Forges may name an annotated tag by its own id.
+        let found = Oid::from_str(name).and_then(|oid| mirror.find_object(oid, None)?.peel_to_commit());
         return found.map(|commit| (commit, None)).map_err(|_| missing());
     }
     reference::check_name(name)?;

@@ -39,10 +39,17 @@ impl RemoteRefs {
         of("refs/heads/").or_else(|| of("refs/tags/")).map(|one| one.commit.as_str())
     }
 
-    /// The commit of a branch.
-    pub fn branch(&self, name: &str) -> Option<&str> {
-        let is_it = |one: &&RemoteRef| one.name.strip_prefix("refs/heads/") == Some(name);
-        self.refs.iter().find(is_it).map(|one| one.commit.as_str())
+    /// A branch, or a tag by its full name (`refs/tags/v1`).
+    pub fn place(&self, name: &str) -> Option<&RemoteRef> {
+        let is_it = |one: &&RemoteRef| one.name.strip_prefix("refs/heads/").unwrap_or(&one.name) == name;
+        self.refs.iter().find(is_it)
+    }
+}
+
+impl RemoteRef {
+    /// Where it is, in the words of somebody who has it at this place: an annotated tag may be named by its own id.
+    pub fn at<'a>(&'a self, place: &'a str) -> &'a str {
+        if self.object == place { place } else { &self.commit }
     }
 }
 

@@ -19,7 +19,7 @@ macro_rules! select {
             "SELECT id, stack_id, repository_id, build_type, context_path, dockerfile_path, compose_path, target, \
              pre_build_commands, post_build_commands, timeout, auto_deploy_on_push, auto_deploy_branches, \
              health_check_path, health_check_timeout, rollback_on_failure, created_at, updated_at, \
-             auto_deploy_paths, options FROM build_configs ",
+             auto_deploy_paths, options, auto_deploy_tags FROM build_configs ",
             $tail
         )
     };
@@ -43,6 +43,7 @@ impl Entity for BuildConfig {
             timeout: row.small("timeout")?,
             auto_deploy_on_push: row.flag("auto_deploy_on_push")?,
             auto_deploy_branches: row.json("auto_deploy_branches")?,
+            auto_deploy_tags: row.json("auto_deploy_tags")?,
             auto_deploy_paths: row.json("auto_deploy_paths")?,
             health_check_path: row.text_opt("health_check_path")?,
             health_check_timeout: row.small_opt("health_check_timeout")?,
@@ -65,9 +66,9 @@ pub async fn insert(conn: &mut Conn, config: &BuildConfig) -> Result<()> {
     let statement = query(
         "INSERT INTO build_configs (repository_id, build_type, context_path, dockerfile_path, compose_path, target, \
          pre_build_commands, post_build_commands, timeout, auto_deploy_on_push, auto_deploy_branches, \
-         health_check_path, health_check_timeout, rollback_on_failure, updated_at, auto_deploy_paths, options, id, \
-         stack_id, created_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
+         health_check_path, health_check_timeout, rollback_on_failure, updated_at, auto_deploy_paths, options, \
+         auto_deploy_tags, id, stack_id, created_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)",
     );
     let statement = settings(statement, config)?
         .bind(config.id.as_str())
@@ -84,15 +85,15 @@ pub async fn update(conn: &mut Conn, config: &BuildConfig) -> Result<()> {
         "UPDATE build_configs SET repository_id = $1, build_type = $2, context_path = $3, dockerfile_path = $4, \
          compose_path = $5, target = $6, pre_build_commands = $7, post_build_commands = $8, timeout = $9, \
          auto_deploy_on_push = $10, auto_deploy_branches = $11, health_check_path = $12, \
-         health_check_timeout = $13, rollback_on_failure = $14, updated_at = $15, auto_deploy_paths = $16, options = $17 \
-         WHERE id = $18",
+         health_check_timeout = $13, rollback_on_failure = $14, updated_at = $15, auto_deploy_paths = $16, options = $17, \
+         auto_deploy_tags = $18 WHERE id = $19",
     );
     let statement = settings(statement, config)?.bind(config.id.as_str());
     hit(execute(conn, statement).await?, BuildConfig::WHAT, &config.id)?;
     replace_lists(conn, config).await
 }
 
-/// The parameters $1 to $17, which inserting and updating have in common.
+/// The parameters $1 to $18, which inserting and updating have in common.
 fn settings(statement: Query, config: &BuildConfig) -> Result<Query> {
     let settings = &config.settings;
     Ok(statement
@@ -112,7 +113,8 @@ fn settings(statement: Query, config: &BuildConfig) -> Result<Query> {
         .bind(i64::from(settings.rollback_on_failure))
         .bind(config.updated_at)
         .bind(json(&settings.auto_deploy_paths)?)
-        .bind(json(&settings.options)?))
+        .bind(json(&settings.options)?)
+        .bind(json(&settings.auto_deploy_tags)?))
 }
 
 async fn replace_lists(conn: &mut Conn, config: &BuildConfig) -> Result<()> {

@@ -410,9 +410,10 @@ pub async fn latest_of_commit(conn: &mut Conn, stack: &Id, commit: &str) -> Resu
     fetch_opt(conn, query).await
 }
 
-/// Writes down which commit a deployment turned out to be of, and by which tag it was found.
+/// Writes down which commit a deployment turned out to be of, and by which tag it was found. Found by its id, it keeps the tag
+/// that was pushed.
 pub async fn set_commit(conn: &mut Conn, id: &Id, commit: &str, tag: Option<&str>) -> Result<()> {
-    let query = query("UPDATE deployments SET commit_sha = $1, tag = $2 WHERE id = $3")
+    let query = query("UPDATE deployments SET commit_sha = $1, tag = COALESCE($2, tag) WHERE id = $3")
         .bind(commit)
         .bind(plain_opt(tag))
         .bind(id.as_str());

@@ -58,7 +58,11 @@ const MIGRATIONS: &[Migration] = &[
         text: include_str!("../../../migrations/0024_team_providers.sql"),
     },
     Migration { version: 25, name: "forge", text: include_str!("../../../migrations/0025_forge.sql") },
-    Migration { version: 28, name: "logs", text: include_str!("../../../migrations/0028_logs.sql") },
+    Migration {
+        version: 28,
+        name: "logs_and_tags",
+        text: include_str!("../../../migrations/0028_logs_and_tags.sql"),
+    },
 ];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (

@@ -266,6 +266,9 @@ fn facts(app: &App, view: &StackView) -> Vec<(&'static str, String)> {
         (true, patterns) => format!("on pushes to {}", patterns.join(", ")),
     };
     facts.push(("Automatic deployment", auto));
+    if settings.auto_deploy_on_push && !settings.auto_deploy_tags.is_empty() {
+        facts.push(("Tags that are deployed", settings.auto_deploy_tags.join(", ")));
+    }
     if settings.auto_deploy_on_push && !settings.auto_deploy_paths.is_empty() {
         facts.push(("Only for changes of", settings.auto_deploy_paths.join(", ")));
     }

@@ -62,6 +62,7 @@ pub struct StackForm {
     /// Whether the forge is shown what becomes of its commits.
     pub commit_status: bool,
     pub branches: String,
+    pub tags: String,
     pub paths: String,
     pub rollback_on_failure: bool,
     pub strategy: String,
@@ -145,6 +146,7 @@ impl StackForm {
             health_timeout: number(settings.health_check_timeout),
             auto_deploy: settings.auto_deploy_on_push,
             branches: settings.auto_deploy_branches.join("\n"),
+            tags: settings.auto_deploy_tags.join("\n"),
             paths: settings.auto_deploy_paths.join("\n"),
             rollback_on_failure: settings.rollback_on_failure,
             strategy: view.stack.strategy.clone(),
@@ -211,6 +213,7 @@ impl StackForm {
             auto_sync: fields.ticked("auto_sync"),
             commit_status: fields.ticked("commit_status"),
             branches: fields.text("branches"),
+            tags: fields.text("tags"),
             paths: fields.text("paths"),
             rollback_on_failure: fields.ticked("rollback_on_failure"),
             strategy: text("strategy"),

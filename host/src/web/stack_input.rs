@@ -108,6 +108,7 @@ impl StackForm {
                 .collect(),
             auto_deploy_on_push: self.auto_deploy,
             auto_deploy_branches: lines(&self.branches),
+            auto_deploy_tags: lines(&self.tags),
             auto_deploy_paths: lines(&self.paths),
             health_check_path: some(&self.health_path),
             health_check_timeout: number("build.healthCheckTimeout", &self.health_timeout)?,

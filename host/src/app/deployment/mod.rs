@@ -69,6 +69,7 @@ pub async fn deployment_prepare(
         repository,
         config: view.build.clone(),
         branch: git_ref.clone(),
+        tag: None,
         git_ref,
         commit_sha,
         commit_message: None,

@@ -32,6 +32,8 @@ pub struct NewDeployment {
     /// What to fetch: branch, tag or commit.
     pub git_ref: String,
     pub branch: String,
+    /// The tag that was pushed.
+    pub tag: Option<String>,
     /// The exact commit, if known already.
     pub commit_sha: String,
     pub commit_message: Option<String>,
@@ -77,6 +79,7 @@ pub fn prepare(app: &App, stack: &Stack, new: NewDeployment) -> Prepared {
     deployment.commit_message = new.commit_message;
     deployment.commit_author = new.commit_author;
     deployment.branch = new.branch;
+    deployment.tag = new.tag;
     deployment.rollout.strategy = strategy_name(app, stack).to_string();
     deployment.rollout.label = "Waiting for the build".into();
     Prepared { deployment, build: Some(build), release: None, requested_by }

@@ -8,14 +8,14 @@ use windlass_sdk::forge::asks_to_skip_ci;
 
 use super::access;
 use crate::app::App;
-use crate::domain::head::{BY_LOOKING, Head};
+use crate::domain::head::{BY_LOOKING, Head, TAGS};
 use crate::domain::look::{self, Look, MOST_BRANCHES, Moved};
 use crate::domain::push_rules::PushRules;
 use crate::domain::reference;
 use crate::domain::repository::{GitRepository, normalized_url, redact_url};
 use crate::domain::webhook::{ChangeKind, Push, PushCommit, PushRepository, RefChange};
 use crate::error::{Error, Result};
-use crate::git::{RemoteRefs, RepoAccess};
+use crate::git::{RemoteRef, RemoteRefs, RepoAccess};
 use crate::store::webhooks::{self, FoundPush};
 use crate::store::{Tx, build_configs, git_heads, stacks};
 
@@ -40,7 +40,7 @@ pub async fn find(app: &App, look: &Look, row: &GitRepository, stop: &Cancellati
     let before = known.clone();
     let access = access(app, row)?;
     let refs = app.git.ls_remote(&access, stop).await?;
-    let there = branches(&refs);
+    let there = places(&refs, &known);
     let is_first = look.looked_at.is_none() || look.url != row.url;
     if is_first {
         known = facts(&there);
@@ -118,10 +118,21 @@ fn facts(there: &[(String, String)]) -> Known {
     there.iter().map(|(branch, commit)| (branch.clone(), fact(branch, commit))).collect()
 }
 
-fn branches(refs: &RemoteRefs) -> Vec<(String, String)> {
-    let named = refs.refs.iter().filter_map(|one| Some((one.name.strip_prefix("refs/heads/")?, &one.commit)));
-    let sound = named.filter(|(name, _)| reference::check_name(name).is_ok());
-    sound.map(|(name, commit)| (name.to_owned(), commit.clone())).take(MOST_BRANCHES).collect()
+/// Branches and tags, and where they are; of each sort as many as are watched.
+fn places(refs: &RemoteRefs, known: &Known) -> Vec<(String, String)> {
+    let of = |kind: &'static str, before: &'static str| {
+        let named = refs.refs.iter().filter_map(move |one| Some((one.name.strip_prefix(kind)?, one)));
+        // No branch is to be taken for a tag.
+        let sound =
+            named.filter(|(name, _)| reference::check_name(name).is_ok() && !name.starts_with("refs/"));
+        let place = move |(name, one): (&str, &RemoteRef)| {
+            let name = format!("{before}{name}");
+            let at = known.get(&name).map_or(one.commit.as_str(), |head| one.at(&head.commit)).to_owned();
+            (name, at)
+        };
+        sound.map(place).take(MOST_BRANCHES)
+    };
+    of("refs/heads/", "").chain(of(TAGS, TAGS)).collect()
 }
 
 /// The event of one branch, with what a forge would have said: message, author and changed files.
@@ -134,13 +145,19 @@ async fn event(
     moved: &Moved,
 ) -> Result<FoundPush> {
     let commit = app.git.resolve(&access.id, &moved.after).await?;
+    let (kind, name) = match moved.branch.strip_prefix(TAGS) {
+        Some(tag) => (ChangeKind::TagPushed, tag),
+        None => (ChangeKind::BranchPushed, moved.branch.as_str()),
+    };
     let files = match &moved.before {
-        Some(before) => app.git.changed_files(&access.id, before, &moved.after).await?,
-        None => None,
+        Some(before) if kind == ChangeKind::BranchPushed => {
+            app.git.changed_files(&access.id, before, &moved.after).await?
+        }
+        _ => None,
     };
     let change = RefChange {
-        kind: ChangeKind::BranchPushed,
-        name: moved.branch.clone(),
+        kind,
+        name: name.to_owned(),
         before: moved.before.clone(),
         after: Some(moved.after.clone()),
         skip_ci: asks_to_skip_ci(&commit.message),

@@ -283,7 +283,8 @@ fn new_deployment(
         config: config.clone(),
         git_ref: change.name.clone(),
         branch: change.name.clone(),
-        commit_sha: change.after.clone().unwrap_or_default(),
+        tag: change.tag().map(str::to_owned),
+        commit_sha: change.commit().unwrap_or_default().to_owned(),
         commit_message: head.map(|commit| commit.message.clone()),
         commit_author: head.map(|commit| commit.author.clone()),
         caller: Caller {

@@ -1,5 +1,6 @@
 //! One push counts once, by however many ways it is told, and a delivery that was held up changes nothing.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use super::act::Verdict;
 use crate::app::App;
 use crate::app::look;
 use crate::domain::Id;
-use crate::domain::head::{self, Answer, BY_LOOKING, Head, News};
+use crate::domain::head::{self, Answer, BY_LOOKING, Head, News, TAGS};
 use crate::domain::reference;
 use crate::domain::repository::GitRepository;
 use crate::domain::webhook::{ChangeKind, Origin, RefChange, WebhookEvent};
@@ -21,7 +22,7 @@ use crate::store::{Tx, git_heads};
 /// How long a git server may take to say where a branch is. Without an answer a push counts.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What git servers said, by repository and branch.
+/// What git servers said, by repository and branch or tag.
 pub(super) type Answers = HashMap<(Id, String), Answer>;
 
 /// The way an event came in.
@@ -33,11 +34,21 @@ pub(super) fn via(event: &WebhookEvent) -> String {
     }
 }
 
-/// Branch and commit of a change that moves a branch to a place that can be named.
-pub(super) fn moved(change: &RefChange) -> Option<(&str, &str)> {
-    let commit = change.after.as_deref()?;
+/// The branch, or the tag after [`TAGS`], that a change is of.
+fn name_of(change: &RefChange) -> Option<Cow<'_, str>> {
+    match change.kind {
+        ChangeKind::BranchPushed | ChangeKind::BranchDeleted => Some(Cow::Borrowed(change.name.as_str())),
+        ChangeKind::TagPushed | ChangeKind::TagDeleted => Some(Cow::Owned(format!("{TAGS}{}", change.name))),
+        ChangeKind::Other(_) => None,
+    }
+}
+
+/// Branch or tag, and commit, of a change that moves it to a place that can be named.
+fn moved(change: &RefChange) -> Option<(Cow<'_, str>, &str)> {
+    let commit = change.commit()?;
     let is_named = reference::check_name(&change.name).is_ok() && reference::check_commit(commit).is_ok();
-    (change.kind == ChangeKind::BranchPushed && is_named).then_some((change.name.as_str(), commit))
+    let is_pushed = matches!(change.kind, ChangeKind::BranchPushed | ChangeKind::TagPushed);
+    Some((name_of(change).filter(|_| is_pushed && is_named)?, commit))
 }
 
 /// Whether the change is news to its stack. What a person asked to read again always is, and so is what a look found:
@@ -52,42 +63,48 @@ pub(super) async fn judge(
     if event.replay_of.is_some() || event.origin != Origin::Delivery {
         return Ok(News::Yes);
     }
-    let known = git_heads::find_opt(tx, &verdict.repository_id, branch).await?;
-    let answer = answers.get(&(verdict.repository_id.clone(), branch.to_owned()));
+    let known = git_heads::find_opt(tx, &verdict.repository_id, &branch).await?;
+    let answer = answers.get(&(verdict.repository_id.clone(), branch.into_owned()));
     Ok(head::judge(known.as_ref(), &via(event), commit, answer))
 }
 
 /// Writes down where the branch is by this event, unless a newer one has said so already.
 pub(super) async fn remember(tx: &mut Tx, event: &WebhookEvent, verdict: &Verdict) -> Result<()> {
     let change = &verdict.change;
-    let known = git_heads::find_opt(tx, &verdict.repository_id, &change.name).await?;
+    let Some(name) = name_of(change) else { return Ok(()) };
+    let known = git_heads::find_opt(tx, &verdict.repository_id, &name).await?;
     if known.is_some_and(|known| known.event > event.seq) {
         return Ok(());
     }
-    if change.kind == ChangeKind::BranchDeleted {
-        return git_heads::delete(tx, &verdict.repository_id, &change.name).await;
+    if matches!(change.kind, ChangeKind::BranchDeleted | ChangeKind::TagDeleted) {
+        return git_heads::delete(tx, &verdict.repository_id, &name).await;
     }
     let Some((branch, commit)) = moved(change) else { return Ok(()) };
     let head = Head { branch: branch.into(), commit: commit.into(), via: via(event), event: event.seq };
     git_heads::put(tx, &verdict.repository_id, &[head]).await
 }
 
-/// Asks the git servers of these stacks where the branches of the push are, all at the same time.
+/// Asks the git servers of these stacks where the branches and tags of the push are, all at the same time.
 pub(super) async fn ask(app: &App, rows: &[GitRepository], verdicts: &[Verdict]) -> Answers {
     let asked = rows.iter().map(|row| async move {
         let changes = verdicts.iter().filter(|verdict| verdict.repository_id == row.id);
-        let branches: Vec<&str> =
-            changes.filter_map(|verdict| moved(&verdict.change)).map(|(branch, _)| branch).collect();
-        if branches.is_empty() {
+        let wanted: Vec<(Cow<'_, str>, &str)> =
+            changes.filter_map(|verdict| moved(&verdict.change)).collect();
+        if wanted.is_empty() {
             return Vec::new();
         }
         let there = listing(app, row).await;
-        let answer = |branch: &str| match &there {
+        let answer = |name: &str, commit: &str| match &there {
             None => Answer::Unknown,
-            Some(refs) => refs.branch(branch).map_or(Answer::Gone, |at| Answer::At(at.to_owned())),
+            Some(refs) => {
+                refs.place(name).map_or(Answer::Gone, |place| Answer::At(place.at(commit).to_owned()))
+            }
         };
-        let key = |branch: &str| (row.id.clone(), branch.to_owned());
-        branches.into_iter().map(|branch| (key(branch), answer(branch))).collect()
+        let pair = |(name, commit): (Cow<'_, str>, &str)| {
+            let answer = answer(&name, commit);
+            ((row.id.clone(), name.into_owned()), answer)
+        };
+        wanted.into_iter().map(pair).collect()
     });
     join_all(asked).await.into_iter().flatten().collect()
 }
