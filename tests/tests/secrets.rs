@@ -153,10 +153,8 @@ async fn ten_thousand_secrets_move_under_traffic_and_after_a_kill() {
         for (n, variable) in variables.iter().enumerate() {
             assert_eq!(variable.value, value(stack, n), "stack {stack}");
         }
-        let secrets = windlass::app::build::secrets_of(
-            &app,
-            &stack::stack_view(&app, &format!("stack-{stack}")).await.unwrap(),
-        );
+        let view = stack::stack_view(&app, &format!("stack-{stack}")).await.unwrap();
+        let secrets = windlass::app::build::secrets_of(&app, &view).await;
         assert!(secrets.unwrap().contains(&format!("token-{stack}")));
     }
     let mut conn = app.db.read().await.unwrap();
