@@ -27,10 +27,11 @@ impl LogSummary {
 
 /// The last whole lines that are kept of a text of lines; of a line that is longer than that, its beginning.
 pub fn tail_of(text: &str) -> String {
-    let Some(longest) = text.len().checked_sub(TAIL_BYTES + 1) else { return text.to_owned() };
+    // The byte before what fits: if a line ends there, all of it is whole lines.
+    let Some(before) = text.len().checked_sub(TAIL_BYTES + 1) else { return text.to_owned() };
     let last = text.len() - 1;
-    if let Some(end) = text.as_bytes()[longest..last].iter().position(|byte| *byte == b'\n') {
-        return text[longest + end + 1..].to_owned();
+    if let Some(end) = text.as_bytes()[before..last].iter().position(|byte| *byte == b'\n') {
+        return text[before + end + 1..].to_owned();
     }
     let line = text[..last].rfind('\n').map_or(text, |end| &text[end + 1..]);
     format!("{} …\n", &line[..line.floor_char_boundary(TAIL_BYTES)])

@@ -32,7 +32,7 @@ impl Batch {
     }
 
     /// The lines from that number on.
-    fn from(&self, number: u64) -> Self {
+    fn beginning_at(&self, number: u64) -> Self {
         let first = number.max(self.first);
         let passed = usize::try_from(first - self.first).unwrap_or(usize::MAX);
         let lines = self.text.split_inclusive(|byte| *byte == b'\n').skip(passed);
@@ -88,7 +88,7 @@ impl Reader {
     /// `Unavailable` if the files cannot be read.
     pub async fn read(&mut self) -> Result<Batch> {
         if let Some(kept) = &self.kept {
-            let batch = kept.from(self.next);
+            let batch = kept.beginning_at(self.next);
             self.next = batch.first + count_lines(&batch.text);
             return Ok(batch);
         }
@@ -110,7 +110,7 @@ impl Reader {
     /// `Unavailable` if the files cannot be read.
     pub async fn tail(&mut self, bytes: u64) -> Result<Tail> {
         if let Some(kept) = &self.kept {
-            let batch = kept.from(1);
+            let batch = kept.beginning_at(1);
             self.next = batch.first + count_lines(&batch.text);
             return Ok(Tail { cut: batch.first > 1, last: self.next - 1, batch });
         }
