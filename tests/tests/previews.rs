@@ -226,6 +226,30 @@ async fn so_many_are_shown_at_a_time_and_none_once_they_are_off() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_freeze_holds_up_the_previews_that_it_is_meant_to_cover_and_no_others() {
+    let shop = Shop::open().await;
+    shop.commit("main", "the shop");
+    let first = shop.commit("change-7", "change seven");
+    shop.cli(&["preview", "enable", &shop.name, "--host", "pr-{number}.windlass.test"]);
+    shop.cli(&["protect", &shop.name, "--freeze", "the sale runs"]);
+    shop.pulls("opened", &[pull(7, "change-7", &first, "octo/app")]).await;
+    shop.until("the preview in spite of the freeze", |rows| rows.len() == 1 && shows(&rows[0], &first)).await;
+
+    let told = shop.cli(&["protect", &shop.name, "--previews", "true"]);
+    assert!(told.contains("the sale runs") && !told.contains("not covered"), "{told}");
+    let second = shop.commit("change-7", "change seven, better");
+    shop.pulls("synchronize", &[pull(7, "change-7", &second, "octo/app")]).await;
+    let is_told = |event: &Value| {
+        let label = event["data"]["label"].as_str().unwrap_or_default();
+        (label.starts_with("Waiting") && label.contains("the sale runs")).then_some(())
+    };
+    shop.server.wait_event("the preview waits", is_told).await;
+    assert_eq!(shop.visit("pr-7.windlass.test").await.1, "change seven");
+    shop.cli(&["protect", &shop.name, "--thaw"]);
+    shop.until("the new commit", |rows| shows(&rows[0], &second)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stack_that_cannot_have_previews_says_why() {
     let server = TestServer::start().await;
     server.create_stack(json!({ "name": "bare" })).await;

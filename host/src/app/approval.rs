@@ -173,8 +173,10 @@ async fn check_waits(app: &App, row: &Deployment) -> Result<()> {
 /// # Errors
 /// `Forbidden` for whoever asked for the deployment, `Conflict` for whoever has approved already.
 async fn suffices(tx: &mut Tx, row: &Deployment, question: &Approval, user: &User) -> Result<bool> {
-    let Some(protection) = protections::find_opt(tx, &row.stack_id).await? else { return Ok(true) };
-    if !protection.self_approval && deployments::requester(tx, &row.id).await?.as_ref() == Some(&user.id) {
+    let rules = protections::in_force(tx, &row.stack_id).await?;
+    let Some(needed) = rules.iter().map(|rule| rule.approvals).max() else { return Ok(true) };
+    let is_own_allowed = rules.iter().all(|rule| rule.self_approval);
+    if !is_own_allowed && deployments::requester(tx, &row.id).await?.as_ref() == Some(&user.id) {
         let text = format!("you asked for deployment {}, so somebody else has to approve it", row.seq);
         return Err(Error::Forbidden(text));
     }
@@ -187,7 +189,7 @@ async fn suffices(tx: &mut Tx, row: &Deployment, question: &Approval, user: &Use
         return Err(Error::conflict(text));
     }
     let voters = protections::voters(tx, &question.id).await?;
-    Ok(voters.len() >= usize::try_from(protection.approvals).unwrap_or(usize::MAX))
+    Ok(voters.len() >= usize::try_from(needed).unwrap_or(usize::MAX))
 }
 
 /// Holds a rollout where it is. What serves goes on serving, and the rollout's deadline waits too.

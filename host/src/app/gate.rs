@@ -1,4 +1,4 @@
-//! Before a deployment begins: what its stack's protection says. Whatever asked for the deployment and whoever carries it out,
+//! Before a deployment begins: what its stack's protection says, and of a preview its parent's if that covers it. Whatever asked for the deployment and whoever carries it out,
 //! it comes by here; going back to what served before does not wait.
 
 use serde_json::json;
@@ -9,7 +9,6 @@ use super::approval::question_event;
 use crate::domain::approval::{Approval, ApprovalState};
 use crate::domain::deployment::Deployment;
 use crate::domain::event::{EventKind, NewEvent};
-use crate::domain::protection::Protection;
 use crate::error::Result;
 use crate::store::{self, approvals, deployments, events, protections};
 
@@ -35,14 +34,15 @@ enum Consent {
 
 /// Asks people if they have to be asked, and looks at what they said, at the time, and whether there is a freeze.
 pub async fn gate_look(app: &App, row: &Deployment) -> Result<Gate> {
-    let found = protections::find_opt(&mut *app.db.read().await?, &row.stack_id).await?;
-    let Some(protection) = found.filter(|_| row.previous_deployment_id.is_none()) else {
+    if row.previous_deployment_id.is_some() {
         return Ok(Gate::Open);
-    };
-    let obstacle = match consent(app, row, &protection).await? {
+    }
+    let rules = protections::in_force(&mut *app.db.read().await?, &row.stack_id).await?;
+    let needed = rules.iter().map(|rule| rule.approvals).max().unwrap_or_default();
+    let obstacle = match consent(app, row, needed).await? {
         Consent::Refused(why) => return Ok(Gate::Refused(why)),
         Consent::Awaited => Some("people have not approved it yet".to_owned()),
-        Consent::Given => protection.obstacle(store::now()),
+        Consent::Given => rules.iter().find_map(|rule| rule.obstacle(store::now())),
     };
     Ok(match obstacle {
         None => Gate::Open,
@@ -76,13 +76,13 @@ pub async fn gate_tell(app: &App, row: &Deployment, obstacle: &str) -> Result<bo
 }
 
 /// Asks people if they have to be asked, and reads what they said.
-async fn consent(app: &App, row: &Deployment, protection: &Protection) -> Result<Consent> {
-    if protection.approvals == 0 {
+async fn consent(app: &App, row: &Deployment, needed: u32) -> Result<Consent> {
+    if needed == 0 {
         return Ok(Consent::Given);
     }
     let asked = approvals::list(&mut *app.db.read().await?, &row.id).await?;
     let Some(last) = asked.last() else {
-        ask(app, row, protection.approvals).await?;
+        ask(app, row, needed).await?;
         return Ok(Consent::Awaited);
     };
     let by = last.decided_by.as_deref().unwrap_or("nobody");

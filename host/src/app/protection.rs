@@ -14,6 +14,13 @@ pub async fn protection_view(app: &App, stack: &str) -> Result<Protection> {
     Ok(protections::find_opt(&mut conn, &stack.id).await?.unwrap_or_default())
 }
 
+/// All that its deployments wait for: its own protection, and its parent's if it is a preview that that one covers.
+pub async fn protection_in_force(app: &App, stack: &str) -> Result<Vec<Protection>> {
+    let mut conn = app.db.read().await?;
+    let stack = stacks::find(&mut conn, stack).await?;
+    protections::in_force(&mut conn, &stack.id).await
+}
+
 /// Replaces it. What asks for nothing is no protection. A deployment that waits hears of it within seconds.
 ///
 /// # Errors

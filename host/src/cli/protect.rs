@@ -15,7 +15,7 @@ use crate::error::Error;
     after_help = "What is not given stays as it is; without any option it is only shown. Times are in UTC. Examples:
   windlass protect shop --approvals 2
   windlass protect shop --window 'mon,tue,wed,thu 09:00-16:00'
-  windlass protect shop --freeze 'the sale runs'
+  windlass protect shop --freeze 'the sale runs' --previews true
   windlass protect shop --none"
 )]
 pub struct ProtectArgs {
@@ -36,8 +36,11 @@ pub struct ProtectArgs {
     /// The freeze is over.
     #[arg(long, conflicts_with = "freeze")]
     thaw: bool,
+    /// Whether all this holds for the previews of the stack's pull requests as well.
+    #[arg(long, value_name = "YES")]
+    previews: Option<bool>,
     /// Deployments have to wait for nothing any more.
-    #[arg(long, conflicts_with_all = ["approvals", "self_approval", "window", "freeze", "thaw"])]
+    #[arg(long, conflicts_with_all = ["approvals", "self_approval", "window", "freeze", "thaw", "previews"])]
     none: bool,
 }
 
@@ -48,6 +51,7 @@ impl ProtectArgs {
             || !self.window.is_empty()
             || self.freeze.is_some()
             || self.thaw
+            || self.previews.is_some()
             || self.none
     }
 
@@ -64,6 +68,7 @@ impl ProtectArgs {
         if self.freeze.is_some() || self.thaw {
             now.freeze = self.freeze.clone();
         }
+        now.previews = self.previews.unwrap_or(now.previews);
         Ok(now)
     }
 }
@@ -90,6 +95,7 @@ pub async fn protect(session: &Session, args: &ProtectArgs) -> Outcome<u8> {
             ("Approvals", Cell::from(format!("{} ({people})", now.approvals))),
             ("Windows", Cell::from(windows)),
             ("Freeze", Cell::from(now.freeze.unwrap_or_else(|| "none".into()))),
+            ("Previews", Cell::from(if now.previews { "covered" } else { "not covered" })),
         ],
     );
     Ok(exit::SUCCESS)

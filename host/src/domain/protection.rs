@@ -26,6 +26,9 @@ pub struct Protection {
     /// Why nothing may be rolled out until further notice; absent if there is no freeze.
     #[serde(default)]
     pub freeze: Option<String>,
+    /// Whether all this holds for the previews of the stack's pull requests as well.
+    #[serde(default)]
+    pub previews: bool,
 }
 
 /// A time of the day, in UTC.

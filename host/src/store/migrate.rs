@@ -63,6 +63,7 @@ const MIGRATIONS: &[Migration] = &[
         name: "logs_and_tags",
         text: include_str!("../../../migrations/0028_logs_and_tags.sql"),
     },
+    Migration { version: 29, name: "record", text: include_str!("../../../migrations/0029_record.sql") },
 ];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (

@@ -3,7 +3,7 @@
 use super::{
     Conn,
     faults::fault,
-    rows::{Entity, Row, execute, fetch_opt, json, plain, plain_opt, query},
+    rows::{Entity, Row, execute, fetch_all, fetch_opt, json, plain, plain_opt, query},
 };
 use crate::{
     domain::{Id, UnixMs, protection::Protection},
@@ -19,24 +19,39 @@ impl Entity for Protection {
             self_approval: row.flag("self_approval")?,
             windows: row.json("windows")?,
             freeze: row.text_opt("frozen_why")?,
+            previews: row.flag("covers_previews")?,
         })
     }
 }
 
 pub async fn find_opt(conn: &mut Conn, stack: &Id) -> Result<Option<Protection>> {
-    let query =
-        query("SELECT approvals, self_approval, windows, frozen_why FROM protections WHERE stack_id = $1")
-            .bind(stack.as_str());
+    let query = query(
+        "SELECT approvals, self_approval, windows, frozen_why, covers_previews FROM protections WHERE stack_id = $1",
+    )
+    .bind(stack.as_str());
     fetch_opt(conn, query).await
+}
+
+/// All that hold for deployments of a stack: its own, and of a preview that of the stack whose pull request it shows, if that
+/// is meant to cover previews.
+pub async fn in_force(conn: &mut Conn, stack: &Id) -> Result<Vec<Protection>> {
+    let query = query(
+        "SELECT approvals, self_approval, windows, frozen_why, covers_previews FROM protections \
+         WHERE stack_id = $1 OR (covers_previews = 1 AND stack_id IN \
+         (SELECT p.parent_id FROM previews p WHERE p.stack_id = $1)) ORDER BY stack_id",
+    )
+    .bind(stack.as_str());
+    fetch_all(conn, query).await
 }
 
 /// Replaces what there was.
 pub async fn put(conn: &mut Conn, stack: &Id, new: &Protection, by: &str, now: UnixMs) -> Result<()> {
     let query = query(
-        "INSERT INTO protections (stack_id, approvals, self_approval, windows, frozen_why, updated_by, updated_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (stack_id) DO UPDATE SET \
+        "INSERT INTO protections (stack_id, approvals, self_approval, windows, frozen_why, updated_by, updated_at, \
+         covers_previews) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (stack_id) DO UPDATE SET \
          approvals = excluded.approvals, self_approval = excluded.self_approval, windows = excluded.windows, \
-         frozen_why = excluded.frozen_why, updated_by = excluded.updated_by, updated_at = excluded.updated_at",
+         frozen_why = excluded.frozen_why, updated_by = excluded.updated_by, updated_at = excluded.updated_at, \
+         covers_previews = excluded.covers_previews",
     )
     .bind(stack.as_str())
     .bind(i64::from(new.approvals))
@@ -44,7 +59,8 @@ pub async fn put(conn: &mut Conn, stack: &Id, new: &Protection, by: &str, now: U
     .bind(json(&new.windows)?)
     .bind(plain_opt(new.freeze.as_deref()))
     .bind(plain(by))
-    .bind(now);
+    .bind(now)
+    .bind(i64::from(new.previews));
     execute(conn, query).await.map(|_| ())
 }
 

@@ -25,6 +25,7 @@ struct Typed {
     self_approval: bool,
     windows: String,
     freeze: String,
+    previews: bool,
 }
 
 impl From<&Protection> for Typed {
@@ -34,6 +35,7 @@ impl From<&Protection> for Typed {
             self_approval: now.self_approval,
             windows: now.windows.iter().map(|window| format!("{window}\n")).collect(),
             freeze: now.freeze.clone().unwrap_or_default(),
+            previews: now.previews,
         }
     }
 }
@@ -45,6 +47,7 @@ impl Typed {
             self_approval: fields.ticked("self_approval"),
             windows: fields.text("windows"),
             freeze: fields.trimmed("freeze"),
+            previews: fields.ticked("previews"),
         }
     }
 
@@ -61,6 +64,7 @@ impl Typed {
             self_approval: self.self_approval,
             windows: windows?,
             freeze: Some(self.freeze.clone()).filter(|text| !text.is_empty()),
+            previews: self.previews,
         })
     }
 }

@@ -18,7 +18,7 @@ use crate::api;
 use crate::app::badge::{BadgeView, badge_view};
 use crate::app::certificate::certificate_list;
 use crate::app::cicd::stack::stack_ci_view;
-use crate::app::protection::protection_view;
+use crate::app::protection::protection_in_force;
 use crate::app::stack::{StackView, instances, stack_delete, stack_view, strategy_name};
 use crate::app::{App, deployment, schedule, webhook};
 use crate::domain::Id;
@@ -361,17 +361,17 @@ async fn to_deployment(app: &App, session: &Session, name: &str, result: Result<
 }
 
 async fn protected(app: &App, stack: &str) -> Result<String> {
-    let protection = protection_view(app, stack).await?;
+    let rules = protection_in_force(app, stack).await?;
     let mut waits = Vec::new();
-    match protection.approvals {
+    match rules.iter().map(|rule| rule.approvals).max().unwrap_or_default() {
         0 => {}
         1 => waits.push("one person approves".to_owned()),
         many => waits.push(format!("{many} people approve")),
     }
-    if !protection.windows.is_empty() {
+    if rules.iter().any(|rule| !rule.windows.is_empty()) {
         waits.push("it is time".to_owned());
     }
-    if protection.freeze.is_some() {
+    if rules.iter().any(|rule| rule.freeze.is_some()) {
         waits.push("the freeze ends".to_owned());
     }
     Ok(if waits.is_empty() {

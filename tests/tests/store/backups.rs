@@ -129,6 +129,8 @@ const LATER: &[(&str, &[&str])] = &[
     ("build_configs", &["auto_deploy_tags"]),
     ("builds", &["log_kept"]),
     ("ci_builds", &["log_kept"]),
+    ("protections", &["covers_previews"]),
+    ("audit_log", &["team_id"]),
 ];
 
 fn without(rows: &mut Rows, columns: &[&str]) {
