@@ -160,6 +160,39 @@ async fn log_ins_and_what_the_dashboard_does_are_recorded() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn entries_are_found_by_date_and_by_time() {
+    let server = TestServer::start().await;
+    server.post("/api/v1/tokens", json!({ "name": "robot" })).await.expect(201);
+    let at = entries(&server, "action=token_create").await[0]["at"].as_str().unwrap().to_owned();
+    let day = &at[..10];
+    let found = async |filter: &str| {
+        let filter = filter.replace("AT", &at).replace("DAY", day);
+        entries(&server, &format!("action=token_create&{filter}")).await.len()
+    };
+    // A moment is included where it begins and excluded where it ends; a day is included in both.
+    for (filter, count) in [
+        ("since=AT", 1),
+        ("until=AT", 0),
+        ("since=DAY", 1),
+        ("until=DAY", 1),
+        ("from=DAY&to=DAY", 1),
+        ("since=2999-01-01", 0),
+        ("until=2000-01-01", 0),
+    ] {
+        assert_eq!(found(filter).await, count, "{filter} of {at}");
+    }
+    let wrong = server.get("/api/v1/audit?since=yesterday").await;
+    assert!(wrong.status == 422 && wrong.json["field"] == "since", "{}", wrong.text);
+    let listed =
+        server.cli(&["audit", "list", "--from", day, "--to", day, "--team", "default"]).expect(0).out;
+    assert!(listed.contains("No entry"), "a token is about no team: {listed}");
+    assert!(server.cli(&["audit", "list", "--since", day]).expect(0).out.contains("token_create"));
+    let page = server.get(&format!("/audit?since={day}&until={day}")).await.text;
+    assert!(page.contains("token_create") && page.contains(&format!("value=\"{day}\"")), "{page}");
+    assert!(!server.get("/audit?since=2999-01-01").await.text.contains("token_create"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_the_server_decides_by_itself_is_recorded_with_its_cause() {
     let server = TestServer::start().await;
     let stack = json!({

@@ -7,7 +7,6 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use chrono::DateTime;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
@@ -18,10 +17,10 @@ use super::error::ApiResult;
 use super::extract::{Auth, Params, Success, ok};
 use super::view::{PageView, time};
 use crate::app::App;
-use crate::app::audit::{AuditFilter, Verified};
+use crate::app::audit::{self, AuditFilter, Verified};
 use crate::domain::audit::AuditEntry;
 use crate::domain::page::PageRequest;
-use crate::error::{Error, Result};
+use crate::domain::time::{from_moment, until_moment};
 
 pub fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -41,9 +40,13 @@ struct AuditQuery {
     subject: Option<String>,
     /// `done`, `refused` or `failed`.
     outcome: Option<String>,
-    /// RFC 3339; from this moment on.
+    /// Id or name of a team that the caller administers.
+    team: Option<String>,
+    /// From this moment on, itself included: an RFC 3339 time, or a date for its beginning in UTC. `from` means the same.
+    #[serde(alias = "from")]
     since: Option<String>,
-    /// RFC 3339; before this moment.
+    /// Before this moment, itself excluded: an RFC 3339 time, or a date, all of which is included. `to` means the same.
+    #[serde(alias = "to")]
     until: Option<String>,
     before: Option<i64>,
     limit: Option<i64>,
@@ -66,6 +69,8 @@ struct AuditView {
     why: String,
     /// What was different before and after, and the events of the change.
     changes: Value,
+    /// Id of the team whose things it is about; absent for the installation's.
+    team: Option<String>,
     hash: String,
 }
 
@@ -83,40 +88,32 @@ impl From<AuditEntry> for AuditView {
             outcome: entry.outcome,
             why: entry.why,
             changes: serde_json::from_str(&entry.changes).unwrap_or_default(),
+            team: entry.team.map(|id| id.to_string()),
             hash: entry.hash,
         }
     }
 }
 
-fn moment(field: &str, text: Option<&str>) -> Result<Option<i64>> {
-    let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
-    let time = DateTime::parse_from_rfc3339(text).map_err(|_| {
-        Error::invalid(
-            field,
-            format!("`{}` is not an RFC 3339 time, like 2030-01-31T08:00:00Z", text.escape_debug()),
-        )
-    })?;
-    Ok(Some(time.timestamp_millis()))
-}
-
-/// Lists entries of the record, newest first.
+/// Lists entries of the record, newest first. Administrators of a team see those about what belongs to it.
 #[utoipa::path(get, path = "/api/v1/audit", tag = "audit", params(AuditQuery),
-    responses((status = 200, body = Success<PageView<AuditView>>)),
-    security(("token" = ["admin:server"])))]
+    responses((status = 200, body = Success<PageView<AuditView>>), (status = 422)),
+    security(("token" = ["admin:any"])))]
 async fn audit_list(
     State(app): State<App>,
-    _: Auth,
+    auth: Auth,
     Params(query): Params<AuditQuery>,
 ) -> ApiResult<Json<Success<PageView<AuditView>>>> {
     let filter = AuditFilter {
-        since: moment("since", query.since.as_deref())?,
-        until: moment("until", query.until.as_deref())?,
+        since: from_moment("since", query.since.as_deref())?,
+        until: until_moment("until", query.until.as_deref())?,
+        team: query.team.unwrap_or_default(),
         actor: query.actor.unwrap_or_default(),
         action: query.action.unwrap_or_default(),
         subject: query.subject.unwrap_or_default(),
         outcome: query.outcome.unwrap_or_default(),
     };
-    let page = app.auditor.list(&filter, PageRequest::new(query.before, query.limit)).await?;
+    let page =
+        audit::audit_list(&app, &auth.who, filter, PageRequest::new(query.before, query.limit)).await?;
     Ok(ok(PageView::of(page, AuditView::from)))
 }
 

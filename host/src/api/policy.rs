@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::error::ApiError;
 use crate::app::App;
-use crate::app::access::authorise;
+use crate::app::access::{authorise, concern};
 use crate::domain::access::{Policy, Rights, Subject};
 use crate::error::{Error, Result};
 
@@ -73,7 +73,22 @@ pub(super) async fn check(parts: &mut Parts, app: &App, rights: &Rights) -> Resu
         return Err(Error::Forbidden(text).into());
     };
     let key = key(parts, app, policy.subject).await?;
+    if matches!(policy.subject, Subject::Any | Subject::Server) {
+        concern_named(parts, app).await;
+    }
     Ok(authorise(app, rights, policy, &key).await?)
+}
+
+/// What only some may do with a team's things is about that team nevertheless, and so is its entry in the record.
+async fn concern_named(parts: &mut Parts, app: &App) {
+    let Ok(parameters) = RawPathParams::from_request_parts(parts, app).await else { return };
+    // A template's name says nothing of its project.
+    let subjects = Subject::ALL.into_iter().filter(|subject| *subject != Subject::Template);
+    for subject in subjects {
+        if let Some((_, value)) = parameters.iter().find(|(name, _)| subject.is_named_by(name)) {
+            concern(app, subject, value).await;
+        }
+    }
 }
 
 /// What the request names: the parameter of the path that is called like the subject.

@@ -76,6 +76,7 @@ pub async fn authenticate(app: &App, secret: &str) -> Result<Identity> {
 pub async fn authorise(app: &App, rights: &Rights, policy: Policy, key: &str) -> Result<()> {
     let Policy { role, subject } = policy;
     if rights.is_server_admin() {
+        concern(app, subject, key).await;
         return Ok(());
     }
     if subject == Subject::Any {
@@ -83,6 +84,9 @@ pub async fn authorise(app: &App, rights: &Rights, policy: Policy, key: &str) ->
     }
     let mut conn = app.db.read().await?;
     let owner = owners::owner(&mut conn, subject, key).await?;
+    if let Some(owner) = &owner {
+        audit::concerns(owner);
+    }
     match owner.and_then(|owner| rights.role_on(&owner)) {
         Some(held) if held >= role => Ok(()),
         Some(held) => Err(lacking(role, Some(held))),
@@ -90,6 +94,18 @@ pub async fn authorise(app: &App, rights: &Rights, policy: Policy, key: &str) ->
             Err(Error::Forbidden("only an administrator of this installation may do this".into()))
         }
         None => Err(Error::not_found(subject.what(), key)),
+    }
+}
+
+/// Tells the record whose the thing is that a call is about, who ever makes it. Where that cannot be found out, the call itself
+/// will say what is wrong.
+pub async fn concern(app: &App, subject: Subject, key: &str) {
+    if key.is_empty() || !audit::is_running() {
+        return;
+    }
+    let Ok(mut conn) = app.db.read().await else { return };
+    if let Ok(Some(owner)) = owners::owner(&mut conn, subject, key).await {
+        audit::concerns(&owner);
     }
 }
 

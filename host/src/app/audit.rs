@@ -12,14 +12,16 @@ use p256::pkcs8::{EncodePublicKey, LineEnding};
 use zeroize::Zeroizing;
 
 use super::App;
+use super::access::{Identity, require};
 use super::vault::{Vault, random};
+use crate::domain::access::{Reach, Role, Subject};
 use crate::domain::audit::{AuditEntry, AuditHead, Checkpoint, MAC_KEY_BYTES};
 use crate::domain::page::{Page, PageRequest};
 use crate::domain::{Id, UnixMs};
 use crate::error::{Error, Result};
 use crate::store::audit::{self as record, AuditKeyBytes};
-use crate::store::{self, Db};
-pub use record::{AuditFilter, Call, because, during, identify};
+use crate::store::{self, Db, teams};
+pub use record::{AuditFilter, Call, because, concerns, during, identify, is_running};
 pub use verify::{Verified, verify_export};
 
 /// Where its seed is in the database.
@@ -72,9 +74,14 @@ impl Auditor {
     }
 
     /// Newest first.
-    pub async fn list(&self, filter: &AuditFilter, page: PageRequest) -> Result<Page<AuditEntry>> {
+    pub async fn list(
+        &self,
+        filter: &AuditFilter,
+        page: PageRequest,
+        reach: &Reach,
+    ) -> Result<Page<AuditEntry>> {
         let mut conn = self.db.read().await?;
-        record::list(&mut conn, page, filter).await
+        record::list(&mut conn, page, filter, reach).await
     }
 
     /// Entries after the cursor, oldest first.
@@ -136,6 +143,28 @@ impl Auditor {
             }
         }
     }
+}
+
+/// The entries that somebody may see: all, or those about what belongs to teams that they administer. `filter.team` is the id
+/// or name of one of these.
+///
+/// # Errors
+/// `NotFound` for a team that they do not see, `Forbidden` for one that they do not administer.
+pub async fn audit_list(
+    app: &App,
+    who: &Identity,
+    mut filter: AuditFilter,
+    page: PageRequest,
+) -> Result<Page<AuditEntry>> {
+    let mine = who.rights.admin_teams();
+    if !filter.team.is_empty() {
+        require(app, &who.rights, Role::Admin, Subject::Team, &filter.team).await?;
+        filter.team = teams::find(&mut *app.db.read().await?, &filter.team).await?.id.to_string();
+    } else if let (false, 1, Some(only)) = (who.rights.is_server_admin(), mine.len(), mine.first()) {
+        // It is all that they see anyhow, and so it is found by an index.
+        filter.team = only.to_string();
+    }
+    app.auditor.list(&filter, page, &who.reach()).await
 }
 
 /// What a task of the queue writes is the server's own doing, for the sake of this task.

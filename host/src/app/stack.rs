@@ -34,7 +34,7 @@ use crate::domain::target::LOCAL;
 use crate::domain::traffic::Traffic;
 use crate::error::{Error, Result};
 use crate::store::{
-    self, Tx, build_configs, deployments, events, git_looks, projects, releases, repositories, stacks,
+    self, Tx, build_configs, deployments, events, git_looks, owners, projects, releases, repositories, stacks,
 };
 
 pub use input::StackInput;
@@ -316,6 +316,10 @@ pub async fn stack_delete(app: &App, reference: &str) -> Result<()> {
     app.db
         .write(move |tx| {
             Box::pin(async move {
+                // Once it is gone, nobody can be asked whose it was.
+                if let Some(owner) = owners::owner(tx, Subject::Stack, id.as_str()).await? {
+                    tx.is_about(owner);
+                }
                 stacks::delete(tx, &id).await?;
                 tx.changed("stack", before, Value::Null);
                 events::append(tx, changed(&id, "deleted")).await?;

@@ -7,12 +7,12 @@ use super::App;
 use super::access::{Identity, require};
 use super::people::people_bootstrap;
 use super::vault::random;
-use crate::domain::access::{Limit, Role, Subject};
+use crate::domain::access::{Limit, Owner, Role, Subject};
 use crate::domain::page::{Page, PageRequest};
 use crate::domain::token::{Token, TokenKind};
 use crate::domain::{Id, UnixMs};
 use crate::error::{Error, Result};
-use crate::store::{self, projects, teams, tokens};
+use crate::store::{self, Tx, owners, projects, teams, tokens};
 
 /// Lets secret scanners and people recognise one. Behind it come 64 hexadecimal digits, and 8 that are the CRC-32 of all
 /// before them, so that a scanner knows a token from something that looks like one. Tokens without it were made earlier.
@@ -209,6 +209,9 @@ pub async fn token_revoke(app: &App, id: &Id) -> Result<()> {
         .write(move |tx| {
             Box::pin(async move {
                 tokens::revoke(tx, &id, store::now()).await?;
+                if let Some(owner) = limited_to(tx, &id).await? {
+                    tx.is_about(owner);
+                }
                 tx.changed(
                     "token",
                     json!({ "id": id, "revoked": false }),
@@ -218,6 +221,15 @@ pub async fn token_revoke(app: &App, id: &Id) -> Result<()> {
             })
         })
         .await
+}
+
+/// Whose the only things are that a token is good for.
+async fn limited_to(tx: &mut Tx, id: &Id) -> Result<Option<Owner>> {
+    let limit = tokens::find_opt(tx, id.as_str()).await?.map(|token| token.limit).unwrap_or_default();
+    match (limit.project, limit.team) {
+        (Some(project), _) => owners::owner(tx, Subject::Project, project.as_str()).await,
+        (None, team) => Ok(team.map(|team| Owner::Team { team, project: None })),
+    }
 }
 
 /// What is stored of a secret: it is random, so one round is as good as many.

@@ -17,7 +17,7 @@ use crate::app::audit::{Verified, verify_export};
 
 #[derive(Debug, Subcommand)]
 pub enum AuditCommand {
-    /// List entries of the record, newest first.
+    /// List entries of the record, newest first. Administrators of a team see those about what belongs to it.
     List(ListArgs),
     /// Check that nothing in the record was changed, removed, swapped or cut off.
     #[command(after_help = "\
@@ -41,11 +41,14 @@ pub struct ListArgs {
     /// `done`, `refused` or `failed`.
     #[arg(long)]
     outcome: Option<String>,
-    /// From this moment on, RFC 3339.
-    #[arg(long, value_name = "TIME")]
+    /// Only what is about things of this team; administrators of one team see no others anyhow.
+    #[arg(long, value_name = "NAME")]
+    team: Option<String>,
+    /// From this moment on: an RFC 3339 time, or a date for its beginning in UTC.
+    #[arg(long, value_name = "TIME", visible_alias = "from")]
     since: Option<String>,
-    /// Before this moment, RFC 3339.
-    #[arg(long, value_name = "TIME")]
+    /// Before this moment: an RFC 3339 time, or a date, all of which is included.
+    #[arg(long, value_name = "TIME", visible_alias = "to")]
     until: Option<String>,
     /// How many.
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=200))]
@@ -96,6 +99,7 @@ async fn list(session: &Session, args: &ListArgs) -> Outcome<u8> {
         ("action", &args.action),
         ("subject", &args.subject),
         ("outcome", &args.outcome),
+        ("team", &args.team),
         ("since", &args.since),
         ("until", &args.until),
     ] {

@@ -1,5 +1,7 @@
 //! Who may do what: roles, what a person was given, and the one rule that compares it with what an operation asks for.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -37,7 +39,7 @@ impl Role {
 }
 
 /// What an operation is about. All but the first two are loaded by the parameter of the path that has their name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Subject {
     /// Nothing in particular: whoever has the role anywhere, and for `viewer` whoever is logged in. The operation
     /// answers with what the caller may see, and checks what its body names.
@@ -232,6 +234,13 @@ impl Rights {
     /// An administrator whose token is not limited to less.
     pub fn is_server_admin(&self) -> bool {
         self.is_admin && self.limit.is_none()
+    }
+
+    /// The teams that the caller was made an administrator of as a whole: not those of one of the installation, who is it in all.
+    pub fn admin_teams(&self) -> BTreeSet<&Id> {
+        let named = self.limit.team.iter().chain(self.grants.iter().map(|grant| &grant.team));
+        let whole = |team: &Id| Owner::Team { team: team.clone(), project: None };
+        named.filter(|team| self.role_on(&whole(team)) == Some(Role::Admin)).collect()
     }
 
     /// Whether the caller has at least that role somewhere.

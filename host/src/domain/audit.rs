@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use super::UnixMs;
+use super::access::Owner;
 use super::sealed::Sealed;
+use super::{Id, UnixMs};
 
 pub const MAC_KEY_BYTES: usize = 32;
 
@@ -47,6 +48,9 @@ pub struct AuditEntry {
     pub why: String,
     /// JSON: what was different before and after, and which events that caused. Without secrets.
     pub changes: String,
+    /// The team whose things it is about, and whose administrators see it; none for the installation's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub team: Option<Id>,
     /// The hash of the entry before; empty for the first.
     pub previous: String,
     pub hash: String,
@@ -55,7 +59,7 @@ pub struct AuditEntry {
 impl AuditEntry {
     /// What `hash` has to be.
     pub fn digest(&self) -> String {
-        let fields = json!([
+        let mut fields = json!([
             self.previous,
             self.seq,
             self.at,
@@ -69,7 +73,46 @@ impl AuditEntry {
             self.why,
             self.changes,
         ]);
+        // Entries that were written before there were teams in them have the hash that they had then.
+        if let (Some(fields), Some(team)) = (fields.as_array_mut(), &self.team) {
+            fields.push(json!(team));
+        }
         hex::encode(Sha256::digest(fields.to_string()))
+    }
+}
+
+/// Whose the things are that an entry is about, as far as it is known.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Whose {
+    /// Nobody's in particular, or nobody knows.
+    #[default]
+    Nobodys,
+    Team(Id),
+    /// Several teams', or a team's and the installation's: for those alone who see everything.
+    Several,
+}
+
+impl Whose {
+    /// It is about that as well.
+    pub fn add(&mut self, owner: &Owner) {
+        let team = match owner {
+            Owner::Person(_) | Owner::Everyone => return,
+            Owner::Team { team, .. } => Some(team),
+            Owner::Installation => None,
+        };
+        *self = match (&*self, team) {
+            (Self::Nobodys, Some(team)) => Self::Team(team.clone()),
+            (Self::Team(known), Some(team)) if known == team => return,
+            _ => Self::Several,
+        };
+    }
+
+    /// The one team that may know of it.
+    pub fn team(self) -> Option<Id> {
+        match self {
+            Self::Team(team) => Some(team),
+            Self::Nobodys | Self::Several => None,
+        }
     }
 }
 
@@ -211,6 +254,7 @@ mod tests {
                 outcome: "done".into(),
                 why: String::new(),
                 changes: "[]".into(),
+                team: (seq > 2).then(|| Id::from_text("team-1")),
                 previous: entries.last().map(|last| last.hash.clone()).unwrap_or_default(),
                 hash: String::new(),
             };
@@ -234,6 +278,13 @@ mod tests {
             let mut edited = good.clone();
             edited[at].actor = "eve".into();
             assert!(follow(&edited).is_err());
+            for team in
+                [None, Some(Id::from_text("team-2"))].into_iter().filter(|team| *team != good[at].team)
+            {
+                let mut moved = good.clone();
+                moved[at].team = team;
+                assert!(follow(&moved).is_err());
+            }
             // With a hash of its own it does not fit the next one any more; the last one does not fit the head.
             edited[at].hash = edited[at].digest();
             assert_eq!(follow(&edited).is_err(), at < 4);
@@ -249,6 +300,28 @@ mod tests {
             swapped.swap(at, at + 1);
             assert!(follow(&swapped).is_err());
         }
+    }
+
+    #[test]
+    fn an_entry_without_a_team_has_the_hash_that_it_had_before_there_were_teams() {
+        let fields =
+            r#"["",1,1,"token","ada","api","127.0.0.1","stack_update","/api/v1/stacks/web","done","","[]"]"#;
+        assert_eq!(chain(1)[0].hash, hex::encode(Sha256::digest(fields)));
+    }
+
+    #[test]
+    fn what_is_about_two_teams_or_the_installation_is_no_teams_own() {
+        let team = |id: &str| Owner::Team { team: Id::from_text(id), project: None };
+        let whose = |owners: &[Owner]| {
+            let mut whose = Whose::default();
+            owners.iter().for_each(|owner| whose.add(owner));
+            whose.team().map(|id| id.to_string())
+        };
+        assert_eq!(whose(&[]), None);
+        assert_eq!(whose(&[team("a"), Owner::Everyone, team("a")]).as_deref(), Some("a"));
+        assert_eq!(whose(&[team("a"), team("b"), team("a")]), None);
+        assert_eq!(whose(&[team("a"), Owner::Installation]), None);
+        assert_eq!(whose(&[Owner::Installation, team("a")]), None);
     }
 
     #[test]

@@ -5,16 +5,17 @@ use std::sync::OnceLock;
 
 use zeroize::Zeroizing;
 
-pub use super::call::{Call, because, during, identify};
+pub use super::call::{Call, because, concerns, during, identify, is_running};
 use super::{
     Conn, Tx,
     faults::fault,
     now,
-    rows::{Entity, Row, below, execute, fetch_all, fetch_opt, fetch_page, over, query},
+    rows::{Entity, Row, below, execute, fetch_all, fetch_opt, fetch_page, id_text, over, query},
 };
 use crate::{
     domain::{
         UnixMs,
+        access::Reach,
         audit::{AuditEntry, AuditHead, Checkpoint, MAC_KEY_BYTES},
         page::{Page, PageRequest},
     },
@@ -45,7 +46,7 @@ pub(super) async fn append(tx: &mut Tx, mut entry: AuditEntry, key: Option<&Audi
     head.hash = entry.hash.clone();
     let insert = query(
         "INSERT INTO audit_log (seq, at, actor_kind, actor, via, address, action, subject, outcome, why, changes, \
-         previous, hash) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+         previous, hash, team_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
     )
     .bind(entry.seq)
     .bind(entry.at)
@@ -59,7 +60,8 @@ pub(super) async fn append(tx: &mut Tx, mut entry: AuditEntry, key: Option<&Audi
     .bind(entry.why)
     .bind(entry.changes)
     .bind(entry.previous)
-    .bind(entry.hash);
+    .bind(entry.hash)
+    .bind(id_text(entry.team.as_ref()));
     execute(tx, insert).await?;
     store_head(tx, head, key).await
 }
@@ -143,6 +145,7 @@ impl Entity for AuditEntry {
             outcome: row.text("outcome")?,
             why: row.text("why")?,
             changes: row.text("changes")?,
+            team: row.id_opt("team_id")?,
             previous: row.text("previous")?,
             hash: row.text("hash")?,
         })
@@ -165,8 +168,8 @@ impl Entity for Checkpoint {
 macro_rules! select {
     ($tail:expr) => {
         concat!(
-            "SELECT seq, at, actor_kind, actor, via, address, action, subject, outcome, why, changes, previous, hash \
-             FROM audit_log ",
+            "SELECT seq, at, actor_kind, actor, via, address, action, subject, outcome, why, changes, previous, hash, \
+             team_id FROM audit_log ",
             $tail
         )
     };
@@ -179,7 +182,9 @@ macro_rules! filtered {
             "WHERE ",
             $first,
             " AND ($2 = '' OR actor = $2) AND ($3 = '' OR action = $3) AND ($4 = '' OR subject = $4) \
-             AND ($5 = '' OR outcome = $5) AND at >= $6 AND at < $7 AND seq < $8 ORDER BY seq DESC LIMIT $9"
+             AND ($5 = '' OR outcome = $5) AND ($6 = '' OR team_id = $6) AND ($7 = '' OR EXISTS \
+             (SELECT 1 FROM token_admin_teams v WHERE v.token_id = $7 AND v.team_id = audit_log.team_id)) \
+             AND at >= $8 AND at < $9 AND seq < $10 ORDER BY seq DESC LIMIT $11"
         ))
     };
 }
@@ -191,19 +196,28 @@ pub struct AuditFilter {
     pub action: String,
     pub subject: String,
     pub outcome: String,
+    /// Id of a team.
+    pub team: String,
     pub since: Option<UnixMs>,
     /// This moment excluded.
     pub until: Option<UnixMs>,
 }
 
-/// Newest first.
-pub async fn list(conn: &mut Conn, page: PageRequest, filter: &AuditFilter) -> Result<Page<AuditEntry>> {
+/// Newest first, of what the bearer of a token may see: everything, or what is about teams that they administer.
+pub async fn list(
+    conn: &mut Conn,
+    page: PageRequest,
+    filter: &AuditFilter,
+    reach: &Reach,
+) -> Result<Page<AuditEntry>> {
     let (text, first) = if !filter.subject.is_empty() {
         (filtered!("subject = $1"), &filter.subject)
     } else if !filter.actor.is_empty() {
         (filtered!("actor = $1"), &filter.actor)
     } else if !filter.action.is_empty() {
         (filtered!("action = $1"), &filter.action)
+    } else if !filter.team.is_empty() {
+        (filtered!("team_id = $1"), &filter.team)
     } else {
         (filtered!("$1 = ''"), &filter.action)
     };
@@ -213,6 +227,8 @@ pub async fn list(conn: &mut Conn, page: PageRequest, filter: &AuditFilter) -> R
         .bind(filter.action.clone())
         .bind(filter.subject.clone())
         .bind(filter.outcome.clone())
+        .bind(filter.team.clone())
+        .bind(reach.as_str().to_owned())
         .bind(filter.since.unwrap_or(i64::MIN))
         .bind(filter.until.unwrap_or(i64::MAX))
         .bind(below(page))

@@ -3,6 +3,7 @@
 //! [`Db::write`](super::Db::write) adds an entry to every transaction of a known caller, and to those of the server itself in
 //! which something notable happens. So nobody can forget one, and none can tell of a change that was not committed.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Value, json};
@@ -10,13 +11,14 @@ use serde_json::{Value, json};
 use super::{
     Tx,
     audit::{AuditKey, append},
-    now,
+    now, owners,
     rows::plain,
     tx::Mark,
 };
 use crate::{
     domain::{
-        audit::{Actor, AuditEntry},
+        access::{Owner, Subject},
+        audit::{Actor, AuditEntry, Whose},
         event::{Event, EventKind},
     },
     error::Result,
@@ -48,6 +50,8 @@ struct Told {
     why: String,
     outcome: &'static str,
     entries: u32,
+    /// What it is about is theirs.
+    whose: Whose,
 }
 
 impl Call {
@@ -97,6 +101,19 @@ pub fn identify(kind: &str, name: &str) {
     }
 }
 
+/// Whether a call is running that the record may tell of.
+pub fn is_running() -> bool {
+    current().is_some()
+}
+
+/// Says that the running call is about something of that team. What is the installation's may be needed for a team's own
+/// affairs, and does not make them others'.
+pub fn concerns(owner: &Owner) {
+    if let (Some(call), Owner::Team { .. }) = (current(), owner) {
+        call.told(|told| told.whose.add(owner));
+    }
+}
+
 /// Says why the running call is made, in its caller's words.
 pub fn because(why: &str) {
     if let Some(call) = current() {
@@ -126,15 +143,30 @@ impl Recorder {
     /// The last thing in the transaction: from here on others that write entries wait for its end.
     pub async fn record(&mut self, tx: &mut Tx, mark: Mark) -> Result<()> {
         self.wrote = false;
-        let changes = tx.take_changes();
+        let (changes, owners) = (tx.take_changes(), tx.take_owners());
         let events = tx.events_since(mark);
         let told = events.iter().map(|event| json!({ "event": event.kind.as_str(), "data": event.data }));
         let facts: Vec<Value> = changes.iter().cloned().chain(told).collect();
         let notable = events.iter().find(|event| is_notable(event.kind));
-        let Some(entry) = self.entry(&facts, changes.is_empty(), notable) else { return Ok(()) };
+        let Some(mut entry) = self.entry(&facts, changes.is_empty(), notable) else { return Ok(()) };
+        let things: BTreeSet<(Subject, String)> = events.iter().filter_map(thing).collect();
+        entry.team = self.whose(tx, &owners, things).await?.team();
         append(tx, entry, self.key.get()).await?;
         self.wrote = true;
         Ok(())
+    }
+
+    /// Whose the things are that it tells of: what the call names, what the work itself says, and what its events are about.
+    async fn whose(&self, tx: &mut Tx, said: &[Owner], things: BTreeSet<(Subject, String)>) -> Result<Whose> {
+        let mut whose =
+            self.call.as_ref().map(|call| call.told(|told| told.whose.clone())).unwrap_or_default();
+        said.iter().for_each(|owner| whose.add(owner));
+        for (subject, key) in things {
+            if let Some(owner) = owners::owner(tx, subject, &key).await? {
+                whose.add(&owner);
+            }
+        }
+        Ok(whose)
     }
 
     /// A person's call has an entry for its first transaction and for those that tell something; the server's own work only
@@ -192,6 +224,20 @@ fn is_notable(kind: EventKind) -> bool {
     )
 }
 
+/// What an event is about, to be asked whose it is.
+fn thing(event: &Event) -> Option<(Subject, String)> {
+    if let Some(stack) = &event.stack_id {
+        return Some((Subject::Stack, stack.to_string()));
+    }
+    let subject = match event.kind {
+        EventKind::CiBuildStatus | EventKind::CiBuildMoved => Subject::CiBuild,
+        EventKind::ProviderChanged => Subject::Provider,
+        EventKind::WebhookProcessed => Subject::Event,
+        _ => return None,
+    };
+    Some((subject, event.subject_id.as_ref()?.to_string()))
+}
+
 fn text_of(facts: &[Value]) -> String {
     let whole = Value::from(facts.to_vec()).to_string();
     if whole.len() <= MOST_CHANGES {
@@ -221,6 +267,7 @@ fn entry(
         outcome: outcome.to_owned(),
         why,
         changes: plain(&changes),
+        team: None,
         previous: String::new(),
         hash: String::new(),
     }

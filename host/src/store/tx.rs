@@ -7,7 +7,7 @@ use sqlx::{Any, AnyPool, Transaction};
 
 use super::{Conn, faults::fault};
 use crate::{
-    domain::{audit, deployment::Deployment, event::Event},
+    domain::{access::Owner, audit, deployment::Deployment, event::Event},
     error::Result,
 };
 
@@ -17,6 +17,8 @@ pub struct Tx {
     signals: Signals,
     /// What the record is to say of this work beside its events.
     changes: Vec<Value>,
+    /// Whose the things are that it changes, beside those that its events are about.
+    owners: Vec<Owner>,
     /// Of whoever caused the work.
     trace: Option<String>,
 }
@@ -45,7 +47,7 @@ pub(super) struct Mark {
 impl Tx {
     pub(super) async fn begin(pool: &AnyPool, statement: &'static str) -> Result<Self> {
         let inner = pool.begin_with(statement).await.map_err(fault)?;
-        Ok(Self { inner, signals: Signals::default(), changes: Vec::new(), trace: None })
+        Ok(Self { inner, signals: Signals::default(), changes: Vec::new(), owners: Vec::new(), trace: None })
     }
 
     pub(super) async fn commit(self) -> Result<Signals> {
@@ -78,6 +80,7 @@ impl Tx {
         self.signals.cancel = mark.cancel;
         self.signals.wish = mark.wish;
         self.changes.clear();
+        self.owners.clear();
     }
 
     /// Tells the record what this work changes: how it was (null if it was not there) and how it will be (null if it is
@@ -90,6 +93,15 @@ impl Tx {
             members.extend(sides);
         }
         self.changes.push(change);
+    }
+
+    /// Tells the record whose things this work is about, where no event of it says so.
+    pub fn is_about(&mut self, owner: Owner) {
+        self.owners.push(owner);
+    }
+
+    pub(super) fn take_owners(&mut self) -> Vec<Owner> {
+        std::mem::take(&mut self.owners)
     }
 
     pub(super) fn take_changes(&mut self) -> Vec<Value> {

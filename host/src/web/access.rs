@@ -121,8 +121,9 @@ pub const PAGES: &[(&str, &str, &str)] = &[
     ("POST", "/people/me/second-factor", "viewer:any"),
     ("POST", "/people/me/second-factor/confirm", "viewer:any"),
     ("POST", "/people/me/second-factor/remove", "viewer:any"),
-    ("GET", "/audit", "admin:server"),
+    ("GET", "/audit", "admin:any"),
     ("GET", "/backups", "admin:server"),
     ("POST", "/backups", "admin:server"),
+    ("GET", "/security", "admin:server"),
     ("GET", "/status", "viewer:any"),
 ];

@@ -8,10 +8,12 @@ use super::page::{Frame, PageResult, render};
 use super::session::Session;
 use super::ui::{Badge, Tone, When};
 use crate::app::App;
-use crate::app::audit::AuditFilter;
+use crate::app::audit::{AuditFilter, audit_list};
+use crate::app::people::teams::team_list;
 use crate::domain::audit::AuditEntry;
 use crate::domain::page::PageRequest;
 use crate::domain::text::pretty_json;
+use crate::domain::time::{from_moment, until_moment};
 
 struct EntryRow {
     seq: i64,
@@ -61,6 +63,13 @@ pub struct AuditQuery {
     subject: String,
     #[serde(default)]
     outcome: String,
+    #[serde(default)]
+    team: String,
+    /// Dates, or times as the API takes them.
+    #[serde(default)]
+    since: String,
+    #[serde(default)]
+    until: String,
     before: Option<i64>,
     /// Set by the button that checks the whole record.
     verify: Option<String>,
@@ -72,8 +81,12 @@ struct AuditPage {
     frame: Frame,
     rows: Vec<EntryRow>,
     outcomes: [&'static str; 3],
+    /// Names of those to choose from; nobody chooses from one.
+    teams: Vec<String>,
     query: AuditQuery,
     is_narrowed: bool,
+    /// The same choice on another page.
+    link: String,
     next: Option<i64>,
     /// What a verification found, if one was asked for.
     verdict: Option<Verdict>,
@@ -85,24 +98,56 @@ struct Verdict {
 }
 
 pub async fn list(State(app): State<App>, session: Session, Query(query): Query<AuditQuery>) -> PageResult {
+    let who = &session.0.who;
+    // The chain goes through what is not theirs to see.
     let verdict = match &query.verify {
-        Some(_) => Some(verdict(&app).await?),
-        None => None,
+        Some(_) if who.rights.is_server_admin() => Some(verdict(&app).await?),
+        _ => None,
     };
-    let [actor, action, subject, outcome] =
-        [&query.actor, &query.action, &query.subject, &query.outcome].map(|text| text.trim().to_owned());
-    let is_narrowed = [&actor, &action, &subject, &outcome].iter().any(|text| !text.is_empty());
-    let filter = AuditFilter { actor, action, subject, outcome, since: None, until: None };
-    let page = app.auditor.list(&filter, PageRequest::new(query.before, None)).await?;
+    let chosen = query.chosen();
+    let [actor, action, subject, outcome, team] =
+        [&query.actor, &query.action, &query.subject, &query.outcome, &query.team]
+            .map(|text| text.trim().to_owned());
+    let since = from_moment("since", Some(&query.since))?;
+    let until = until_moment("until", Some(&query.until))?;
+    let filter = AuditFilter { actor, action, subject, outcome, team, since, until };
+    let page = audit_list(&app, who, filter, PageRequest::new(query.before, None)).await?;
+    let mine = who.rights.admin_teams();
+    let mut teams = team_list(&app, who).await?;
+    teams.retain(|team| who.rights.is_server_admin() || mine.contains(&team.id));
     render(&AuditPage {
         frame: Frame::new(&session, "audit", "Record"),
         rows: page.items.into_iter().map(EntryRow::from).collect(),
         outcomes: ["done", "refused", "failed"],
+        teams: if teams.len() > 1 { teams.into_iter().map(|team| team.name).collect() } else { Vec::new() },
+        is_narrowed: !chosen.is_empty(),
+        link: link(&chosen),
         query,
-        is_narrowed,
         next: page.next,
         verdict,
     })
+}
+
+impl AuditQuery {
+    /// What the list is narrowed to, as it stands in an address.
+    fn chosen(&self) -> Vec<(&'static str, &str)> {
+        let all = [
+            ("actor", &self.actor),
+            ("action", &self.action),
+            ("subject", &self.subject),
+            ("outcome", &self.outcome),
+            ("team", &self.team),
+            ("since", &self.since),
+            ("until", &self.until),
+        ];
+        all.into_iter().map(|(name, text)| (name, text.trim())).filter(|(_, text)| !text.is_empty()).collect()
+    }
+}
+
+fn link(chosen: &[(&str, &str)]) -> String {
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    query.extend_pairs(chosen);
+    format!("/audit?{}", query.finish())
 }
 
 async fn verdict(app: &App) -> crate::error::Result<Verdict> {

@@ -30,6 +30,8 @@ pub struct Frame {
     pub user: String,
     /// Whether the pages about the installation are theirs.
     pub is_admin: bool,
+    /// Whether entries of the record are theirs to see.
+    pub sees_record: bool,
     pub style: &'static str,
     pub script: &'static str,
     pub icon: &'static str,
@@ -50,9 +52,11 @@ const EVERYDAY: &[Entry] = &[
 const INSTALLATION: &[Entry] = &[
     ("/targets", "Targets", "targets"),
     ("/registries", "Registries", "registries"),
-    ("/audit", "Record", "audit"),
     ("/backups", "Backups", "backups"),
+    ("/security", "Security", "security"),
 ];
+/// For whoever administers a team as well.
+const RECORD: &[Entry] = &[("/audit", "Record", "audit")];
 const SETTINGS: &[Entry] = &[
     ("/providers", "Providers", "providers"),
     ("/plugins", "Plugins", "plugins"),
@@ -68,7 +72,8 @@ impl Frame {
     }
 
     pub fn settings(&self) -> impl Iterator<Item = &'static Entry> {
-        INSTALLATION.iter().filter(|_| self.is_admin).chain(SETTINGS)
+        let record = RECORD.iter().filter(|_| self.sees_record);
+        INSTALLATION.iter().filter(|_| self.is_admin).chain(record).chain(SETTINGS)
     }
 
     pub fn is_in_settings(&self) -> bool {
@@ -76,8 +81,10 @@ impl Frame {
     }
 
     pub fn new(session: &Session, section: &'static str, title: impl Into<String>) -> Self {
-        let (user, is_admin) = (session.0.token.name.clone(), session.0.who.rights.is_server_admin());
-        Self { user, is_admin, section, ..Self::outside(title) }
+        let (user, rights) = (session.0.token.name.clone(), &session.0.who.rights);
+        let is_admin = rights.is_server_admin();
+        let sees_record = is_admin || !rights.admin_teams().is_empty();
+        Self { user, is_admin, sees_record, section, ..Self::outside(title) }
     }
 
     /// For people who are not logged in.
@@ -88,6 +95,7 @@ impl Frame {
             crumbs: Vec::new(),
             user: String::new(),
             is_admin: false,
+            sees_record: false,
             style: &STYLE.path,
             script: &SCRIPT.path,
             icon: &ICON.path,

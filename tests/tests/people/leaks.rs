@@ -136,6 +136,75 @@ async fn what_a_body_or_a_query_names_is_asked_about_as_well() {
     assert_eq!(list["data"]["items"].as_array().unwrap().len(), 1);
 }
 
+async fn record(world: &World, who: &str, filter: &str) -> Vec<Value> {
+    let path = format!("/api/v1/audit?limit=200&{filter}");
+    let list = world.ask(who, Method::GET, &path, None).await.expect(200);
+    list["data"]["items"].as_array().unwrap().clone()
+}
+
+#[tokio::test]
+async fn the_record_shows_a_teams_administrators_what_is_about_their_team_and_nothing_else() {
+    let world = World::start().await;
+    let fox = json!({ "name": "fox-web", "project": "fox-project" });
+    world.ask("fox-admin", Method::POST, "/api/v1/stacks", Some(fox)).await.expect(201);
+    let deployment = &world.things.iter().find(|(name, _)| *name == "deployment").unwrap().1;
+    world.server.wait_deployment(deployment).await;
+    // What somebody of another team has tried is about the team whose it is.
+    let deploy = "/api/v1/stacks/owl-web/deploy";
+    world.ask("fox-deployer", Method::POST, deploy, Some(json!({}))).await.expect(404);
+    let token = Some(json!({ "name": "robot", "team": "owls" }));
+    let made = world.ask("owl-admin", Method::POST, "/api/v1/tokens", token).await.expect(201);
+    let revoke = format!("/api/v1/tokens/{}", text(&made["data"]["id"]));
+    let has = |entries: &[Value], action: &str, actor: &str| {
+        entries.iter().any(|entry| entry["action"] == action && entry["actor"] == actor)
+    };
+    world.ask("owl-admin", Method::DELETE, &revoke, None).await;
+
+    let (owls, foxes) = (record(&world, "owl-admin", "").await, record(&world, "fox-admin", "").await);
+    for (action, actor) in [
+        ("stack_create", "admin"),
+        ("stack_deploy", "admin"),
+        ("provider_create", "admin"),
+        ("token_create", "owl-admin"),
+        ("stack_deploy", "fox-deployer"),
+        ("deployment.status", "windlass"),
+    ] {
+        assert!(has(&owls, action, actor), "{action} by {actor} is not among {owls:#?}");
+    }
+    assert!(has(&foxes, "stack_create", "fox-admin"), "{foxes:#?}");
+    assert!(foxes.iter().all(|entry| !entry.to_string().contains(MARK)), "{foxes:#?}");
+    assert!(!has(&owls, "stack_create", "fox-admin") && !has(&foxes, "stack_deploy", "fox-deployer"));
+    // Each is about one team, and each team has others.
+    for (entries, team) in [(&owls, "owls"), (&foxes, "foxes")] {
+        let id = world.server.get(&format!("/api/v1/teams/{team}")).await.expect(200)["data"]["id"].clone();
+        assert!(entries.iter().all(|entry| entry["team"] == id), "{team}: {entries:#?}");
+        // The server may have decided something more meanwhile.
+        let by_name = record(&world, "the administrator", &format!("team={team}")).await;
+        assert!(entries.iter().all(|entry| by_name.contains(entry)), "{team}: {by_name:#?}");
+        assert!(by_name.iter().all(|entry| entry["team"] == id), "{team}: {by_name:#?}");
+    }
+    let all = record(&world, "the administrator", "").await;
+    assert!(has(&all, "team_create", "admin") && all.len() > owls.len() + foxes.len());
+    assert!(!has(&owls, "team_create", "admin") && !has(&foxes, "team_create", "admin"));
+
+    // It cannot be asked for either, by no filter.
+    world.ask("fox-admin", Method::GET, "/api/v1/audit?team=owls", None).await.expect(404);
+    assert_eq!(record(&world, "fox-admin", "subject=/api/v1/stacks/owl-web/deploy").await, [] as [Value; 0]);
+    assert_eq!(record(&world, "fox-admin", "actor=fox-deployer").await, [] as [Value; 0]);
+    for who in ["owl-viewer", "owl-developer", "owl-deployer", "loner"] {
+        world.ask(who, Method::GET, "/api/v1/audit", None).await.expect(403);
+    }
+    // The chain goes through what is not theirs.
+    for path in ["/api/v1/audit/verify", "/api/v1/audit/export"] {
+        world.ask("owl-admin", Method::GET, path, None).await.expect(403);
+    }
+    assert_eq!(world.server.get("/api/v1/audit/verify").await.expect(200)["data"]["intact"], true);
+    let request = world.server.stranger(Method::GET, "/audit?verify=1");
+    let cookie = format!("windlass_token={}", world.persona("owl-admin").token);
+    let page = request.header("cookie", cookie).send().await.unwrap().text().await.unwrap();
+    assert!(page.contains("owl-web") && !page.contains("are what was written"), "{page}");
+}
+
 #[tokio::test]
 async fn a_stream_of_events_has_one_s_own_only() {
     let world = World::start().await;

@@ -2,11 +2,13 @@
 
 use windlass::domain::Id;
 use windlass::domain::access::{Grant, Limit, Owner, Reach, Rights, Role};
+use windlass::domain::audit::Actor;
 use windlass::domain::cicd::CicdProvider;
 use windlass::domain::page::PageRequest;
 use windlass::domain::people::{Membership, Team, User};
 use windlass::domain::project::Project;
 use windlass::domain::token::{Token, TokenKind};
+use windlass::store::audit::{self, AuditFilter, Call};
 use windlass::store::{Tx, cicd_providers, memberships, new_id, now, projects, teams, tokens, users};
 use windlass_tests::database::TestDb;
 use windlass_tests::{on_both_databases, sample};
@@ -86,6 +88,17 @@ fn token(owner: &Id, limit: &Limit) -> Token {
     }
 }
 
+/// An entry of the record about something of theirs.
+async fn record(test: &TestDb, owner: Owner) {
+    let call = Call::new("thing_update", "/things/1", "api", "192.0.2.1");
+    call.identify(Actor::new("user", "ada"));
+    let work = test.db.write(move |tx| {
+        tx.is_about(owner);
+        Box::pin(async { Ok(()) })
+    });
+    audit::during(call, work).await.unwrap();
+}
+
 async fn lists_have_exactly_the_rows_that_the_rule_lets_one_see(test: TestDb) {
     let cases = test
         .db
@@ -125,7 +138,14 @@ async fn lists_have_exactly_the_rows_that_the_rule_lets_one_see(test: TestDb) {
         .await
         .unwrap();
     let (places, providers, cases) = cases;
-    let of_teams = cases.clone();
+    let (of_teams, of_records) = (cases.clone(), cases.clone());
+    for team in [Some(0), Some(2), None] {
+        let owner = match team {
+            Some(at) => Owner::Team { team: places[at].team_id.clone(), project: None },
+            None => Owner::Installation,
+        };
+        record(&test, owner).await;
+    }
     let mut conn = test.db.read().await.unwrap();
     assert_eq!(cases.len(), 6 * 2 * 5);
     for (token, rights) in cases {
@@ -150,6 +170,18 @@ async fn lists_have_exactly_the_rows_that_the_rule_lets_one_see(test: TestDb) {
             rights.role_on(&owner).is_some()
         });
         let seen: Vec<&str> = seen.map(|row| row.name.as_str()).collect();
+        assert_eq!(listed, seen, "{rights:?}");
+    }
+    for (token, rights) in of_records {
+        let (all, reach) = (AuditFilter::default(), Reach::of_token(&token));
+        let page = audit::list(&mut conn, PageRequest::first(10), &all, &reach).await.unwrap();
+        let listed: Vec<Option<Id>> = page.items.into_iter().map(|entry| entry.team).collect();
+        let teams = [&places[2].team_id, &places[0].team_id].into_iter();
+        let seen = teams.filter(|team| {
+            let owner = Owner::Team { team: (*team).clone(), project: None };
+            rights.role_on(&owner) == Some(Role::Admin)
+        });
+        let seen: Vec<Option<Id>> = seen.map(|team| Some(team.clone())).collect();
         assert_eq!(listed, seen, "{rights:?}");
     }
     let all = projects::list(&mut conn, PageRequest::first(10), &Reach::EVERYTHING).await.unwrap();

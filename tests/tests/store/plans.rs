@@ -17,9 +17,9 @@ use windlass::{
         backups, badges, build_args, build_configs, builds, ci_builds, cicd_jobs, cicd_providers,
         deployment_cicd_mappings, deployments, events, figures, git_heads, git_looks, invitations,
         key_rotations, memberships, new_id, notification_channels, notification_deliveries, oidc_identities,
-        plugin_calls, previews, projects, registries, releases, repositories, rollout_steps, routes,
-        schedules, sealed, stack_ci, stacks, targets, task_stats, tasks, teams, templates, tokens, users,
-        webhook_events,
+        plugin_calls, previews, projects, protections, registries, releases, repositories, rollout_steps,
+        routes, schedules, sealed, stack_ci, stacks, targets, task_stats, tasks, teams, templates, tokens,
+        users, webhook_events,
     },
 };
 use windlass_tests::{database::TestDb, sample};
@@ -105,11 +105,15 @@ async fn read_records(conn: &mut Conn, page: PageRequest, id: &windlass::domain:
     events::list_after(conn, 0, 10, None, &Reach::EVERYTHING).await.unwrap();
     events::list_after(conn, 0, 10, Some(id), &Reach::EVERYTHING).await.unwrap();
     audit::list_after(conn, 0, 10).await.unwrap();
-    for (actor, action, subject) in [("", "", ""), ("x", "", ""), ("", "x", ""), ("", "", "x")] {
-        let [actor, action, subject] = [actor, action, subject].map(str::to_owned);
-        let filter = AuditFilter { actor, action, subject, ..AuditFilter::default() };
-        audit::list(conn, page, &filter).await.unwrap();
+    for words in
+        [["", "", "", ""], ["x", "", "", ""], ["", "x", "", ""], ["", "", "x", ""], ["", "", "", "x"]]
+    {
+        let [actor, action, subject, team] = words.map(str::to_owned);
+        let filter = AuditFilter { actor, action, subject, team, ..AuditFilter::default() };
+        audit::list(conn, page, &filter, &Reach::EVERYTHING).await.unwrap();
     }
+    protections::find_opt(conn, id).await.unwrap();
+    protections::in_force(conn, id).await.unwrap();
     audit::checkpoints(conn, 0, 10).await.unwrap();
     audit::latest_checkpoint(conn).await.unwrap();
     backups::list(conn, 10).await.unwrap();

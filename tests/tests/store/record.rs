@@ -6,6 +6,8 @@ use windlass::{
     app::{audit::Auditor, vault::Vault},
     config::MasterKey,
     domain::{
+        Id,
+        access::{Owner, Reach},
         audit::{Actor, AuditEntry},
         event::{EventKind, NewEvent},
         page::PageRequest,
@@ -24,6 +26,7 @@ on_both_databases!(
     the_servers_own_writes_are_recorded_where_they_decide_something,
     writers_at_the_same_time_make_one_chain,
     any_change_of_any_entry_is_found,
+    an_entry_is_about_the_one_team_whose_things_it_tells_of,
     old_entries_go_and_the_chain_stays_verifiable,
     entries_are_found_by_who_what_and_when,
 );
@@ -146,8 +149,8 @@ const TAMPERING: &[&str] = &[
     "UPDATE audit_head SET mac = ''",
     "UPDATE audit_checkpoints SET hash = (SELECT hash FROM audit_log WHERE seq = 2)",
     "UPDATE audit_checkpoints SET at = at + 1",
-    "INSERT INTO audit_log SELECT 9, at, actor_kind, actor, via, address, action, subject, outcome, why, changes, hash, hash \
-     FROM audit_log WHERE seq = 8",
+    "INSERT INTO audit_log SELECT 9, at, actor_kind, actor, via, address, action, subject, outcome, why, changes, hash, hash, \
+     team_id FROM audit_log WHERE seq = 8",
 ];
 
 const EDITS: &[&str] = &[
@@ -161,6 +164,7 @@ const EDITS: &[&str] = &[
     "UPDATE audit_log SET outcome = 'refused' WHERE seq = ",
     "UPDATE audit_log SET why = 'because' WHERE seq = ",
     "UPDATE audit_log SET changes = '{}' WHERE seq = ",
+    "UPDATE audit_log SET team_id = COALESCE(team_id, '') || 'x' WHERE seq = ",
     "UPDATE audit_log SET previous = hash WHERE seq = ",
     "UPDATE audit_log SET hash = previous || 'a' WHERE seq = ",
 ];
@@ -195,6 +199,42 @@ async fn any_change_of_any_entry_is_found(test: TestDb) {
     }
 }
 
+/// Writes on behalf of a call that is about the first teams, with work that is about the others.
+async fn about(db: &Db, named: &[&str], said: &'static [&str]) {
+    let owner = |team: &str| Owner::Team { team: Id::from_text(team), project: None };
+    audit::during(call("ada", "thing_update"), async {
+        named.iter().for_each(|team| audit::concerns(&owner(team)));
+        let work = move |tx: &mut windlass::store::Tx| said.iter().for_each(|team| tx.is_about(owner(team)));
+        db.write(move |tx| {
+            work(tx);
+            Box::pin(async { Ok(()) })
+        })
+        .await
+    })
+    .await
+    .unwrap();
+}
+
+async fn an_entry_is_about_the_one_team_whose_things_it_tells_of(test: TestDb) {
+    let (auditor, _folder) = auditor(&test.db).await;
+    about(&test.db, &[], &[]).await;
+    about(&test.db, &["owls"], &[]).await;
+    about(&test.db, &["owls"], &["owls"]).await;
+    about(&test.db, &[], &["foxes"]).await;
+    about(&test.db, &["owls"], &["foxes"]).await;
+    let teams: Vec<Option<String>> =
+        entries(&auditor).await.into_iter().map(|entry| entry.team.map(|id| id.to_string())).collect();
+    let owls = Some("owls".to_owned());
+    assert_eq!(teams, [None, owls.clone(), owls, Some("foxes".to_owned()), None]);
+    assert!(auditor.verify().await.unwrap().intact);
+    let filter = AuditFilter { team: "owls".into(), ..AuditFilter::default() };
+    let page = auditor.list(&filter, PageRequest::first(10), &Reach::EVERYTHING).await.unwrap();
+    assert_eq!(page.items.into_iter().map(|entry| entry.seq).collect::<Vec<_>>(), [3, 2]);
+    // To give an entry to another team, or to take it away from its own, is found as any other change.
+    run(&test.db, "UPDATE audit_log SET team_id = NULL WHERE seq = 2").await;
+    assert!(!auditor.verify().await.unwrap().intact);
+}
+
 async fn old_entries_go_and_the_chain_stays_verifiable(test: TestDb) {
     let (auditor, _folder) = auditor(&test.db).await;
     for _ in 0..6 {
@@ -218,7 +258,7 @@ async fn entries_are_found_by_who_what_and_when(test: TestDb) {
     }
     let at = entries(&auditor).await[2].at;
     let found = async |filter: AuditFilter| -> Vec<i64> {
-        let page = auditor.list(&filter, PageRequest::first(10)).await.unwrap();
+        let page = auditor.list(&filter, PageRequest::first(10), &Reach::EVERYTHING).await.unwrap();
         page.items.into_iter().map(|entry| entry.seq).collect()
     };
     let all = AuditFilter::default();

@@ -5,7 +5,7 @@ use super::{check_name, membership, new_user};
 use crate::app::App;
 use crate::app::access::Identity;
 use crate::app::token::{fresh_secret, hash};
-use crate::domain::access::{Grant, Role};
+use crate::domain::access::{Grant, Owner, Role};
 use crate::domain::people::{Invitation, User};
 use crate::error::{Error, Result};
 use crate::store::{self, Tx, invitations, memberships, teams, users};
@@ -164,6 +164,7 @@ pub(in crate::app) async fn invitation_take(tx: &mut Tx, open: &Invitation, user
     if !invitations::take(tx, &open.id, store::now()).await? {
         return Err(unknown());
     }
+    tx.is_about(Owner::Team { team: open.team_id.clone(), project: None });
     let grant = Grant { team: open.team_id.clone(), project: open.project_id.clone(), role: open.role };
     memberships::put(tx, &membership(user, grant)).await
 }

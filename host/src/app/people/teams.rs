@@ -1,11 +1,11 @@
 //! Teams, who is in them, and what belongs to them.
 
 use super::{check_name, membership};
-use crate::app::App;
 use crate::app::access::{Identity, only_team, require};
 use crate::app::cicd::provider::check_teams;
+use crate::app::{App, audit};
 use crate::domain::Id;
-use crate::domain::access::{Grant, Role, Subject};
+use crate::domain::access::{Grant, Owner, Role, Subject};
 use crate::domain::page::{Page, PageRequest};
 use crate::domain::people::{DEFAULT_ID, DEFAULT_NAME, Membership, Team};
 use crate::domain::project::Project;
@@ -147,7 +147,11 @@ pub async fn team_for(app: &App, who: &Identity, team: Option<&str>) -> Result<I
             require(app, &who.rights, Role::Developer, Subject::Team, key).await?;
             Ok(team_find(app, key).await?.id)
         }
-        None => only_team(&who.rights, Role::Developer, DEFAULT_ID),
+        None => {
+            let team = only_team(&who.rights, Role::Developer, DEFAULT_ID)?;
+            audit::concerns(&Owner::Team { team: team.clone(), project: None });
+            Ok(team)
+        }
     }
 }
 
