@@ -432,6 +432,7 @@ async fn pages(fixture: &Fixture) -> Vec<String> {
         "/tokens",
         "/audit",
         "/backups",
+        "/security",
         "/status",
     ];
     let all = fixed.into_iter().chain(templates).chain(more).map(str::to_string);

@@ -142,6 +142,7 @@ const ANSWERS: &[&str] = &[
     "/plugins/calls",
     "/audit",
     "/backups",
+    "/security",
     "/tokens",
     "/status",
 ];

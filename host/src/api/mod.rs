@@ -31,6 +31,7 @@ mod rollouts;
 mod runs;
 mod schedules;
 mod secrets;
+mod security;
 mod sessions;
 mod socket;
 mod stack_ci;
@@ -115,6 +116,7 @@ fn routes() -> OpenApiRouter<App> {
         .merge(targets::router())
         .merge(secrets::router())
         .merge(backups::router())
+        .merge(security::router())
         .merge(audit::router())
         .merge(overview::router())
         .merge(badges::router())

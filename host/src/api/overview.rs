@@ -33,7 +33,7 @@ struct OverviewView {
 
 #[derive(Debug, Serialize, ToSchema)]
 struct CheckView {
-    /// stacks, queue, database, docker, plugins; for administrators providers, certificates and disk as well.
+    /// stacks, queue, database, docker, plugins; for administrators providers, certificates, backup, disk and security as well.
     name: &'static str,
     /// `ok`, `warn` or `fail`.
     verdict: &'static str,

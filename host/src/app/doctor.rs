@@ -1,6 +1,7 @@
 //! What a server needs of the machine it runs on, looked at without changing anything.
 
 mod router;
+mod security;
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
@@ -14,6 +15,7 @@ use sha2::{Digest, Sha256};
 use super::backup;
 use crate::config::Config;
 use crate::docker::Docker;
+pub use security::{security, security_check};
 
 /// Less than this is not enough for one build's log and a database.
 const LEAST_FREE: u64 = 256 * 1024 * 1024;

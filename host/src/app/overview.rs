@@ -3,7 +3,7 @@
 use super::App;
 use super::access::Identity;
 use super::backup::backup_check;
-use super::doctor::{Check, Verdict, disk_check};
+use super::doctor::{Check, Verdict, disk_check, security_check};
 use super::health;
 use crate::domain::access::Reach;
 use crate::domain::admission::PluginState;
@@ -80,6 +80,7 @@ pub async fn overview(app: &App, who: &Identity) -> Result<Overview> {
         checks.extend(certificates_check(&mut conn, now).await?);
         checks.extend(backup_check(app, &mut conn, now).await?);
         checks.extend(disk_check(&app.config.server.data_dir));
+        checks.push(security_check(app).await?);
     }
     Ok(Overview { figures: Figures::of(&counts, leads, restores, now), troubled, queue, checks })
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::backup::Backups;
@@ -76,6 +77,7 @@ async fn server_checks(address: SocketAddr, token: Option<&str>) -> Vec<Check> {
         checks.extend(certificates(&client).await);
         checks.extend(targets(&client).await);
         checks.extend(backups(&client).await);
+        checks.extend(security(&client).await);
     }
     checks
 }
@@ -174,6 +176,38 @@ async fn backups(client: &Client) -> Option<Check> {
         None => Check::ok("backup", "the last one went well"),
         Some(error) => Check::fail("backup", format!("the last one failed: {}", clean(error)), advice),
     })
+}
+
+#[derive(Deserialize)]
+struct Security {
+    grade: String,
+    points: u32,
+    findings: Vec<Finding>,
+}
+
+#[derive(Deserialize)]
+struct Finding {
+    danger: String,
+    what: String,
+    why: String,
+    advice: String,
+}
+
+/// The grade, and a check for each thing that could be safer; nothing where the token may not know. The server works all the same.
+async fn security(client: &Client) -> Vec<Check> {
+    let found = client.get(&["security"]).await.ok().and_then(|value| read::<Security>(&value).ok());
+    let Some(found) = found else { return Vec::new() };
+    let detail =
+        format!("{}: {} of 100 points for how safely it is set up", clean(&found.grade), found.points);
+    let grade = match found.findings.is_empty() {
+        true => Check::ok("grade", detail),
+        false => Check::warn("grade", detail, "docs/grade.md lists what is looked at."),
+    };
+    let findings = found.findings.iter().map(|one| {
+        let detail = format!("{}: {}; {}", clean(&one.danger), clean(&one.what), clean(&one.why));
+        Check::warn("security", detail, clean(&one.advice))
+    });
+    std::iter::once(grade).chain(findings).collect()
 }
 
 fn stranger(address: SocketAddr) -> Check {

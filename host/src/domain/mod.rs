@@ -24,6 +24,7 @@ pub mod deployment;
 pub mod difference;
 pub mod event;
 pub mod forge;
+pub mod grade;
 pub mod head;
 pub mod health;
 pub mod id;

@@ -32,6 +32,7 @@ mod registries;
 mod rollout_history;
 mod schedules;
 mod second_factor;
+mod security;
 mod session;
 mod sign_on;
 mod split;
@@ -127,6 +128,7 @@ pub fn router() -> Router<App> {
         .route("/invitation/oidc", post(sign_on::invited))
         .route("/audit", get(audit::list))
         .route("/backups", get(backups::list).post(backups::create))
+        .route("/security", get(security::show))
         .route("/registries", get(registries::list).post(registries::create))
         .route("/registries/{registry}/test", post(registries::test))
         .route("/registries/{registry}/delete", post(registries::delete))

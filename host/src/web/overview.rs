@@ -101,6 +101,7 @@ impl CheckRow {
             "certificates" => ("Certificates", ""),
             "backup" => ("Backups", "/backups"),
             "disk" => ("Disk", ""),
+            "security" => ("Security", "/security"),
             other => (other, ""),
         };
         let advice = check.advice.unwrap_or_default();

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
 
 mod badges;
+mod grade;
 mod headers;
 mod outside;
 mod overview;
