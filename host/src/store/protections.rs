@@ -36,9 +36,9 @@ pub async fn find_opt(conn: &mut Conn, stack: &Id) -> Result<Option<Protection>>
 /// is meant to cover previews.
 pub async fn in_force(conn: &mut Conn, stack: &Id) -> Result<Vec<Protection>> {
     let query = query(
-        "SELECT approvals, self_approval, windows, frozen_why, covers_previews FROM protections \
-         WHERE stack_id = $1 OR (covers_previews = 1 AND stack_id IN \
-         (SELECT p.parent_id FROM previews p WHERE p.stack_id = $1)) ORDER BY stack_id",
+        "SELECT approvals, self_approval, windows, frozen_why, covers_previews FROM protections WHERE stack_id = $1 \
+         UNION ALL SELECT r.approvals, r.self_approval, r.windows, r.frozen_why, r.covers_previews FROM previews p \
+         JOIN protections r ON r.stack_id = p.parent_id AND r.covers_previews = 1 WHERE p.stack_id = $1",
     )
     .bind(stack.as_str());
     fetch_all(conn, query).await
