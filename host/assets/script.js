@@ -54,7 +54,7 @@
   // Forms: fields that belong to one choice, values that hide, groups that grow.
   for (const select of all("[data-shows]")) {
     const show = () => {
-      for (const part of all(`[data-shown-by="${select.dataset.shows}"]`)) part.hidden = part.dataset.shownFor !== select.value;
+      for (const part of all(`[data-shown-by="${select.dataset.shows}"]`)) part.hidden = !part.dataset.shownFor.split(" ").includes(select.value);
     };
     select.addEventListener("change", show);
     show();

@@ -32,15 +32,26 @@ const TIMEOUT_MS: u32 = 10_000;
 #[derive(Debug, Default)]
 pub struct Client {
     effect: Cell<bool>,
+    slots: &'static [&'static str],
 }
 
 impl Client {
+    /// One whose requests all have a credential: that of the first of these slots that the operator has filled.
+    pub fn with_credentials(slots: &'static [&'static str]) -> Self {
+        Self { slots, ..Self::default() }
+    }
+
+    fn send(&self, request: &Request) -> Result<Response, Error> {
+        let request = Request { timeout_ms: request.timeout_ms.or(Some(TIMEOUT_MS)), ..request.clone() };
+        if self.slots.is_empty() { request.send() } else { request.send_with(self.slots) }
+    }
+
     /// Sends a request that changes nothing on the other side.
     ///
     /// # Errors
     /// Whatever left it without a response. A status such as 404 is a response.
     pub fn read(&self, request: &Request) -> Result<Response, Failure> {
-        bounded(request).send().map_err(|error| self.failed(error.into()))
+        self.send(request).map_err(|error| self.failed(error.into()))
     }
 
     /// Sends a request that is meant to change something. An answer of 3xx or 4xx says that nothing was changed.
@@ -48,7 +59,7 @@ impl Client {
     /// # Errors
     /// Whatever left it without a response. A status such as 404 is a response.
     pub fn write(&self, request: &Request) -> Result<Response, Failure> {
-        let answer = bounded(request).send();
+        let answer = self.send(request);
         let may_have_happened = match &answer {
             Ok(response) => !(300..500).contains(&response.status),
             // Nothing was sent, unless it was the answer that led where the host does not go.
@@ -72,10 +83,6 @@ impl Client {
     pub fn json<T: DeserializeOwned>(&self, response: &Response) -> Result<T, Failure> {
         response.json().map_err(|failure| self.failed(failure))
     }
-}
-
-fn bounded(request: &Request) -> Request {
-    Request { timeout_ms: request.timeout_ms.or(Some(TIMEOUT_MS)), ..request.clone() }
 }
 
 #[cfg(test)]
@@ -108,5 +115,23 @@ mod tests {
         ] {
             assert_eq!(sent_after(answer.clone()), wanted, "{answer:?}");
         }
+    }
+
+    #[test]
+    fn requests_go_with_the_first_slot_that_is_filled() {
+        let said = |request: &Request| match request.credential.as_deref() {
+            Some("app") => Ok(Response::new(200, "app")),
+            slot => Err(Error::Denied(format!(
+                "the connection has no secret for the slot `{}`",
+                slot.unwrap_or_default()
+            ))),
+        };
+        let with = |slots| {
+            answering(said, || {
+                Client::with_credentials(slots).read(&Request::get("/")).map(|answer| answer.text())
+            })
+        };
+        assert_eq!(with(&["token", "app"]).expect("one is filled"), "app");
+        assert!(with(&["token", "other"]).expect_err("none is").message.contains("`other`"));
     }
 }

@@ -142,6 +142,28 @@ impl Request {
             native::send(self)
         }
     }
+
+    /// Sends it with the first of these credential slots that the operator has filled; with the last if none is.
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    pub fn send_with(&self, slots: &[&str]) -> Result<Response, Error> {
+        let mut answer = None;
+        for slot in slots {
+            match self.clone().credential(slot).send() {
+                Err(error) if error.is_empty_slot() => answer = Some(Err(error)),
+                other => return other,
+            }
+        }
+        answer.unwrap_or_else(|| self.send())
+    }
+}
+
+impl Error {
+    /// Whether the operator has not filled the credential slot that the request names. Nothing was sent.
+    pub fn is_empty_slot(&self) -> bool {
+        matches!(self, Self::Denied(why) if why.contains("no secret for the slot"))
+    }
 }
 
 impl Response {

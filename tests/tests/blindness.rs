@@ -34,6 +34,13 @@ const PLANTED: [&str; 6] = [
     "form&s3cr3t=\"five\"",
 ];
 const ACCESS: &str = "minted.s3cr3t/\"seven\"";
+/// What else is minted: an app's token, a crumb and its session, for a password.
+const MINTED: [&str; 4] =
+    ["app.s3cr3t/\"eight\"+", "crumb.s3cr3t/<nine>+", "session.s3cr3t/ten=", "us3r:crumb\\s3cr3t>eleven"];
+/// A client's secret, which goes with the refresh token.
+const CLIENT: &str = "client&s3cr3t=\"twelve\"";
+/// An app's key. Of what is kept of it, its middle would give it away as well.
+const KEY: &str = include_str!("../fixtures/app-key.pem");
 
 /// Everything that is logged, at the finest level.
 fn log() -> Vec<u8> {
@@ -70,15 +77,28 @@ fn echo(seen: &Seen) -> Response {
         let body = json!({ "access_token": ACCESS, "refresh_token": PLANTED[0], "expires_in": 3600 });
         return text(200, body.to_string());
     }
-    let all: Vec<String> =
-        PLANTED.iter().chain([&ACCESS]).flat_map(|secret| encodings(secret).map(|(_, text)| text)).collect();
+    if seen.target == "/quiet" {
+        return text(200, "nothing to see");
+    }
+    if seen.target == "/app/7" {
+        return text(201, json!({ "token": MINTED[0], "expires_at": "2126-01-01T00:00:00Z" }).to_string());
+    }
+    if seen.target == "/crumb" {
+        let mut response =
+            text(200, json!({ "crumb": MINTED[1], "crumbRequestField": "X-Crumb" }).to_string());
+        let cookie = format!("JSESSIONID={}; Path=/", MINTED[2]).parse().expect("a cookie");
+        response.headers_mut().insert("set-cookie", cookie);
+        return response;
+    }
+    let secrets = PLANTED.iter().chain([&ACCESS, &CLIENT]).chain(&MINTED);
+    let all: Vec<String> = secrets.flat_map(|secret| encodings(secret).map(|(_, text)| text)).collect();
     let mut response = Response::builder().status(if seen.target == "/fail" { 500 } else { 200 });
     for (i, encoded) in all.iter().enumerate() {
         response = response.header(format!("x-{i}"), encoded);
     }
     // Twice, so that what comes first is what a guest's failure repeats.
     response
-        .body(format!("{} | {} | {}", all.join(" "), seen.echo(), all.join(" ")).into())
+        .body(format!("{} | {} | {KEY} | {}", all.join(" "), seen.echo(), all.join(" ")).into())
         .expect("a response")
 }
 
@@ -143,6 +163,8 @@ async fn plugins(search: &Arc<Search>) -> (Plugins, TempDir) {
         .with_credential("param", "query:secret", &[])
         .with_credential("field", "form:secret", &[])
         .with_credential("session", "oauth2", &[("mint-path", "/token")])
+        .with_credential("app", "app-jwt", &[("mint-path", "/app/7"), ("mint-issuer", "42")])
+        .with_credential("crumb", "crumb", &[("mint-path", "/crumb")])
         .write(&path);
     let mut settings = Settings::new(folder.path().join("plugins"));
     settings.sources.push(trusted("sender", path));
@@ -160,12 +182,14 @@ async fn plugins(search: &Arc<Search>) -> (Plugins, TempDir) {
     (plugins, folder)
 }
 
-/// The one that mints comes first: from then on no call may see what was minted.
 const SLOTS: [&str; 6] = ["session", "token", "login", "key", "param", "field"];
+/// From these something is minted, and from then on no call may see that.
+const MINTING: [&str; 3] = ["session", "app", "crumb"];
 
 fn connection(peer: &Peer) -> Connection {
     let connection = Connection::new("test", &peer.url()).expect("a base URL");
-    SLOTS.iter().zip(PLANTED).fold(connection, |connection, (slot, secret)| {
+    let others = [("session-client", CLIENT), ("app", KEY), ("crumb", MINTED[3])];
+    SLOTS.into_iter().zip(PLANTED).chain(others).fold(connection, |connection, (slot, secret)| {
         connection.secret(slot, Secret::new(secret)).expect("a secret")
     })
 }
@@ -173,7 +197,7 @@ fn connection(peer: &Peer) -> Connection {
 /// Every way in which the guest can ask.
 fn sendings() -> Vec<Sending> {
     let mut all = Vec::new();
-    for slot in SLOTS {
+    for slot in SLOTS.into_iter().chain(["app", "crumb"]) {
         for path in ["/x", "/fail"] {
             let sending = Sending::new("POST", path)
                 .header("content-type", "application/x-www-form-urlencoded")
@@ -195,8 +219,13 @@ async fn no_secret_is_in_a_guests_memory_its_log_its_errors_or_its_answers() {
     let (plugins, folder) = plugins(&search).await;
     let mut recordings = plugins.recordings().expect("nobody else takes them");
     let connection = connection(&peer);
-    let secrets = [&PLANTED[..], &[ACCESS, HOOK]].concat();
+    let secrets =
+        [&PLANTED[..], &MINTED, &[ACCESS, HOOK, CLIENT, KEY.trim(), KEY.lines().nth(9).expect("a line")]]
+            .concat();
     search.plant(&secrets);
+    for slot in MINTING {
+        send(&plugins, &connection, &Sending::new("POST", "/quiet").credential(slot)).await.ok();
+    }
     for sending in sendings() {
         let told = send(&plugins, &connection, &sending).await;
         search.look("what the guest answered", format!("{told:?}").as_bytes());
@@ -232,6 +261,11 @@ async fn no_secret_is_in_a_guests_memory_its_log_its_errors_or_its_answers() {
         ("key", PLANTED[3].to_owned()),
         ("param", encodings(PLANTED[4])[4].1.clone()),
         ("field", encodings(PLANTED[5])[4].1.clone()),
+        ("app", MINTED[0].escape_debug().to_string()),
+        ("a crumb", MINTED[1].escape_debug().to_string()),
+        ("its session", MINTED[2].escape_debug().to_string()),
+        ("a password", STANDARD.encode(MINTED[3])),
+        ("a client", encodings(CLIENT)[4].1.clone()),
         ("a webhook", HOOK.to_owned()),
     ] {
         assert!(sent.iter().any(|sent| sent.contains(&wanted)), "{slot}");

@@ -11,6 +11,7 @@ mod ci_service {
     mod faults;
     mod guarded;
     mod life;
+    mod minted;
     mod reports;
     mod watch;
 }

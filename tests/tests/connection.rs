@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use windlass_tests::browser::Browser;
 use windlass_tests::git_server::{File, GitServer};
 use windlass_tests::server::TestServer;
+use windlass_tests::vendors::github::{GitHub, app};
 
 const TOKEN: &str = "token-of-the-repository";
 
@@ -86,6 +87,56 @@ async fn stored_credentials_go_to_their_own_url_only() {
     test(git.url("app")).await.expect(200);
     let elsewhere = test(git.url("empty")).await;
     assert!(elsewhere.status >= 400 && elsewhere.text.contains("token"), "{}", elsewhere.text);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn git_and_the_forge_are_asked_with_tokens_of_an_app() {
+    let git = GitServer::start_with_token(&app::token(1)).await;
+    let repo = git.create("octo/app");
+    repo.commit_files("main", &[File { path: "a", mode: "100644", content: b"a" }], "one");
+    let forge = GitHub::start_before(git.router()).await;
+    let server = TestServer::start().await;
+    let repository = json!({
+        "url": format!("{}/octo/app.git", forge.fake.url), "branch": "main", "provider": "github",
+        "authType": "http_token",
+        "credentials": { "appId": app::ID, "installationId": app::INSTALLATION, "privateKey": app::KEY },
+    });
+    let input = |name: &str, repository: &Value| json!({ "name": name, "repository": repository });
+    for (change, field) in [
+        (json!({ "installationId": null }), "repository.credentials.installationId"),
+        (json!({ "privateKey": null }), "repository.credentials.privateKey"),
+        (json!({ "token": TOKEN }), "repository.credentials.appId"),
+    ] {
+        let mut wrong = repository.clone();
+        wrong["credentials"].as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        let refused = server.post("/api/v1/stacks", input("wrong", &wrong)).await.expect(422);
+        assert_eq!(refused["field"], field, "{refused}");
+    }
+    let mut other = repository.clone();
+    other["provider"] = "gitea".into();
+    let refused = server.post("/api/v1/stacks", input("wrong", &other)).await.expect(422);
+    assert!(refused.to_string().contains("makes no tokens from an app's key"), "{refused}");
+
+    let made = server.post("/api/v1/stacks", input("web", &repository)).await;
+    assert!(!made.text.contains("PRIVATE KEY"), "{}", made.text);
+    made.expect(201);
+    let found = server.post("/api/v1/repositories/test", json!({ "stack": "web" })).await.expect(200);
+    assert_eq!(found["data"]["branchExists"], true, "{found}");
+    let key = server.folder.path().join("app.pem");
+    std::fs::write(&key, app::KEY).unwrap();
+    let (url, key) = (repository["url"].as_str().unwrap(), key.to_str().unwrap());
+    let words =
+        ["stack", "create", "--name", "typed", "--repo", url, "--branch", "main", "--provider", "github"];
+    let of_app = ["--app-id", app::ID, "--installation-id", app::INSTALLATION, "--app-key", key];
+    server.cli(&[&words[..], &of_app].concat()).expect(0);
+    let tested = server.cli(&["stack", "test-connection", "typed"]).expect(0);
+    assert_eq!(tested.out, "Connected. The branch `main` is there.\n");
+    server.post("/api/v1/stacks/web/webhook", json!({})).await;
+    let told = forge.fake.seen().into_iter().rfind(|seen| seen.path().ends_with("/hooks")).unwrap();
+    assert_eq!(told.header("authorization"), Some(format!("Bearer {}", app::token(1)).as_str()));
+    assert_eq!((forge.world().app.minted, forge.world().hooks.len()), (1, 1));
+    let log = std::fs::read_to_string(server.server_log()).unwrap();
+    assert!(!log.contains(&app::token(1)) && !log.contains("PRIVATE KEY"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use windlass::error::Error;
 use windlass::network::Network;
 use windlass::plugins::{Connection, Plugins, Secret, Settings};
 use windlass_tests::guests::{Guest, trusted};
@@ -15,6 +16,9 @@ use windlass_tests::peer::{CERTIFICATE, Net, Peer, acceptor, text};
 use windlass_tests::sender::{Sending, Told, send, sender};
 
 const KEY: &str = include_str!("../fixtures/app-key.pem");
+/// What the recipes' variables are.
+const SCHEMA: &str =
+    r#"{"properties":{"app":{"type":"string"},"installation":{"type":"string"},"client":{"type":"string"}}}"#;
 
 async fn start(guest: Guest, network: Option<Arc<dyn Network>>) -> (Plugins, TempDir) {
     let folder = TempDir::new().expect("a temporary folder");
@@ -64,7 +68,8 @@ async fn an_apps_assertion_is_traded_once_for_a_token_that_serves_many_calls_unt
     })
     .await;
     let recipe = [("mint-path", "/app/installations/{installation}/access_tokens"), ("mint-issuer", "{app}")];
-    let (plugins, _folder) = start(sender().with_credential("app", "app-jwt", &recipe), None).await;
+    let guest = sender().with_credential("app", "app-jwt", &recipe).with_schema(SCHEMA);
+    let (plugins, _folder) = start(guest, None).await;
     let connection = connection(&peer, "app", KEY).variable("app", "42");
     let get = Sending::new("GET", "/repos").credential("app");
     let said = send(&plugins, &connection, &get).await.denied();
@@ -119,15 +124,20 @@ async fn a_refresh_token_that_is_replaced_is_handed_on_and_used_from_then_on() {
     })
     .await;
     let recipe = [("mint-path", "/oauth/token"), ("mint-client", "{client}")];
-    let (plugins, _folder) = start(sender().with_credential("login", "oauth2", &recipe), None).await;
+    let guest = sender().with_credential("login", "oauth2", &recipe).with_schema(SCHEMA);
+    let (plugins, _folder) = start(guest, None).await;
     let kept = Arc::new(Mutex::new(Vec::new()));
     let keep = kept.clone();
     let connection = connection(&peer, "login", "refresh-a")
         .secret("login-client", Secret::new("client-secret"))
         .expect("a secret")
         .variable("client", "me")
-        .on_rotated(Arc::new(move |slot, secret| {
-            keep.lock().expect("it").push((slot.to_owned(), secret.clone()));
+        .on_rotated(Arc::new(move |rotation| {
+            let keep = keep.clone();
+            Box::pin(async move {
+                keep.lock().expect("it").push((rotation.slot, rotation.stored, rotation.fresh));
+                Ok(true)
+            })
         }));
     let get = Sending::new("GET", "/x").credential("login");
     for _ in 0..2 {
@@ -141,13 +151,92 @@ async fn a_refresh_token_that_is_replaced_is_handed_on_and_used_from_then_on() {
         .filter_map(|seen| seen.header("authorization").map(str::to_owned))
         .collect();
     assert_eq!(sent, ["Bearer access-for-refresh-a", "Bearer access-for-refresh-ax"]);
-    let wanted = [("login", "refresh-ax"), ("login", "refresh-axx")];
-    let wanted = wanted.map(|(slot, secret)| (slot.to_owned(), Secret::new(secret)));
+    let wanted = [("refresh-a", "refresh-ax"), ("refresh-ax", "refresh-axx")];
+    let wanted = wanted.map(|(stored, fresh)| ("login".to_owned(), Secret::new(stored), Secret::new(fresh)));
     assert_eq!(*kept.lock().expect("it"), wanted);
 
     let refused = connection.secret("login", Secret::new("refused-token")).expect("a secret");
     let said = send(&plugins, &refused, &get).await.denied();
     assert!(said.contains("did not accept the secret `login` (status 400"), "{said}");
+}
+
+/// Trades each refresh token once, for one that has a further letter.
+async fn strict(length: usize) -> (Peer, Arc<AtomicUsize>) {
+    let good = Arc::new(AtomicUsize::new(length));
+    let known = good.clone();
+    let peer = Peer::start(move |seen| {
+        if seen.target != "/oauth/token" {
+            return text(200, seen.echo());
+        }
+        let form = String::from_utf8_lossy(&seen.body).into_owned();
+        let refresh = form.split('&').find_map(|pair| pair.strip_prefix("refresh_token=")).expect("one");
+        if known.compare_exchange(refresh.len(), refresh.len() + 1, Ordering::SeqCst, Ordering::SeqCst).is_err() {
+            return text(400, r#"{ "error": "invalid_grant" }"#);
+        }
+        let body = json!({ "access_token": "an-access-token", "expires_in": 600, "refresh_token": format!("{refresh}x") });
+        text(200, body.to_string())
+    })
+    .await;
+    (peer, good)
+}
+
+#[tokio::test]
+async fn a_refresh_token_and_its_successor_share_what_was_traded_for_them() {
+    let (peer, good) = strict("refresh-a".len()).await;
+    let recipe = [("mint-path", "/oauth/token")];
+    let (plugins, _folder) = start(sender().with_credential("login", "oauth2", &recipe), None).await;
+    let get = Sending::new("GET", "/x").credential("login");
+    let before = connection(&peer, "login", "refresh-a");
+    send(&plugins, &before, &get).await.ok();
+    // What was stored meanwhile, a connection that was made before, and one of another name.
+    let other = Connection::new("other", &peer.url()).expect("a base URL");
+    let other = other.secret("login", Secret::new("refresh-a")).expect("a secret");
+    for connection in [connection(&peer, "login", "refresh-ax"), before, other] {
+        send(&plugins, &connection, &get).await.ok();
+    }
+    assert_eq!(good.load(Ordering::SeqCst), "refresh-ax".len(), "it was traded once");
+}
+
+#[tokio::test]
+async fn a_replaced_refresh_token_that_cannot_be_stored_is_tried_again_and_not_lost() {
+    let (peer, good) = strict("refresh-a".len()).await;
+    let recipe = [("mint-path", "/oauth/token")];
+    let (plugins, _folder) = start(sender().with_credential("login", "oauth2", &recipe), None).await;
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let keep = asked.clone();
+    let connection = connection(&peer, "login", "refresh-a").on_rotated(Arc::new(move |rotation| {
+        let keep = keep.clone();
+        Box::pin(async move {
+            let mut asked = keep.lock().expect("it");
+            asked.push((rotation.stored, rotation.fresh));
+            match asked.len() {
+                1..=2 => Err(Error::unavailable("the disk is full")),
+                _ => Ok(true),
+            }
+        })
+    }));
+    let get = Sending::new("GET", "/x").credential("login");
+    for count in [2, 3, 3] {
+        send(&plugins, &connection, &get).await.ok();
+        assert_eq!(asked.lock().expect("it").len(), count);
+    }
+    assert_eq!(good.load(Ordering::SeqCst), "refresh-ax".len());
+    let wanted = (Secret::new("refresh-a"), Secret::new("refresh-ax"));
+    assert!(asked.lock().expect("it").iter().all(|asked| *asked == wanted));
+}
+
+#[tokio::test]
+async fn a_recipe_names_only_variables_that_an_operator_can_fill_in() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let path = folder.path().join("sender.wasm");
+    let recipe = [("mint-path", "/of/{unknown}"), ("mint-issuer", "{app}")];
+    sender().with_credential("app", "app-jwt", &recipe).with_schema(SCHEMA).write(&path);
+    let mut settings = Settings::new(folder.path().join("plugins"));
+    settings.builtin = false;
+    settings.sources.push(trusted("sender", path));
+    let plugins = Plugins::start(settings).await.expect("the engine starts");
+    let error = plugins.inspect("sender").expect("it is listed").error.expect("it is refused");
+    assert!(error.contains("the variable `unknown`") && error.contains("no property"), "{error}");
 }
 
 #[tokio::test]

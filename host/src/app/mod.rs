@@ -14,6 +14,7 @@ pub mod certificate;
 pub mod cicd;
 pub mod compose;
 pub mod crash;
+mod credential;
 pub mod deployment;
 pub mod doctor;
 pub mod event;

@@ -151,7 +151,7 @@ async fn from_git(app: &App, view: &StackView, git_ref: Option<&String>) -> Resu
     let (commit, source) = if reference::check_commit(&name).is_ok() {
         (name.clone(), format!("commit {name}, built"))
     } else {
-        let access = RepoAccess { id: row.id.clone(), url: row.url.clone(), auth: auth(app, &row)? };
+        let access = RepoAccess { id: row.id.clone(), url: row.url.clone(), auth: auth(app, &row).await? };
         let cancel = CancellationToken::new();
         let refs = tokio::time::timeout(GIT_PATIENCE, app.git.ls_remote(&access, &cancel)).await;
         cancel.cancel();

@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::build::{auth, auth_of};
+use super::build::{auth, auth_of, credentials};
 use super::stack::stack_view;
 use super::{App, outgoing_policy};
 use crate::domain::admission::is_granted;
@@ -15,7 +15,9 @@ use crate::domain::forge::RepositoryDetails;
 use crate::domain::plugin::CredentialSlot;
 use crate::domain::reference;
 use crate::domain::remote::{Remote, Scheme};
-use crate::domain::repository::{GitRepository, RepositoryInput, check_url, redact_url};
+use crate::domain::repository::{
+    GitAuthType, GitCredentials, GitRepository, RepositoryInput, check_url, redact_url,
+};
 use crate::error::{Error, Result};
 use crate::git::{GitAuth, RepoAccess};
 use crate::plugins::{Connection, Secret, Target};
@@ -35,25 +37,102 @@ pub async fn repository_details(app: &App, reference: &str) -> Result<Repository
     app.plugins.forge_repository(&row.provider, &target, &full_name).await
 }
 
+/// A repository, stored or only described, and how it is logged in to.
+pub(super) struct Place<'a> {
+    id: &'a str,
+    provider: &'a str,
+    url: &'a str,
+    auth_type: GitAuthType,
+    credentials: GitCredentials,
+}
+
+impl<'a> Place<'a> {
+    pub(super) fn of(app: &App, row: &'a GitRepository) -> Result<Self> {
+        let credentials = credentials(app, row)?;
+        let (id, provider, url) = (row.id.as_str(), row.provider.as_str(), row.url.as_str());
+        Ok(Self { id, provider, url, auth_type: row.auth_type, credentials })
+    }
+
+    fn described(given: &'a RepositoryInput) -> Self {
+        let credentials = given.credentials.clone().unwrap_or_default();
+        Self { id: "", provider: &given.provider, url: &given.url, auth_type: given.auth_type, credentials }
+    }
+
+    fn is_app(&self) -> bool {
+        self.auth_type == GitAuthType::HttpToken && self.credentials.is_app()
+    }
+}
+
 /// How the forge of a repository is asked about it, and what the repository is called there.
 ///
 /// # Errors
 /// `Conflict` if the repository is not reached by HTTP.
 pub(super) fn target(app: &App, row: &GitRepository) -> Result<(Target, String)> {
-    let remote = Remote::parse(&row.url).ok();
+    target_at(app, &Place::of(app, row)?)
+}
+
+fn target_at(app: &App, place: &Place<'_>) -> Result<(Target, String)> {
+    let remote = Remote::parse(place.url).ok();
     let Some(remote) = remote.filter(|remote| matches!(remote.scheme, Scheme::Https | Scheme::Http)) else {
         return Err(Error::conflict(format!(
             "the forge of {} cannot be asked: the repository's URL is none of https:// or http://, so it does not say \
              where the forge is",
-            redact_url(&row.url)
+            redact_url(place.url)
         )));
     };
     let origin = format!("{}://{}", remote.scheme.as_str(), remote.authority());
     let origin =
         Url::parse(&origin).map_err(|why| Error::invalid("repository.url", format!("{origin}: {why}")))?;
-    let target = Target { connection: Arc::new(connection(app, row, &origin)?), settings: json!({}) };
+    let settings = match place.is_app() {
+        true => json!({
+            "app_id": place.credentials.app_id, "installation_id": place.credentials.installation_id,
+        }),
+        false => json!({}),
+    };
+    let target = Target { connection: Arc::new(connection(app, place, &origin)?), settings };
     let path = remote.path.trim_matches('/');
     Ok((target, path.strip_suffix(".git").unwrap_or(path).to_owned()))
+}
+
+/// The user beside an app's token, for git servers that look at it.
+const APP_USER: &str = "x-access-token";
+
+/// How git logs in: with what is stored, or with a token that was made from an app's key.
+pub(super) async fn git_auth(app: &App, place: Place<'_>) -> Result<GitAuth> {
+    if !place.is_app() {
+        return auth_of(place.auth_type, place.credentials);
+    }
+    let (target, _) = target_at(app, &place)?;
+    let slot = app_slot(&slots(app, place.provider)?, place.provider)?.name.clone();
+    let token = app.plugins.forge_token(place.provider, &target, &slot).await?;
+    let token = String::from_utf8_lossy(token.expose()).into_owned();
+    let username = place.credentials.username.unwrap_or_else(|| APP_USER.to_owned());
+    Ok(GitAuth::HttpToken { username: Some(username), token })
+}
+
+/// What is wrong with a repository that an app is to log in to, as far as it can be said without asking the forge.
+pub(super) fn app_check(app: &App, given: &RepositoryInput) -> Result<()> {
+    let place = Place::described(given);
+    let (target, _) = target_at(app, &place)?;
+    match app.plugins.settings_problems(place.provider, &target.settings)?.first() {
+        Some(problem) => {
+            Err(Error::conflict(format!("{}: {}", problem.path.trim_matches('/'), problem.message)))
+        }
+        None => Ok(()),
+    }
+}
+
+fn slots(app: &App, plugin: &str) -> Result<Vec<CredentialSlot>> {
+    Ok(app.plugins.inspect(plugin)?.info.map(|info| info.manifest.credentials).unwrap_or_default())
+}
+
+fn app_slot<'a>(slots: &'a [CredentialSlot], plugin: &str) -> Result<&'a CredentialSlot> {
+    let none = || {
+        Error::conflict(format!(
+            "the forge plugin `{plugin}` makes no tokens from an app's key; give it a token instead"
+        ))
+    };
+    slots.iter().find(|slot| slot.is_app()).ok_or_else(none)
 }
 
 /// What a connection test found.
@@ -95,7 +174,7 @@ pub(super) async fn branch_fill(app: &App, given: Option<&mut RepositoryInput>, 
 }
 
 async fn default_branch(app: &App, given: &RepositoryInput) -> Option<String> {
-    let auth = auth_of(given.auth_type, given.credentials.clone().unwrap_or_default()).ok()?;
+    let auth = tokio::time::timeout(PATIENCE, git_auth(app, Place::described(given))).await.ok()?.ok()?;
     let access = RepoAccess { id: store::new_id(), url: given.url.clone(), auth };
     let stop = CancellationToken::new();
     // The conversation ends with this function, also where that is not waited for.
@@ -129,13 +208,13 @@ pub async fn repository_test(
             let text = "there is nothing to test: describe a repository, or name a stack that has one";
             return Err(Error::invalid("repository", text));
         }
-        (None, Some(row)) => (row.url.clone(), row.branch.clone(), auth(app, &row)?),
+        (None, Some(row)) => (row.url.clone(), row.branch.clone(), auth(app, &row).await?),
         (Some(given), stored) => {
             let same = same(given, stored.as_ref());
             let url = same.map_or(&given.url, |row| &row.url).clone();
             let auth = match (&given.credentials, same) {
-                (None, Some(row)) => auth(app, row)?,
-                (credentials, _) => auth_of(given.auth_type, credentials.clone().unwrap_or_default())?,
+                (None, Some(row)) => auth(app, row).await?,
+                _ => git_auth(app, Place::described(given)).await?,
             };
             (url, given.branch.clone(), auth)
         }
@@ -153,28 +232,40 @@ pub async fn repository_test(
 }
 
 /// A connection to where the repository lives, with what the operator granted the plugin there.
-fn connection(app: &App, row: &GitRepository, url: &Url) -> Result<Connection> {
-    let granted = app.plugins.granted(&row.provider);
-    let id = format!("repository {}", row.id);
+fn connection(app: &App, place: &Place<'_>, url: &Url) -> Result<Connection> {
+    let granted = app.plugins.granted(place.provider);
     let words: Vec<&str> = granted.iter().map(String::as_str).collect();
-    let manifest = app.plugins.inspect(&row.provider)?.info.map(|info| info.manifest.clone());
+    let manifest = app.plugins.inspect(place.provider)?.info.map(|info| info.manifest);
     let (slots, bases) =
         manifest.map(|manifest| (manifest.credentials, manifest.api_bases)).unwrap_or_default();
+    let id = format!("repository {}", place.id);
     let connection = Connection::new(id, &api_base(url, &bases)?)?.grant(&words);
     // A person of a team wrote the URL, as that of any repository.
     let connection = connection.within(outgoing_policy(&app.config));
-    match (only(&slots), auth(app, row)?) {
-        (Some(slot), GitAuth::HttpToken { username, token })
-            if is_granted(&granted, &format!("credential:{}", slot.name)) =>
-        {
-            let secret = match slot.injection.as_str() {
-                "basic" => format!("{}:{token}", username.unwrap_or_default()),
-                _ => token,
-            };
+    match secret(&slots, place)? {
+        Some((slot, secret)) if is_granted(&granted, &format!("credential:{}", slot.name)) => {
             connection.secret(&slot.name, Secret::new(secret))
         }
         _ => Ok(connection),
     }
+}
+
+/// What the forge is shown, and the slot that it is for.
+fn secret<'a>(
+    slots: &'a [CredentialSlot],
+    place: &Place<'_>,
+) -> Result<Option<(&'a CredentialSlot, String)>> {
+    if place.is_app() {
+        let slot = app_slot(slots, place.provider)?;
+        return Ok(Some((slot, place.credentials.private_key.clone().unwrap_or_default())));
+    }
+    let GitAuth::HttpToken { username, token } = auth_of(place.auth_type, place.credentials.clone())? else {
+        return Ok(None);
+    };
+    Ok(only(slots).map(|slot| match slot.injection.as_str() {
+        "basic" => (slot, format!("{}:{token}", username.unwrap_or_default())),
+        _ => (slot, token),
+    }))
 }
 
 /// Where the forge's API is for a repository at this URL. The repository's token goes there, so a plugin may only name the
@@ -198,10 +289,12 @@ fn api_base(url: &Url, bases: &[(String, String)]) -> Result<String> {
     )))
 }
 
-/// The slot that the repository's one token is for: the only one, or the only one that has to be filled.
+/// The slot that the repository's one token is for: the only one that takes it as it is, or the only one of these that has to be
+/// filled.
 fn only(slots: &[CredentialSlot]) -> Option<&CredentialSlot> {
-    let mut required = slots.iter().filter(|slot| slot.required);
-    match (slots, required.next(), required.next()) {
+    let plain: Vec<&CredentialSlot> = slots.iter().filter(|slot| slot.is_plain()).collect();
+    let mut required = plain.iter().filter(|slot| slot.required);
+    match (plain.as_slice(), required.next(), required.next()) {
         ([slot], ..) | (_, Some(slot), None) => Some(slot),
         _ => None,
     }

@@ -40,6 +40,16 @@ pub struct StackFlags {
     /// Environment variable that holds the token for an https repository.
     #[arg(long, value_name = "VARIABLE", requires = "repo", conflicts_with = "ssh_key")]
     git_token_env: Option<String>,
+    /// Id of an app of the forge, in place of a token: tokens are made from its key.
+    #[arg(long, value_name = "ID", requires = "repo", requires = "installation_id", requires = "app_key")]
+    #[arg(conflicts_with_all = ["ssh_key", "git_token_env"])]
+    app_id: Option<String>,
+    /// Where that app is installed.
+    #[arg(long, value_name = "ID", requires = "app_id")]
+    installation_id: Option<String>,
+    /// File with the app's private key.
+    #[arg(long, value_name = "FILE", requires = "app_id")]
+    app_key: Option<PathBuf>,
     /// How images are built: docker_build, auto, script, or what a planner of your own is called.
     #[arg(long, value_name = "TYPE", conflicts_with = "compose_file")]
     build_type: Option<String>,
@@ -208,13 +218,17 @@ impl StackFlags {
     }
 
     fn apply_credentials(&self, repository: &mut Map<String, Value>) -> Outcome<()> {
-        let (kind, credentials) = match (&self.ssh_key, &self.git_token_env) {
-            (Some(file), _) => {
-                let key = std::fs::read_to_string(file).map_err(|error| unreadable(file, &error))?;
-                ("ssh_key", json!({ "privateKey": key }))
+        let key = |file: &PathBuf| std::fs::read_to_string(file).map_err(|error| unreadable(file, &error));
+        let (kind, credentials) = match (&self.ssh_key, &self.git_token_env, &self.app_key) {
+            (Some(file), ..) => ("ssh_key", json!({ "privateKey": key(file)? })),
+            (None, Some(name), _) => ("http_token", json!({ "token": variable(name)? })),
+            (None, None, Some(file)) => {
+                let (app, installation) = (&self.app_id, &self.installation_id);
+                let credentials =
+                    json!({ "appId": app, "installationId": installation, "privateKey": key(file)? });
+                ("http_token", credentials)
             }
-            (None, Some(name)) => ("http_token", json!({ "token": variable(name)? })),
-            (None, None) => return Ok(()),
+            (None, None, None) => return Ok(()),
         };
         repository.insert("authType".into(), kind.into());
         repository.insert("credentials".into(), credentials);

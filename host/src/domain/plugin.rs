@@ -1,6 +1,7 @@
 //! What the host knows of a plugin: the host's side of `windlass:plugin/manifest` and of the component's type.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::UnixMs;
 use super::admission::{Conformity, PluginState};
@@ -149,6 +150,52 @@ pub struct CredentialSlot {
     pub extras: Vec<(String, String)>,
 }
 
+/// What a connection's settings say for a variable of a recipe.
+pub fn variable<'a>(settings: &'a Value, name: &str) -> Option<&'a str> {
+    settings.get(name).and_then(Value::as_str).filter(|value| !value.is_empty())
+}
+
+/// The injection whose secret is an app's key.
+const APP: &str = "app-jwt";
+/// The injection whose secret is a refresh token.
+const REFRESH: &str = "oauth2";
+/// Parts of a recipe in which `{name}` stands for a variable.
+const WITH_VARIABLES: [&str; 3] = ["mint-path", "mint-issuer", "mint-client"];
+
+impl CredentialSlot {
+    /// Whether tokens are made from its secret, which is an app's key.
+    pub fn is_app(&self) -> bool {
+        self.injection == APP
+    }
+
+    /// Whether its secret goes into requests as it is, without a recipe.
+    pub fn is_plain(&self) -> bool {
+        !self.is_app() && self.injection != REFRESH && self.injection != "crumb"
+    }
+
+    /// Name of the secret that may go with this one: the client's, with which a refresh token is traded.
+    pub fn companion(&self) -> Option<String> {
+        (self.injection == REFRESH).then(|| format!("{}-client", self.name))
+    }
+
+    /// The first variable of its recipe that these settings do not fill in.
+    pub fn unfilled(&self, settings: &Value) -> Option<&str> {
+        self.variables().into_iter().find(|name| variable(settings, name).is_none())
+    }
+
+    /// The variables of the connection that its recipe names: settings of the same names.
+    pub fn variables(&self) -> Vec<&str> {
+        let recipe = self.extras.iter().filter(|(name, _)| WITH_VARIABLES.contains(&name.as_str()));
+        let mut names: Vec<&str> = recipe
+            .flat_map(|(_, text)| text.split('{').skip(1))
+            .map(|rest| rest.split_once('}').map_or(rest, |(name, _)| name))
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Permission {
     pub methods: Vec<String>,
@@ -278,4 +325,31 @@ pub struct Problem {
     /// JSON pointer into the validated value; empty for the whole.
     pub path: String,
     pub message: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recipe_names_its_variables_once() {
+        let extras = [
+            ("mint-path", "/app/installations/{installation_id}/of/{app_id}"),
+            ("mint-issuer", "{app_id}"),
+            ("mint-token", "/{none}"),
+        ];
+        let slot = CredentialSlot {
+            name: "app".into(),
+            summary: String::new(),
+            injection: "app-jwt".into(),
+            required: false,
+            extras: extras.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+        };
+        assert_eq!(slot.variables(), ["app_id", "installation_id"]);
+        assert_eq!((slot.is_app(), slot.is_plain(), slot.companion()), (true, false, None));
+        let settings = serde_json::json!({ "app_id": "7", "installation_id": "" });
+        assert_eq!(slot.unfilled(&settings), Some("installation_id"));
+        let refresh = CredentialSlot { injection: "oauth2".into(), ..slot };
+        assert_eq!(refresh.companion().as_deref(), Some("app-client"));
+    }
 }

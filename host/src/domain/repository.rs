@@ -123,10 +123,40 @@ pub struct GitCredentials {
     pub username: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
+    /// With authType `ssh_key` git's key; with `http_token` that of the app.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub private_key: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub passphrase: Option<String>,
+    /// With authType `http_token` and instead of `token`: the app whose private key tokens are made from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub app_id: Option<String>,
+    /// Where that app is installed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub installation_id: Option<String>,
+}
+
+impl GitCredentials {
+    /// Whether they are an app's, from whose key tokens are made.
+    pub fn is_app(&self) -> bool {
+        self.app_id.is_some() || self.installation_id.is_some()
+    }
+
+    /// The first thing that this way of logging in needs and that is not there.
+    pub fn missing(&self, auth_type: GitAuthType) -> Option<&'static str> {
+        match auth_type {
+            GitAuthType::HttpToken if self.is_app() => [
+                ("appId", &self.app_id),
+                ("installationId", &self.installation_id),
+                ("privateKey", &self.private_key),
+            ]
+            .into_iter()
+            .find_map(|(name, value)| value.is_none().then_some(name)),
+            GitAuthType::HttpToken if self.token.is_none() => Some("token"),
+            GitAuthType::SshKey if self.private_key.is_none() => Some("privateKey"),
+            _ => None,
+        }
+    }
 }
 
 impl std::fmt::Debug for GitCredentials {

@@ -7,7 +7,7 @@ use super::bindings::commit_status::exports::windlass::git_forge::commit_status 
 use super::bindings::pull_requests::exports::windlass::git_forge::pull_requests as pulls;
 use super::bindings::repository::exports::windlass::git_forge::repository as wit;
 use super::bindings::webhook_admin::exports::windlass::git_forge::webhook_admin as admin;
-use super::broker::Secret;
+use super::broker::{RefusalKind, Secret};
 use super::call::{CallError, nonsense};
 use super::forge::commit_id;
 use super::target::Interface;
@@ -112,6 +112,23 @@ impl Plugins {
     ) -> Result<()> {
         let params = |on| (on, repository.to_owned(), hook.to_owned());
         self.call_target(name, (WEBHOOK_ADMIN, "unregister"), target, params, Ok::<(), _>).await
+    }
+
+    /// The token that is minted for a slot, such as an app's, for git itself. The plugin does not see it.
+    ///
+    /// # Errors
+    /// `Failed` if the forge does not take the secret, `Unavailable` if it does not answer.
+    pub async fn forge_token(&self, name: &str, target: &Target, slot: &str) -> Result<Secret> {
+        let plugin = self.find(name, PluginKind::GitForge, "token")?;
+        let connection = target.connected(&plugin.info.manifest.credentials);
+        let session = self.runtime().session(plugin.outbound(connection));
+        session.token(slot).await.map_err(|refusal| {
+            let said = format!("The forge gave no token to read the repository with: {}.", refusal.said);
+            match refusal.kind {
+                RefusalKind::Denied | RefusalKind::AddressRefused => Error::failed(said),
+                _ => Error::unavailable(said),
+            }
+        })
     }
 
     /// Shows beside a commit what became of it. Idempotent.

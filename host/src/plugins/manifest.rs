@@ -168,7 +168,7 @@ pub(super) fn check(manifest: &Manifest, kinds: &[PluginKind], abilities: &[Abil
             shown.join(", ")
         ));
     }
-    check_credentials(&manifest.credentials)?;
+    check_credentials(manifest)?;
     for permission in &manifest.permissions {
         if let Some(method) = permission.methods.iter().find(|method| !is_method(method)) {
             return Err(format!("`{method}` among its permissions is no HTTP method in capitals"));
@@ -189,7 +189,8 @@ pub(super) fn check(manifest: &Manifest, kinds: &[PluginKind], abilities: &[Abil
     }
 }
 
-fn check_credentials(slots: &[CredentialSlot]) -> Result<(), String> {
+fn check_credentials(manifest: &Manifest) -> Result<(), String> {
+    let slots = &manifest.credentials;
     for (i, slot) in slots.iter().enumerate() {
         if !is_slug(&slot.name) || slots.iter().take(i).any(|other| other.name == slot.name) {
             return Err(format!("its credential slot `{}` has no good name, or one used twice", slot.name));
@@ -200,6 +201,16 @@ fn check_credentials(slots: &[CredentialSlot]) -> Result<(), String> {
                 slot.injection, slot.name
             )
         })?;
+    }
+    let variables = slots.iter().flat_map(|slot| slot.variables().into_iter().map(move |name| (slot, name)));
+    for (slot, name) in variables {
+        if !schema::has_text(&manifest.settings_schema, name) {
+            return Err(format!(
+                "the recipe of its credential slot `{}` names the variable `{name}`, and its settings' schema has no \
+                 property `{name}` of the type `string`, so no operator could give it a value",
+                slot.name
+            ));
+        }
     }
     Ok(())
 }

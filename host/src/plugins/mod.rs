@@ -56,7 +56,7 @@ use prometheus_client::registry::Registry;
 use tokio::runtime::Handle;
 
 pub use self::admit::{Admission, Admitted};
-pub use self::broker::{Connection, Secret};
+pub use self::broker::{Connection, Rotated, Rotation, Secret};
 pub use self::compile::{COMMAND as COMPILE_COMMAND, CompileRequest, compile_child};
 pub use self::components::Components;
 pub use self::payer::{charged, payer_is};

@@ -48,7 +48,8 @@ impl Plugins {
         key: &str,
     ) -> Result<Answer> {
         let plugin = self.find(name, PluginKind::Notifier, "send")?;
-        let session = self.runtime().session(plugin.outbound(target.connection.clone()));
+        let connection = target.connected(&plugin.info.manifest.credentials);
+        let session = self.runtime().session(plugin.outbound(connection));
         let refused = |refusal: Refusal| {
             let said = format!("A notification by plugin `{name}` was not sent: {}.", refusal.said);
             match refusal.kind {

@@ -82,6 +82,12 @@ pub fn problems_by(schema: &Value, value: &Value) -> Result<Vec<Problem>> {
     Ok(Schema::new(&text).problems(value))
 }
 
+/// Whether a schema has a property of this name that is a text.
+pub(super) fn has_text(schema: &str, property: &str) -> bool {
+    let schema: Value = serde_json::from_str(schema).unwrap_or_default();
+    schema["properties"][property]["type"] == "string"
+}
+
 /// Whether a text is a schema that the host can use. The error ends the sentence `its settings' schema …`.
 pub(super) fn check(text: &str) -> Result<(), String> {
     let schema: Value = serde_json::from_str(text).map_err(|error| format!("is no JSON: {error}"))?;

@@ -11,7 +11,7 @@ use super::bindings::base::windlass::types::types;
 use super::broker::Connection;
 use super::call::CallError;
 use super::tape::Function;
-use crate::domain::plugin::{Ability, PluginKind};
+use crate::domain::plugin::{Ability, CredentialSlot, PluginKind, variable};
 use crate::error::Result;
 
 /// What a call is about to talk to.
@@ -29,6 +29,20 @@ pub(super) struct Interface {
     pub(super) ability: Option<Ability>,
     /// With its version.
     pub(super) name: &'static str,
+}
+
+impl Target {
+    /// The connection with the variables that these slots' recipes name: the settings of the same names, as far as they are
+    /// filled in.
+    pub(super) fn connected(&self, slots: &[CredentialSlot]) -> Arc<Connection> {
+        let named = slots.iter().flat_map(CredentialSlot::variables);
+        let filled = named.filter_map(|name| variable(&self.settings, name).map(|value| (name, value)));
+        let mut connection = self.connection.clone();
+        for (name, value) in filled {
+            connection = Arc::new(connection.as_ref().clone().variable(name, value));
+        }
+        connection
+    }
 }
 
 impl Plugins {
@@ -57,7 +71,7 @@ impl Plugins {
             extras: Vec::new(),
         });
         let callee = match kind.may_send_requests() {
-            true => plugin.callee_on(target.connection.clone()),
+            true => plugin.callee_on(target.connected(&plugin.info.manifest.credentials)),
             false => plugin.callee(),
         };
         let function = Function { interface, name: function };

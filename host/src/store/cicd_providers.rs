@@ -67,12 +67,13 @@ fn taken(name: &str) -> String {
 pub async fn insert(conn: &mut Conn, mut provider: CicdProvider) -> Result<CicdProvider> {
     provider.seq = counters::take(conn, "cicd_providers", 1).await?;
     let statement = query(
-        "INSERT INTO cicd_providers (type, name, url, port, auth_type, credentials, webhook_secret, settings, \
-         private_network, certificates, tenant_id, team_id, is_active, updated_at, id, seq, creator_id, health, created_at) \
+        "INSERT INTO cicd_providers (type, name, url, port, auth_type, webhook_secret, settings, private_network, \
+         certificates, tenant_id, team_id, is_active, updated_at, id, credentials, seq, creator_id, health, created_at) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
     );
     let done = values(statement, &provider)?
         .bind(provider.id.as_str())
+        .bind(provider.credentials.clone())
         .bind(provider.seq)
         .bind(plain_opt(provider.creator_id.as_deref()))
         .bind(json(&provider.health)?)
@@ -83,19 +84,25 @@ pub async fn insert(conn: &mut Conn, mut provider: CicdProvider) -> Result<CicdP
     Ok(provider)
 }
 
-/// Writes everything a person can change.
+/// Writes everything a person can change but the credentials, which others change as well: see [`set_credentials`].
 pub async fn update(conn: &mut Conn, provider: &CicdProvider) -> Result<()> {
     let statement = query(
-        "UPDATE cicd_providers SET type = $1, name = $2, url = $3, port = $4, auth_type = $5, credentials = $6, \
-         webhook_secret = $7, settings = $8, private_network = $9, certificates = $10, tenant_id = $11, team_id = $12, \
-         is_active = $13, updated_at = $14 WHERE id = $15",
+        "UPDATE cicd_providers SET type = $1, name = $2, url = $3, port = $4, auth_type = $5, webhook_secret = $6, \
+         settings = $7, private_network = $8, certificates = $9, tenant_id = $10, team_id = $11, is_active = $12, \
+         updated_at = $13 WHERE id = $14",
     );
     let done = values(statement, provider)?.bind(provider.id.as_str()).execute(conn).await;
     let done = on_unique(done, || taken(&provider.name))?;
     hit(done.rows_affected(), CicdProvider::WHAT, &provider.id)
 }
 
-/// The parameters $1 to $14, which inserting and updating have in common.
+/// Sealed; by a person, or by the server after the other side has replaced one.
+pub async fn set_credentials(conn: &mut Conn, id: &Id, sealed: Option<String>) -> Result<()> {
+    let statement = query("UPDATE cicd_providers SET credentials = $1 WHERE id = $2").bind(sealed);
+    hit(execute(conn, statement.bind(id.as_str())).await?, CicdProvider::WHAT, id)
+}
+
+/// The parameters $1 to $13, which inserting and updating have in common.
 fn values(statement: Query, provider: &CicdProvider) -> Result<Query> {
     Ok(statement
         .bind(provider.kind.as_str())
@@ -103,7 +110,6 @@ fn values(statement: Query, provider: &CicdProvider) -> Result<Query> {
         .bind(plain(&provider.url))
         .bind(provider.port.map(i64::from))
         .bind(provider.auth_type.as_str())
-        .bind(provider.credentials.clone())
         .bind(provider.webhook_secret.clone())
         .bind(json(&provider.settings)?)
         .bind(i64::from(provider.private_network))

@@ -83,12 +83,13 @@ fn taken(name: &str) -> String {
 pub async fn insert(conn: &mut Conn, mut channel: Channel) -> Result<Channel> {
     channel.seq = counters::take(conn, "notification_channels", 1).await?;
     let statement = query(
-        "INSERT INTO notification_channels (name, url, settings, credentials, previous_until, private_network, \
-         certificates, enabled, updated_at, id, seq, team_id, plugin, created_at) \
+        "INSERT INTO notification_channels (name, url, settings, previous_until, private_network, certificates, enabled, \
+         updated_at, id, credentials, seq, team_id, plugin, created_at) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
     );
     let done = values(statement, &channel)?
         .bind(channel.id.as_str())
+        .bind(channel.credentials.clone())
         .bind(channel.seq)
         .bind(channel.team_id.as_str())
         .bind(plain(&channel.plugin))
@@ -99,24 +100,29 @@ pub async fn insert(conn: &mut Conn, mut channel: Channel) -> Result<Channel> {
     Ok(channel)
 }
 
-/// Writes everything a person can change.
+/// Writes everything a person can change but the credentials, which others change as well: see [`set_credentials`].
 pub async fn update(conn: &mut Conn, channel: &Channel) -> Result<()> {
     let statement = query(
-        "UPDATE notification_channels SET name = $1, url = $2, settings = $3, credentials = $4, previous_until = $5, \
-         private_network = $6, certificates = $7, enabled = $8, updated_at = $9 WHERE id = $10",
+        "UPDATE notification_channels SET name = $1, url = $2, settings = $3, previous_until = $4, private_network = $5, \
+         certificates = $6, enabled = $7, updated_at = $8 WHERE id = $9",
     );
     let done = values(statement, channel)?.bind(channel.id.as_str()).execute(conn).await;
     let done = on_unique(done, || taken(&channel.name))?;
     hit(done.rows_affected(), Channel::WHAT, &channel.id)
 }
 
-/// The parameters $1 to $9, which inserting and updating have in common.
+/// Sealed; by a person, or by the server after the other side has replaced one.
+pub async fn set_credentials(conn: &mut Conn, id: &Id, sealed: Option<String>) -> Result<()> {
+    let statement = query("UPDATE notification_channels SET credentials = $1 WHERE id = $2").bind(sealed);
+    hit(execute(conn, statement.bind(id.as_str())).await?, Channel::WHAT, id)
+}
+
+/// The parameters $1 to $8, which inserting and updating have in common.
 fn values(statement: Query, channel: &Channel) -> Result<Query> {
     Ok(statement
         .bind(plain(&channel.name))
         .bind(plain(&channel.url))
         .bind(plain(&json(&channel.settings)?))
-        .bind(channel.credentials.clone())
         .bind(channel.previous_until)
         .bind(i64::from(channel.private_network))
         .bind(plain_opt(channel.certificates.as_deref()))

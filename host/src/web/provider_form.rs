@@ -18,8 +18,14 @@ use crate::app::cicd::provider::{
 use crate::app::{App, plugin};
 use crate::domain::ci::CiAccount;
 use crate::domain::cicd::{AuthType, CicdProvider};
-use crate::domain::plugin::PluginKind;
+use crate::domain::plugin::{CredentialSlot, PluginKind};
 use crate::error::{Error, Result};
+
+/// What the form calls credentials from which tokens are made: an app's key, and a refresh token.
+const APP: &str = "app";
+const REFRESH: &str = "refresh";
+/// Settings that have fields of their own, since tokens are made with them.
+const VARIABLES: [&str; 3] = ["app_id", "installation_id", "client_id"];
 
 /// The button that connects to the provider instead of storing anything.
 const TEST: &str = "test-connection";
@@ -34,6 +40,14 @@ struct ProviderForm {
     auth: String,
     username: String,
     secret: String,
+    /// Of the app.
+    key: String,
+    refresh_token: String,
+    client_secret: String,
+    /// As [`VARIABLES`] names them.
+    app_id: String,
+    installation_id: String,
+    client_id: String,
     webhook_secret: String,
     settings: String,
     certificates: String,
@@ -48,17 +62,34 @@ struct ProviderForm {
 }
 
 impl ProviderForm {
-    fn of(row: &CicdProvider, team: String) -> Self {
-        let settings = match &row.settings {
+    fn of(row: &CicdProvider, team: String, slots: &[CredentialSlot]) -> Self {
+        let mut settings = row.settings.clone();
+        let mut take = |name: &str| {
+            let is_variable = slots.iter().any(|slot| slot.variables().contains(&name));
+            match settings.as_object_mut().filter(|_| is_variable).and_then(|map| map.remove(name)) {
+                Some(Value::String(text)) => text,
+                _ => String::new(),
+            }
+        };
+        let [app_id, installation_id, client_id] = VARIABLES.map(&mut take);
+        let auth = match (app_id.as_str(), client_id.as_str()) {
+            ("", "") => row.auth_type.as_str(),
+            ("", _) => REFRESH,
+            _ => APP,
+        };
+        let settings = match &settings {
             Value::Object(map) if map.is_empty() => String::new(),
             value => serde_json::to_string_pretty(value).unwrap_or_default(),
         };
         Self {
+            app_id,
+            installation_id,
+            client_id,
             kind: row.kind.clone(),
             name: row.name.clone(),
             url: row.url.clone(),
             port: row.port.map_or(String::new(), |port| port.to_string()),
-            auth: row.auth_type.as_str().to_owned(),
+            auth: auth.to_owned(),
             settings,
             certificates: row.certificates.clone().unwrap_or_default(),
             tenant: row.tenant_id.clone().unwrap_or_default(),
@@ -79,6 +110,12 @@ impl ProviderForm {
             auth: fields.trimmed("auth"),
             username: fields.trimmed("username"),
             secret: fields.trimmed("secret"),
+            key: fields.text("key"),
+            refresh_token: fields.trimmed("refresh_token"),
+            client_secret: fields.trimmed("client_secret"),
+            app_id: fields.trimmed("app_id"),
+            installation_id: fields.trimmed("installation_id"),
+            client_id: fields.trimmed("client_id"),
             webhook_secret: fields.trimmed("webhook_secret"),
             settings: fields.text("settings"),
             certificates: fields.text("certificates"),
@@ -97,11 +134,15 @@ impl ProviderForm {
             "" => None,
             text => Some(text.parse().map_err(|_| Error::invalid("port", "a port is a number up to 65535"))?),
         };
-        let settings = match self.settings.trim() {
+        let mut settings = match self.settings.trim() {
             "" => Value::Object(serde_json::Map::new()),
             text => serde_json::from_str(text)
                 .map_err(|error| Error::invalid("settings", format!("the settings are not JSON: {error}")))?,
         };
+        if let Some(map) = settings.as_object_mut() {
+            let used = self.variables().into_iter().filter(|(_, value)| !value.is_empty());
+            map.extend(used.map(|(name, value)| (name.to_owned(), Value::from(value))));
+        }
         let filled = |text: &str| Some(text.to_owned()).filter(|text| !text.trim().is_empty());
         Ok(ProviderInput {
             kind: self.kind.clone(),
@@ -120,16 +161,46 @@ impl ProviderForm {
         })
     }
 
+    /// Those that this way of logging in needs.
+    fn variables(&self) -> Vec<(&'static str, &str)> {
+        let [app_id, installation_id, client_id] = VARIABLES;
+        match self.auth.as_str() {
+            APP => vec![(app_id, &self.app_id), (installation_id, &self.installation_id)],
+            REFRESH => vec![(client_id, &self.client_id)],
+            _ => Vec::new(),
+        }
+    }
+
+    /// What a token is made from, by its slot; the slot's usual name where the plugin has none, which is then refused.
+    fn minted(&self, slots: &[CredentialSlot]) -> Vec<(String, String)> {
+        let named = |found: Option<&CredentialSlot>| {
+            found.map_or_else(|| self.auth.clone(), |slot| slot.name.clone())
+        };
+        let all = match self.auth.as_str() {
+            APP => vec![(named(slots.iter().find(|slot| slot.is_app())), self.key.clone())],
+            _ => {
+                let slot = named(slots.iter().find(|slot| slot.companion().is_some()));
+                let client = format!("{slot}-client");
+                vec![(slot, self.refresh_token.clone()), (client, self.client_secret.clone())]
+            }
+        };
+        all.into_iter().filter(|(_, secret)| !secret.trim().is_empty()).collect()
+    }
+
     /// None if nothing was typed: what is stored stays.
     fn credentials(
         &self,
         app: &App,
         auth_type: AuthType,
     ) -> Option<std::collections::BTreeMap<String, String>> {
+        let slots = credential_slots(app, &self.kind);
+        if matches!(self.auth.as_str(), APP | REFRESH) {
+            let given = self.minted(&slots);
+            return (!given.is_empty()).then(|| given.into_iter().collect());
+        }
         if self.secret.is_empty() {
             return None;
         }
-        let slots = credential_slots(app, &self.kind);
         let name = match (auth_type, slots.first()) {
             (AuthType::Basic, _) => "password".to_owned(),
             (AuthType::Token, Some(first)) if slots.iter().all(|slot| slot.name != "token") => {
@@ -147,6 +218,11 @@ impl ProviderForm {
 
     fn refuse(&mut self, error: &Error) {
         let field = match error {
+            Error::Invalid { field, .. }
+                if VARIABLES.iter().any(|name| field.strip_prefix("settings.") == Some(*name)) =>
+            {
+                field.clone()
+            }
             Error::Invalid { field, .. } if field.starts_with("settings") => "settings".to_owned(),
             Error::Invalid { field, .. } => match field.as_str() {
                 "base_url" => "url".to_owned(),
@@ -213,7 +289,8 @@ pub async fn new(State(app): State<App>, session: Session) -> PageResult {
 pub async fn edit(State(app): State<App>, session: Session, Path(key): Path<String>) -> PageResult {
     let row = provider_view(&app, &key).await?;
     let team = team_name(&app, &row).await?;
-    render(&page(&app, &session, ProviderForm::of(&row, team), Some(&row)))
+    let form = ProviderForm::of(&row, team, &credential_slots(&app, &row.kind));
+    render(&page(&app, &session, form, Some(&row)))
 }
 
 type Pairs = Form<Vec<(String, String)>>;

@@ -27,6 +27,10 @@ pub struct StackForm {
     pub token: String,
     pub private_key: String,
     pub passphrase: String,
+    pub app_id: String,
+    pub installation_id: String,
+    /// The app's.
+    pub app_key: String,
     pub webhook_secret: String,
     pub build_type: String,
     /// A command a line.
@@ -183,6 +187,9 @@ impl StackForm {
             token: text("token"),
             private_key: fields.text("private_key"),
             passphrase: fields.text("passphrase"),
+            app_id: text("app_id"),
+            installation_id: text("installation_id"),
+            app_key: fields.text("app_key"),
             webhook_secret: text("webhook_secret"),
             build_type: text("build_type"),
             pre_build: text("pre_build"),

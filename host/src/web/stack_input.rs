@@ -14,6 +14,9 @@ use crate::domain::stack::{RunSpec, Volume};
 use crate::domain::traffic::Traffic;
 use crate::error::{Error, Result};
 
+/// What the form calls `http_token` with an app's key, from which tokens are made.
+const APP: &str = "app";
+
 impl StackForm {
     /// The value that the form means; `old` gives what a form does not show.
     pub fn input(&self, old: Option<&StackView>) -> Result<StackInput> {
@@ -49,16 +52,25 @@ impl StackForm {
             }
             return Ok(None);
         }
-        let auth_type = GitAuthType::parse(&self.auth).unwrap_or(GitAuthType::None);
+        let auth_type = match self.auth.as_str() {
+            APP => GitAuthType::HttpToken,
+            word => GitAuthType::parse(word).unwrap_or(GitAuthType::None),
+        };
         let is_kept = old.is_some_and(|row| row.auth_type == auth_type && row.credentials.is_some());
         let some = |text: &str| Some(text.to_string()).filter(|text| !text.trim().is_empty());
+        let is_app = self.auth == APP;
         let credentials = GitCredentials {
             username: some(&self.username),
-            token: some(&self.token).filter(|_| auth_type == GitAuthType::HttpToken),
-            private_key: some(&self.private_key).filter(|_| auth_type == GitAuthType::SshKey),
+            token: some(&self.token).filter(|_| auth_type == GitAuthType::HttpToken && !is_app),
+            private_key: match auth_type {
+                GitAuthType::SshKey => some(&self.private_key),
+                _ => some(&self.app_key).filter(|_| is_app),
+            },
             passphrase: some(&self.passphrase).filter(|_| auth_type == GitAuthType::SshKey),
+            app_id: some(&self.app_id).filter(|_| is_app),
+            installation_id: some(&self.installation_id).filter(|_| is_app),
         };
-        let typed = credentials.token.is_some() || credentials.private_key.is_some();
+        let typed = credentials.token.is_some() || credentials.private_key.is_some() || credentials.is_app();
         let credentials = match auth_type {
             GitAuthType::None => None,
             _ if is_kept && !typed => None,

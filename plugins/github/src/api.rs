@@ -13,10 +13,18 @@ pub type Codes<'a> = &'a [(u16, &'a str)];
 /// Characters of GitHub's message that are repeated.
 const QUOTED: usize = 500;
 
+/// A token, and the key of an app, which the host trades for tokens of its installation.
+pub const SLOTS: &[&str] = &["token", "app"];
+
 /// The requests of one call.
-#[derive(Default)]
 pub struct Api {
     client: Client,
+}
+
+impl Default for Api {
+    fn default() -> Self {
+        Self { client: Client::with_credentials(SLOTS) }
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -78,10 +86,7 @@ impl Api {
 }
 
 fn dressed(request: Request) -> Request {
-    request
-        .header("accept", "application/vnd.github+json")
-        .header("x-github-api-version", "2022-11-28")
-        .credential("token")
+    request.header("accept", "application/vnd.github+json").header("x-github-api-version", "2022-11-28")
 }
 
 fn refused(response: Response, codes: Codes) -> Failure {
@@ -133,7 +138,7 @@ fn advice(response: &Response) -> String {
         .or(response.header("x-accepted-oauth-scopes"))
         .filter(|rights| !rights.is_empty());
     match (response.status, rights) {
-        (401, _) => ". Please enter a token that is valid.".to_owned(),
+        (401, _) => ". Please enter a token, or an app's key, that is valid.".to_owned(),
         (403, Some(rights)) => format!(". The token needs the right `{rights}`."),
         (403, None) => ". Please see docs/providers.md for the rights that the token needs.".to_owned(),
         (404, _) => ". It is not there, or the token may not see it.".to_owned(),

@@ -14,11 +14,15 @@ use crate::names::{self, WORKFLOWS};
 use crate::repository::{self, Repository};
 
 /// What the operator may choose.
-pub const SETTINGS: &[Param] = &[Param::flag(
-    "commit_files",
-    true,
-    "Whether Windlass commits the workflow files of its jobs; otherwise they have to be in the repository",
-)];
+pub const SETTINGS: &[Param] = &[
+    Param::flag(
+        "commit_files",
+        true,
+        "Whether Windlass commits the workflow files of its jobs; otherwise they have to be in the repository",
+    ),
+    Param::text("app_id", "", 64, "Id, or client id, of the GitHub App whose key is the credential `app`"),
+    Param::text("installation_id", "", 20, "Id of the installation of that app"),
+];
 
 /// Most files of one pipeline, so that they fit into one call's requests on two branches.
 const FILES: usize = 6;
@@ -36,8 +40,23 @@ pub struct Workflow {
     html_url: Option<String>,
 }
 
-pub fn test_connection() -> Result<Account, Failure> {
+#[derive(Deserialize)]
+struct Installation {
+    total_count: u64,
+    repositories: Vec<Installed>,
+}
+
+#[derive(Deserialize)]
+struct Installed {
+    owner: User,
+}
+
+pub fn test_connection(connection: &Connection) -> Result<Account, Failure> {
+    let settings = params::required(SETTINGS, &connection.settings)?;
     let api = Api::default();
+    if !settings.text("app_id").is_empty() {
+        return test_installation(&api);
+    }
     let response = api.read(Request::get("/user"), &[])?;
     let scopes = response.header("x-oauth-scopes").map(str::to_owned);
     let mut extras = Vec::new();
@@ -55,6 +74,20 @@ pub fn test_connection() -> Result<Account, Failure> {
     let version = response.header("x-github-enterprise-version").unwrap_or_default().to_owned();
     let user: User = api.json(&response)?;
     Ok(Account { name: user.login, server_version: version, extras })
+}
+
+/// An installation's token is nobody's, so it cannot be asked whose it is, but what it may see.
+fn test_installation(api: &Api) -> Result<Account, Failure> {
+    let response = api.read(Request::get("/installation/repositories").query("per_page", "1"), &[])?;
+    let version = response.header("x-github-enterprise-version").unwrap_or_default().to_owned();
+    let found: Installation = api.json(&response)?;
+    let Some(first) = found.repositories.into_iter().next() else {
+        let said =
+            "The app is installed, and may see no repository there. Please choose some in its installation.";
+        return Err(Failure::auth_required("no-repositories", said));
+    };
+    let extras = vec![("repositories".to_owned(), found.total_count.to_string())];
+    Ok(Account { name: first.owner.login, server_version: version, extras })
 }
 
 pub fn create(connection: &Connection, spec: JobSpec) -> Result<Job, Failure> {

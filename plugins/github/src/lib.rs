@@ -101,8 +101,8 @@ impl Provider for GitHub {
         manifest::describe()
     }
 
-    fn test_connection(_: Connection) -> Result<Account, Failure> {
-        jobs::test_connection()
+    fn test_connection(connection: Connection) -> Result<Account, Failure> {
+        jobs::test_connection(&connection)
     }
 
     fn create_job(connection: Connection, spec: JobSpec) -> Result<Job, Failure> {

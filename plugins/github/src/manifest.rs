@@ -26,7 +26,14 @@ pub fn describe() -> Manifest {
     .with("api-base", "* {origin}/api/v3")
     .with("generator", "github-workflow")
     .with("trigger", "keyed")
-    .credential("token", "A personal access token, or one of an app's installation", "bearer", true)
+    .credential("token", "A personal access token; or leave it empty and fill in `app`", "bearer", true)
+    .minted_credential(
+        "app",
+        "The private key of a GitHub App in PEM, with the settings `app_id` and `installation_id`",
+        "app-jwt",
+        false,
+        &[("mint-path", "/app/installations/{installation_id}/access_tokens"), ("mint-issuer", "{app_id}")],
+    )
     .webhooks(WebhookContract::new(vec![signed], &["x-github-delivery"], &["x-github-event"]));
     STORES.iter().fold(permissions(manifest), |manifest, store| {
         manifest.permission(&["GET"], store, "fetches logs and artifacts from where GitHub keeps them")
@@ -36,6 +43,7 @@ pub fn describe() -> Manifest {
 fn permissions(manifest: Manifest) -> Manifest {
     manifest
         .permission(&["GET"], "/user", "says whom the token belongs to")
+        .permission(&["GET"], "/installation/repositories", "says where an app is installed")
         .permission(&["GET"], "/repos/*/*", "reads a repository's default branch and details")
         .permission(&["GET"], "/repos/*/*/branches/*%2F*", "sees whether a repository is empty")
         .permission(&["GET", "PUT", "DELETE"], "/repos/*/*/contents/**", "commits the workflow files of jobs")

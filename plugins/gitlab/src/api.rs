@@ -11,10 +11,18 @@ pub type Codes<'a> = &'a [(u16, &'a str)];
 /// Characters of GitLab's message that are repeated.
 const QUOTED: usize = 500;
 
+/// A token, and a refresh token, which the host trades for access tokens.
+pub const SLOTS: &[&str] = &["token", "oauth"];
+
 /// The requests of one call. Paths are relative to `/api/v4`.
-#[derive(Default)]
 pub struct Api {
     client: Client,
+}
+
+impl Default for Api {
+    fn default() -> Self {
+        Self { client: Client::with_credentials(SLOTS) }
+    }
 }
 
 impl Api {
@@ -70,7 +78,7 @@ impl Api {
 
 fn dressed(mut request: Request) -> Request {
     request.path.insert_str(0, "/api/v4");
-    request.credential("token")
+    request
 }
 
 fn refused(response: Response, codes: Codes) -> Failure {

@@ -14,11 +14,19 @@ use crate::project::Project;
 use crate::{files, names};
 
 /// What the operator may choose.
-pub const SETTINGS: &[Param] = &[Param::flag(
-    "commit_files",
-    true,
-    "Whether Windlass commits the pipeline of its jobs; otherwise it has to be in the repository",
-)];
+pub const SETTINGS: &[Param] = &[
+    Param::flag(
+        "commit_files",
+        true,
+        "Whether Windlass commits the pipeline of its jobs; otherwise it has to be in the repository",
+    ),
+    Param::text(
+        "client_id",
+        "",
+        200,
+        "Id of the OAuth application whose refresh token is the credential `oauth`",
+    ),
+];
 
 /// Most files of one pipeline, so that they fit into one call's requests.
 const FILES: usize = 12;

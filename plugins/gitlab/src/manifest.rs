@@ -14,7 +14,19 @@ pub fn describe() -> Manifest {
         "Reads GitLab's webhooks, asks it about projects, and runs jobs with GitLab CI",
     )
     .settings_schema(params::schema(SETTINGS))
-    .credential("token", "A personal, group or project access token", "header:private-token", true)
+    .credential(
+        "token",
+        "A personal, group or project access token; or leave it empty and fill in `oauth`",
+        "header:private-token",
+        true,
+    )
+    .minted_credential(
+        "oauth",
+        "A refresh token of an OAuth application, with its secret as `oauth-client` and the setting `client_id`",
+        "oauth2",
+        false,
+        &[("mint-path", "/oauth/token"), ("mint-client", "{client_id}")],
+    )
     .with("generator", "gitlab-ci")
     .with("trigger", "keyed")
     .webhooks(WebhookContract::new(schemes, &ids, &["x-gitlab-event"]));

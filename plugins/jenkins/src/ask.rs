@@ -43,13 +43,8 @@ pub fn change(request: Request) -> Result<Response, Failure> {
 
 /// Sends it with whichever of the two credentials the operator entered.
 fn send(request: &Request) -> Result<Response, Failure> {
-    let is_empty = |answer: &Result<Response, Error>| matches!(answer, Err(Error::Denied(why)) if why.contains("no secret for the slot"));
-    let request = request.clone().timeout_ms(PATIENCE_MS);
-    let mut answer = request.clone().credential(TOKEN).send();
-    if is_empty(&answer) {
-        answer = request.credential(PASSWORD).send();
-    }
-    if is_empty(&answer) {
+    let answer = request.clone().timeout_ms(PATIENCE_MS).send_with(&[TOKEN, PASSWORD]);
+    if answer.as_ref().is_err_and(Error::is_empty_slot) {
         let said = "The connection has no credential for Jenkins. Please enter `user:token` with an API token as `token`, or \
                     `user:password` as `basic`.";
         return Err(Failure::auth_required("no-credential", said));

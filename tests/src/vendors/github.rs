@@ -2,6 +2,7 @@
 //! GitHub's own document by Prism, and to GitHub's ways by PyGithub.
 
 mod actions;
+pub mod app;
 mod contents;
 mod forge;
 mod shapes;
@@ -63,6 +64,7 @@ pub struct World {
     pub store: Option<String>,
     /// State of the workflows that is not `active`.
     pub disabled: Option<String>,
+    pub app: app::App,
 }
 
 #[derive(Debug, Clone)]
@@ -148,6 +150,7 @@ fn router(world: Shared) -> Router {
     let at = |path: &str| format!("{r}{path}");
     let api = Router::new()
         .route("/user", get(user))
+        .route("/installation/repositories", get(app::repositories))
         .route(r, get(forge::repository))
         .route(&at("/contents/{*path}"), get(contents::get).put(contents::put).delete(contents::delete))
         .route(&at("/actions/workflows/{file}"), get(actions::workflow))
@@ -170,6 +173,7 @@ fn router(world: Shared) -> Router {
         .route(&at("/issues/comments/{id}"), patch(forge::comment_change))
         .fallback(async || Refusal(StatusCode::NOT_FOUND, "Not Found"))
         .layer(from_fn_with_state(world.clone(), authenticate))
+        .route("/app/installations/{id}/access_tokens", post(app::access_token))
         // Who is sent there has a signed address instead of a credential.
         .route("/_store/jobs/{job}", get(actions::stored_log))
         .route("/_store/artifacts/{artifact}", get(async || actions::ARTIFACT))
@@ -199,13 +203,19 @@ async fn authenticate(
     let given = headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
     // Both words are taken.
     let token = given.strip_prefix("Bearer ").or(given.strip_prefix("token ")).unwrap_or_default();
-    if token != TOKEN {
+    let is_app = lock(&world).app.takes(token);
+    if token != TOKEN && !is_app {
         return Refusal(StatusCode::UNAUTHORIZED, "Bad credentials").into_response();
     }
     if !headers.contains_key("user-agent") {
         return Refusal(StatusCode::FORBIDDEN, "Request forbidden by administrative rules.").into_response();
     }
-    let is_known = request.uri().path() == "/user"
+    // The one is for people, the other for apps.
+    let of_another = if is_app { "/user" } else { "/installation/repositories" };
+    if request.uri().path() == of_another {
+        return Refusal(StatusCode::FORBIDDEN, "Resource not accessible by integration").into_response();
+    }
+    let is_known = matches!(request.uri().path(), "/user" | "/installation/repositories")
         || request.uri().path().starts_with(&format!("/repos/{REPOSITORY}/"))
         || request.uri().path() == format!("/repos/{REPOSITORY}");
     if !is_known {

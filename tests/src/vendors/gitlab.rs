@@ -3,6 +3,7 @@
 
 mod files;
 mod forge;
+pub mod oauth;
 mod pipelines;
 
 use std::collections::BTreeMap;
@@ -10,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
@@ -39,6 +40,7 @@ pub struct World {
     pub config_path: Option<String>,
     /// Whether the project lets pipelines be started with variables.
     pub takes_variables: bool,
+    pub oauth: oauth::OAuth,
 }
 
 #[derive(Debug, Clone)]
@@ -79,6 +81,7 @@ impl GitLab {
             scopes: vec!["api".to_owned()],
             config_path: None,
             takes_variables: true,
+            oauth: oauth::OAuth::default(),
         }));
         let kept = world.clone();
         let fake = Fake::start(move |url| {
@@ -132,7 +135,8 @@ fn router(world: Shared) -> Router {
         .route(&at("/merge_requests/{iid}/notes/{id}"), put(forge::note_change))
         .fallback(async || MISSING)
         .layer(from_fn_with_state(world.clone(), known_project))
-        .layer(from_fn(authenticate))
+        .layer(from_fn_with_state(world.clone(), authenticate))
+        .route("/oauth/token", post(oauth::token))
         .with_state(world)
 }
 
@@ -147,8 +151,15 @@ impl IntoResponse for Refusal {
 
 pub(crate) const MISSING: Refusal = Refusal(StatusCode::NOT_FOUND, "404 Not Found");
 
-async fn authenticate(headers: HeaderMap, request: Request, next: Next) -> Response {
-    if headers.get("private-token").is_some_and(|token| token == TOKEN) {
+async fn authenticate(
+    State(world): State<Shared>,
+    headers: HeaderMap,
+    request: Request,
+    next: Next,
+) -> Response {
+    let bearer = headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let is_traded = lock(&world).oauth.takes(bearer.strip_prefix("Bearer ").unwrap_or_default());
+    if is_traded || headers.get("private-token").is_some_and(|token| token == TOKEN) {
         return next.run(request).await;
     }
     Refusal(StatusCode::UNAUTHORIZED, "401 Unauthorized").into_response()

@@ -6,6 +6,7 @@
 mod clients;
 mod github_actions;
 mod gitlab_ci;
+mod minted;
 
 use windlass::domain::ci::CiBuild;
 use windlass::domain::forge::{CommitState, CommitStatus, PullRequestState};

@@ -117,6 +117,11 @@ async fn what_is_stored_comes_back(test: TestDb) {
             provider.health.unwell(5, "it\0fails".into(), false, None);
             cicd_providers::set_health(tx, &provider.id, &provider.health).await?;
             assert_eq!(cicd_providers::find(tx, "1").await?.health.failing_since, Some(5));
+            // A change that was begun before a credential was replaced does not undo that.
+            let replaced = Some("x2:1:other:other".to_owned());
+            cicd_providers::set_credentials(tx, &provider.id, replaced.clone()).await?;
+            cicd_providers::update(tx, &provider).await?;
+            assert_eq!(cicd_providers::find(tx, "1").await?.credentials, replaced);
             cicd_jobs::set_status(tx, &job.id, CiStatus::Running, "7", 9).await?;
             cicd_jobs::set_status(tx, &job.id, CiStatus::Success, "", 9).await?;
             job = cicd_jobs::find(tx, "1").await?;

@@ -53,7 +53,7 @@ pub async fn build_plan(app: &App, stack: &str, git_ref: Option<&str>) -> Result
     };
     // A row that is stored nowhere: what the build would begin with.
     let build = queued_build(app, &view.stack, &settings.build_type, source);
-    let access = access(app, &view, &build)?;
+    let access = access(app, &view, &build).await?;
     let cancel = CancellationToken::new();
     let fetched =
         tokio::time::timeout(PATIENCE, app.git.fetch(&access, &cancel, Arc::new(|_: &str| ()))).await;

@@ -152,7 +152,7 @@ async fn run(
         let log = log.clone();
         Arc::new(move |line: &str| log.line(line))
     };
-    let access = access(app, view, build)?;
+    let access = access(app, view, build).await?;
     app.git.fetch(&access, &task.cancel, sink.clone()).instrument(step_span("fetch", "")).await?;
     task.progress(15).await?;
     let wanted = if build.commit_sha.is_empty() { &build.git_ref } else { &build.commit_sha };

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use crate::app::App;
 use crate::app::registry::{all_logins, login_for};
+use crate::app::repository::{Place, git_auth};
 use crate::app::stack::{StackView, credentials_context};
 use crate::config::RegistryLogin;
 use crate::domain::Id;
@@ -27,16 +28,17 @@ fn own_repository<'a>(view: &'a StackView, build: &Build) -> Option<&'a GitRepos
 }
 
 /// Credentials are sent only to the URL they were stored for.
-pub(super) fn access(app: &App, view: &StackView, build: &Build) -> Result<RepoAccess> {
+pub(super) async fn access(app: &App, view: &StackView, build: &Build) -> Result<RepoAccess> {
     let auth = match own_repository(view, build) {
-        Some(row) => auth(app, row)?,
+        Some(row) => auth(app, row).await?,
         None => GitAuth::None,
     };
     Ok(RepoAccess { id: mirror_id(view, build), url: build.git_url.clone(), auth })
 }
 
-pub fn auth(app: &App, row: &GitRepository) -> Result<GitAuth> {
-    auth_of(row.auth_type, credentials(app, row)?)
+/// How git logs in to a stored repository.
+pub async fn auth(app: &App, row: &GitRepository) -> Result<GitAuth> {
+    git_auth(app, Place::of(app, row)?).await
 }
 
 pub fn auth_of(auth_type: GitAuthType, credentials: GitCredentials) -> Result<GitAuth> {

@@ -26,6 +26,7 @@ use std::sync::Arc;
 use url::Url;
 
 use super::App;
+use super::credential::{Holder, keeper};
 use crate::domain::admission::is_granted;
 use crate::domain::cicd::{AuthType, CicdProvider};
 use crate::domain::plugin::{CredentialSlot, Manifest};
@@ -47,12 +48,24 @@ fn target(app: &App, provider: &CicdProvider) -> Result<Target> {
     let slots = manifest(app, &provider.kind)?.credentials;
     let (budgets, id) = (app.ci_budgets.clone(), provider.id.clone());
     connection = connection.on_budget(Arc::new(move |budget| budgets.set(&id, budget)));
-    for (slot, secret) in secrets(&slots, provider.auth_type, &provider::credentials(app, provider)?)? {
+    connection = connection.on_rotated(keeper(app, Holder::Provider, &provider.id));
+    let credentials = provider::credentials(app, provider)?;
+    for (slot, secret) in secrets(&slots, provider.auth_type, &credentials)? {
         if is_granted(&granted, &format!("credential:{slot}")) {
             connection = connection.secret(&slot, Secret::new(secret))?;
+            if let Some((name, secret)) = companion(&slots, &slot, &credentials) {
+                connection = connection.secret(&name, Secret::new(secret))?;
+            }
         }
     }
     Ok(Target { connection: Arc::new(connection), settings: provider.settings.clone() })
+}
+
+/// The secret that goes with a slot's own, unless it is for a slot itself: that of the client which trades a refresh token.
+fn companion(slots: &[CredentialSlot], slot: &str, credentials: &Credentials) -> Option<(String, String)> {
+    let name = slots.iter().find(|known| known.name == slot)?.companion()?;
+    let secret = credentials.get(&name).filter(|_| slots.iter().all(|known| known.name != name))?;
+    Some((name, secret.clone()))
 }
 
 /// The URL with the port, which seed 0 keeps apart.
@@ -81,12 +94,15 @@ fn secrets(
     credentials: &Credentials,
 ) -> Result<Vec<(String, String)>> {
     let takes_pair = |slot: &CredentialSlot| matches!(slot.injection.as_str(), "basic" | "crumb");
+    // An app's key and a refresh token are no passwords, so they do not count beside a slot that is for one.
+    let is_direct = |slot: &CredentialSlot| !slot.is_app() && slot.companion().is_none();
+    let has_one = slots.iter().filter(|slot| is_direct(slot)).count() == 1;
     let username = credentials.get("username");
     let mut found = Vec::new();
     for slot in slots {
         let value = match (credentials.get(&slot.name), auth_type) {
             (Some(value), _) => value,
-            (None, AuthType::Basic) if slot.name == "basic" || slots.len() == 1 => {
+            (None, AuthType::Basic) if slot.name == "basic" || (has_one && is_direct(slot)) => {
                 match credentials.get("password") {
                     Some(password) => password,
                     None => continue,
@@ -143,5 +159,12 @@ mod tests {
         let basic = [("username", "u"), ("password", "p")];
         assert_eq!(put(AuthType::Basic, &basic, &two), pair("basic", "u:p"));
         assert!(put(of, &[("key", "k")], &two).is_empty());
+        let forge = [slot("token", "bearer"), slot("app", "app-jwt")];
+        assert_eq!(put(AuthType::Basic, &basic, &forge), pair("token", "p"));
+        assert_eq!(put(of, &[("app", "k")], &forge), pair("app", "k"));
+        let refresh = [slot("login", "oauth2")];
+        let given = [("login", "r"), ("login-client", "c")].map(|(name, value)| (name.into(), value.into()));
+        let found = companion(&refresh, "login", &given.into());
+        assert_eq!(found, Some(("login-client".to_owned(), "c".to_owned())));
     }
 }

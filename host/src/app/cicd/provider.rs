@@ -33,8 +33,8 @@ pub struct ProviderInput {
     pub port: Option<u16>,
     #[serde(default = "token")]
     pub auth_type: AuthType,
-    /// By slot (`windlass plugin inspect` lists them), or `username` with `password` or `token`. Left out in a change: the
-    /// stored ones are kept.
+    /// By slot (`windlass plugin inspect` lists them), or `username` with `password` or `token`; beside a refresh token's slot
+    /// `<slot>-client`, the client's secret. Left out in a change: the stored ones are kept.
     #[serde(default)]
     pub credentials: Option<BTreeMap<String, String>>,
     /// The plugin's.
@@ -161,11 +161,16 @@ pub async fn provider_update(app: &App, key: &str, input: ProviderInput) -> Resu
     fill(app, &mut provider, &input)?;
     provider.updated_at = store::now();
     let id = provider.id.clone();
+    let is_given = input.credentials.is_some();
     app.db
         .write(move |tx| {
             Box::pin(async move {
                 cicd_providers::update(tx, &provider).await?;
                 check_teams(tx, &provider.id).await?;
+                // What was not given may have been replaced meanwhile, as refresh tokens are.
+                if is_given {
+                    cicd_providers::set_credentials(tx, &provider.id, provider.credentials.clone()).await?;
+                }
                 events::append(tx, changed(&provider, "changed")).await.map(|_| ())
             })
         })
@@ -253,11 +258,26 @@ fn fill(app: &App, provider: &mut CicdProvider, input: &ProviderInput) -> Result
         let sealed = app.vault.seal(&context(&provider.id, "webhook_secret"), secret.as_bytes())?;
         provider.webhook_secret = Some(sealed);
     }
+    check_variables(app, provider)?;
     // Whatever is wrong with the address or a secret shows here and not at the first build.
     target(app, provider).map(|_| ())
 }
 
-fn context(id: &Id, column: &str) -> String {
+/// What is minted from a credential may need more than that, such as an app's id.
+fn check_variables(app: &App, provider: &CicdProvider) -> Result<()> {
+    let slots = manifest(app, &provider.kind)?.credentials;
+    let filled = secrets(&slots, provider.auth_type, &credentials(app, provider)?)?;
+    let filled = |slot: &&CredentialSlot| filled.iter().any(|(name, _)| *name == slot.name);
+    for slot in slots.iter().filter(filled) {
+        if let Some(name) = slot.unfilled(&provider.settings) {
+            let message = format!("the credential `{}` needs the setting `{name}`", slot.name);
+            return Err(Error::invalid(format!("settings.{name}"), message));
+        }
+    }
+    Ok(())
+}
+
+pub(in crate::app) fn context(id: &Id, column: &str) -> String {
     format!("cicd_providers/{id}/{column}")
 }
 

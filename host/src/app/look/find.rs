@@ -38,7 +38,7 @@ pub async fn find(app: &App, look: &Look, row: &GitRepository, stop: &Cancellati
     let mut known = by_branch(git_heads::list(&mut conn, &row.id).await?);
     drop(conn);
     let before = known.clone();
-    let access = access(app, row)?;
+    let access = access(app, row).await?;
     let refs = app.git.ls_remote(&access, stop).await?;
     let there = places(&refs, &known);
     let is_first = look.looked_at.is_none() || look.url != row.url;

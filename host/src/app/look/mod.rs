@@ -134,8 +134,8 @@ fn jitter() -> u64 {
 }
 
 /// How a stack's repository is reached.
-pub fn access(app: &App, row: &GitRepository) -> Result<RepoAccess> {
-    Ok(RepoAccess { id: row.id.clone(), url: row.url.clone(), auth: auth(app, row)? })
+pub async fn access(app: &App, row: &GitRepository) -> Result<RepoAccess> {
+    Ok(RepoAccess { id: row.id.clone(), url: row.url.clone(), auth: auth(app, row).await? })
 }
 
 /// Looks for pushes of a stack's repository as soon as possible.

@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 use super::rule;
 use crate::app::App;
 use crate::app::access::Identity;
+use crate::app::credential::{Holder, keeper};
 use crate::app::people::teams;
 use crate::app::vault::random;
 use crate::domain::Id;
@@ -151,9 +152,23 @@ pub async fn channel_update(app: &App, key: &str, input: ChannelInput, who: &Ide
     }
     fill(app, &mut channel, &input, who)?;
     channel.updated_at = store::now();
-    let changed = channel.clone();
-    app.db.write(move |tx| Box::pin(async move { channels::update(tx, &changed).await })).await?;
+    save(app, &channel, input.credentials.is_some()).await?;
     Ok(channel)
+}
+
+/// What was not given may have been replaced meanwhile, as refresh tokens are.
+async fn save(app: &App, channel: &Channel, with_credentials: bool) -> Result<()> {
+    let channel = channel.clone();
+    let write = app.db.write(move |tx| {
+        Box::pin(async move {
+            channels::update(tx, &channel).await?;
+            match with_credentials {
+                true => channels::set_credentials(tx, &channel.id, channel.credentials.clone()).await,
+                false => Ok(()),
+            }
+        })
+    });
+    write.await
 }
 
 /// Takes over what a person wrote, checked as far as it can be without asking the receiver.
@@ -192,7 +207,10 @@ fn check_credentials(slots: &[CredentialSlot], given: &Credentials) -> Result<()
     let message = |what: String| {
         Error::invalid("credentials", format!("{what}; the plugin takes {}", known.join(", ")))
     };
-    if let Some(unknown) = given.keys().find(|name| !slots.iter().any(|slot| slot.name == **name)) {
+    let is_known = |name: &String| {
+        slots.iter().any(|slot| slot.name == *name || slot.companion().as_ref() == Some(name))
+    };
+    if let Some(unknown) = given.keys().find(|name| !is_known(name)) {
         return Err(message(format!("there is no `{}`", unknown.escape_debug())));
     }
     match slots.iter().find(|slot| slot.required && !given.contains_key(&slot.name)) {
@@ -215,7 +233,7 @@ fn fresh() -> Result<String> {
     Ok(format!("whsec_{}", STANDARD.encode(random::<32>()?)))
 }
 
-fn context(id: &Id) -> String {
+pub(in crate::app) fn context(id: &Id) -> String {
     format!("notification_channels/{id}/credentials")
 }
 
@@ -244,18 +262,28 @@ pub(super) fn target(app: &App, channel: &Channel) -> Result<Target> {
     if let Some(pem) = &channel.certificates {
         connection = connection.certificates(pem);
     }
+    connection = connection.on_rotated(keeper(app, Holder::Channel, &channel.id));
+    let info = app.plugins.inspect(&channel.plugin).ok().and_then(|status| status.info);
+    let slots = info.map(|info| info.manifest.credentials).unwrap_or_default();
     let previous_counts = channel.previous_until.is_some_and(|until| store::now() < until);
     for (name, secret) in open(app, channel)? {
         let slot = match name.strip_suffix(PREVIOUS) {
             Some(_) if !previous_counts => continue,
             Some(slot) => slot,
-            None => &name,
+            None => owner(&slots, &name),
         };
         if is_granted(&granted, &format!("credential:{slot}")) {
             connection = connection.secret(&name, Secret::new(secret))?;
         }
     }
     Ok(Target { connection: Arc::new(connection), settings: channel.settings.clone() })
+}
+
+/// The slot that a secret is for or goes with.
+fn owner<'a>(slots: &'a [CredentialSlot], name: &'a str) -> &'a str {
+    let is_slot = slots.iter().any(|slot| slot.name == name);
+    let owner = slots.iter().find(|slot| !is_slot && slot.companion().as_deref() == Some(name));
+    owner.map_or(name, |slot| &slot.name)
 }
 
 /// A channel after its secret was replaced.
@@ -292,8 +320,7 @@ pub async fn channel_rotate(app: &App, key: &str, overlap_secs: Option<u32>) -> 
     seal(app, &mut channel, &credentials)?;
     channel.updated_at = store::now();
     channel.previous_until = Some(channel.updated_at + i64::from(overlap) * 1000);
-    let changed = channel.clone();
-    app.db.write(move |tx| Box::pin(async move { channels::update(tx, &changed).await })).await?;
+    save(app, &channel, true).await?;
     Ok(Rotated { channel, secret })
 }
 
@@ -325,8 +352,7 @@ pub async fn channel_list_of(app: &App, team: &str) -> Result<Vec<Channel>> {
 pub async fn channel_switch(app: &App, key: &str) -> Result<Channel> {
     let row = channel_view(app, key).await?;
     let channel = Channel { enabled: !row.enabled, updated_at: store::now(), ..row };
-    let changed = channel.clone();
-    app.db.write(move |tx| Box::pin(async move { channels::update(tx, &changed).await })).await?;
+    save(app, &channel, false).await?;
     Ok(channel)
 }
 

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use super::{StackInput, StackView, stack_facts};
+use crate::app::repository::app_check;
 use crate::app::{App, target};
 use crate::domain::plugin::PluginKind;
 use crate::domain::reference;
@@ -29,7 +30,7 @@ pub(super) async fn check(app: &App, input: &StackInput) -> Result<()> {
                 .map_err(|error| Error::invalid("repository.branch", error.to_string()))?;
         }
         app.plugins.check(&given.provider, PluginKind::GitForge)?;
-        check_credentials(given)?;
+        check_credentials(app, given)?;
     }
     let problems = app.plugins.planner_validate(&planner_name(&input.build.build_type), &input.build).await?;
     if let Some(problem) = problems.first() {
@@ -125,15 +126,23 @@ async fn check_traffic(app: &App, input: &StackInput) -> Result<()> {
     Ok(())
 }
 
-fn check_credentials(given: &RepositoryInput) -> Result<()> {
+fn check_credentials(app: &App, given: &RepositoryInput) -> Result<()> {
     let Some(credentials) = &given.credentials else { return Ok(()) };
-    let missing = match given.auth_type {
-        GitAuthType::HttpToken if credentials.token.is_none() => "token",
-        GitAuthType::SshKey if credentials.private_key.is_none() => "privateKey",
-        _ => return Ok(()),
-    };
-    Err(Error::invalid(
-        format!("repository.credentials.{missing}"),
-        format!("authType `{}` needs credentials.{missing}", given.auth_type.as_str()),
-    ))
+    if let Some(missing) = credentials.missing(given.auth_type) {
+        return Err(Error::invalid(
+            format!("repository.credentials.{missing}"),
+            format!("authType `{}` needs credentials.{missing}", given.auth_type.as_str()),
+        ));
+    }
+    let field = "repository.credentials.appId";
+    match credentials.is_app() {
+        true if given.auth_type != GitAuthType::HttpToken => {
+            Err(Error::invalid(field, "an app's tokens are for authType `http_token`"))
+        }
+        true if credentials.token.is_some() => {
+            Err(Error::invalid(field, "give either a token or an app's key, from which tokens are made"))
+        }
+        true => app_check(app, given).map_err(|error| Error::invalid(field, error.to_string())),
+        false => Ok(()),
+    }
 }

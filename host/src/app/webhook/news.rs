@@ -111,7 +111,7 @@ pub(super) async fn ask(app: &App, rows: &[GitRepository], verdicts: &[Verdict])
 
 /// What a stack's git server has; `None` if it does not say so in time.
 async fn listing(app: &App, row: &GitRepository) -> Option<RemoteRefs> {
-    let (access, cancel) = (look::access(app, row).ok()?, CancellationToken::new());
+    let (access, cancel) = (look::access(app, row).await.ok()?, CancellationToken::new());
     let listing = app.git.ls_remote(&access, &cancel);
     tokio::time::timeout(PATIENCE, listing).await.ok()?.ok()
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use http::HeaderMap;
 use url::Url;
 use zeroize::Zeroizing;
@@ -16,8 +17,18 @@ use crate::network::Policy;
 /// A shorter secret could not be told from ordinary text where the other side repeats it.
 const SHORTEST: usize = 8;
 
-/// Told when the other side replaced a refresh token, with the slot's name and the new secret, so that it can be stored.
-pub type Rotated = Arc<dyn Fn(&str, &Secret) + Send + Sync>;
+/// Told when the other side replaced a refresh token, and waited for: nobody uses the new one before it is stored. The answer
+/// is whether it was, which it is not where the connection has another secret by then.
+pub type Rotated = Arc<dyn Fn(Rotation) -> BoxFuture<'static, Result<bool>> + Send + Sync>;
+
+/// A refresh token that another one took the place of.
+#[derive(Debug, Clone)]
+pub struct Rotation {
+    pub slot: String,
+    /// What is stored, as far as is known.
+    pub stored: Secret,
+    pub fresh: Secret,
+}
 
 /// Told how many requests the other side still takes, whenever it says so.
 pub type Heard = Arc<dyn Fn(RateBudget) + Send + Sync>;
@@ -272,9 +283,11 @@ impl Connection {
         }
     }
 
-    pub(super) fn tell_rotated(&self, slot: &str, secret: &Secret) {
-        if let Some(rotated) = &self.rotated {
-            rotated(slot, secret);
+    /// Whether somebody has stored it.
+    pub(super) async fn tell_rotated(&self, rotation: Rotation) -> Result<bool> {
+        match &self.rotated {
+            Some(rotated) => rotated(rotation).await,
+            None => Ok(false),
         }
     }
 }

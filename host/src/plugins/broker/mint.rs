@@ -198,6 +198,18 @@ impl Minted {
         self.headers.iter().try_for_each(|(name, value)| inject::set(outgoing, name.clone(), value.expose()))
     }
 
+    /// Whether the other side does not take it any more. A token that may not do something is forbidden that as often as it is
+    /// minted; of a crumb, 403 is all that is said.
+    pub(super) fn is_refused(&self, status: StatusCode) -> bool {
+        status == StatusCode::UNAUTHORIZED || (status == StatusCode::FORBIDDEN && self.only_with_effects)
+    }
+
+    /// The token by itself; none of a crumb.
+    pub(super) fn token(&self) -> Option<Secret> {
+        let (_, value) = self.headers.iter().find(|(name, _)| *name == http::header::AUTHORIZATION)?;
+        value.expose().strip_prefix(b"Bearer ").map(Secret::new)
+    }
+
     /// What must not reach a guest: the values, and what of them is secret by itself.
     pub(super) fn secrets(&self) -> impl Iterator<Item = Secret> {
         let of_headers = self.headers.iter().flat_map(|(_, value)| {
@@ -226,7 +238,10 @@ fn filled(text: &str, connection: &Connection, encode: impl Fn(&str) -> String) 
         let value = connection.value(name).ok_or_else(|| {
             Refusal::denied(
                 "credential",
-                format!("the connection lacks the variable `{name}`, which its credential needs"),
+                format!(
+                    "the connection lacks the variable `{name}`, which its credential needs. Please fill in the setting of \
+                     that name"
+                ),
             )
         })?;
         filled.push_str(before);

@@ -21,7 +21,7 @@ mod tokens;
 
 use std::sync::Arc;
 
-pub use connection::{Connection, Rotated, Secret};
+pub use connection::{Connection, Rotated, Rotation, Secret};
 pub(super) use inject::Injection;
 pub(super) use mail::Mail;
 pub(super) use policy::{MAIL, check_pattern};

@@ -108,6 +108,23 @@ impl Session {
             .map_err(|_| Refusal::other("runtime", "requests can only be sent while the server runs"))?;
         handle.block_on(self.send(request))
     }
+
+    /// The token that is minted for a slot, for the host's own use: no guest is there to see it.
+    pub(in crate::plugins) async fn token(&self, slot: &str) -> Result<Secret, Refusal> {
+        let connection = &self.0.outbound.connection;
+        let minted = match self.0.credential(Some(slot))? {
+            Some(Credential { slot, injection: Injection::Minted(recipe), secret }) => {
+                self.0.broker.token(connection, &slot, &recipe, &secret, None).await?.minted
+            }
+            _ => {
+                return Err(Refusal::denied(
+                    "credential",
+                    format!("nothing is minted for the slot `{slot}`"),
+                ));
+            }
+        };
+        minted.token().ok_or_else(|| Refusal::denied("credential", "what is minted is no token"))
+    }
 }
 
 impl Inner {
@@ -186,10 +203,9 @@ impl Inner {
             if audience == Audience::Own {
                 connection.tell_budget(&answer.headers);
             }
-            let is_refused = matches!(answer.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
             match used {
                 // A token can be revoked before its time, and the request was not served: once more with a new one.
-                Some(minted) if is_refused && stale.is_none() => stale = Some(minted),
+                Some(minted) if minted.is_refused(answer.status) && stale.is_none() => stale = Some(minted),
                 _ => return Ok(answer),
             }
         }

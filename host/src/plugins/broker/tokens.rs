@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
+use tokio::sync::OwnedMutexGuard;
 
-use super::connection::{Connection, Secret};
+use super::connection::{Connection, Rotation, Secret};
 use super::mint::{Minted, Recipe};
 use super::policy::Audience;
 use super::refusal::Refusal;
@@ -21,7 +22,11 @@ const REMEMBERED: usize = 32;
 /// A mint ends by itself even if the call that began it was given up.
 const LONGEST_MINT: Duration = Duration::from_secs(30);
 
-/// Connection, slot, recipe and secret together, hashed: a changed secret or recipe never gets another one's token.
+/// How many of the refresh tokens that followed each other still lead to the newest: a call may have begun with an old one.
+const PREDECESSORS: usize = 32;
+
+/// Base URL, slot, recipe and secret together, hashed: a changed secret or recipe never gets another one's token. Connections
+/// that have all of that in common share one, so a refresh token that a test of a connection has traded is not lost to it.
 type Key = [u8; 32];
 
 #[derive(Default)]
@@ -36,6 +41,10 @@ pub(super) struct Cell {
     token: Option<Arc<Minted>>,
     /// The refresh token that took the place of the connection's.
     rotated: Option<Secret>,
+    /// The one that is still stored in its place.
+    unsaved: Option<Secret>,
+    /// Where this cell is found, oldest first, once there was a successor.
+    keys: Vec<Key>,
 }
 
 /// A token, and whether it was minted for this very request.
@@ -45,7 +54,7 @@ pub(super) struct Token {
 }
 
 impl Tokens {
-    /// What was minted for the connection by whichever call.
+    /// What was minted for the connection, or used on it, by whichever call.
     pub(super) fn of(&self, connection: &Connection) -> Vec<Arc<Minted>> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.get(&identity(connection)).cloned().unwrap_or_default()
@@ -59,6 +68,9 @@ impl Tokens {
             !tokens.is_empty()
         });
         let tokens = known.entry(identity(connection)).or_default();
+        if tokens.iter().any(|token| Arc::ptr_eq(token, minted)) {
+            return;
+        }
         tokens.push(minted.clone());
         // The oldest are the likeliest to be worth nothing any more.
         let surplus = tokens.len().saturating_sub(REMEMBERED);
@@ -76,6 +88,24 @@ impl Tokens {
         }
         cells.entry(key).or_default().clone()
     }
+
+    /// Has a refresh token's successor lead to the same cell.
+    fn succeed(&self, cell: &mut OwnedMutexGuard<Cell>, before: Key, after: Key) {
+        let mut cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
+        cells.insert(after, OwnedMutexGuard::mutex(cell).clone());
+        if cell.keys.is_empty() {
+            cell.keys.push(before);
+        }
+        cell.keys.retain(|key| *key != after);
+        cell.keys.push(after);
+        // The one that is stored has to go on leading here.
+        if cell.unsaved.is_none() && cell.keys.len() > PREDECESSORS {
+            let surplus = cell.keys.len() - PREDECESSORS;
+            for key in cell.keys.drain(..surplus) {
+                cells.remove(&key);
+            }
+        }
+    }
 }
 
 impl Cell {
@@ -84,6 +114,28 @@ impl Cell {
         let token = self.token.as_ref()?;
         let is_stale = stale.is_some_and(|stale| Arc::ptr_eq(stale, token));
         (!is_stale && token.until > Instant::now()).then(|| token.clone())
+    }
+
+    /// Has a replaced refresh token stored, if it is not yet; tried twice now, and again with each use. Until it is, it is
+    /// kept here.
+    async fn save(&mut self, connection: &Connection, slot: &str) {
+        let (Some(stored), Some(fresh)) = (&self.unsaved, &self.rotated) else { return };
+        let rotation = Rotation { slot: slot.to_owned(), stored: stored.clone(), fresh: fresh.clone() };
+        for _ in 0..2 {
+            match connection.tell_rotated(rotation.clone()).await {
+                Ok(is_stored) => {
+                    if is_stored {
+                        self.unsaved = None;
+                    }
+                    return;
+                }
+                Err(error) => tracing::error!(
+                    connection = connection.id(),
+                    error = %error.for_log(),
+                    "[@plugins:broker] the new refresh token for `{slot}` could not be stored; it is kept in memory"
+                ),
+            }
+        }
     }
 }
 
@@ -98,27 +150,34 @@ impl Broker {
         stale: Option<&Arc<Minted>>,
     ) -> Result<Token, Refusal> {
         let mut cell = self.tokens.cell(key(connection, slot, secret)).lock_owned().await;
+        cell.save(connection, &slot.name).await;
         if let Some(minted) = cell.usable(stale) {
+            self.tokens.remember(connection, &minted);
             return Ok(Token { minted, is_fresh: false });
         }
         let (broker, connection) = (self.clone(), connection.clone());
-        let (slot, recipe, secret) = (slot.name.clone(), recipe.clone(), secret.clone());
+        let (slot, recipe, secret) = (slot.clone(), recipe.clone(), secret.clone());
         // In a task of its own: a refresh token that was traded and whose successor nobody read would be lost.
         let minting = tokio::spawn(async move {
-            let secret = cell.rotated.clone().unwrap_or(secret);
-            let mut outgoing = recipe.request(&connection, &slot, &secret)?;
+            let traded = cell.rotated.clone().unwrap_or_else(|| secret.clone());
+            let mut outgoing = recipe.request(&connection, &slot.name, &traded)?;
             session::complete(&mut outgoing, &connection);
             let exchange = broker.exchange(&connection, Audience::Own, outgoing);
             let answer = tokio::time::timeout(LONGEST_MINT, exchange)
                 .await
                 .map_err(|_| Refusal::timeout(LONGEST_MINT))??;
-            let minted = Arc::new(recipe.read(&slot, &answer)?);
+            let minted = Arc::new(recipe.read(&slot.name, &answer)?);
             broker.tokens.remember(&connection, &minted);
-            if let Some(rotated) = &minted.rotated {
-                cell.rotated = Some(rotated.clone());
-                connection.tell_rotated(&slot, rotated);
-            }
             cell.token = Some(minted.clone());
+            // Some vendors answer with the same one again.
+            if let Some(fresh) = minted.rotated.clone().filter(|fresh| *fresh != traded) {
+                let [before, after] = [&secret, &fresh].map(|secret| key(&connection, &slot, secret));
+                cell.unsaved.get_or_insert(traded);
+                cell.rotated = Some(fresh);
+                broker.tokens.succeed(&mut cell, before, after);
+                // Before anybody else may have this cell.
+                cell.save(&connection, &slot.name).await;
+            }
             Ok(minted)
         });
         match minting.await {
@@ -135,11 +194,12 @@ fn identity(connection: &Connection) -> Key {
 }
 
 fn key(connection: &Connection, slot: &CredentialSlot, secret: &Secret) -> Key {
-    let identity = identity(connection);
-    let parts = [&identity[..], slot.name.as_bytes(), slot.injection.as_bytes(), secret.expose()];
+    let origin = connection.origin().to_string();
+    let place = [origin.as_bytes(), connection.base_path().as_bytes()];
+    let parts = [slot.name.as_bytes(), slot.injection.as_bytes(), secret.expose()];
     let recipe = slot.extras.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]);
     let variables = connection.variables().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]);
-    hashed(parts.into_iter().chain(recipe).chain(variables))
+    hashed(place.into_iter().chain(parts).chain(recipe).chain(variables))
 }
 
 /// With its length before it, no part can be read as another one's end.
