@@ -59,11 +59,11 @@ const MIGRATIONS: &[Migration] = &[
     },
     Migration { version: 25, name: "forge", text: include_str!("../../../migrations/0025_forge.sql") },
     Migration {
-        version: 28,
+        version: 26,
         name: "logs_and_tags",
-        text: include_str!("../../../migrations/0028_logs_and_tags.sql"),
+        text: include_str!("../../../migrations/0026_logs_and_tags.sql"),
     },
-    Migration { version: 29, name: "record", text: include_str!("../../../migrations/0029_record.sql") },
+    Migration { version: 27, name: "record", text: include_str!("../../../migrations/0027_record.sql") },
 ];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (
