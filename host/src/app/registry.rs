@@ -139,20 +139,29 @@ fn open(app: &App, row: &Registry) -> Result<Option<RegistryLogin>> {
     Ok(Some(RegistryLogin { registry: row.address.clone(), username: row.username.clone(), password }))
 }
 
-/// The log-in for an image's registry: a stored one, else what `docker login` keeps for the user who runs the server.
+/// The log-in with which an image is pulled or pushed, as [`login_of`] finds it.
 ///
 /// # Errors
 /// `Invalid` for a registry where nobody goes, or that is not stored and where people of a team may not send this server.
 pub async fn login_for(app: &App, image: &str) -> Result<Vec<RegistryLogin>> {
+    let registry = registry_of(image);
+    let is_stored = registries::by_address(&mut *app.db.read().await?, registry).await?.is_some();
+    if registry != HUB {
+        let policy = if is_stored { Policy::anywhere() } else { outgoing_policy(&app.config) };
+        check_reach(registry, policy).await?;
+    }
+    login_of(app, image).await
+}
+
+/// The log-in for an image's registry: a stored one, else what `docker login` keeps for the user who runs the server.
+pub async fn login_of(app: &App, image: &str) -> Result<Vec<RegistryLogin>> {
     let registry = registry_of(image).to_string();
     let mut conn = app.db.read().await?;
     let stored = registries::by_address(&mut conn, &registry).await?;
     drop(conn);
     if let Some(row) = stored {
-        check_reach(&registry, Policy::anywhere()).await?;
         return Ok(open(app, &row)?.into_iter().collect());
     }
-    check_reach(&registry, outgoing_policy(&app.config)).await?;
     let found =
         tokio::task::spawn_blocking(move || RegistryLogin::find(&registry)).await.map_err(Error::internal)?;
     Ok(found.map_err(Error::failed)?.into_iter().collect())

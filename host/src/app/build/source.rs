@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use crate::app::App;
-use crate::app::registry::{all_logins, login_for};
+use crate::app::registry::{all_logins, login_of};
 use crate::app::repository::{Place, git_auth};
 use crate::app::stack::{StackView, credentials_context};
 use crate::config::RegistryLogin;
@@ -94,7 +94,7 @@ async fn logins_of(app: &App, settings: &BuildSettings) -> Result<Vec<RegistryLo
         if !asked.insert(registry_of(image)) {
             continue;
         }
-        match login_for(app, image).await {
+        match login_of(app, image).await {
             Ok(found) => logins.extend(found),
             // It hands out nothing now either; a build that needs it says so.
             Err(Error::Failed(_)) => {}
