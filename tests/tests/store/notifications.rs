@@ -112,11 +112,17 @@ async fn a_channel_is_found_by_number_and_its_name_is_the_teams(test: TestDb) {
     let twice = channel("chat");
     let twice = test.db.write(move |tx| Box::pin(async move { channels::insert(tx, twice).await })).await;
     assert!(matches!(&twice, Err(Error::Conflict(said)) if said.contains("chat")), "{twice:?}");
-    let changed = Channel { name: "room".into(), enabled: false, credentials: None, ..stored };
+    let changed = Channel { name: "room".into(), enabled: false, credentials: None, ..stored.clone() };
     let again = changed.clone();
     test.db.write(move |tx| Box::pin(async move { channels::update(tx, &again).await })).await.unwrap();
-    let mut conn = test.db.read().await.unwrap();
-    assert_eq!(channels::find(&mut conn, "1").await.unwrap(), changed);
+    let now = channels::find(&mut test.db.read().await.unwrap(), "1").await.unwrap();
+    assert_eq!(now, Channel { credentials: stored.credentials.clone(), ..changed.clone() });
+    let forget = test
+        .db
+        .write(move |tx| Box::pin(async move { channels::set_credentials(tx, &stored.id, None).await }));
+    forget.await.unwrap();
+    let now = channels::find(&mut test.db.read().await.unwrap(), "1").await.unwrap();
+    assert_eq!(now, changed);
 }
 
 async fn rules_in_force_are_those_of_channels_that_are_on(test: TestDb) {
