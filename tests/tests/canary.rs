@@ -73,7 +73,7 @@ async fn a_good_release_gets_more_and_more_and_every_decision_can_be_made_again(
     assert_eq!(bad, 0, "of {} requests", good + bad);
     assert!(routed.page().await.contains(&sha));
     let over = routed.fixture.server.get(&format!("/api/v1/deployments/{number}/rollout")).await.expect(200);
-    assert_eq!(over["data"], json!({ "running": false, "routed": false, "releases": [] }));
+    assert_eq!(over["data"], json!({ "running": false, "routed": false, "waits": false, "releases": [] }));
 
     let told = history(&routed, &number).await;
     assert_eq!(moved(&told), [20, 60, 100], "{told}");
