@@ -62,7 +62,7 @@ impl Charts {
     pub fn of(history: &History, now: UnixMs) -> Option<Self> {
         let from = history.begun_at?;
         let to = history.ended_at.unwrap_or(now).max(from + 1);
-        let answered = history.points.iter().filter(|point| point.new.is_some()).count();
+        let answered = history.points.iter().filter(|point| point.answers.new.is_some()).count();
         if answered < 2 && history.shares.len() < 2 {
             return None;
         }
@@ -108,8 +108,8 @@ impl Axes<'_> {
 
     fn chart(&self, name: &'static str, words: fn(f64) -> String, figure: fn(&Answers) -> f64) -> Chart {
         let points = &self.history.points;
-        let of_new = |point: &Point| point.new.as_ref().map(figure);
-        let of_stable = |point: &Point| point.stable.as_ref().map(figure);
+        let of_new = |point: &Point| point.answers.new.as_ref().map(figure);
+        let of_stable = |point: &Point| point.answers.stable.as_ref().map(figure);
         let all = points.iter().flat_map(|point| [of_new(point), of_stable(point)]).flatten();
         let top = ceiling(all.fold(0.0, f64::max));
         let last = |of: &dyn Fn(&Point) -> Option<f64>, name| {
@@ -185,7 +185,7 @@ pub fn decided_rows(history: &History) -> Vec<DecidedRow> {
 
 /// What the answers had been until then; nothing while the new release had none, and where nothing changed.
 fn figures(one: &Decided) -> String {
-    let (Some(new), false) = (&one.new, one.verdict == Verdict::Step) else { return String::new() };
+    let (Some(new), false) = (&one.answers.new, one.verdict == Verdict::Step) else { return String::new() };
     let told = |name: &str, told: &Answers| {
         let answers = if told.requests == 1 { "answer" } else { "answers" };
         format!(
@@ -195,7 +195,7 @@ fn figures(one: &Decided) -> String {
             milliseconds(told.p95_ms)
         )
     };
-    let both = [Some(told("New", new)), one.stable.as_ref().map(|stable| told("Stable", stable))];
+    let both = [Some(told("New", new)), one.answers.stable.as_ref().map(|stable| told("Stable", stable))];
     both.into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
@@ -203,18 +203,20 @@ fn figures(one: &Decided) -> String {
 #[allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
 mod tests {
     use super::*;
+    use crate::domain::rollout::history::Both;
 
     fn answers(error_percent: f64, p95_ms: f64) -> Option<Answers> {
         Some(Answers { requests: 40, per_second: None, error_percent, p50_ms: 1.0, p95_ms })
     }
 
     fn decided(at: UnixMs, verdict: Verdict, reason: &str) -> Decided {
-        Decided { at, verdict, reason: reason.into(), new: answers(5.0, 8.0), stable: answers(0.0, 4.0) }
+        let answers = Both { new: answers(5.0, 8.0), stable: answers(0.0, 4.0) };
+        Decided { at, verdict, reason: reason.into(), answers }
     }
 
     /// Ten seconds from 1000 on: a fifth of the requests after two, none after eight.
     fn taken_back() -> History {
-        let point = |at, percent, new, stable| Point { at, percent, new, stable };
+        let point = |at, percent, new, stable| Point { at, percent, answers: Both { new, stable } };
         History {
             begun_at: Some(1_000),
             ended_at: Some(11_000),

@@ -4,7 +4,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{time, times};
-use crate::domain::rollout::history::{Answers, Decided, History, Point, Verdict};
+use crate::domain::rollout::history::{Answers, Both, Decided, History, Point, Verdict};
 
 /// A rollout told: figures over time, and what was decided. Of one that did not begin, both lists are empty.
 #[derive(Debug, Serialize, ToSchema)]
@@ -25,11 +25,8 @@ pub struct PointView {
     pub at: String,
     /// Of the requests that the new release got.
     pub percent: u32,
-    /// Absent as long as nothing was counted.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub new: Option<AnsweredView>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub stable: Option<AnsweredView>,
+    #[serde(flatten)]
+    pub answers: BothView,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -44,7 +41,15 @@ pub struct DecidedView {
     pub percent: Option<u32>,
     /// In the strategy's words.
     pub reason: String,
-    /// How the releases had answered until then.
+    /// Until then.
+    #[serde(flatten)]
+    pub answers: BothView,
+}
+
+/// How both releases answered; a release of which nothing was counted is absent.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BothView {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub new: Option<AnsweredView>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -78,12 +83,7 @@ impl From<History> for HistoryView {
 
 impl From<Point> for PointView {
     fn from(point: Point) -> Self {
-        Self {
-            at: time(point.at),
-            percent: point.percent,
-            new: point.new.map(Into::into),
-            stable: point.stable.map(Into::into),
-        }
+        Self { at: time(point.at), percent: point.percent, answers: point.answers.into() }
     }
 }
 
@@ -94,14 +94,13 @@ impl From<Decided> for DecidedView {
             Verdict::Step => ("step", None),
             Verdict::End => ("end", None),
         };
-        Self {
-            at: time(decided.at),
-            what,
-            percent,
-            reason: decided.reason,
-            new: decided.new.map(Into::into),
-            stable: decided.stable.map(Into::into),
-        }
+        Self { at: time(decided.at), what, percent, reason: decided.reason, answers: decided.answers.into() }
+    }
+}
+
+impl From<Both> for BothView {
+    fn from(both: Both) -> Self {
+        Self { new: both.new.map(Into::into), stable: both.stable.map(Into::into) }
     }
 }
 

@@ -24,14 +24,20 @@ pub struct Answers {
     pub p95_ms: f64,
 }
 
+/// How both releases answered; nothing of one that was asked nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Both {
+    pub new: Option<Answers>,
+    pub stable: Option<Answers>,
+}
+
 /// What the strategy saw at one time.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Point {
     pub at: UnixMs,
     /// Of the requests that the new release got.
     pub percent: u32,
-    pub new: Option<Answers>,
-    pub stable: Option<Answers>,
+    pub answers: Both,
 }
 
 /// What a decision came to.
@@ -50,9 +56,8 @@ pub struct Decided {
     pub verdict: Verdict,
     /// In the strategy's words.
     pub reason: String,
-    /// How the releases had answered until then.
-    pub new: Option<Answers>,
-    pub stable: Option<Answers>,
+    /// Until then.
+    pub answers: Both,
 }
 
 /// Of a rollout that did not begin: nothing.
@@ -105,7 +110,7 @@ pub fn outline(target: &Id, labels: &[Label], journal: &[JournalEntry]) -> Histo
             continue;
         }
         let verdict = share.map_or(Verdict::Step, Verdict::Share);
-        decided.push(Decided { at, verdict, reason: words.to_owned(), new: None, stable: None });
+        decided.push(Decided { at, verdict, reason: words.to_owned(), answers: Both::default() });
     }
     History { shares, decided, ..History::default() }
 }
@@ -129,7 +134,7 @@ impl History {
         }
         for decided in &mut self.decided {
             if let Some(seen) = self.points.iter().rev().find(|point| point.at <= decided.at) {
-                (decided.new, decided.stable) = (seen.new, seen.stable);
+                decided.answers = seen.answers;
             }
         }
         self
@@ -147,7 +152,7 @@ impl History {
             _ if reason.is_empty() => {}
             _ => {
                 let reason = reason.to_owned();
-                self.decided.push(Decided { at, verdict: Verdict::End, reason, new: None, stable: None });
+                self.decided.push(Decided { at, verdict: Verdict::End, reason, answers: Both::default() });
             }
         }
     }
@@ -218,8 +223,10 @@ impl Seen {
         Point {
             at,
             percent: percent(&self.traffic, target),
-            new: self.answers(target, seconds),
-            stable: stable.and_then(|stable| self.answers(stable, seconds)),
+            answers: Both {
+                new: self.answers(target, seconds),
+                stable: stable.and_then(|stable| self.answers(stable, seconds)),
+            },
         }
     }
 
@@ -334,10 +341,10 @@ mod tests {
         let history = outline(&id("new"), &[], &journal).with(&asked, 100, Some(11_000), Some("it fails"));
         let seen: Vec<_> = history.points.iter().map(|point| (point.at, point.percent)).collect();
         assert_eq!(seen, [(500, 0), (3_000, 20), (5_000, 20), (9_000, 20)]);
-        let (first, quiet) = (&history.points[0], &history.points[1]);
+        let (first, quiet) = (history.points[0].answers, history.points[1].answers);
         assert_eq!((first.new, first.stable.unwrap().per_second), (None, None));
         assert_eq!((quiet.new, quiet.stable.unwrap().per_second), (None, Some(4.0)));
-        let back = history.decided.last().unwrap();
+        let back = history.decided.last().unwrap().answers;
         let (new, stable) = (back.new.unwrap(), back.stable.unwrap());
         assert_eq!((new.requests, new.per_second, new.error_percent), (80, Some(10.0), 5.0));
         assert_eq!((new.p95_ms, stable.p95_ms, stable.error_percent), (60.0, 30.0, 0.0));
