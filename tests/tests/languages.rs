@@ -122,7 +122,7 @@ async fn releases_come_into_service_by_a_strategy_in_python() {
     let (git, server) = (GitServer::start().await, TestServer::start().await);
     let request = server.stranger(reqwest::Method::POST, "/api/v1/plugins/install");
     let request = request.bearer_auth(ADMIN_TOKEN).header("content-type", "application/wasm");
-    let request = request.timeout(Duration::from_secs(180)).body(fs::read(component).unwrap());
+    let request = request.timeout(Duration::from_secs(600)).body(fs::read(component).unwrap());
     let installed = request.send().await.unwrap().text().await.unwrap();
     assert!(installed.contains(r#""state":"enabled""#), "{installed}");
     let repo = git.create("app");
