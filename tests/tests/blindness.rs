@@ -177,6 +177,9 @@ async fn plugins(search: &Arc<Search>) -> (Plugins, TempDir) {
         settings.sources.push(trusted(name, path));
     }
     settings.watch = Some(search.clone());
+    // The search through the memory counts as the guest's time.
+    settings.limits.cpu_per_minute = Duration::from_secs(3600);
+    settings.limits.wall_per_minute = Duration::from_secs(3600);
     let plugins = Plugins::start(settings).await.expect("the engine starts");
     assert_eq!(plugins.inspect("sender").expect("it is listed").error, None);
     (plugins, folder)

@@ -134,7 +134,9 @@ async fn git_and_the_forge_are_asked_with_tokens_of_an_app() {
     server.post("/api/v1/stacks/web/webhook", json!({})).await;
     let told = forge.fake.seen().into_iter().rfind(|seen| seen.path().ends_with("/hooks")).unwrap();
     assert_eq!(told.header("authorization"), Some(format!("Bearer {}", app::token(1)).as_str()));
-    assert_eq!((forge.world().app.minted, forge.world().hooks.len()), (1, 1));
+    let world = forge.world();
+    assert_eq!((world.app.minted, world.hooks.len()), (1, 1));
+    drop(world);
     let log = std::fs::read_to_string(server.server_log()).unwrap();
     assert!(!log.contains(&app::token(1)) && !log.contains("PRIVATE KEY"));
 }
