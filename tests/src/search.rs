@@ -8,6 +8,9 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::Value;
 use windlass::plugins::MemoryWatch;
 
+/// Looked at in one go.
+static EMPTY: [u8; 4096] = [0; 4096];
+
 /// The eight encodings, each with its name.
 pub fn encodings(secret: &str) -> [(&'static str, String); 8] {
     let percent = |upper: bool| -> String {
@@ -77,11 +80,19 @@ impl Search {
             return;
         }
         let mut found = BTreeSet::new();
-        for (at, pair) in bytes.windows(2).enumerate() {
-            for i in &needles.by_start[start(pair)] {
-                let (name, needle) = &needles.all[*i];
-                if bytes[at..].starts_with(needle) {
-                    found.insert(format!("{name} in {place}"));
+        for (n, page) in bytes.chunks(EMPTY.len()).enumerate() {
+            // Most of a memory is empty, and no needle begins with a zero.
+            if *page == EMPTY[..page.len()] {
+                continue;
+            }
+            let from = n * EMPTY.len();
+            let starts = &bytes[from..bytes.len().min(from + page.len() + 1)];
+            for (at, pair) in starts.windows(2).enumerate() {
+                for i in &needles.by_start[start(pair)] {
+                    let (name, needle) = &needles.all[*i];
+                    if bytes[from + at..].starts_with(needle) {
+                        found.insert(format!("{name} in {place}"));
+                    }
                 }
             }
         }

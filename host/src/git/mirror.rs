@@ -18,20 +18,38 @@ pub(super) fn open_fetched(path: &Path) -> Result<Repository> {
     Repository::open_bare(path).map_err(super::error::reading)
 }
 
-/// Opens a mirror, or makes an empty one where there is none or nothing that could be opened.
+/// Opens a mirror, or makes an empty one where there is none or nothing that could be opened. Several may do so at once: it is
+/// made aside, and there as a whole or not at all.
 pub(super) fn open_or_create(path: &Path) -> Result<Repository, git2::Error> {
     if let Ok(repository) = Repository::open_bare(path) {
         return Ok(repository);
     }
-    discard(path)?;
+    let fresh = aside(path);
+    create(&fresh)?;
+    if fs::rename(&fresh, path).is_err() {
+        if let Ok(repository) = Repository::open_bare(path) {
+            // Somebody else was quicker.
+            let _ = fs::remove_dir_all(&fresh);
+            return Ok(repository);
+        }
+        discard(path)?;
+        fs::rename(&fresh, path).map_err(|error| on_disk(path, &error))?;
+    }
+    Repository::open_bare(path)
+}
+
+fn create(path: &Path) -> Result<(), git2::Error> {
     let mut options = RepositoryInitOptions::new();
     options.bare(true).no_reinit(true).external_template(false);
-    let repository = Repository::init_opts(path, &options)?;
-    let mut config = repository.config()?;
+    let mut config = Repository::init_opts(path, &options)?.config()?;
     // Redirects are followed by the relay, which judges where they lead.
     config.set_bool("http.followRedirects", false)?;
-    config.set_bool("core.logAllRefUpdates", false)?;
-    Ok(repository)
+    config.set_bool("core.logAllRefUpdates", false)
+}
+
+/// A name beside a mirror's own that [`sweep`] knows.
+fn aside(path: &Path) -> PathBuf {
+    path.with_extension(format!("gone-{}", uuid::Uuid::now_v7().simple()))
 }
 
 /// Puts a mirror out of the way. The rename is one step, so a mirror is there as a whole or not at all.
@@ -39,7 +57,7 @@ pub(super) fn discard(path: &Path) -> Result<(), git2::Error> {
     if fs::symlink_metadata(path).is_err() {
         return Ok(());
     }
-    let away = path.with_extension(format!("gone-{}", uuid::Uuid::now_v7().simple()));
+    let away = aside(path);
     fs::rename(path, &away).and_then(|()| fs::remove_dir_all(&away)).map_err(|error| on_disk(path, &error))
 }
 
