@@ -10,6 +10,7 @@ use crate::domain::approval::{Approval, ApprovalState, Verdict};
 use crate::domain::deployment::Deployment;
 use crate::domain::event::{EventKind, NewEvent};
 use crate::domain::people::User;
+use crate::domain::rollout::share_of;
 use crate::domain::{Id, UnixMs};
 use crate::error::{Error, Result};
 use crate::store::{self, Tx, approvals, deployments, events, protections};
@@ -136,8 +137,7 @@ pub async fn deployment_promote(
 
 async fn check_share(app: &App, row: &Deployment, share: u32) -> Result<()> {
     let weights = app.route_weights(&row.stack_id).await?;
-    let is_new = |release: &Id| row.release_id.as_ref() == Some(release);
-    let is: u32 = weights.iter().filter(|weight| is_new(&weight.release)).map(|weight| weight.percent).sum();
+    let is = row.release_id.as_ref().map_or(0, |release| share_of(&weights, release));
     if is == share {
         return Ok(());
     }

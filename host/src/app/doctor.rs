@@ -41,6 +41,15 @@ pub struct Check {
     pub advice: Option<String>,
 }
 
+/// The first so many of a list, and how many more there are.
+pub(in crate::app) fn some_of<T: ToString>(all: &[T], most: usize) -> String {
+    let first: Vec<String> = all.iter().take(most).map(ToString::to_string).collect();
+    match all.len() - first.len() {
+        0 => first.join(", "),
+        more => format!("{} and {more} more", first.join(", ")),
+    }
+}
+
 impl Check {
     pub fn ok(name: &'static str, detail: impl Into<String>) -> Self {
         Self { name, verdict: Verdict::Ok, detail: detail.into(), advice: None }

@@ -1,5 +1,5 @@
-//! Before a deployment begins: what its stack's protection says, and of a preview its parent's if that covers it. Whatever asked for the deployment and whoever carries it out,
-//! it comes by here; going back to what served before does not wait.
+//! Before a deployment begins: what its stack's protection says, and of a preview its parent's if that covers it. Whatever
+//! asked for the deployment and whoever carries it out, it comes by here; going back to what served before does not wait.
 
 use serde_json::json;
 use sha2::{Digest, Sha256};

@@ -3,7 +3,7 @@
 use super::App;
 use super::access::Identity;
 use super::backup::backup_check;
-use super::doctor::{Check, Verdict, disk_check, security_check};
+use super::doctor::{Check, Verdict, disk_check, security_check, some_of};
 use super::health;
 use crate::domain::access::Reach;
 use crate::domain::admission::PluginState;
@@ -185,11 +185,8 @@ async fn certificates_check(conn: &mut Conn, now: i64) -> Result<Option<Check>> 
 
 /// The first three by name, and how many more there are.
 fn names<T>(rows: &[T], name: impl Fn(&T) -> &String) -> String {
-    let first: Vec<&str> = rows.iter().take(3).map(|row| name(row).as_str()).collect();
-    match rows.len().saturating_sub(first.len()) {
-        0 => first.join(", "),
-        more => format!("{} and {more} more", first.join(", ")),
-    }
+    let all: Vec<&String> = rows.iter().map(name).collect();
+    some_of(&all, 3)
 }
 
 #[cfg(test)]

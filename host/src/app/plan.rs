@@ -7,11 +7,10 @@ use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 use windlass_sdk::testkit::{Before, Forecast, Outlook};
 
-use super::build::auth;
 use super::deployment::{deployment_serving, environment_of, rollback_readiness};
 use super::stack::{StackView, stack_facts, stack_view, strategy_name};
 use super::target::engine;
-use super::{App, traffic};
+use super::{App, look, traffic};
 use crate::domain::build_config::EnvVar;
 use crate::domain::change::{Change, Shape, changes};
 use crate::domain::deployment::{Deployment, DeploymentStatus};
@@ -22,7 +21,6 @@ use crate::domain::rollout::{Effect, JournalEntry, StackFacts};
 use crate::domain::stack::RunSpec;
 use crate::domain::{Id, reference};
 use crate::error::{Error, Result};
-use crate::git::RepoAccess;
 use crate::store::{deployments, releases, rollout_steps};
 
 /// How long the git server may take to say where a branch is.
@@ -151,7 +149,7 @@ async fn from_git(app: &App, view: &StackView, git_ref: Option<&String>) -> Resu
     let (commit, source) = if reference::check_commit(&name).is_ok() {
         (name.clone(), format!("commit {name}, built"))
     } else {
-        let access = RepoAccess { id: row.id.clone(), url: row.url.clone(), auth: auth(app, &row).await? };
+        let access = look::access(app, &row).await?;
         let cancel = CancellationToken::new();
         let refs = tokio::time::timeout(GIT_PATIENCE, app.git.ls_remote(&access, &cancel)).await;
         cancel.cancel();

@@ -145,23 +145,30 @@ fn open(app: &App, row: &Registry) -> Result<Option<RegistryLogin>> {
 /// `Invalid` for a registry where nobody goes, or that is not stored and where people of a team may not send this server.
 pub async fn login_for(app: &App, image: &str) -> Result<Vec<RegistryLogin>> {
     let registry = registry_of(image);
-    let is_stored = registries::by_address(&mut *app.db.read().await?, registry).await?.is_some();
+    let stored = stored_at(app, registry).await?;
     if registry != HUB {
-        let policy = if is_stored { Policy::anywhere() } else { outgoing_policy(&app.config) };
+        let policy = if stored.is_some() { Policy::anywhere() } else { outgoing_policy(&app.config) };
         check_reach(registry, policy).await?;
     }
-    login_of(app, image).await
+    login_at(app, registry, stored).await
 }
 
 /// The log-in for an image's registry: a stored one, else what `docker login` keeps for the user who runs the server.
 pub async fn login_of(app: &App, image: &str) -> Result<Vec<RegistryLogin>> {
-    let registry = registry_of(image).to_string();
+    let registry = registry_of(image);
+    login_at(app, registry, stored_at(app, registry).await?).await
+}
+
+async fn stored_at(app: &App, registry: &str) -> Result<Option<Registry>> {
     let mut conn = app.db.read().await?;
-    let stored = registries::by_address(&mut conn, &registry).await?;
-    drop(conn);
+    registries::by_address(&mut conn, registry).await
+}
+
+async fn login_at(app: &App, registry: &str, stored: Option<Registry>) -> Result<Vec<RegistryLogin>> {
     if let Some(row) = stored {
         return Ok(open(app, &row)?.into_iter().collect());
     }
+    let registry = registry.to_owned();
     let found =
         tokio::task::spawn_blocking(move || RegistryLogin::find(&registry)).await.map_err(Error::internal)?;
     Ok(found.map_err(Error::failed)?.into_iter().collect())

@@ -6,7 +6,7 @@ use askama::filters::HtmlSafe;
 use super::ui::duration;
 use crate::domain::build::Build;
 use crate::domain::deployment::Deployment;
-use crate::domain::rollout::{Effect, JournalEntry};
+use crate::domain::rollout::{Effect, JournalEntry, share_of};
 use crate::domain::{Id, UnixMs};
 
 /// Where the time of a deployment went.
@@ -149,14 +149,11 @@ fn phases(row: &Deployment, build: Option<&Build>, journal: &[JournalEntry], now
 fn kinds_of(effect: &Effect, target: Option<&Id>) -> (Kind, Kind) {
     match effect {
         Effect::Launch { .. } | Effect::Companions { .. } => (Kind::Start, Kind::Health),
-        Effect::SetRoute { weights } => {
-            let own = weights.iter().filter(|weight| Some(&weight.release) == target);
-            match own.map(|weight| weight.percent).sum::<u32>() {
-                0 => (Kind::HandOver, Kind::HandOver),
-                percent @ 1..100 => (Kind::Share(percent), Kind::Share(percent)),
-                _ => (Kind::HandOver, Kind::Bake),
-            }
-        }
+        Effect::SetRoute { weights } => match target.map_or(0, |target| share_of(weights, target)) {
+            0 => (Kind::HandOver, Kind::HandOver),
+            percent @ 1..100 => (Kind::Share(percent), Kind::Share(percent)),
+            _ => (Kind::HandOver, Kind::Bake),
+        },
         Effect::Create { .. } | Effect::Stop { .. } | Effect::Start { .. } | Effect::Remove { .. } => {
             (Kind::HandOver, Kind::HandOver)
         }

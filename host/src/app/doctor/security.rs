@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use ipnet::IpNet;
 use url::Url;
 
-use super::Check;
+use super::{Check, some_of};
 use crate::app::App;
 use crate::config::{Config, MasterKey, Plugin};
 use crate::domain::UnixMs;
@@ -362,11 +362,7 @@ fn is_open_database(url: &str) -> bool {
 }
 
 fn list<T: ToString>(all: &[T]) -> String {
-    let first: Vec<String> = all.iter().take(5).map(ToString::to_string).collect();
-    match all.len() - first.len() {
-        0 => first.join(", "),
-        more => format!("{} and {more} more", first.join(", ")),
-    }
+    some_of(all, 5)
 }
 
 #[cfg(test)]

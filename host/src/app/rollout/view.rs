@@ -8,7 +8,7 @@ use crate::app::{App, traffic};
 use crate::domain::Id;
 use crate::domain::deployment::{Deployment, DeploymentStatus};
 use crate::domain::release::Release;
-use crate::domain::rollout::{Instance, Sample};
+use crate::domain::rollout::{Instance, Sample, share_of};
 use crate::error::Result;
 use crate::store::{releases, routes, stacks};
 
@@ -100,11 +100,7 @@ pub async fn rollout_view(app: &App, deployment: &Deployment) -> Result<Option<R
     let weights = route.map(|route| route.weights).unwrap_or_default();
     let sides = taking_part.into_iter().map(|release| Side {
         is_new: release.id == *target,
-        percent: weights
-            .iter()
-            .filter(|weight| weight.release == release.id)
-            .map(|weight| weight.percent)
-            .sum(),
+        percent: share_of(&weights, &release.id),
         instances: instances.iter().filter(|instance| instance.release == release.id).cloned().collect(),
         sample: samples.iter().find(|sample| sample.release == release.id).cloned(),
         release,

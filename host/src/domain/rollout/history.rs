@@ -6,7 +6,7 @@
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::{Effect, JournalEntry, JournalState, Weight};
+use super::{Effect, JournalEntry, JournalState, Weight, share_of};
 use crate::domain::{Id, UnixMs};
 
 /// The router remembers so many seconds.
@@ -92,7 +92,7 @@ pub struct Asked {
 pub fn outline(target: &Id, labels: &[Label], journal: &[JournalEntry]) -> History {
     let done = || journal.iter().filter(|entry| entry.state != JournalState::Failed);
     let moved = |entry: &JournalEntry| match &entry.effect {
-        Effect::SetRoute { weights } => Some(percent(weights, target)),
+        Effect::SetRoute { weights } => Some(share_of(weights, target)),
         _ => None,
     };
     let shares = done()
@@ -173,10 +173,6 @@ fn countless(label: &str) -> String {
     label.chars().filter(|letter| !letter.is_ascii_digit()).collect()
 }
 
-fn percent(weights: &[Weight], target: &Id) -> u32 {
-    weights.iter().filter(|weight| weight.release == *target).map(|weight| weight.percent).sum()
-}
-
 /// What of a situation matters here, in the contract's words.
 #[derive(Deserialize)]
 struct Seen {
@@ -222,7 +218,7 @@ impl Seen {
         let stable = self.stable.as_ref().map(|stable| &stable.id).filter(|stable| *stable != target);
         Point {
             at,
-            percent: percent(&self.traffic, target),
+            percent: share_of(&self.traffic, target),
             answers: Both {
                 new: self.answers(target, seconds),
                 stable: stable.and_then(|stable| self.answers(stable, seconds)),

@@ -83,6 +83,11 @@ pub struct Weight {
     pub percent: u32,
 }
 
+/// A release's share of the requests, in percent.
+pub fn share_of(weights: &[Weight], release: &Id) -> u32 {
+    weights.iter().filter(|weight| weight.release == *release).map(|weight| weight.percent).sum()
+}
+
 /// What people said to a strategy's question.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
