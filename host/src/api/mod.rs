@@ -38,6 +38,7 @@ mod stack_ci;
 mod stacks;
 mod stream;
 mod targets;
+mod tasks;
 mod teams;
 mod templates;
 mod view;
@@ -89,6 +90,7 @@ fn routes() -> OpenApiRouter<App> {
         .merge(stacks::router())
         .merge(apply::router())
         .merge(runs::router())
+        .merge(tasks::router())
         .merge(schedules::router())
         .merge(builds::router())
         .merge(registries::router())

@@ -1,4 +1,4 @@
-//! `/api/v1/deployments`, `/api/v1/builds` and `/api/v1/tasks`.
+//! `/api/v1/deployments` and `/api/v1/builds`.
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -10,10 +10,9 @@ use utoipa_axum::routes;
 use super::error::ApiResult;
 use super::extract::{Auth, PageQuery, Params, Success, ok};
 use super::logs::{self, FoundLines, LogQuery, Part, SearchQuery};
-use super::view::{BuildView, DeploymentView, LogView, PageView, StepView, TaskView};
+use super::view::{BuildView, DeploymentView, LogView, PageView, StepView};
 use crate::app::logs::{LogKind, deployment_logs_kept, log_kept};
-use crate::app::{App, build, cicd, deployment, task};
-use crate::domain::Id;
+use crate::app::{App, build, cicd, deployment};
 use crate::domain::deployment::Deployment;
 use crate::error::Result;
 
@@ -30,7 +29,6 @@ pub fn router() -> OpenApiRouter<App> {
         .routes(routes!(build_logs))
         .routes(routes!(build_logs_search))
         .routes(routes!(build_cancel))
-        .routes(routes!(task_view))
 }
 
 /// Lists all deployments, newest first.
@@ -214,15 +212,4 @@ async fn build_cancel(
     Path(id): Path<String>,
 ) -> ApiResult<(StatusCode, Json<Success<BuildView>>)> {
     Ok((StatusCode::ACCEPTED, ok(build::build_cancel(&app, &id).await?.into())))
-}
-
-/// Shows a task of the queue.
-#[utoipa::path(get, path = "/api/v1/tasks/{task}", tag = "tasks", responses((status = 200, body = Success<TaskView>)),
-    security(("token" = ["viewer:task"])))]
-async fn task_view(
-    State(app): State<App>,
-    _: Auth,
-    Path(id): Path<String>,
-) -> ApiResult<Json<Success<TaskView>>> {
-    Ok(ok(task::task_view(&app, &Id::from_text(id)).await?.into()))
 }

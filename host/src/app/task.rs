@@ -1,11 +1,71 @@
-//! Tasks as people see them: progress, and cancelling.
+//! Tasks as people see them: what the queue has to do, progress, cancelling, and not waiting for the next attempt.
 
 use super::App;
 use crate::domain::Id;
+use crate::domain::page::{DEFAULT_LIMIT, MAX_LIMIT};
 use crate::domain::task::TaskRow;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::queue;
 use crate::store::tasks;
+
+/// Which tasks are listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TaskChoice {
+    /// Queued or running, oldest first.
+    Unfinished,
+    /// All that are kept, newest first; those before an id.
+    All { before: Option<Id> },
+}
+
+/// Some tasks, and the id that the next page is asked for with.
+#[derive(Debug)]
+pub struct TaskPage {
+    pub items: Vec<TaskRow>,
+    pub next: Option<Id>,
+}
+
+/// At most `limit` tasks.
+pub async fn task_list(app: &App, choice: TaskChoice, limit: Option<i64>) -> Result<TaskPage> {
+    let limit = limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_LIMIT);
+    let mut conn = app.db.read().await?;
+    let before = match choice {
+        TaskChoice::Unfinished => {
+            let items = tasks::list_unfinished(&mut conn, limit).await?;
+            return Ok(TaskPage { items, next: None });
+        }
+        TaskChoice::All { before } => before,
+    };
+    let mut items = tasks::list(&mut conn, before.as_ref(), limit + 1).await?;
+    let is_more = i64::try_from(items.len()).is_ok_and(|found| found > limit);
+    if is_more {
+        items.pop();
+    }
+    let next = items.last().filter(|_| is_more).map(|task| task.id.clone());
+    Ok(TaskPage { items, next })
+}
+
+/// Lets a queued task run now instead of at its time.
+///
+/// # Errors
+/// `Conflict` if it runs already or has ended.
+pub async fn task_run_now(app: &App, id: &Id) -> Result<TaskRow> {
+    let wanted = id.clone();
+    app.db
+        .write(move |tx| {
+            Box::pin(async move {
+                let is_queued = queue::run_now(tx, &wanted).await?;
+                let task = tasks::find(tx, wanted.as_str()).await?;
+                if is_queued {
+                    return Ok(task);
+                }
+                let status = task.status.as_str();
+                Err(Error::conflict(format!(
+                    "the task is not waiting: its state is `{status}`. Only a queued task can be told not to wait"
+                )))
+            })
+        })
+        .await
+}
 
 pub async fn task_view(app: &App, id: &Id) -> Result<TaskRow> {
     let mut conn = app.db.read().await?;

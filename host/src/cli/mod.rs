@@ -43,6 +43,7 @@ mod stack_input;
 mod status;
 mod table;
 mod target;
+mod task;
 mod team;
 mod template;
 mod text;
@@ -231,6 +232,9 @@ pub enum Command {
     /// Certificates of the hosts of stacks.
     #[command(subcommand)]
     Certificate(certificate::CertificateCommand),
+    /// The queue: what is to do, what is done, what waits for its next attempt.
+    #[command(subcommand)]
+    Task(task::TaskCommand),
     /// API tokens.
     #[command(subcommand)]
     Token(admin::TokenCommand),
@@ -343,6 +347,7 @@ async fn remote(session: &Session, command: Command) -> Outcome<u8> {
         Command::Backup(args) => backup::backup(session, &args).await,
         Command::Audit(command) => audit::audit(session, &command).await,
         Command::Certificate(command) => certificate::certificate(session, &command).await,
+        Command::Task(command) => task::task(session, &command).await,
         Command::Token(command) => admin::token(session, &command).await,
         Command::Plugin(command) => admin::plugin(session, &command).await,
         Command::Serve(_) => Err(failure::Failure::usage("`serve` is not run from here.")),

@@ -117,7 +117,7 @@ impl Docker {
         let id = uuid::Uuid::now_v7().simple().to_string();
         let mut options =
             options(&request, &tag, &context.dockerfile, session.facts.buildkit.then(|| id.clone()));
-        let (blocks, packing) = context.pack(modified(&request));
+        let (blocks, packing) = context.pack(modified(&request), self.reach());
         // The engine answers when the build says its first word, which may be after a long upload.
         let mut client = cancel::with_build_id(&session.client.clone().with_timeout(request.timeout), &id);
         // bollard's own session knows no secrets.

@@ -205,7 +205,7 @@ impl Docker {
         let folder = checkout.to_path_buf();
         let context = tokio::task::spawn_blocking(move || Context::whole(&folder, WORKSPACE)).await;
         let seconds = u64::try_from(run.modified_at / 1000).unwrap_or_default();
-        let (blocks, packing) = context.map_err(Error::internal)??.pack(seconds);
+        let (blocks, packing) = context.map_err(Error::internal)??.pack(seconds, self.reach());
         let options = UploadToContainerOptionsBuilder::default().path("/").build();
         let body = body_try_stream(ReceiverStream::new(blocks));
         let client = self.client().await?.with_timeout(run.timeout);

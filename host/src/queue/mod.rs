@@ -38,6 +38,11 @@ pub async fn hasten(tx: &mut Tx, unique_key: &str) -> Result<bool> {
     tasks::hasten(tx, unique_key, now()).await
 }
 
+/// The same for the task itself; `false` if it is not queued.
+pub async fn run_now(tx: &mut Tx, id: &Id) -> Result<bool> {
+    tasks::run_now(tx, id, now()).await
+}
+
 /// Cancels a task: at once if it is queued, by way of its token if it runs, on whichever node.
 pub async fn cancel(tx: &mut Tx, id: &Id) -> Result<Cancelled> {
     tasks::request_cancel(tx, id, now()).await

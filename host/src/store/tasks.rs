@@ -142,6 +142,22 @@ pub async fn list(conn: &mut Conn, before: Option<&Id>, limit: i64) -> Result<Ve
     fetch_all(conn, query(select!("WHERE id < $1 ORDER BY id DESC LIMIT $2")).bind(before).bind(limit)).await
 }
 
+/// What is queued or runs, oldest first.
+pub async fn list_unfinished(conn: &mut Conn, limit: i64) -> Result<Vec<TaskRow>> {
+    let statement = query(select!("WHERE status IN ('queued', 'running') ORDER BY created_at LIMIT $1"));
+    fetch_all(conn, statement.bind(limit)).await
+}
+
+/// Lets a queued task run now instead of later; false if it is not queued.
+pub async fn run_now(tx: &mut Tx, id: &Id, now: UnixMs) -> Result<bool> {
+    let statement = query("UPDATE tasks SET run_at = $1 WHERE id = $2 AND status = 'queued'");
+    let is_queued = execute(tx, statement.bind(now).bind(id.as_str())).await? > 0;
+    if is_queued {
+        tx.wake_queue();
+    }
+    Ok(is_queued)
+}
+
 /// Who claims, and until when it is theirs unless they say they are alive.
 #[derive(Debug, Clone)]
 pub struct Lease {

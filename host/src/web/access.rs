@@ -125,5 +125,7 @@ pub const PAGES: &[(&str, &str, &str)] = &[
     ("GET", "/backups", "admin:server"),
     ("POST", "/backups", "admin:server"),
     ("GET", "/security", "admin:server"),
+    ("GET", "/tasks", "admin:server"),
+    ("POST", "/tasks/{task}/run-now", "admin:server"),
     ("GET", "/status", "viewer:any"),
 ];

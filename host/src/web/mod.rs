@@ -45,6 +45,7 @@ mod stack_rows;
 mod stacks;
 mod status;
 mod targets;
+mod tasks;
 mod team;
 mod template_form;
 mod templates;
@@ -129,6 +130,8 @@ pub fn router() -> Router<App> {
         .route("/audit", get(audit::list))
         .route("/backups", get(backups::list).post(backups::create))
         .route("/security", get(security::show))
+        .route("/tasks", get(tasks::list))
+        .route("/tasks/{task}/run-now", post(tasks::run_now))
         .route("/registries", get(registries::list).post(registries::create))
         .route("/registries/{registry}/test", post(registries::test))
         .route("/registries/{registry}/delete", post(registries::delete))

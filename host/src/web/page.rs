@@ -54,6 +54,7 @@ const INSTALLATION: &[Entry] = &[
     ("/registries", "Registries", "registries"),
     ("/backups", "Backups", "backups"),
     ("/security", "Security", "security"),
+    ("/tasks", "Tasks", "tasks"),
 ];
 /// For whoever administers a team as well.
 const RECORD: &[Entry] = &[("/audit", "Record", "audit")];

@@ -26,6 +26,7 @@ on_both_databases!(
     a_unique_key_is_taken_while_its_task_is_open,
     higher_priority_goes_first,
     finished_tasks_are_pruned,
+    a_task_for_later_can_be_told_to_run_now,
 );
 
 async fn claim_one(db: &Db, owner: &str, until: i64) -> TaskRow {
@@ -176,4 +177,19 @@ async fn finished_tasks_are_pruned(test: TestDb) {
     let mut conn = test.db.read().await.unwrap();
     assert!(tasks::find_opt(&mut conn, open.as_str()).await.unwrap().is_some());
     assert!(tasks::find_opt(&mut conn, done.as_str()).await.unwrap().is_none());
+}
+
+async fn a_task_for_later_can_be_told_to_run_now(test: TestDb) {
+    let later = NewTask { run_at: Some(now() + 3_600_000), ..sample::task("later") };
+    let id = enqueue(&test.db, later).await;
+    let unfinished = tasks::list_unfinished(&mut test.db.read().await.unwrap(), 10).await.unwrap();
+    assert_eq!(unfinished.iter().map(|row| &row.id).collect::<Vec<_>>(), [&id]);
+    let tell = || {
+        let (db, id) = (test.db.clone(), id.clone());
+        async move { db.write(move |tx| Box::pin(async move { queue::run_now(tx, &id).await })).await.unwrap() }
+    };
+    assert!(tell().await);
+    let row = claim_one(&test.db, "n", now() + 60_000).await;
+    assert_eq!(row.id, id);
+    assert!(!tell().await, "it runs");
 }

@@ -137,6 +137,7 @@ async fn read_records(conn: &mut Conn, page: PageRequest, id: &windlass::domain:
     invitations::of_team(conn, id).await.unwrap();
     tasks::find_opt(conn, "x").await.unwrap();
     tasks::list(conn, None, 10).await.unwrap();
+    tasks::list_unfinished(conn, 10).await.unwrap();
     tasks::list_by_subject(conn, id).await.unwrap();
     tasks::list_to_cancel(conn, "node").await.unwrap();
     tasks::next_run_at(conn, 0).await.unwrap();

@@ -9,4 +9,5 @@ mod outside;
 mod overview;
 mod pages;
 mod sign_on;
+mod tasks;
 mod traces;

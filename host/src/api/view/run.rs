@@ -244,12 +244,20 @@ impl From<Build> for BuildView {
 #[serde(rename_all = "camelCase")]
 pub struct TaskView {
     pub id: String,
-    /// webhook, build or deploy.
+    /// `webhook`, `build`, `deploy`, `ci_build`, `ci_job`, `rotate_keys`, `backup`, `notify`, `commit_status` or `forge_hook`.
     pub kind: String,
+    /// Of what it is about: the delivery, build, deployment, …
+    pub subject_id: String,
     /// queued, running, success, failed or cancelled.
     pub status: String,
+    /// 0 to 100.
     pub progress: i64,
     pub attempt: i64,
+    pub max_attempts: i64,
+    /// A queued one runs no earlier.
+    pub run_at: String,
+    /// Somebody has asked for its end.
+    pub cancel_requested: bool,
     pub error: Option<String>,
     pub created_at: String,
     pub started_at: Option<String>,
@@ -261,9 +269,13 @@ impl From<TaskRow> for TaskView {
         Self {
             id: row.id.to_string(),
             kind: row.task.kind().into(),
+            subject_id: row.task.subject().to_string(),
             status: row.status.as_str().into(),
             progress: row.progress,
             attempt: row.attempt,
+            max_attempts: row.max_attempts,
+            run_at: time(row.run_at),
+            cancel_requested: row.cancel_requested,
             error: row.error,
             created_at: time(row.created_at),
             started_at: times(row.started_at),

@@ -14,6 +14,7 @@ use crate::domain::backup::BackupStatus;
 use crate::domain::grade::{Danger, Finding, Grade, Graded};
 use crate::domain::page::{MAX_LIMIT, PageRequest};
 use crate::error::Result;
+use crate::network::{Class, class_of};
 use crate::store::{self, Conn, audit, backups, stacks, tokens, users};
 
 const HOUR_MS: UnixMs = 3600 * 1000;
@@ -200,14 +201,7 @@ fn of_plugins(config: &Config) -> Vec<Finding> {
 fn is_inward(origin: &str) -> bool {
     let Some(url) = origin.contains("://").then(|| Url::parse(origin).ok()).flatten() else { return false };
     let host = url.host_str().unwrap_or_default();
-    url.scheme() != "https" || is_local(host) || host.parse().is_ok_and(is_private)
-}
-
-fn is_private(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => address.is_private() || address.is_link_local(),
-        IpAddr::V6(address) => address.is_unique_local() || address.is_unicast_link_local(),
-    }
+    url.scheme() != "https" || class_of_host(host).is_some_and(|class| class != Class::Public)
 }
 
 /// Whether the engine that runs everything can be commanded by whoever can connect to it.
@@ -340,8 +334,15 @@ fn is_wide(net: &IpNet) -> bool {
 }
 
 fn is_local(host: &str) -> bool {
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    class_of_host(host) == Some(Class::Loopback)
+}
+
+/// Of a host that is an address, or this machine by its usual name; what other names lead to, nobody is asked.
+fn class_of_host(host: &str) -> Option<Class> {
+    match host.trim_start_matches('[').trim_end_matches(']') {
+        "localhost" => Some(Class::Loopback),
+        bare => bare.parse().ok().map(class_of),
+    }
 }
 
 /// A PostgreSQL elsewhere that may be talked to in the clear. A path as its host is a socket of this machine.

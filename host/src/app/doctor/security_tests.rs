@@ -62,6 +62,9 @@ fn plugins_of_ones_own_are_pinned_signed_tried_and_look_outward() {
         ("http:https://api.example.org", false),
         ("http:http://api.example.org", true),
         ("http:https://10.0.0.7", true),
+        ("http:https://[fd00::7]", true),
+        ("http:https://100.64.0.7", true),
+        ("http:https://[::ffff:10.0.0.7]:8443", true),
         ("http:https://localhost:8443", true),
     ] {
         let found = plugin(&format!("{pinned}\ngrant = [\"{grant}\"]"));
