@@ -117,6 +117,108 @@ async fn a_file_is_planned_applied_and_then_there_is_nothing_to_do_on_postgresql
     a_file_is_planned_applied_and_then_there_is_nothing_to_do(&variables).await;
 }
 
+const AROUND: &str = "registries:
+  - { name: ghcr, address: ghcr.io, username: bot, password: '${REGISTRY_TOKEN}' }
+stacks:
+  - name: web
+channels:
+  - name: ops
+    plugin: webhook-notify
+    url: https://ops.example/hook/
+    rules:
+      - { events: ['deployment.*'] }
+      - { events: [build.failed], windowSecs: 0 }
+    stackRules:
+      web: [{ events: [deployment.successful] }]
+";
+
+/// What a plan says about a section.
+fn told(plan: &Value, section: &str) -> Vec<(String, String)> {
+    actions(&json!({ "stacks": plan[section] }))
+}
+
+async fn registries_and_channels_are_made_changed_and_pruned_by_a_file(variables: &[(&str, &str)]) {
+    let server = TestServer::start_with(variables).await;
+    let given = json!({ "REGISTRY_TOKEN": "hunter2-registry" });
+    let body = |document: &str| json!({ "name": "f.yaml", "document": document, "secrets": given });
+    let planned = async |document: &str, prune: bool| {
+        let mut body = body(document);
+        body["prune"] = prune.into();
+        server.post("/api/v1/apply/plan", body).await.expect(200)["data"].clone()
+    };
+    let applied = async |document: &str, prune: bool| {
+        let mut body = body(document);
+        body["planHash"] = planned(document, prune).await["hash"].clone();
+        body["prune"] = prune.into();
+        server.post("/api/v1/apply", body).await.expect(200)["data"].clone()
+    };
+    let first = planned(AROUND, false).await;
+    assert_eq!(told(&first, "registries"), [pair("create", "ghcr")]);
+    assert_eq!(told(&first, "channels"), [pair("create", "default/ops")]);
+    let done = applied(AROUND, false).await;
+    assert!(!done.to_string().contains("hunter2"), "{done:#}");
+    let made = done["channelSecrets"]["default/ops"].as_str().unwrap().to_owned();
+    assert!(made.starts_with("whsec_"), "{done:#}");
+    let nothing = json!([json!([]), json!([]), json!([])]);
+    let rest = |plan: Value| json!([plan["registries"], plan["stacks"], plan["channels"]]);
+    assert_eq!(rest(planned(AROUND, true).await), nothing);
+    // The values are stored by now, and the secret that was made stays.
+    let body = json!({ "name": "f.yaml", "document": AROUND });
+    assert_eq!(rest(server.post("/api/v1/apply/plan", body).await.expect(200)["data"].clone()), nothing);
+
+    let changed = AROUND.replace("build.failed", "build.*").replace("username: bot", "username: robot");
+    let plan = planned(&changed, true).await;
+    assert_eq!(told(&plan, "registries"), [pair("change", "ghcr")]);
+    assert_eq!(told(&plan, "channels"), [pair("change", "default/ops")]);
+    applied(&changed, true).await;
+    assert_eq!(rest(planned(&changed, true).await), nothing);
+    let channels = server.get("/api/v1/channels").await.expect(200)["data"]["items"].clone();
+    let id = channels[0]["id"].as_str().unwrap().to_owned();
+    let rules =
+        server.get(&format!("/api/v1/channels/{id}/rules")).await.expect(200)["data"]["items"].clone();
+    assert_eq!(rules.as_array().unwrap().len(), 3, "{rules:#}");
+
+    // A section that is not there is left alone; one that is empty is not.
+    let stacks = "stacks:\n  - name: web\n";
+    assert_eq!(rest(planned(stacks, true).await), nothing);
+    let none = format!("registries: []\n{stacks}channels: []\n");
+    assert_eq!(rest(planned(&none, false).await), nothing, "nothing is deleted unless that is asked for");
+    let plan = planned(&none, true).await;
+    assert_eq!(told(&plan, "registries"), [pair("delete", "ghcr")]);
+    assert_eq!(told(&plan, "channels"), [pair("delete", "default/ops")]);
+    applied(&none, true).await;
+    assert_eq!(server.get("/api/v1/registries").await.expect(200)["data"]["items"], json!([]));
+
+    for (from, to, place) in [
+        ("'${REGISTRY_TOKEN}'", "in-the-clear", "f.yaml:2:"),
+        ("address: ghcr.io", "address: 'https://ghcr.io/x'", "f.yaml:2:"),
+        ("plugin: webhook-notify", "plugin: no-such", "f.yaml:"),
+        ("web: [{", "other: [{", "f.yaml:12:"),
+        ("rules:\n", "team: nobody\n    rules:\n", "f.yaml:9:"),
+        ("windowSecs: 0", "windowSecs: -1", "f.yaml:11:"),
+    ] {
+        let document = AROUND.replacen(from, to, 1);
+        let mut body = json!({ "name": "f.yaml", "document": document });
+        body["secrets"] = given.clone();
+        let refused = server.post("/api/v1/apply/plan", body).await;
+        assert_eq!(refused.status, 422, "{to}: {}", refused.text);
+        let said = refused.json["error"].as_str().unwrap();
+        assert!(said.starts_with(place) && !said.contains("in-the-clear"), "{to}: {said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn registries_and_channels_are_made_changed_and_pruned_by_a_file_on_sqlite() {
+    registries_and_channels_are_made_changed_and_pruned_by_a_file(&[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn registries_and_channels_are_made_changed_and_pruned_by_a_file_on_postgresql() {
+    let Some(database) = TestDb::postgres().await else { return };
+    let variables = [("WINDLASS_DATABASE_URL", database.url.as_str())];
+    registries_and_channels_are_made_changed_and_pruned_by_a_file(&variables).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_wrong_in_a_file_is_told_with_its_place_and_nothing_is_done() {
     let server = TestServer::start().await;

@@ -61,11 +61,12 @@ fn file_name() -> String {
     security(("token" = ["admin:server"])))]
 async fn apply_plan(
     State(app): State<App>,
-    _: Auth,
+    auth: Auth,
     Body(input): Body<PlanInput>,
 ) -> ApiResult<Json<Success<ApplyPlan>>> {
     let PlanInput { name, document, secrets, prune } = input;
-    Ok(ok(apply::apply_plan(&app, &Wanted { name, text: document, secrets, prune }).await?))
+    let wanted = Wanted { name, text: document, secrets, prune };
+    Ok(ok(apply::apply_plan(&app, &wanted, &auth.who).await?))
 }
 
 /// Makes the server what a file says, if that is still what its plan said.

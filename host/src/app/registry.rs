@@ -37,7 +37,11 @@ impl std::fmt::Debug for RegistryInput {
     }
 }
 
-fn check(input: &RegistryInput) -> Result<()> {
+/// What can be said of it without asking the registry.
+///
+/// # Errors
+/// `Invalid`, naming the field.
+pub fn check(input: &RegistryInput) -> Result<()> {
     check_name("name", &input.name)?;
     check_address(&input.address)?;
     if input.username.len() > 255 || input.username.chars().any(char::is_control) {
@@ -128,11 +132,12 @@ pub async fn registry_test(app: &App, reference: &str, repository: Option<&str>)
     let name = repository.unwrap_or("windlass-connection-test");
     let image = if row.address == HUB { name.to_string() } else { format!("{}/{name}", row.address) };
     crate::domain::image_name::check_image("repository", &image)?;
-    let logins: Vec<RegistryLogin> = open(app, &row)?.into_iter().collect();
+    let logins: Vec<RegistryLogin> = login(app, &row)?.into_iter().collect();
     app.docker.registry_check(&image, &logins).await
 }
 
-fn open(app: &App, row: &Registry) -> Result<Option<RegistryLogin>> {
+/// The log-in that is stored for a registry, with its password in the clear.
+pub(super) fn login(app: &App, row: &Registry) -> Result<Option<RegistryLogin>> {
     let Some(sealed) = &row.password else { return Ok(None) };
     let plain = app.vault.open_sealed(&context(row), sealed)?;
     let password = String::from_utf8_lossy(&plain).into_owned();
@@ -166,7 +171,7 @@ async fn stored_at(app: &App, registry: &str) -> Result<Option<Registry>> {
 
 async fn login_at(app: &App, registry: &str, stored: Option<Registry>) -> Result<Vec<RegistryLogin>> {
     if let Some(row) = stored {
-        return Ok(open(app, &row)?.into_iter().collect());
+        return Ok(login(app, &row)?.into_iter().collect());
     }
     let registry = registry.to_owned();
     let found =

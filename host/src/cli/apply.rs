@@ -34,19 +34,28 @@ pub struct ApplyArgs {
     /// Do not ask. Needed where nobody can be asked.
     #[arg(short, long)]
     yes: bool,
-    /// Delete what the file does not mention: stacks with their history and containers, and schedules.
+    /// Delete what the file's sections do not mention: stacks with their history and containers, schedules, registries and
+    /// channels. A section that is not in the file is left alone.
     #[arg(long)]
     prune: bool,
 }
 
 #[derive(Debug, Deserialize)]
 struct Plan {
-    stacks: Vec<StackChanges>,
+    registries: Vec<EntryChanges>,
+    stacks: Vec<EntryChanges>,
+    channels: Vec<EntryChanges>,
     hash: String,
 }
 
+impl Plan {
+    fn is_nothing(&self) -> bool {
+        self.registries.is_empty() && self.stacks.is_empty() && self.channels.is_empty()
+    }
+}
+
 #[derive(Debug, Deserialize)]
-struct StackChanges {
+struct EntryChanges {
     name: String,
     action: String,
     changes: Vec<PlanChange>,
@@ -75,7 +84,7 @@ pub async fn apply(session: &Session, args: &ApplyArgs) -> Outcome<u8> {
     let mut body = json!({ "name": name, "document": text, "secrets": secrets, "prune": args.prune });
     let value = session.client.post(&["apply", "plan"], &body).await?;
     let plan: Plan = read(&value)?;
-    let is_nothing = plan.stacks.is_empty();
+    let is_nothing = plan.is_nothing();
     if out.is_json() && (args.dry_run || is_nothing) {
         out.json(&value);
         return Ok(exit::SUCCESS);
@@ -111,6 +120,15 @@ pub async fn apply(session: &Session, args: &ApplyArgs) -> Outcome<u8> {
         ));
         details(out, vec![("Webhook URL", webhook.url.into()), ("Secret", webhook.secret.into())]);
     }
+    let secrets = value.get("channelSecrets").cloned().unwrap_or_default();
+    for (name, secret) in read::<BTreeMap<String, String>>(&secrets)? {
+        out.line("");
+        out.line(&format!(
+            "Channel {} signs with this secret, which is shown this once:",
+            out.paint(Tone::Strong, &clean(&name))
+        ));
+        details(out, vec![("Secret", secret.into())]);
+    }
     Ok(exit::SUCCESS)
 }
 
@@ -136,15 +154,18 @@ fn references(text: &str) -> Vec<&str> {
 
 fn show(session: &Session, plan: Plan) {
     let out = &session.out;
-    for stack in plan.stacks {
-        let (sign, tone, words) = match stack.action.as_str() {
+    let registries = plan.registries.into_iter().map(|one| ("registry", one));
+    let stacks = plan.stacks.into_iter().map(|one| ("stack", one));
+    let channels = plan.channels.into_iter().map(|one| ("channel", one));
+    for (what, entry) in registries.chain(stacks).chain(channels) {
+        let (sign, tone, words) = match entry.action.as_str() {
             "create" => ("+", Tone::Good, "is created"),
-            "delete" => ("-", Tone::Bad, "is deleted with its history and its containers"),
+            "delete" if what == "stack" => ("-", Tone::Bad, "is deleted with its history and its containers"),
+            "delete" => ("-", Tone::Bad, "is deleted"),
             _ => ("~", Tone::Warning, "is changed"),
         };
-        let name = clean(&stack.name);
-        out.line(&out.paint(tone, &format!("{sign} stack {name} {words}")));
-        for change in stack.changes.into_iter().map(Change::from) {
+        out.line(&out.paint(tone, &format!("{sign} {what} {} {words}", clean(&entry.name))));
+        for change in entry.changes.into_iter().map(Change::from) {
             let what = clean(&change.what);
             out.line(&match (change.from.as_deref().map(clean), change.to.as_deref().map(clean)) {
                 (Some(from), Some(to)) => format!("    ~ {what}: {from} → {to}"),

@@ -1,4 +1,4 @@
-//! A whole server as a file, for `windlass apply -f`: stacks with their repositories, build configurations and schedules.
+//! A whole server as a file, for `windlass apply -f`: registries, stacks with everything that belongs to them, and channels.
 //!
 //! Secrets are never in the file. Where one belongs stands a reference, `${NAME}`, whose value comes beside the file; a
 //! reference without a value keeps what is stored.
@@ -11,6 +11,8 @@ use utoipa::ToSchema;
 
 use super::build_config::BuildSettings;
 use super::change::Change;
+use super::notify::RulePlan;
+use super::people::DEFAULT_NAME;
 use super::preview::PreviewSettings;
 use super::protection::Protection;
 use super::repository::RepositoryInput;
@@ -25,11 +27,90 @@ pub struct ServerFile {
     /// 1.
     #[serde(default = "first")]
     pub version: u32,
-    pub stacks: Vec<StackEntry>,
+    /// Log-ins for registries of images.
+    #[serde(default)]
+    pub registries: Option<Vec<RegistryEntry>>,
+    #[serde(default)]
+    pub stacks: Option<Vec<StackEntry>>,
+    /// Where teams are told what happens.
+    #[serde(default)]
+    pub channels: Option<Vec<ChannelEntry>>,
 }
 
 fn first() -> u32 {
     1
+}
+
+/// A registry; the fields are those of the API's `POST /api/v1/registries`.
+#[derive(Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RegistryEntry {
+    pub name: String,
+    /// `registry.example:5000` as images name it, or `docker.io`.
+    pub address: String,
+    #[serde(default)]
+    pub username: String,
+    /// A reference.
+    #[serde(default)]
+    pub password: Option<String>,
+}
+
+/// A channel with its rules; the fields are those of the API's `POST /api/v1/teams/{team}/channels`.
+#[derive(Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ChannelEntry {
+    /// Unique in its team.
+    pub name: String,
+    /// Name of the team that it belongs to.
+    #[serde(default = "default_team")]
+    pub team: String,
+    /// Name of a plugin of the kind `notifier`.
+    pub plugin: String,
+    /// Base URL of the receiver; of a mail server `smtps://…` or `smtp://…`.
+    pub url: String,
+    /// The plugin's.
+    #[serde(default = "empty_object")]
+    #[schema(value_type = Object)]
+    pub settings: Value,
+    /// References by slot. A plugin that signs gets a secret that is made here, if there are none.
+    #[serde(default)]
+    pub credentials: Option<BTreeMap<String, String>>,
+    /// The URL leads into a private network, and is meant to.
+    #[serde(default)]
+    pub private_network: bool,
+    /// In PEM; trusted beside the system's.
+    #[serde(default)]
+    pub certificates: Option<String>,
+    #[serde(default = "yes")]
+    pub enabled: bool,
+    /// What it is told of all stacks of its team.
+    #[serde(default)]
+    pub rules: Vec<RulePlan>,
+    /// What it is told of single stacks, by their names.
+    #[serde(default)]
+    pub stack_rules: BTreeMap<String, Vec<RulePlan>>,
+}
+
+/// Without what is secret.
+impl std::fmt::Debug for RegistryEntry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "RegistryEntry({} at {})", self.name, self.address)
+    }
+}
+
+/// Without what is secret.
+impl std::fmt::Debug for ChannelEntry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ChannelEntry({} of {})", self.name, self.team)
+    }
+}
+
+fn default_team() -> String {
+    DEFAULT_NAME.into()
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// A stack with everything that belongs to it; the fields are those of the API's `POST /api/v1/stacks`.
@@ -98,38 +179,32 @@ impl ServerFile {
         if self.version != 1 {
             return Err(Error::invalid("version", format!("version {} is not known; write 1", self.version)));
         }
-        let mut seen = BTreeSet::new();
-        for (n, stack) in self.stacks.iter().enumerate() {
-            if !seen.insert(stack.name.as_str()) {
-                let message = format!("stack `{}` is there twice", stack.name.escape_debug());
-                return Err(Error::invalid(format!("stacks.{n}.name"), message));
-            }
-            let mut schedules = BTreeSet::new();
-            for (k, plan) in stack.schedules.iter().enumerate() {
-                let at = format!("stacks.{n}.schedules.{k}");
-                if !schedules.insert(plan.name.as_str()) {
-                    let message = format!("schedule `{}` is there twice", plan.name.escape_debug());
-                    return Err(Error::invalid(format!("{at}.name"), message));
-                }
-                plan.check().map_err(|error| below(&at, error))?;
-            }
-            if let Some(protection) = &stack.protection {
-                protection.check().map_err(|error| below(&format!("stacks.{n}.protection"), error))?;
-            }
-            if let Some(previews) = &stack.previews {
-                previews.check().map_err(|error| below(&format!("stacks.{n}.previews"), error))?;
-            }
-            if stack.repository.is_none() {
-                let needing =
-                    [("schedules", !stack.schedules.is_empty()), ("previews", stack.previews.is_some())];
-                if let Some((field, _)) = needing.into_iter().find(|(_, is_there)| *is_there) {
-                    let message = "without a repository there is nothing to deploy";
-                    return Err(Error::invalid(format!("stacks.{n}.{field}"), message));
-                }
+        for (n, stack) in self.stacks.iter().flatten().enumerate() {
+            stack.check().map_err(|error| below(&format!("stacks.{n}"), error))?;
+        }
+        for (n, channel) in self.channels.iter().flatten().enumerate() {
+            let plans = channel.rules.iter().chain(channel.stack_rules.values().flatten());
+            for plan in plans {
+                plan.check().map_err(|error| below(&format!("channels.{n}.rules"), error))?;
             }
         }
-        Ok(())
+        once("stacks", "stack", self.stacks.iter().flatten().map(|stack| stack.name.clone()))?;
+        once("registries", "registry", self.registries.iter().flatten().map(|row| row.name.clone()))?;
+        once("channels", "channel", self.channels.iter().flatten().map(ChannelEntry::full_name))
     }
+}
+
+/// # Errors
+/// `Invalid` if two entries of a section have one name.
+fn once(section: &str, what: &str, names: impl Iterator<Item = String>) -> Result<()> {
+    let mut seen = BTreeSet::new();
+    for (n, name) in names.enumerate() {
+        let message = format!("{what} `{}` is there twice", name.escape_debug());
+        if !seen.insert(name) {
+            return Err(Error::invalid(format!("{section}.{n}.name"), message));
+        }
+    }
+    Ok(())
 }
 
 /// An error of a part of the file, with the path to it.
@@ -141,6 +216,29 @@ fn below(path: &str, error: Error) -> Error {
 }
 
 impl StackEntry {
+    fn check(&self) -> Result<()> {
+        let mut schedules = BTreeSet::new();
+        for (k, plan) in self.schedules.iter().enumerate() {
+            let at = format!("schedules.{k}");
+            if !schedules.insert(plan.name.as_str()) {
+                let message = format!("schedule `{}` is there twice", plan.name.escape_debug());
+                return Err(Error::invalid(format!("{at}.name"), message));
+            }
+            plan.check().map_err(|error| below(&at, error))?;
+        }
+        if let Some(protection) = &self.protection {
+            protection.check().map_err(|error| below("protection", error))?;
+        }
+        if let Some(previews) = &self.previews {
+            previews.check().map_err(|error| below("previews", error))?;
+        }
+        let needing = [("schedules", !self.schedules.is_empty()), ("previews", self.previews.is_some())];
+        match needing.into_iter().find(|(_, is_there)| *is_there && self.repository.is_none()) {
+            Some((field, _)) => Err(Error::invalid(field, "without a repository there is nothing to deploy")),
+            None => Ok(()),
+        }
+    }
+
     /// What the file does not mention stays as it is, unless it is to be pruned. Answers the names of schedules that are.
     pub fn keep_rest(&mut self, current: Option<&Self>, prune: bool) -> Vec<String> {
         let Some(current) = current else { return Vec::new() };
@@ -205,33 +303,103 @@ impl StackEntry {
         }
         Ok(())
     }
+}
 
-    /// What differs from `old`, in the order of the file; everything if there is nothing yet. Secrets are never part of it.
-    pub fn changes_from(&self, old: Option<&Self>) -> Result<Vec<Change>> {
-        let (new, old) = (self.facts()?, old.map(Self::facts).transpose()?.unwrap_or_default());
-        let mut keys: Vec<&String> = new.keys().collect();
-        keys.extend(old.keys().filter(|key| !new.contains_key(*key)));
-        let differs = keys.into_iter().filter(|key| old.get(*key) != new.get(*key));
-        let shown = |fact: Option<&Fact>| {
-            fact.filter(|fact| fact.text != "null")
-                .map(|fact| if fact.secret { "(secret)".to_owned() } else { fact.text.clone() })
+impl RegistryEntry {
+    /// As [`StackEntry::resolve`]. A password stays with its address.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn resolve(&mut self, given: &BTreeMap<String, String>, stored: Option<&Self>) -> Result<()> {
+        let is_same = |old: &&Self| old.address == self.address;
+        let old = stored.filter(is_same).and_then(|old| old.password.clone());
+        match self.password {
+            Some(_) => fill(&mut self.password, "password", given, old.as_deref()),
+            None => {
+                self.password = old.filter(|_| !self.username.is_empty());
+                Ok(())
+            }
+        }
+    }
+}
+
+impl ChannelEntry {
+    /// Its name with its team's, which together are unique.
+    pub fn full_name(&self) -> String {
+        format!("{}/{}", self.team, self.name)
+    }
+
+    /// What the file does not mention stays as it is, unless it is to be pruned.
+    pub fn keep_rest(&mut self, current: Option<&Self>, prune: bool) {
+        let Some(current) = current.filter(|_| !prune) else { return };
+        let add = |own: &mut Vec<RulePlan>, stored: &[RulePlan]| {
+            let rest: Vec<_> = stored.iter().filter(|plan| !own.contains(plan)).cloned().collect();
+            own.extend(rest);
         };
-        let changes = differs.map(|key| Change {
-            what: key.clone(),
-            from: shown(old.get(key)),
-            to: match (shown(old.get(key)), shown(new.get(key))) {
-                (Some(old), Some(new)) if old == new => Some("(another secret)".to_owned()),
-                (_, new) => new,
-            },
-        });
-        Ok(changes.filter(|change| change.from.is_some() || change.to.is_some()).collect())
+        add(&mut self.rules, &current.rules);
+        for (stack, plans) in &current.stack_rules {
+            add(self.stack_rules.entry(stack.clone()).or_default(), plans);
+        }
     }
 
-    fn facts(&self) -> Result<Facts> {
-        let mut facts = Facts::new();
-        gather(&serde_json::to_value(self).map_err(Error::internal)?, "", false, &mut facts);
-        Ok(facts)
+    /// As it is stored, and with its rules in an order that depends on nothing but them: they have no names.
+    pub fn put_in_order(&mut self) {
+        self.url = self.url.trim().trim_end_matches('/').to_owned();
+        let text = |plan: &RulePlan| serde_json::to_string(plan).unwrap_or_default();
+        for plans in self.stack_rules.values_mut().chain([&mut self.rules]) {
+            plans.sort_by_cached_key(text);
+        }
+        self.stack_rules.retain(|_, plans| !plans.is_empty());
     }
+
+    /// As [`StackEntry::resolve`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn resolve(&mut self, given: &BTreeMap<String, String>, stored: Option<&Self>) -> Result<()> {
+        let old = stored.and_then(|old| old.credentials.clone());
+        self.credentials.take_if(|slots| slots.is_empty());
+        match &mut self.credentials {
+            Some(slots) => {
+                for (slot, text) in slots {
+                    let mut value = Some(std::mem::take(text));
+                    let kept = old.as_ref().and_then(|old| old.get(slot)).map(String::as_str);
+                    fill(&mut value, &format!("credentials.{slot}"), given, kept)?;
+                    *text = value.unwrap_or_default();
+                }
+            }
+            None => self.credentials = old,
+        }
+        Ok(())
+    }
+}
+
+/// What differs between an entry and what is there, in the order of the alphabet; everything if there is nothing yet. Secrets
+/// are never part of it.
+pub fn changes<T: Serialize>(new: &T, old: Option<&T>) -> Result<Vec<Change>> {
+    let (new, old) = (facts(new)?, old.map(facts).transpose()?.unwrap_or_default());
+    let mut keys: Vec<&String> = new.keys().collect();
+    keys.extend(old.keys().filter(|key| !new.contains_key(*key)));
+    let differs = keys.into_iter().filter(|key| old.get(*key) != new.get(*key));
+    let shown = |fact: Option<&Fact>| {
+        fact.filter(|fact| fact.text != "null")
+            .map(|fact| if fact.secret { "(secret)".to_owned() } else { fact.text.clone() })
+    };
+    let changes = differs.map(|key| Change {
+        what: key.clone(),
+        from: shown(old.get(key)),
+        to: match (shown(old.get(key)), shown(new.get(key))) {
+            (Some(old), Some(new)) if old == new => Some("(another secret)".to_owned()),
+            (_, new) => new,
+        },
+    });
+    Ok(changes.filter(|change| change.from.is_some() || change.to.is_some()).collect())
+}
+
+fn facts<T: Serialize>(entry: &T) -> Result<Facts> {
+    let mut facts = Facts::new();
+    gather(&serde_json::to_value(entry).map_err(Error::internal)?, "", false, &mut facts);
+    Ok(facts)
 }
 
 fn fill(
@@ -279,7 +447,7 @@ fn gather(value: &Value, path: &str, secret: bool, facts: &mut Facts) {
             for (key, value) in map {
                 let secret = secret
                     || (marked && key == "value")
-                    || matches!(key.as_str(), "token" | "privateKey" | "passphrase" | "webhookSecret");
+                    || matches!(key.as_str(), "credentials" | "password" | "webhookSecret");
                 gather(value, &below(key), secret, facts);
             }
         }

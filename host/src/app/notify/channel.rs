@@ -98,23 +98,7 @@ pub async fn channel_create(
         input.credentials = Some(Credentials::from([(slot.name.clone(), secret.clone())]));
         made = Some(secret);
     }
-    let now = store::now();
-    let mut channel = Channel {
-        id: store::new_id(),
-        seq: 0,
-        team_id: team.id,
-        name: String::new(),
-        plugin: input.plugin.clone(),
-        url: String::new(),
-        settings: Value::Null,
-        credentials: None,
-        previous_until: None,
-        private_network: false,
-        certificates: None,
-        enabled: true,
-        created_at: now,
-        updated_at: now,
-    };
+    let mut channel = blank(&team.id, &input.plugin);
     fill(app, &mut channel, &input, who)?;
     let rules: Vec<_> = input.rules.into_iter().map(|plan| rule::new(&channel.id, None, plan)).collect();
     let channel = app
@@ -130,6 +114,52 @@ pub async fn channel_create(
         })
         .await?;
     Ok((channel, made))
+}
+
+/// Finds what is wrong with it as far as it can be found without making it.
+///
+/// # Errors
+/// As [`channel_create`].
+pub fn channel_check(app: &App, input: &ChannelInput, who: &Identity) -> Result<()> {
+    fill(app, &mut blank(&Id::from_text(""), &input.plugin), input, who)
+}
+
+/// What a person would write to make this channel, its credentials in the clear.
+pub(in crate::app) fn channel_said(app: &App, channel: &Channel) -> Result<ChannelInput> {
+    let mut credentials = open(app, channel)?;
+    credentials.retain(|name, _| !name.ends_with(PREVIOUS));
+    Ok(ChannelInput {
+        name: channel.name.clone(),
+        plugin: channel.plugin.clone(),
+        url: channel.url.clone(),
+        settings: channel.settings.clone(),
+        credentials: Some(credentials).filter(|credentials| !credentials.is_empty()),
+        private_network: channel.private_network,
+        certificates: channel.certificates.clone(),
+        enabled: channel.enabled,
+        rules: Vec::new(),
+    })
+}
+
+/// A new channel of which nothing was said yet.
+fn blank(team: &Id, plugin: &str) -> Channel {
+    let now = store::now();
+    Channel {
+        id: store::new_id(),
+        seq: 0,
+        team_id: team.clone(),
+        name: String::new(),
+        plugin: plugin.to_owned(),
+        url: String::new(),
+        settings: Value::Null,
+        credentials: None,
+        previous_until: None,
+        private_network: false,
+        certificates: None,
+        enabled: true,
+        created_at: now,
+        updated_at: now,
+    }
 }
 
 /// # Errors
