@@ -201,7 +201,7 @@ pub async fn all_logins(app: &App) -> Result<Vec<RegistryLogin>> {
     let mut conn = app.db.read().await?;
     let rows = registries::all(&mut conn).await?;
     drop(conn);
-    rows.iter().filter_map(|row| open(app, row).transpose()).collect()
+    rows.iter().filter_map(|row| login(app, row).transpose()).collect()
 }
 
 /// Sees to it that the engine has an image.
