@@ -72,9 +72,9 @@ fn only_what_differs_is_told_and_secrets_never_are() {
     let text = FILE.replace("MODE, value: fast", "MODE, value: slow").replace("0 4", "0 5");
     let mut new = web(&text.replace("      authType", "      branch: next\n      authType"));
     new.resolve(&given(&[("GIT_TOKEN", "other"), ("KEY", "hunter3")]), Some(&old)).expect("resolved");
-    let changes = changes(&new, Some(&old)).expect("compared");
+    let found = changes(&new, Some(&old)).expect("compared");
     let told: Vec<_> =
-        changes.iter().map(|one| (one.what.as_str(), one.from.as_deref(), one.to.as_deref())).collect();
+        found.iter().map(|one| (one.what.as_str(), one.from.as_deref(), one.to.as_deref())).collect();
     assert_eq!(
         told,
         [
