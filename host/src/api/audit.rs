@@ -42,6 +42,8 @@ struct AuditQuery {
     outcome: Option<String>,
     /// Id or name of a team that the caller administers.
     team: Option<String>,
+    /// Id, number or name of a project that the caller administers.
+    project: Option<String>,
     /// From this moment on, itself included: an RFC 3339 time, or a date for its beginning in UTC. `from` means the same.
     #[serde(alias = "from")]
     since: Option<String>,
@@ -71,6 +73,8 @@ struct AuditView {
     changes: Value,
     /// Id of the team whose things it is about; absent for the installation's.
     team: Option<String>,
+    /// Id of the team's project, if it is about that one alone.
+    project: Option<String>,
     hash: String,
 }
 
@@ -89,12 +93,13 @@ impl From<AuditEntry> for AuditView {
             why: entry.why,
             changes: serde_json::from_str(&entry.changes).unwrap_or_default(),
             team: entry.team.map(|id| id.to_string()),
+            project: entry.project.map(|id| id.to_string()),
             hash: entry.hash,
         }
     }
 }
 
-/// Lists entries of the record, newest first. Administrators of a team see those about what belongs to it.
+/// Lists entries of the record, newest first. Administrators of a team or a project see those about what belongs to it.
 #[utoipa::path(get, path = "/api/v1/audit", tag = "audit", params(AuditQuery),
     responses((status = 200, body = Success<PageView<AuditView>>), (status = 422)),
     security(("token" = ["admin:any"])))]
@@ -107,6 +112,7 @@ async fn audit_list(
         since: from_moment("since", query.since.as_deref())?,
         until: until_moment("until", query.until.as_deref())?,
         team: query.team.unwrap_or_default(),
+        project: query.project.unwrap_or_default(),
         actor: query.actor.unwrap_or_default(),
         action: query.action.unwrap_or_default(),
         subject: query.subject.unwrap_or_default(),

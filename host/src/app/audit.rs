@@ -20,7 +20,7 @@ use crate::domain::page::{Page, PageRequest};
 use crate::domain::{Id, UnixMs};
 use crate::error::{Error, Result};
 use crate::store::audit::{self as record, AuditKeyBytes};
-use crate::store::{self, Db, teams};
+use crate::store::{self, Db, projects, teams};
 pub use record::{AuditFilter, Call, because, concerns, during, identify, is_running};
 pub use verify::{Verified, verify_export};
 
@@ -145,24 +145,32 @@ impl Auditor {
     }
 }
 
-/// The entries that somebody may see: all, or those about what belongs to teams that they administer. `filter.team` is the id
-/// or name of one of these.
+/// The entries that somebody may see: all, or those about what belongs to teams and projects that they administer.
+/// `filter.team` and `filter.project` are the id or name of one of these.
 ///
 /// # Errors
-/// `NotFound` for a team that they do not see, `Forbidden` for one that they do not administer.
+/// `NotFound` for a team or project that they do not see, `Forbidden` for one that they do not administer.
 pub async fn audit_list(
     app: &App,
     who: &Identity,
     mut filter: AuditFilter,
     page: PageRequest,
 ) -> Result<Page<AuditEntry>> {
-    let mine = who.rights.admin_teams();
+    let rights = &who.rights;
+    let is_narrowed = !filter.team.is_empty() || !filter.project.is_empty();
     if !filter.team.is_empty() {
-        require(app, &who.rights, Role::Admin, Subject::Team, &filter.team).await?;
+        require(app, rights, Role::Admin, Subject::Team, &filter.team).await?;
         filter.team = teams::find(&mut *app.db.read().await?, &filter.team).await?.id.to_string();
-    } else if let (false, 1, Some(only)) = (who.rights.is_server_admin(), mine.len(), mine.first()) {
+    }
+    if !filter.project.is_empty() {
+        require(app, rights, Role::Admin, Subject::Project, &filter.project).await?;
+        filter.project = projects::find(&mut *app.db.read().await?, &filter.project).await?.id.to_string();
+    }
+    let (of_teams, of_projects) = (rights.admin_teams(), rights.admin_projects());
+    if !is_narrowed && !rights.is_server_admin() && of_teams.len() + of_projects.len() == 1 {
         // It is all that they see anyhow, and so it is found by an index.
-        filter.team = only.to_string();
+        filter.team = of_teams.first().map(ToString::to_string).unwrap_or_default();
+        filter.project = of_projects.first().map(ToString::to_string).unwrap_or_default();
     }
     app.auditor.list(&filter, page, &who.reach()).await
 }

@@ -17,7 +17,7 @@ use crate::app::audit::{Verified, verify_export};
 
 #[derive(Debug, Subcommand)]
 pub enum AuditCommand {
-    /// List entries of the record, newest first. Administrators of a team see those about what belongs to it.
+    /// List entries of the record, newest first. Administrators of a team or a project see those about what belongs to it.
     List(ListArgs),
     /// Check that nothing in the record was changed, removed, swapped or cut off.
     #[command(after_help = "\
@@ -44,6 +44,9 @@ pub struct ListArgs {
     /// Only what is about things of this team; administrators of one team see no others anyhow.
     #[arg(long, value_name = "NAME")]
     team: Option<String>,
+    /// Only what is about things of this project alone: its name, number or id.
+    #[arg(long, value_name = "NAME")]
+    project: Option<String>,
     /// From this moment on: an RFC 3339 time, or a date for its beginning in UTC.
     #[arg(long, value_name = "TIME", visible_alias = "from")]
     since: Option<String>,
@@ -100,6 +103,7 @@ async fn list(session: &Session, args: &ListArgs) -> Outcome<u8> {
         ("subject", &args.subject),
         ("outcome", &args.outcome),
         ("team", &args.team),
+        ("project", &args.project),
         ("since", &args.since),
         ("until", &args.until),
     ] {

@@ -243,6 +243,21 @@ impl Rights {
         named.filter(|team| self.role_on(&whole(team)) == Some(Role::Admin)).collect()
     }
 
+    /// The projects that the caller was made an administrator of on their own; with a token for one project, that one.
+    pub fn admin_projects(&self) -> BTreeSet<&Id> {
+        if self.limit.role.is_some_and(|most| most < Role::Admin) {
+            return BTreeSet::new();
+        }
+        let is_good = |team: &Id| self.limit.team.as_ref().is_none_or(|only| only == team);
+        let mut given = self.grants.iter().filter(|grant| grant.role == Role::Admin && is_good(&grant.team));
+        let Some(only) = &self.limit.project else {
+            return given.filter_map(|grant| grant.project.as_ref()).collect();
+        };
+        let covers = |grant: &Grant| grant.project.as_ref().is_none_or(|project| project == only);
+        let is_theirs = self.is_admin || given.any(covers);
+        is_theirs.then_some(only).into_iter().collect()
+    }
+
     /// Whether the caller has at least that role somewhere.
     pub fn has_anywhere(&self, role: Role) -> bool {
         if self.limit.role.is_some_and(|most| most < role) {

@@ -55,6 +55,28 @@ fn a_limited_token_never_does_more_than_its_owner_nor_than_its_limit() {
 }
 
 #[test]
+fn projects_that_one_administers_end_where_the_token_does() {
+    let mut rights = rights(&[
+        ("a", None, Role::Viewer),
+        ("a", Some("p"), Role::Admin),
+        ("b", Some("q"), Role::Admin),
+        ("b", Some("r"), Role::Deployer),
+    ]);
+    let of = |rights: &Rights| rights.admin_projects().iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(of(&rights), ["p", "q"]);
+    rights.limit.team = Some(id("a"));
+    assert_eq!(of(&rights), ["p"]);
+    rights.limit = Limit { project: Some(id("q")), ..Limit::default() };
+    assert_eq!(of(&rights), ["q"]);
+    rights.limit.project = Some(id("r"));
+    assert_eq!(of(&rights), [""; 0]);
+    rights.grants.push(Grant { team: id("b"), project: None, role: Role::Admin });
+    assert_eq!(of(&rights), ["r"]);
+    rights.limit.role = Some(Role::Deployer);
+    assert_eq!(of(&rights), [""; 0]);
+}
+
+#[test]
 fn what_is_one_s_own_is_nobody_else_s() {
     let rights = rights(&[("a", None, Role::Admin)]);
     assert_eq!(rights.role_on(&Owner::Person(id("me"))), Some(Role::Admin));

@@ -51,6 +51,9 @@ pub struct AuditEntry {
     /// The team whose things it is about, and whose administrators see it; none for the installation's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub team: Option<Id>,
+    /// The team's project, if it is about that one alone: its own administrators see the entry as well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<Id>,
     /// The hash of the entry before; empty for the first.
     pub previous: String,
     pub hash: String,
@@ -73,9 +76,13 @@ impl AuditEntry {
             self.why,
             self.changes,
         ]);
-        // Entries that were written before there were teams in them have the hash that they had then.
-        if let (Some(fields), Some(team)) = (fields.as_array_mut(), &self.team) {
-            fields.push(json!(team));
+        // Entries that were written before there were teams and projects in them have the hash that they had then. A project
+        // has the place after the team even without one, so neither can be taken for the other.
+        if let Some(fields) = fields.as_array_mut() {
+            if self.team.is_some() || self.project.is_some() {
+                fields.push(json!(self.team));
+            }
+            fields.extend(self.project.iter().map(|project| json!(project)));
         }
         hex::encode(Sha256::digest(fields.to_string()))
     }
@@ -87,7 +94,8 @@ pub enum Whose {
     /// Nobody's in particular, or nobody knows.
     #[default]
     Nobodys,
-    Team(Id),
+    /// A team's: that of one of its projects, or of the team as a whole.
+    Team { team: Id, project: Option<Id> },
     /// Several teams', or a team's and the installation's: for those alone who see everything.
     Several,
 }
@@ -95,23 +103,28 @@ pub enum Whose {
 impl Whose {
     /// It is about that as well.
     pub fn add(&mut self, owner: &Owner) {
-        let team = match owner {
+        let new = match owner {
             Owner::Person(_) | Owner::Everyone => return,
-            Owner::Team { team, .. } => Some(team),
+            Owner::Team { team, project } => Some((team, project)),
             Owner::Installation => None,
         };
-        *self = match (&*self, team) {
-            (Self::Nobodys, Some(team)) => Self::Team(team.clone()),
-            (Self::Team(known), Some(team)) if known == team => return,
+        *self = match (std::mem::take(self), new) {
+            (Self::Nobodys, Some((team, project))) => {
+                Self::Team { team: team.clone(), project: project.clone() }
+            }
+            (Self::Team { team: known, project }, Some((team, other))) if known == *team => {
+                // What is about two of its projects, or about one and the team as a whole, is the team's.
+                Self::Team { team: known, project: project.filter(|project| other.as_ref() == Some(project)) }
+            }
             _ => Self::Several,
         };
     }
 
-    /// The one team that may know of it.
-    pub fn team(self) -> Option<Id> {
+    /// The one team that may know of it, and the one project of it.
+    pub fn place(self) -> (Option<Id>, Option<Id>) {
         match self {
-            Self::Team(team) => Some(team),
-            Self::Nobodys | Self::Several => None,
+            Self::Team { team, project } => (Some(team), project),
+            Self::Nobodys | Self::Several => (None, None),
         }
     }
 }
@@ -255,6 +268,7 @@ mod tests {
                 why: String::new(),
                 changes: "[]".into(),
                 team: (seq > 2).then(|| Id::from_text("team-1")),
+                project: (seq > 3).then(|| Id::from_text("project-1")),
                 previous: entries.last().map(|last| last.hash.clone()).unwrap_or_default(),
                 hash: String::new(),
             };
@@ -285,6 +299,19 @@ mod tests {
                 moved[at].team = team;
                 assert!(follow(&moved).is_err());
             }
+            for project in
+                [None, Some(Id::from_text("project-2"))].into_iter().filter(|of| *of != good[at].project)
+            {
+                let mut moved = good.clone();
+                moved[at].project = project;
+                assert!(follow(&moved).is_err());
+            }
+            // What was a team's id is not taken for a project's, nor the other way round.
+            if good[at].team.is_some() || good[at].project.is_some() {
+                let mut swapped = good.clone();
+                (swapped[at].team, swapped[at].project) = (good[at].project.clone(), good[at].team.clone());
+                assert!(follow(&swapped).is_err());
+            }
             // With a hash of its own it does not fit the next one any more; the last one does not fit the head.
             edited[at].hash = edited[at].digest();
             assert_eq!(follow(&edited).is_err(), at < 4);
@@ -303,10 +330,16 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_without_a_team_has_the_hash_that_it_had_before_there_were_teams() {
+    fn an_entry_without_a_team_or_project_has_the_hash_that_it_had_before_there_were_any() {
         let fields =
             r#"["",1,1,"token","ada","api","127.0.0.1","stack_update","/api/v1/stacks/web","done","","[]"]"#;
         assert_eq!(chain(1)[0].hash, hex::encode(Sha256::digest(fields)));
+        let third = chain(3).remove(2);
+        let fields = format!(
+            r#"["{}",3,3,"token","ada","api","127.0.0.1","stack_update","/api/v1/stacks/web","done","","[]","team-1"]"#,
+            third.previous
+        );
+        assert_eq!(third.hash, hex::encode(Sha256::digest(fields)));
     }
 
     #[test]
@@ -315,13 +348,35 @@ mod tests {
         let whose = |owners: &[Owner]| {
             let mut whose = Whose::default();
             owners.iter().for_each(|owner| whose.add(owner));
-            whose.team().map(|id| id.to_string())
+            whose.place().0.map(|id| id.to_string())
         };
         assert_eq!(whose(&[]), None);
         assert_eq!(whose(&[team("a"), Owner::Everyone, team("a")]).as_deref(), Some("a"));
         assert_eq!(whose(&[team("a"), team("b"), team("a")]), None);
         assert_eq!(whose(&[team("a"), Owner::Installation]), None);
         assert_eq!(whose(&[Owner::Installation, team("a")]), None);
+    }
+
+    #[test]
+    fn what_is_about_two_projects_or_a_project_and_its_team_is_the_teams() {
+        let of = |team: &str, project: Option<&str>| Owner::Team {
+            team: Id::from_text(team),
+            project: project.map(Id::from_text),
+        };
+        let place = |owners: &[Owner]| {
+            let mut whose = Whose::default();
+            owners.iter().for_each(|owner| whose.add(owner));
+            whose.place()
+        };
+        let (team, project) = (Some(Id::from_text("a")), Some(Id::from_text("p")));
+        let p = of("a", Some("p"));
+        assert_eq!(place(&[p.clone(), Owner::Everyone, p.clone()]), (team.clone(), project));
+        for other in [of("a", None), of("a", Some("q"))] {
+            assert_eq!(place(&[p.clone(), other.clone(), p.clone()]), (team.clone(), None));
+            assert_eq!(place(&[other, p.clone()]), (team.clone(), None));
+        }
+        assert_eq!(place(&[p.clone(), of("b", Some("p"))]), (None, None));
+        assert_eq!(place(&[p, Owner::Installation]), (None, None));
     }
 
     #[test]

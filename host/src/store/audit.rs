@@ -46,7 +46,8 @@ pub(super) async fn append(tx: &mut Tx, mut entry: AuditEntry, key: Option<&Audi
     head.hash = entry.hash.clone();
     let insert = query(
         "INSERT INTO audit_log (seq, at, actor_kind, actor, via, address, action, subject, outcome, why, changes, \
-         previous, hash, team_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+         previous, hash, team_id, project_id) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
     )
     .bind(entry.seq)
     .bind(entry.at)
@@ -61,7 +62,8 @@ pub(super) async fn append(tx: &mut Tx, mut entry: AuditEntry, key: Option<&Audi
     .bind(entry.changes)
     .bind(entry.previous)
     .bind(entry.hash)
-    .bind(id_text(entry.team.as_ref()));
+    .bind(id_text(entry.team.as_ref()))
+    .bind(id_text(entry.project.as_ref()));
     execute(tx, insert).await?;
     store_head(tx, head, key).await
 }
@@ -146,6 +148,7 @@ impl Entity for AuditEntry {
             why: row.text("why")?,
             changes: row.text("changes")?,
             team: row.id_opt("team_id")?,
+            project: row.id_opt("project_id")?,
             previous: row.text("previous")?,
             hash: row.text("hash")?,
         })
@@ -169,7 +172,7 @@ macro_rules! select {
     ($tail:expr) => {
         concat!(
             "SELECT seq, at, actor_kind, actor, via, address, action, subject, outcome, why, changes, previous, hash, \
-             team_id FROM audit_log ",
+             team_id, project_id FROM audit_log ",
             $tail
         )
     };
@@ -182,9 +185,11 @@ macro_rules! filtered {
             "WHERE ",
             $first,
             " AND ($2 = '' OR actor = $2) AND ($3 = '' OR action = $3) AND ($4 = '' OR subject = $4) \
-             AND ($5 = '' OR outcome = $5) AND ($6 = '' OR team_id = $6) AND ($7 = '' OR EXISTS \
-             (SELECT 1 FROM token_admin_teams v WHERE v.token_id = $7 AND v.team_id = audit_log.team_id)) \
-             AND at >= $8 AND at < $9 AND seq < $10 ORDER BY seq DESC LIMIT $11"
+             AND ($5 = '' OR outcome = $5) AND ($6 = '' OR team_id = $6) AND ($7 = '' OR project_id = $7) AND ($8 = '' OR EXISTS \
+             (SELECT 1 FROM token_admin_teams v WHERE v.token_id = $8 AND v.team_id = audit_log.team_id) OR EXISTS \
+             (SELECT 1 FROM token_admin_projects v WHERE v.token_id = $8 AND v.project_id = audit_log.project_id \
+             AND v.team_id = audit_log.team_id)) \
+             AND at >= $9 AND at < $10 AND seq < $11 ORDER BY seq DESC LIMIT $12"
         ))
     };
 }
@@ -198,12 +203,14 @@ pub struct AuditFilter {
     pub outcome: String,
     /// Id of a team.
     pub team: String,
+    /// Id of a project.
+    pub project: String,
     pub since: Option<UnixMs>,
     /// This moment excluded.
     pub until: Option<UnixMs>,
 }
 
-/// Newest first, of what the bearer of a token may see: everything, or what is about teams that they administer.
+/// Newest first, of what the bearer of a token may see: everything, or what is about teams and projects that they administer.
 pub async fn list(
     conn: &mut Conn,
     page: PageRequest,
@@ -216,6 +223,8 @@ pub async fn list(
         (filtered!("actor = $1"), &filter.actor)
     } else if !filter.action.is_empty() {
         (filtered!("action = $1"), &filter.action)
+    } else if !filter.project.is_empty() {
+        (filtered!("project_id = $1"), &filter.project)
     } else if !filter.team.is_empty() {
         (filtered!("team_id = $1"), &filter.team)
     } else {
@@ -228,6 +237,7 @@ pub async fn list(
         .bind(filter.subject.clone())
         .bind(filter.outcome.clone())
         .bind(filter.team.clone())
+        .bind(filter.project.clone())
         .bind(reach.as_str().to_owned())
         .bind(filter.since.unwrap_or(i64::MIN))
         .bind(filter.until.unwrap_or(i64::MAX))

@@ -150,7 +150,7 @@ impl Recorder {
         let notable = events.iter().find(|event| is_notable(event.kind));
         let Some(mut entry) = self.entry(&facts, changes.is_empty(), notable) else { return Ok(()) };
         let things: BTreeSet<(Subject, String)> = events.iter().filter_map(thing).collect();
-        entry.team = self.whose(tx, &owners, things).await?.team();
+        (entry.team, entry.project) = self.whose(tx, &owners, things).await?.place();
         append(tx, entry, self.key.get()).await?;
         self.wrote = true;
         Ok(())
@@ -268,6 +268,7 @@ fn entry(
         why,
         changes: plain(&changes),
         team: None,
+        project: None,
         previous: String::new(),
         hash: String::new(),
     }

@@ -64,6 +64,7 @@ const MIGRATIONS: &[Migration] = &[
         text: include_str!("../../../migrations/0026_logs_and_tags.sql"),
     },
     Migration { version: 27, name: "record", text: include_str!("../../../migrations/0027_record.sql") },
+    Migration { version: 30, name: "record", text: include_str!("../../../migrations/0030_record.sql") },
 ];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (

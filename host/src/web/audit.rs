@@ -8,12 +8,17 @@ use super::page::{Frame, PageResult, render};
 use super::session::Session;
 use super::ui::{Badge, Tone, When};
 use crate::app::App;
+use crate::app::access::Identity;
 use crate::app::audit::{AuditFilter, audit_list};
-use crate::app::people::teams::team_list;
+use crate::app::people::teams::{project_list, team_list};
+use crate::domain::access::{Owner, Role};
 use crate::domain::audit::AuditEntry;
 use crate::domain::page::PageRequest;
 use crate::domain::text::pretty_json;
 use crate::domain::time::{from_moment, until_moment};
+
+/// The newest that one may choose from.
+const MOST_PROJECTS: i64 = 200;
 
 struct EntryRow {
     seq: i64,
@@ -65,6 +70,8 @@ pub struct AuditQuery {
     outcome: String,
     #[serde(default)]
     team: String,
+    #[serde(default)]
+    project: String,
     /// Dates, or times as the API takes them.
     #[serde(default)]
     since: String,
@@ -83,6 +90,7 @@ struct AuditPage {
     outcomes: [&'static str; 3],
     /// Names of those to choose from; nobody chooses from one.
     teams: Vec<String>,
+    projects: Vec<String>,
     query: AuditQuery,
     is_narrowed: bool,
     /// The same choice on another page.
@@ -105,27 +113,38 @@ pub async fn list(State(app): State<App>, session: Session, Query(query): Query<
         _ => None,
     };
     let chosen = query.chosen();
-    let [actor, action, subject, outcome, team] =
-        [&query.actor, &query.action, &query.subject, &query.outcome, &query.team]
+    let [actor, action, subject, outcome, team, project] =
+        [&query.actor, &query.action, &query.subject, &query.outcome, &query.team, &query.project]
             .map(|text| text.trim().to_owned());
     let since = from_moment("since", Some(&query.since))?;
     let until = until_moment("until", Some(&query.until))?;
-    let filter = AuditFilter { actor, action, subject, outcome, team, since, until };
+    let filter = AuditFilter { actor, action, subject, outcome, team, project, since, until };
     let page = audit_list(&app, who, filter, PageRequest::new(query.before, None)).await?;
-    let mine = who.rights.admin_teams();
-    let mut teams = team_list(&app, who).await?;
-    teams.retain(|team| who.rights.is_server_admin() || mine.contains(&team.id));
+    let (teams, projects) = choices(&app, who).await?;
     render(&AuditPage {
         frame: Frame::new(&session, "audit", "Record"),
         rows: page.items.into_iter().map(EntryRow::from).collect(),
         outcomes: ["done", "refused", "failed"],
-        teams: if teams.len() > 1 { teams.into_iter().map(|team| team.name).collect() } else { Vec::new() },
+        teams,
+        projects,
         is_narrowed: !chosen.is_empty(),
         link: link(&chosen),
         query,
         next: page.next,
         verdict,
     })
+}
+
+/// Names of the teams and projects whose entries they may choose; none where there is nothing to choose.
+async fn choices(app: &App, who: &Identity) -> crate::error::Result<(Vec<String>, Vec<String>)> {
+    let is_theirs = |owner: &Owner| who.rights.role_on(owner) == Some(Role::Admin);
+    let teams = team_list(app, who).await?.into_iter();
+    let teams = teams.filter(|team| is_theirs(&Owner::Team { team: team.id.clone(), project: None }));
+    let projects = project_list(app, PageRequest::first(MOST_PROJECTS), who).await?.items.into_iter();
+    let projects = projects
+        .filter(|row| is_theirs(&Owner::Team { team: row.team_id.clone(), project: Some(row.id.clone()) }));
+    let several = |names: Vec<String>| if names.len() > 1 { names } else { Vec::new() };
+    Ok((several(teams.map(|team| team.name).collect()), several(projects.map(|row| row.name).collect())))
 }
 
 impl AuditQuery {
@@ -137,6 +156,7 @@ impl AuditQuery {
             ("subject", &self.subject),
             ("outcome", &self.outcome),
             ("team", &self.team),
+            ("project", &self.project),
             ("since", &self.since),
             ("until", &self.until),
         ];

@@ -84,7 +84,7 @@ impl Frame {
     pub fn new(session: &Session, section: &'static str, title: impl Into<String>) -> Self {
         let (user, rights) = (session.0.token.name.clone(), &session.0.who.rights);
         let is_admin = rights.is_server_admin();
-        let sees_record = is_admin || !rights.admin_teams().is_empty();
+        let sees_record = is_admin || !rights.admin_teams().is_empty() || !rights.admin_projects().is_empty();
         Self { user, is_admin, sees_record, section, ..Self::outside(title) }
     }
 

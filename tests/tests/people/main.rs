@@ -9,5 +9,6 @@ mod matrix;
 mod pages;
 mod policies;
 mod reach;
+mod record;
 mod tokens;
 mod world;

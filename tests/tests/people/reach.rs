@@ -139,12 +139,12 @@ async fn lists_have_exactly_the_rows_that_the_rule_lets_one_see(test: TestDb) {
         .unwrap();
     let (places, providers, cases) = cases;
     let (of_teams, of_records) = (cases.clone(), cases.clone());
-    for team in [Some(0), Some(2), None] {
-        let owner = match team {
-            Some(at) => Owner::Team { team: places[at].team_id.clone(), project: None },
-            None => Owner::Installation,
-        };
-        record(&test, owner).await;
+    let whole = |at: usize| Owner::Team { team: places[at].team_id.clone(), project: None };
+    let of_one = |row: &Project| Owner::Team { team: row.team_id.clone(), project: Some(row.id.clone()) };
+    let mut recorded = vec![whole(0), whole(2), Owner::Installation];
+    recorded.extend(places.iter().map(of_one));
+    for owner in &recorded {
+        record(&test, owner.clone()).await;
     }
     let mut conn = test.db.read().await.unwrap();
     assert_eq!(cases.len(), 6 * 2 * 5);
@@ -175,14 +175,25 @@ async fn lists_have_exactly_the_rows_that_the_rule_lets_one_see(test: TestDb) {
     for (token, rights) in of_records {
         let (all, reach) = (AuditFilter::default(), Reach::of_token(&token));
         let page = audit::list(&mut conn, PageRequest::first(10), &all, &reach).await.unwrap();
-        let listed: Vec<Option<Id>> = page.items.into_iter().map(|entry| entry.team).collect();
-        let teams = [&places[2].team_id, &places[0].team_id].into_iter();
-        let seen = teams.filter(|team| {
-            let owner = Owner::Team { team: (*team).clone(), project: None };
-            rights.role_on(&owner) == Some(Role::Admin)
-        });
-        let seen: Vec<Option<Id>> = seen.map(|team| Some(team.clone())).collect();
+        let mut listed: Vec<Owner> = page
+            .items
+            .into_iter()
+            .map(|entry| Owner::Team { team: entry.team.unwrap(), project: entry.project })
+            .collect();
+        listed.reverse();
+        let is_theirs =
+            |owner: &&Owner| **owner != Owner::Installation && rights.role_on(owner) == Some(Role::Admin);
+        let seen: Vec<Owner> = recorded.iter().filter(is_theirs).cloned().collect();
         assert_eq!(listed, seen, "{rights:?}");
+        // The record narrows its list to the only team or project of somebody; that has to be all that they see.
+        let (teams, projects) = (rights.admin_teams(), rights.admin_projects());
+        let is_among = |owner: &Owner| match owner {
+            Owner::Team { team, project } => {
+                teams.contains(team) || project.as_ref().is_some_and(|project| projects.contains(project))
+            }
+            _ => false,
+        };
+        assert!(rights.is_admin || listed.iter().all(is_among), "{rights:?}");
     }
     let all = projects::list(&mut conn, PageRequest::first(10), &Reach::EVERYTHING).await.unwrap();
     assert_eq!(all.items.len(), 4);

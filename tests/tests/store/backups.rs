@@ -130,7 +130,7 @@ const LATER: &[(&str, &[&str])] = &[
     ("builds", &["log_kept"]),
     ("ci_builds", &["log_kept"]),
     ("protections", &["covers_previews"]),
-    ("audit_log", &["team_id"]),
+    ("audit_log", &["team_id", "project_id"]),
 ];
 
 fn without(rows: &mut Rows, columns: &[&str]) {

@@ -105,11 +105,10 @@ async fn read_records(conn: &mut Conn, page: PageRequest, id: &windlass::domain:
     events::list_after(conn, 0, 10, None, &Reach::EVERYTHING).await.unwrap();
     events::list_after(conn, 0, 10, Some(id), &Reach::EVERYTHING).await.unwrap();
     audit::list_after(conn, 0, 10).await.unwrap();
-    for words in
-        [["", "", "", ""], ["x", "", "", ""], ["", "x", "", ""], ["", "", "x", ""], ["", "", "", "x"]]
-    {
-        let [actor, action, subject, team] = words.map(str::to_owned);
-        let filter = AuditFilter { actor, action, subject, team, ..AuditFilter::default() };
+    for chosen in 0..6 {
+        let [actor, action, subject, team, project] =
+            std::array::from_fn(|at| if at == chosen { "x".to_owned() } else { String::new() });
+        let filter = AuditFilter { actor, action, subject, team, project, ..AuditFilter::default() };
         audit::list(conn, page, &filter, &Reach::EVERYTHING).await.unwrap();
     }
     protections::find_opt(conn, id).await.unwrap();

@@ -27,6 +27,7 @@ on_both_databases!(
     writers_at_the_same_time_make_one_chain,
     any_change_of_any_entry_is_found,
     an_entry_is_about_the_one_team_whose_things_it_tells_of,
+    an_entry_is_about_the_one_project_whose_things_it_tells_of,
     old_entries_go_and_the_chain_stays_verifiable,
     entries_are_found_by_who_what_and_when,
 );
@@ -150,7 +151,7 @@ const TAMPERING: &[&str] = &[
     "UPDATE audit_checkpoints SET hash = (SELECT hash FROM audit_log WHERE seq = 2)",
     "UPDATE audit_checkpoints SET at = at + 1",
     "INSERT INTO audit_log SELECT 9, at, actor_kind, actor, via, address, action, subject, outcome, why, changes, hash, hash, \
-     team_id FROM audit_log WHERE seq = 8",
+     team_id, project_id FROM audit_log WHERE seq = 8",
 ];
 
 const EDITS: &[&str] = &[
@@ -165,6 +166,7 @@ const EDITS: &[&str] = &[
     "UPDATE audit_log SET why = 'because' WHERE seq = ",
     "UPDATE audit_log SET changes = '{}' WHERE seq = ",
     "UPDATE audit_log SET team_id = COALESCE(team_id, '') || 'x' WHERE seq = ",
+    "UPDATE audit_log SET project_id = COALESCE(project_id, '') || 'x' WHERE seq = ",
     "UPDATE audit_log SET previous = hash WHERE seq = ",
     "UPDATE audit_log SET hash = previous || 'a' WHERE seq = ",
 ];
@@ -199,9 +201,12 @@ async fn any_change_of_any_entry_is_found(test: TestDb) {
     }
 }
 
-/// Writes on behalf of a call that is about the first teams, with work that is about the others.
+/// Writes on behalf of a call that is about the first teams, with work that is about the others. `owls/web` is a project.
 async fn about(db: &Db, named: &[&str], said: &'static [&str]) {
-    let owner = |team: &str| Owner::Team { team: Id::from_text(team), project: None };
+    let owner = |place: &str| {
+        let (team, project) = place.split_once('/').map_or((place, None), |(team, name)| (team, Some(name)));
+        Owner::Team { team: Id::from_text(team), project: project.map(Id::from_text) }
+    };
     audit::during(call("ada", "thing_update"), async {
         named.iter().for_each(|team| audit::concerns(&owner(team)));
         let work = move |tx: &mut windlass::store::Tx| said.iter().for_each(|team| tx.is_about(owner(team)));
@@ -233,6 +238,36 @@ async fn an_entry_is_about_the_one_team_whose_things_it_tells_of(test: TestDb) {
     // To give an entry to another team, or to take it away from its own, is found as any other change.
     run(&test.db, "UPDATE audit_log SET team_id = NULL WHERE seq = 2").await;
     assert!(!auditor.verify().await.unwrap().intact);
+}
+
+async fn an_entry_is_about_the_one_project_whose_things_it_tells_of(test: TestDb) {
+    let (auditor, _folder) = auditor(&test.db).await;
+    about(&test.db, &["owls/web"], &["owls/web"]).await;
+    about(&test.db, &["owls"], &["owls/web"]).await;
+    about(&test.db, &["owls/web"], &["owls/shop"]).await;
+    about(&test.db, &["owls/web"], &["foxes/web"]).await;
+    about(&test.db, &[], &["owls/shop"]).await;
+    let text = |id: Option<Id>| id.map(|id| id.to_string()).unwrap_or_default();
+    let places: Vec<(String, String)> =
+        entries(&auditor).await.into_iter().map(|entry| (text(entry.team), text(entry.project))).collect();
+    let wanted = [("owls", "web"), ("owls", ""), ("owls", ""), ("", ""), ("owls", "shop")];
+    assert_eq!(places, wanted.map(|(team, project)| (team.to_owned(), project.to_owned())));
+    assert!(auditor.verify().await.unwrap().intact);
+    let filter = AuditFilter { project: "web".into(), ..AuditFilter::default() };
+    let page = auditor.list(&filter, PageRequest::first(10), &Reach::EVERYTHING).await.unwrap();
+    assert_eq!(page.items.into_iter().map(|entry| entry.seq).collect::<Vec<_>>(), [1]);
+    // Another project's administrators are not let in by a change of the row, nor by taking the team for the project.
+    run(&test.db, KEEP).await;
+    for sql in [
+        "UPDATE audit_log SET project_id = 'shop' WHERE seq = 1",
+        "UPDATE audit_log SET project_id = 'web' WHERE seq = 2",
+        "UPDATE audit_log SET team_id = NULL, project_id = 'owls' WHERE seq = 2",
+    ] {
+        run(&test.db, sql).await;
+        assert!(!auditor.verify().await.unwrap().intact, "not found: {sql}");
+        run(&test.db, UNDO).await;
+    }
+    assert!(auditor.verify().await.unwrap().intact);
 }
 
 async fn old_entries_go_and_the_chain_stays_verifiable(test: TestDb) {
