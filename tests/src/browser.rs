@@ -76,8 +76,13 @@ impl Browser {
 
     /// Opens the dashboard and pastes the administrator's token.
     pub async fn log_in(&self, server: &TestServer) {
+        self.log_in_with(server, ADMIN_TOKEN).await;
+    }
+
+    /// The same with somebody else's token.
+    pub async fn log_in_with(&self, server: &TestServer, token: &str) {
         self.open(&format!("{}/login", server.url)).await;
-        self.fill("#token", ADMIN_TOKEN).await;
+        self.fill("#token", token).await;
         self.press("form.stack-v button").await;
         self.wait_for("nav[aria-label=Main]").await;
     }

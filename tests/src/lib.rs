@@ -38,6 +38,7 @@ pub mod sender;
 pub mod server;
 pub mod tools;
 pub mod vendors;
+pub mod world;
 
 /// How long a test waits for what has to happen. A test that passes never waits so long; a machine that is busy with other
 /// things may need much of it.

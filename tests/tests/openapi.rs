@@ -36,3 +36,23 @@ fn every_operation_of_the_seeds_is_described() {
         assert!(document["paths"][path][method].is_object(), "{method} {path}");
     }
 }
+
+/// A client would put it where it is not looked for.
+#[test]
+fn what_is_said_to_be_in_a_path_is_in_it() {
+    let document = serde_json::to_value(windlass::api::openapi()).unwrap();
+    let mut elsewhere = Vec::new();
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap() {
+            let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
+            let names = parameters.iter().filter(|parameter| parameter["in"] == "path");
+            let names = names.map(|parameter| parameter["name"].as_str().unwrap().to_owned());
+            let missing = names.filter(|name| !path.contains(&format!("{{{name}}}")));
+            elsewhere.extend(missing.map(|name| format!("{method} {path}: {name}")));
+        }
+    }
+    assert!(
+        elsewhere.is_empty(),
+        "their structs need `#[into_params(parameter_in = Query)]`, since `Params` is not known as a query: {elsewhere:#?}"
+    );
+}

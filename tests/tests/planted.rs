@@ -5,15 +5,19 @@
 #![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
+use clap::CommandFactory as _;
 use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Row as _};
+use windlass::cli::Cli;
 use windlass::store::{Db, DbConfig, sealed};
 use windlass_tests::postgres;
 use windlass_tests::search::Search;
-use windlass_tests::server::TestServer;
+use windlass_tests::server::{ADMIN_TOKEN, TestServer};
 use windlass_tests::tools::{skipped, this_test};
+use windlass_tests::world::World;
 
 const STACKS: usize = 10;
 const EACH: usize = 95;
@@ -106,57 +110,215 @@ fn hex(n: usize) -> String {
     secret(n).bytes().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Every text in a document as it is, without JSON's escapes.
+/// Every text in a document as it is, without JSON's escapes, also where it is a document itself.
 fn text_of(value: &Value) -> String {
     match value {
-        Value::String(text) => format!("{text}\n"),
+        Value::String(text) => match serde_json::from_str(text) {
+            Ok(inner @ (Value::Array(_) | Value::Object(_))) => format!("{text}\n{}", text_of(&inner)),
+            _ => format!("{text}\n"),
+        },
         Value::Array(items) => items.iter().map(text_of).collect(),
         Value::Object(members) => members.values().map(text_of).collect(),
         _ => String::new(),
     }
 }
 
-const ANSWERS: &[&str] = &[
-    "/api/v1/stacks",
-    "/api/v1/stacks/stack-3",
-    "/api/v1/stacks/stack-3/deployments",
-    "/api/v1/deployments",
-    "/api/v1/webhooks",
-    "/api/v1/webhooks/1",
-    "/api/v1/plugins",
-    "/api/v1/plugins/calls?limit=200",
-    "/api/v1/plugins/calls/cassette",
-    "/api/v1/tokens",
-    "/api/v1/registries",
-    "/api/v1/secrets",
-    "/api/v1/audit?limit=200",
-    "/api/v1/audit/export",
-    "/metrics",
-    "/readyz",
-    "/",
-    "/stacks/stack-3",
-    "/stacks/stack-3/edit",
-    "/stacks/stack-3/plan",
-    "/deployments",
-    "/webhooks",
-    "/plugins/calls",
-    "/audit",
-    "/backups",
-    "/security",
-    "/tokens",
-    "/status",
+/// What a query of an operation asks for.
+const QUERIES: [(&str, &str); 3] = [("limit", "200"), ("q", "marker"), ("path", "no-such-file")];
+
+/// A stream that says nothing for so long has said what there was.
+const QUIET: Duration = Duration::from_millis(300);
+
+/// Commands that only show something, by their last word.
+const LOOKS: [&str; 19] = [
+    "artifacts",
+    "builds",
+    "call",
+    "calls",
+    "diff",
+    "export",
+    "history",
+    "inspect",
+    "invitations",
+    "list",
+    "logs",
+    "me",
+    "members",
+    "overview",
+    "plan",
+    "repository",
+    "show",
+    "status",
+    "verify",
 ];
 
-async fn look_at_answers(server: &TestServer, search: &Search) {
-    for path in ANSWERS {
-        let answer = server.get(path).await;
-        assert!(answer.status < 500, "{path}: {}", answer.text);
-        search.look(path, answer.text.as_bytes());
-        search.look(path, text_of(&answer.json).as_bytes());
+/// Where there is something to see: every address that is only read and every command that only shows something, about the
+/// first team's things and about those with secrets. They are found in the API's document, in the list of pages and in the
+/// definition of the command line, so what is added there is searched as well.
+struct Places {
+    addresses: BTreeSet<String>,
+    commands: BTreeSet<Vec<String>>,
+}
+
+impl Places {
+    fn of(world: &World, planted: &[(&'static str, String)]) -> Self {
+        let mut places = Self { addresses: BTreeSet::new(), commands: BTreeSet::new() };
+        let document = serde_json::to_value(windlass::api::openapi()).unwrap();
+        for things in [&[][..], planted] {
+            for (path, operations) in document["paths"].as_object().unwrap() {
+                if operations["get"].is_object() {
+                    let address = format!("{}{}", world.path(path, things), query(&operations["get"]));
+                    places.addresses.insert(address);
+                }
+            }
+            let pages = windlass::web::PAGES.iter().filter(|(method, _, _)| *method == "GET");
+            places.addresses.extend(pages.map(|(_, path, _)| world.path(path, things)));
+            let mut open = vec![(Vec::new(), Cli::command())];
+            while let Some((words, command)) = open.pop() {
+                for inner in command.get_subcommands() {
+                    open.push(([words.clone(), vec![inner.get_name().to_owned()]].concat(), inner.clone()));
+                }
+                if LOOKS.contains(&command.get_name()) && !command.has_subcommands() {
+                    places.commands.insert(filled(world, things, words, &command));
+                }
+            }
+        }
+        assert!(places.addresses.len() > 150, "only {:?}", places.addresses);
+        assert!(places.commands.len() > 50, "only {:?}", places.commands);
+        places
     }
-    for words in [["stack", "show", "stack-3"], ["audit", "list", "--limit=200"], ["webhook", "show", "1"]] {
-        search.look("the command line", server.cli(&words).said().as_bytes());
+}
+
+/// Where an operation takes them; what it cannot do without has to be known.
+fn query(operation: &Value) -> String {
+    let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
+    let mut pairs = Vec::new();
+    for parameter in parameters.iter().filter(|parameter| parameter["in"] == "query") {
+        let name = parameter["name"].as_str().unwrap();
+        match QUERIES.iter().find(|(known, _)| *known == name) {
+            Some((_, value)) => pairs.push(format!("{name}={value}")),
+            None => assert_eq!(parameter["required"], false, "add `{name}` to QUERIES: {operation:#}"),
+        }
     }
+    if pairs.is_empty() { String::new() } else { format!("?{}", pairs.join("&")) }
+}
+
+/// The words of a command, with the things that its arguments name.
+fn filled(
+    world: &World,
+    things: &[(&str, String)],
+    mut words: Vec<String>,
+    command: &clap::Command,
+) -> Vec<String> {
+    let noun = words[words.len().saturating_sub(2)].clone();
+    for argument in command.get_positionals() {
+        let named = argument.get_value_names().and_then(|names| names.first());
+        let named = named.map_or_else(|| argument.get_id().to_string(), ToString::to_string).to_lowercase();
+        let parameter = match (noun.as_str(), named.split('|').next().unwrap_or_default()) {
+            ("job", "build") => "ci_build",
+            ("job", "job") => "ci_job",
+            ("webhook", "id") => "event",
+            (noun, "name" | "id") => noun,
+            (_, named) => named,
+        };
+        words.push(world.path(&format!("{{{parameter}}}"), things));
+    }
+    words
+}
+
+/// Looks at all places; how many of the addresses have answered with what was asked for.
+async fn look_at_answers(server: &TestServer, search: &Search, places: &Places) -> usize {
+    let mut shown = 0;
+    for address in &places.addresses {
+        // Of a stream, all there is.
+        let request = server.stranger(Method::GET, address).bearer_auth(ADMIN_TOKEN);
+        let response = request.header("last-event-id", "0").send().await.unwrap();
+        let status = response.status();
+        shown += usize::from(status.is_success());
+        search.look(address, format!("{:?}", response.headers()).as_bytes());
+        let body = body_of(response).await;
+        assert_ne!(status.as_u16(), 500, "{address}: {}", String::from_utf8_lossy(&body));
+        look_into_body(search, address, &body);
+    }
+    for words in &places.commands {
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let said = tokio::task::block_in_place(|| server.cli(&words)).said();
+        look_into_body(search, &format!("`{}`", words.join(" ")), said.as_bytes());
+    }
+    shown
+}
+
+/// A body as it is, as a browser shows it, and every text of the JSON documents that it is or that are its lines.
+fn look_into_body(search: &Search, place: &str, body: &[u8]) {
+    search.look(place, body);
+    let text = String::from_utf8_lossy(body);
+    search.look(place, unescaped(&text).as_bytes());
+    let lines = text.lines().map(|line| line.trim_start_matches("data:"));
+    for document in std::iter::once(&*text).chain(lines) {
+        if let Ok(value) = serde_json::from_str(document.trim()) {
+            search.look(place, text_of(&value).as_bytes());
+        }
+    }
+}
+
+fn unescaped(html: &str) -> String {
+    const ESCAPES: [(&str, &str); 10] = [
+        ("&#34;", "\""),
+        ("&quot;", "\""),
+        ("&#39;", "'"),
+        ("&#x27;", "'"),
+        ("&#60;", "<"),
+        ("&lt;", "<"),
+        ("&#62;", ">"),
+        ("&gt;", ">"),
+        ("&#38;", "&"),
+        ("&amp;", "&"),
+    ];
+    ESCAPES.iter().fold(html.to_owned(), |text, (escape, character)| text.replace(escape, character))
+}
+
+async fn body_of(mut response: reqwest::Response) -> Vec<u8> {
+    let kind = response.headers().get("content-type").cloned();
+    let is_stream = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
+    let mut body = Vec::new();
+    loop {
+        let next = response.chunk();
+        // What it begins with may take a while on a busy machine.
+        let chunk = match is_stream {
+            true if body.is_empty() => tokio::time::timeout(QUIET * 20, next).await.unwrap_or(Ok(None)),
+            true => tokio::time::timeout(QUIET, next).await.unwrap_or(Ok(None)),
+            false => next.await,
+        };
+        match chunk.unwrap() {
+            Some(bytes) => body.extend_from_slice(&bytes),
+            None => return body,
+        }
+    }
+}
+
+/// The things that were planted secrets in, by name of the parameter that means them.
+async fn planted_things(server: &TestServer, event: String) -> Vec<(&'static str, String)> {
+    let newest = async |path: &str| {
+        let list = server.get(&format!("/api/v1/{path}")).await.expect(200);
+        list["data"]["items"][0]["seq"].to_string()
+    };
+    // For everybody, so that no project has to be named.
+    let model = json!({ "description": MARKER, "model": { "name": "planted" } });
+    server.put("/api/v1/templates/planted", model).await.expect(200);
+    vec![
+        ("stack", "stack-3".into()),
+        ("service", "stack-3".into()),
+        ("project", "default".into()),
+        ("team", "default".into()),
+        ("deployment", newest("stacks/stack-3/deployments").await),
+        ("event", event),
+        ("template", "planted".into()),
+        ("provider", "ci".into()),
+        ("registry", "images".into()),
+        ("channel", "1".into()),
+        ("delivery", newest("channels/1/deliveries").await),
+        ("user", "admin".into()),
+    ]
 }
 
 /// Every column of every table as text, and which of them hold sealed texts.
@@ -209,8 +371,10 @@ async fn nothing_shows_a_secret(database: Option<String>) {
     if let Some(url) = &database {
         variables.push(("WINDLASS_DATABASE_URL", url));
     }
-    let mut server = TestServer::start_with(&variables).await;
+    let server = TestServer::start_with(&variables).await;
     plant(&server, &search).await;
+    let mut world = World::on(server).await;
+    let server = &world.server;
     let hook = secret(STACKS * EACH + 3 * 3 + 2);
     let path = server.get("/api/v1/stacks/stack-3").await.json["data"]["gitRepository"]["webhookUrl"].clone();
     let path = path.as_str().unwrap();
@@ -218,7 +382,12 @@ async fn nothing_shows_a_secret(database: Option<String>) {
     let event = server.push_webhook(path, &hook, URL, "main", &"a".repeat(40)).await;
     assert_eq!(server.wait_webhook(&event).await["reason"], "deployed");
 
-    look_at_answers(&server, &search).await;
+    let things = planted_things(server, event).await;
+    let places = Places::of(&world, &things);
+    let shown = look_at_answers(&world.server, &search, &places).await;
+    println!("{shown} of {} addresses and {} commands", places.addresses.len(), places.commands.len());
+    assert!(shown * 4 > places.addresses.len() * 3, "only {shown} of {:#?} exist", places.addresses);
+    let server = &mut world.server;
     server.terminate();
     tokio::task::block_in_place(|| server.wait());
     let url =
@@ -236,16 +405,21 @@ async fn nothing_shows_a_secret(database: Option<String>) {
     // What is no secret is found in the same places by the same search.
     search.plant(&[MARKER]);
     server.launch(&[]).await.unwrap();
-    look_at_answers(&server, &search).await;
+    look_at_answers(server, &search, &places).await;
     look_at_tables(&url, &search).await;
     let found = search.found().join("\n");
-    let mut visible =
-        vec!["/api/v1/stacks/stack-3", "/api/v1/audit?limit=200", "the command line", "the database"];
+    let mut visible = vec![
+        "/api/v1/stacks/stack-3",
+        "/api/v1/audit/export",
+        "/stacks/stack-3/edit",
+        "`audit export`",
+        "the database",
+    ];
     if database.is_none() {
         search.look_below("a file", server.folder.path());
         assert!(search.found().join("\n").contains("a file"));
     }
-    visible.retain(|place| !found.contains(&format!("in {place}")));
+    visible.retain(|place| !found.lines().any(|line| line.ends_with(&format!(" in {place}"))));
     assert!(visible.is_empty(), "the marker is not found in {visible:?}, only:\n{found}");
 }
 

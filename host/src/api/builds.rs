@@ -24,6 +24,7 @@ pub fn router() -> OpenApiRouter<App> {
 }
 
 #[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 struct RefQuery {
     /// Branch, tag or commit; the repository's branch if left out.
     #[serde(rename = "ref")]
@@ -31,6 +32,7 @@ struct RefQuery {
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 struct PathQuery {
     /// As the list of artifacts has it.
     path: String,

@@ -25,6 +25,7 @@ pub fn router() -> OpenApiRouter<App> {
 }
 
 #[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 struct CallQuery {
     plugin: Option<String>,
     function: Option<String>,

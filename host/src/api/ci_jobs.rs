@@ -82,6 +82,7 @@ impl From<CicdJob> for CicdJobView {
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 struct JobQuery {
     /// Id, number or name of a provider; the jobs of all if left out.
     provider: Option<String>,

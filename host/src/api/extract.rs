@@ -19,7 +19,7 @@ use super::sessions::client_address;
 use crate::app::App;
 use crate::app::access::{Identity, authenticate};
 use crate::app::deployment::Caller;
-use crate::domain::access::Reach;
+use crate::domain::access::{Reach, Role};
 use crate::domain::deployment::TriggerType;
 use crate::domain::page::PageRequest;
 use crate::domain::token::Token;
@@ -36,6 +36,8 @@ pub struct Auth {
     pub by_cookie: bool,
     /// Who that is, and what else they may do.
     pub who: Identity,
+    /// Their role where the thing is that the path names; the strongest that they have, if it names none.
+    pub role: Role,
 }
 
 impl Auth {
@@ -74,8 +76,8 @@ impl FromRequestParts<App> for Auth {
         }
         let who = admitted(parts, app, &secret).await?;
         who.acts();
-        policy::check(parts, app, &who.rights).await?;
-        Ok(Self { token: who.token.clone(), by_cookie, who })
+        let role = policy::check(parts, app, &who.rights).await?;
+        Ok(Self { token: who.token.clone(), by_cookie, who, role })
     }
 }
 
@@ -158,6 +160,7 @@ fn without_value(message: &str) -> String {
 
 /// `?before=…&limit=…` of every list.
 #[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct PageQuery {
     /// `next` of the page before.
     pub before: Option<i64>,

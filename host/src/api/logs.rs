@@ -42,6 +42,7 @@ pub struct Part {
 }
 
 #[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct LogQuery {
     /// Send it as a file to be saved.
     #[serde(default)]
@@ -49,6 +50,7 @@ pub struct LogQuery {
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct SearchQuery {
     /// What a line has to contain, in upper or lower case.
     q: String,

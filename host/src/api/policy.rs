@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::error::ApiError;
 use crate::app::App;
 use crate::app::access::{authorise, concern};
-use crate::domain::access::{Policy, Rights, Subject};
+use crate::domain::access::{Policy, Rights, Role, Subject};
 use crate::error::{Error, Result};
 
 /// By method and path as it is declared.
@@ -63,8 +63,8 @@ pub fn is_public(operation: &Value) -> bool {
     security.is_some_and(|all| all.len() == 1 && all.iter().all(|one| *one == serde_json::json!({})))
 }
 
-/// Lets the request pass if its route's policy does.
-pub(super) async fn check(parts: &mut Parts, app: &App, rights: &Rights) -> Result<(), ApiError> {
+/// Lets the request pass if its route's policy does; answers the caller's role where the thing is that it names.
+pub(super) async fn check(parts: &mut Parts, app: &App, rights: &Rights) -> Result<Role, ApiError> {
     let policies = parts.extensions.get::<Policies>().cloned().unwrap_or_default();
     let path = parts.extensions.get::<MatchedPath>().map(|path| path.as_str().to_owned()).unwrap_or_default();
     let Some(policy) = policies.get(&parts.method, &path) else {

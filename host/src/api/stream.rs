@@ -29,6 +29,7 @@ pub fn router() -> OpenApiRouter<App> {
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 struct EventsQuery {
     /// Id, number or name of the stack whose events are wanted.
     stack: Option<String>,

@@ -61,6 +61,7 @@ struct DiffView {
 }
 
 #[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 struct TemplateQuery {
     /// Id, number or name of the project whose templates these are; those of all projects if left out.
     project: Option<String>,

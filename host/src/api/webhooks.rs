@@ -44,6 +44,7 @@ struct Accepted {
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 struct ListQuery {
     repository: Option<String>,
     before: Option<i64>,

@@ -68,19 +68,20 @@ pub async fn authenticate(app: &App, secret: &str) -> Result<Identity> {
     Ok(Identity { token, user, rights })
 }
 
-/// Lets an operation pass, or says why not. `key` names what it is about, as the operation itself will look it up.
+/// Lets an operation pass and answers the caller's role there, or says why not. `key` names what it is about, as the operation
+/// itself will look it up.
 ///
 /// # Errors
 /// `NotFound` for what does not exist and, in the same words, for what the caller may not even see. `Forbidden` for
 /// what they see but may not do.
-pub async fn authorise(app: &App, rights: &Rights, policy: Policy, key: &str) -> Result<()> {
+pub async fn authorise(app: &App, rights: &Rights, policy: Policy, key: &str) -> Result<Role> {
     let Policy { role, subject } = policy;
     if rights.is_server_admin() {
         concern(app, subject, key).await;
-        return Ok(());
+        return Ok(Role::Admin);
     }
     if subject == Subject::Any {
-        return if rights.has_anywhere(role) { Ok(()) } else { Err(lacking(role, None)) };
+        return if rights.has_anywhere(role) { Ok(rights.strongest()) } else { Err(lacking(role, None)) };
     }
     let mut conn = app.db.read().await?;
     let owner = owners::owner(&mut conn, subject, key).await?;
@@ -88,7 +89,7 @@ pub async fn authorise(app: &App, rights: &Rights, policy: Policy, key: &str) ->
         audit::concerns(owner);
     }
     match owner.and_then(|owner| rights.role_on(&owner)) {
-        Some(held) if held >= role => Ok(()),
+        Some(held) if held >= role => Ok(held),
         Some(held) => Err(lacking(role, Some(held))),
         None if subject == Subject::Server => {
             Err(Error::Forbidden("only an administrator of this installation may do this".into()))
@@ -111,7 +112,7 @@ pub async fn concern(app: &App, subject: Subject, key: &str) {
 
 /// The same for what a body or a query names.
 pub async fn require(app: &App, rights: &Rights, role: Role, subject: Subject, key: &str) -> Result<()> {
-    authorise(app, rights, Policy { role, subject }, key).await
+    authorise(app, rights, Policy { role, subject }, key).await.map(|_| ())
 }
 
 /// The one team in which the caller may make something new, where none was named.

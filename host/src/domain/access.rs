@@ -258,6 +258,11 @@ impl Rights {
         is_theirs.then_some(only).into_iter().collect()
     }
 
+    /// The strongest role that the caller has somewhere.
+    pub fn strongest(&self) -> Role {
+        Role::ALL.into_iter().rev().find(|role| self.has_anywhere(*role)).unwrap_or(Role::Viewer)
+    }
+
     /// Whether the caller has at least that role somewhere.
     pub fn has_anywhere(&self, role: Role) -> bool {
         if self.limit.role.is_some_and(|most| most < role) {

@@ -21,6 +21,7 @@ use crate::app::logs::deployment_logs_kept;
 use crate::app::rollout::{RolloutView, rollout_history, rollout_view, words};
 use crate::app::stack::{StackView, stack_view, strategy_name};
 use crate::app::{App, approval, build, deployment};
+use crate::domain::access::Role;
 use crate::domain::approval::{Approval, ApprovalState, Verdict};
 use crate::domain::artifact::Artifact;
 use crate::domain::build::Build;
@@ -38,6 +39,10 @@ struct Live {
     stack_link: String,
     badge: Badge,
     is_running: bool,
+    /// A deployer sees what can be done about it.
+    may_act: bool,
+    /// Recorded calls are the installation's.
+    sees_calls: bool,
     is_rolling: bool,
     is_paused: bool,
     question: Option<Question>,
@@ -161,7 +166,7 @@ async fn page(app: &App, session: &Session, id: &str, find: &str, error: Option<
     if !find.is_empty() {
         (log.lines, log.cut) = found(app, &row, find).await?;
     }
-    let live = live(app, &row, &view, built.as_ref()).await?;
+    let live = live(app, session, (&row, &view, built.as_ref())).await?;
     let artifacts = match &built {
         Some(build) => artifact_list(app, build.id.as_str()).await?,
         None => Vec::new(),
@@ -184,9 +189,9 @@ async fn page(app: &App, session: &Session, id: &str, find: &str, error: Option<
 }
 
 /// The live part alone, for the script.
-pub async fn fragment(State(app): State<App>, _: Session, Path(id): Path<String>) -> PageResult {
+pub async fn fragment(State(app): State<App>, session: Session, Path(id): Path<String>) -> PageResult {
     let (row, view, built) = load(&app, &id).await?;
-    render(&live(&app, &row, &view, built.as_ref()).await?)
+    render(&live(&app, &session, (&row, &view, built.as_ref())).await?)
 }
 
 async fn load(app: &App, id: &str) -> Result<(Deployment, StackView, Option<Build>)> {
@@ -199,7 +204,11 @@ async fn load(app: &App, id: &str) -> Result<(Deployment, StackView, Option<Buil
     Ok((row, view, built))
 }
 
-async fn live(app: &App, row: &Deployment, view: &StackView, built: Option<&Build>) -> Result<Live> {
+async fn live(
+    app: &App,
+    session: &Session,
+    (row, view, built): (&Deployment, &StackView, Option<&Build>),
+) -> Result<Live> {
     let journal = deployment::deployment_steps(app, &row.id).await?;
     let asked = approval::approval_list(app, &row.id).await?;
     let rolling = rollout_view(app, row).await?;
@@ -236,6 +245,8 @@ async fn live(app: &App, row: &Deployment, view: &StackView, built: Option<&Buil
         fallback: row.rollout.fallback_reason.clone().unwrap_or_default(),
         can_return: was_good && !serves && row.release_id.is_some(),
         can_retry: row.status.may_be_retried(),
+        may_act: session.0.role >= Role::Deployer,
+        sees_calls: session.0.who.rights.is_server_admin(),
         promotable_at: rolling.as_ref().filter(|view| view.waits).map(RolloutView::share),
         serves_new: rolling.as_ref().is_some_and(|view| view.share() > 0),
         split: rolling.map(Split::from),

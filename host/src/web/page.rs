@@ -9,6 +9,7 @@ use axum::response::{Html, IntoResponse, Redirect, Response};
 use super::assets::{ICON, SCRIPT, STYLE};
 use super::session::Session;
 use crate::api;
+use crate::domain::access::Role;
 use crate::error::Error;
 
 /// Nothing but our own files; no inline script or style, no foreign frame, no form that leads elsewhere.
@@ -30,6 +31,8 @@ pub struct Frame {
     pub user: String,
     /// Whether the pages about the installation are theirs.
     pub is_admin: bool,
+    /// Theirs where the thing is that the page is about; what it takes a stronger one for is not shown.
+    role: Role,
     /// Whether entries of the record are theirs to see.
     pub sees_record: bool,
     pub style: &'static str,
@@ -85,7 +88,7 @@ impl Frame {
         let (user, rights) = (session.0.token.name.clone(), &session.0.who.rights);
         let is_admin = rights.is_server_admin();
         let sees_record = is_admin || !rights.admin_teams().is_empty() || !rights.admin_projects().is_empty();
-        Self { user, is_admin, sees_record, section, ..Self::outside(title) }
+        Self { user, is_admin, role: session.0.role, sees_record, section, ..Self::outside(title) }
     }
 
     /// For people who are not logged in.
@@ -96,11 +99,24 @@ impl Frame {
             crumbs: Vec::new(),
             user: String::new(),
             is_admin: false,
+            role: Role::Viewer,
             sees_record: false,
             style: &STYLE.path,
             script: &SCRIPT.path,
             icon: &ICON.path,
         }
+    }
+
+    pub fn develops(&self) -> bool {
+        self.role >= Role::Developer
+    }
+
+    pub fn deploys(&self) -> bool {
+        self.role >= Role::Deployer
+    }
+
+    pub fn administers(&self) -> bool {
+        self.role >= Role::Admin
     }
 
     pub fn crumb(mut self, link: impl Into<String>, name: impl Into<String>) -> Self {

@@ -139,6 +139,7 @@ pub async fn of_job(app: &App, key: &str) -> Result<Home> {
 struct SchedulesPage {
     frame: Frame,
     home: Home,
+    may_change: bool,
     rows: Vec<ScheduleRow>,
     form: ScheduleForm,
 }
@@ -155,7 +156,12 @@ async fn page(app: &App, session: &Session, home: Home, form: ScheduleForm) -> R
     let frame = Frame::new(session, home.section, "Schedules")
         .crumb(home.crumb.0, home.crumb.1)
         .crumb(home.link.clone(), home.name.clone());
-    Ok(SchedulesPage { frame, home, rows, form })
+    // As the policies have it.
+    let may_change = match &home.of {
+        ScheduleOf::Stack(_) => frame.develops(),
+        ScheduleOf::Job(_) => frame.deploys(),
+    };
+    Ok(SchedulesPage { frame, home, may_change, rows, form })
 }
 
 async fn row(app: &App, one: Schedule) -> Result<ScheduleRow> {

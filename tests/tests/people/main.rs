@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
 
 mod cli;
+mod every_page;
 mod leaks;
 mod login;
 mod matrix;
@@ -11,4 +12,5 @@ mod policies;
 mod reach;
 mod record;
 mod tokens;
-mod world;
+
+use windlass_tests::world;

@@ -1,9 +1,11 @@
-//! Two teams with a person in each role, somebody without a team, and what belongs to the first team.
+//! Two teams with a person in each role, somebody without a team, and what belongs to the first team: a thing for every
+//! parameter of a path, so that tests can ask for all there is.
 
 use reqwest::Method;
 use serde_json::{Value, json};
 use windlass::domain::access::Role;
-use windlass_tests::server::{ADMIN_TOKEN, Answer, TestServer};
+
+use crate::server::{ADMIN_TOKEN, Answer, TestServer};
 
 /// Everything of the first team has this in its name, so that a leak is seen.
 pub const MARK: &str = "owl";
@@ -31,7 +33,11 @@ pub struct World {
 
 impl World {
     pub async fn start() -> Self {
-        let server = TestServer::start().await;
+        Self::on(TestServer::start().await).await
+    }
+
+    /// The same on a server that may have more already.
+    pub async fn on(server: TestServer) -> Self {
         let mut personas = vec![Persona {
             name: "the administrator".into(),
             token: ADMIN_TOKEN.into(),
@@ -171,6 +177,29 @@ impl World {
 
     pub fn persona(&self, name: &str) -> &Persona {
         self.personas.iter().find(|persona| persona.name == name).unwrap()
+    }
+
+    /// The thing that a parameter of that name means.
+    #[track_caller]
+    pub fn thing(&self, parameter: &str) -> &str {
+        let found = self.things.iter().find(|(name, _)| *name == parameter);
+        let Some((_, thing)) = found else {
+            panic!("`{parameter}` is unknown; add one to tests/src/world.rs")
+        };
+        thing
+    }
+
+    /// A path with these things in the place of its parameters; what is not among them is the first team's.
+    #[track_caller]
+    pub fn path(&self, path: &str, others: &[(&str, String)]) -> String {
+        let fill = |part: &str| match part.strip_prefix('{').and_then(|part| part.strip_suffix('}')) {
+            Some(name) => {
+                let other = others.iter().find(|(of, _)| *of == name);
+                other.map_or_else(|| self.thing(name), |(_, thing)| thing.as_str()).to_owned()
+            }
+            None => part.to_owned(),
+        };
+        path.split('/').map(fill).collect::<Vec<_>>().join("/")
     }
 
     /// What that person gets for a request of the API.
