@@ -14,10 +14,10 @@ ifeq ($(RUSTUP_HOME)$(wildcard $(HOME)/.rustup/toolchains),)
   endif
 endif
 
-.PHONY: help setup setup-build setup-docker setup-test setup-examples setup-pipelines setup-signers setup-sockets setup-oidc setup-schemathesis setup-vendors setup-around setup-bench build demo demo-stop check check-format check-warnings test fuzz bench fmt
+.PHONY: help setup setup-build setup-docker setup-test setup-examples setup-pipelines setup-signers setup-sockets setup-oidc setup-schemathesis setup-vendors setup-around setup-bench build demo demo-stop check check-format check-warnings test fuzz schemathesis bench fmt
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: setup-build setup-docker setup-test ## bring everything that building, the demo and the tests need
 
@@ -87,6 +87,10 @@ setup-around: setup-docker setup-test setup-examples setup-pipelines setup-signe
 
 test: setup-build ## all the tests, against a real Docker Engine, PostgreSQL and a browser
 	@scripts/test.sh
+
+schemathesis: setup-build setup-schemathesis ## ask the API for whatever its document allows, more than 20,000 times
+	cargo build --workspace --locked
+	SCHEMATHESIS_EXAMPLES=150 SCHEMATHESIS_LEAST=20000 cargo test --workspace --locked --test schemathesis -- --nocapture
 
 fuzz: setup-build ## drive the parsers of outside input with libFuzzer, a minute each; `make fuzz SECONDS=600 TARGETS="remote names"`
 	@scripts/fuzz.sh $(or $(SECONDS),60) $(TARGETS)

@@ -193,7 +193,8 @@ impl Chain {
 
     /// The number of the last entry, and its hash.
     pub fn end(&self) -> (i64, &str) {
-        (self.next - 1, &self.hash)
+        // A file may claim any number.
+        (self.next.saturating_sub(1), &self.hash)
     }
 
     /// # Errors
@@ -213,7 +214,7 @@ impl Chain {
             return Err(format!("entry {seq} is not what it was when it was written"));
         }
         self.hash.clone_from(&entry.hash);
-        self.next += 1;
+        self.next = self.next.saturating_add(1);
         Ok(())
     }
 }
@@ -326,6 +327,18 @@ mod tests {
             let mut swapped = good.clone();
             swapped.swap(at, at + 1);
             assert!(follow(&swapped).is_err());
+        }
+    }
+
+    #[test]
+    fn a_chain_may_claim_to_begin_at_any_number() {
+        for first in [i64::MIN, i64::MAX] {
+            let mut entry = AuditEntry { seq: first, ..chain(1).remove(0) };
+            entry.hash = entry.digest();
+            let mut chain = Chain::after(first, "");
+            chain.end();
+            assert_eq!(chain.push(&entry), Ok(()));
+            assert_eq!(chain.end().1, entry.hash);
         }
     }
 

@@ -5,15 +5,20 @@
 
 #![no_main]
 
+use std::path::{Component, Path};
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Map, Value, json};
+use windlass::app::audit::verify_export;
 use windlass::domain::access::Role;
 use windlass::domain::build_config::BuildSettings;
+use windlass::domain::build_options::BuildOptions;
 use windlass::domain::cassette::Cassette;
 use windlass::domain::client_address::client_address;
 use windlass::domain::compose::{analysis, parts, policy, source};
+use windlass::domain::notification::Notification;
+use windlass::domain::notify::RulePlan;
 use windlass::domain::path_filter::PathFilter;
 use windlass::domain::plugin::{TimestampRule, WebhookContract, WebhookScheme};
 use windlass::domain::protection::Window;
@@ -26,7 +31,8 @@ use windlass::domain::server_file::ServerFile;
 use windlass::domain::stack::RunSpec;
 use windlass::domain::target::Address;
 use windlass::domain::template::filled_text;
-use windlass::domain::{difference, image_name, reference, repo_file, repository, yaml};
+use windlass::domain::time::{from_moment, until_moment};
+use windlass::domain::{backup, difference, image_name, path, reference, repo_file, repository, totp, yaml};
 use windlass::plugins::signature::verify;
 
 type Target = fn(&str);
@@ -49,6 +55,12 @@ const TARGETS: &[(&str, Target)] = &[
     ("cassette", cassette),
     ("routes", routes),
     ("signature", signature),
+    ("export", export),
+    ("moment", moment),
+    ("path", relative_path),
+    ("options", options),
+    ("rule", rule),
+    ("code", code),
 ];
 
 static TARGET: LazyLock<Target> = LazyLock::new(|| {
@@ -245,5 +257,69 @@ fn signature(text: &str) {
             1_790_000_000_000,
         );
         assert!(found.is_err(), "{text:?} is believed");
+    }
+}
+
+/// Whatever the file says of its own beginning and end, there is a verdict.
+fn export(text: &str) {
+    if let Ok(verified) = verify_export(text) {
+        assert_eq!(verified.intact, verified.problem.is_none(), "{text:?}");
+    }
+}
+
+/// A day ends after it has begun, and a time is one moment.
+fn moment(text: &str) {
+    let (from, until) = (from_moment("since", Some(text)), until_moment("until", Some(text)));
+    if let (Ok(Some(from)), Ok(Some(until))) = (from, until) {
+        assert!(until == from || until - from == 24 * 3600 * 1000, "{text:?}: {from} to {until}");
+    }
+}
+
+/// What is accepted stays below the folder that it is looked for in, also behind another one.
+fn relative_path(text: &str) {
+    let (base, inner) = halves(text);
+    for one in [base, inner] {
+        if path::check_relative("path", one).is_ok() {
+            let leaves = Path::new(one)
+                .components()
+                .any(|part| !matches!(part, Component::Normal(_) | Component::CurDir));
+            assert!(!leaves, "{one:?}");
+        }
+    }
+    if path::check_relative("base", base).is_ok() && path::check_relative("path", inner).is_ok() {
+        let joined = path::join(base, inner);
+        assert!(!joined.starts_with('/') && !joined.split('/').any(|part| part == ".."), "{joined:?}");
+    }
+    if let Some(table) = backup::table_of(text) {
+        assert!(!table.contains('/'), "{table:?}");
+    }
+}
+
+/// What passes names no image that is an option, and no file outside.
+fn options(text: &str) {
+    if let Ok(options) = serde_json::from_str::<BuildOptions>(text)
+        && options.check().is_ok()
+    {
+        assert!(options.images().all(|image| !image.starts_with('-')), "{text:?}");
+        assert!(options.artifacts.iter().all(|pattern| !pattern.starts_with('/')), "{text:?}");
+    }
+}
+
+/// Words that were accepted when the rule was made can be put in when something happens.
+fn rule(text: &str) {
+    if let Ok(rule) = serde_json::from_str::<RulePlan>(text)
+        && rule.check().is_ok()
+    {
+        let _ = rule.wants("deployment.failed");
+        assert!(rule.worded(Notification::sample()).is_ok(), "{text:?}");
+    }
+}
+
+/// A code is right only if it is one of those around now.
+fn code(text: &str) {
+    let (secret, now) = (b"12345678901234567890", 1_790_000_000_000);
+    if let Some(step) = totp::matching_step(secret, text, now) {
+        assert!(totp::step_at(now).abs_diff(step) <= 1, "{text:?}: {step}");
+        assert_eq!(text, totp::code_at(secret, step));
     }
 }
