@@ -8,7 +8,6 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;
 
-use serde_json::Value;
 use windlass_tests::server::{ADMIN_TOKEN, TestServer};
 use windlass_tests::tools::tool;
 use windlass_tests::world::World;
@@ -46,12 +45,12 @@ struct Count {
 
 impl Count {
     fn add(&mut self, recorded: &Path) {
-        let recorded: Value = serde_json::from_slice(&std::fs::read(recorded).unwrap()).unwrap();
-        for entry in recorded["log"]["entries"].as_array().unwrap() {
-            let status = entry["response"]["status"].as_u64().unwrap_or_default();
+        // Tens of megabytes, of which only this is wanted; within a text, the quotes would be escaped.
+        let recorded = std::fs::read_to_string(recorded).unwrap();
+        for answer in recorded.split(r#""response": {"status": "#).skip(1) {
             self.all += 1;
-            self.good += usize::from(status / 100 == 2);
-            self.missing += usize::from(status == 404);
+            self.good += usize::from(answer.starts_with('2'));
+            self.missing += usize::from(answer.starts_with("404"));
         }
     }
 }
