@@ -146,6 +146,31 @@ impl Stack {
     }
 }
 
+/// What only the strategy knows of a rollout, and others may want to hear of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum News {
+    /// The answers of the new release were compared with the old one's.
+    Judged,
+    /// It waits on purpose.
+    Paused,
+    Resumed,
+    /// The new release has all requests and is watched.
+    Baking,
+}
+
+impl News {
+    pub const ALL: [Self; 4] = [Self::Judged, Self::Paused, Self::Resumed, Self::Baking];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Judged => "judged",
+            Self::Paused => "paused",
+            Self::Resumed => "resumed",
+            Self::Baking => "baking",
+        }
+    }
+}
+
 impl Action {
     /// Have so many running instances of a release.
     pub fn scale(release: &str, count: u32) -> Self {
@@ -160,6 +185,19 @@ impl Action {
     /// Let people look at a release that gets no requests; see the contract.
     pub fn preview(release: &str) -> Self {
         Self::Other(format!("preview {release}"))
+    }
+
+    /// Let those hear of it who want to; see the contract. The host passes it on once for each change of the memory.
+    pub fn tell(news: News, words: &str) -> Self {
+        Self::Other(format!("tell {} {words}", news.as_str()))
+    }
+
+    /// What this only tells, and in which words.
+    pub fn told(&self) -> Option<(News, &str)> {
+        let Self::Other(order) = self else { return None };
+        let (word, words) = order.strip_prefix("tell ")?.split_once(' ')?;
+        let news = News::ALL.into_iter().find(|news| news.as_str() == word)?;
+        Some((news, words)).filter(|(_, words)| !words.trim().is_empty())
     }
 
     /// Split the requests.

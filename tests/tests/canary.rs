@@ -41,6 +41,25 @@ fn moved(history: &Value) -> Vec<u64> {
     decided.iter().filter_map(|one| one["percent"].as_u64()).collect()
 }
 
+/// What it came to, in words, as those hear it who follow the events.
+async fn transitions(routed: &Routed, deployment: &Value) -> Vec<String> {
+    let mut told = Vec::new();
+    let is_over = |event: &Value| {
+        event["kind"] == "deployment.status" && event["data"]["status"] == deployment["status"]
+    };
+    let mut hear = |event: &Value| {
+        if event["subjectId"] != deployment["id"] {
+            return None;
+        }
+        if event["kind"] == "deployment.transition" {
+            told.push(event["data"]["transition"].as_str().unwrap().to_owned());
+        }
+        is_over(event).then_some(())
+    };
+    routed.fixture.server.wait_event("the end", &mut hear).await;
+    told
+}
+
 /// The deployment's page.
 async fn dashboard(routed: &Routed, number: &str) -> String {
     let cookie = format!("windlass_token={ADMIN_TOKEN}");
@@ -75,6 +94,8 @@ async fn a_good_release_gets_more_and_more_and_every_decision_can_be_made_again(
     let over = routed.fixture.server.get(&format!("/api/v1/deployments/{number}/rollout")).await.expect(200);
     assert_eq!(over["data"], json!({ "running": false, "routed": false, "waits": false, "releases": [] }));
 
+    let words = transitions(&routed, &deployment).await;
+    assert_eq!(words, ["share_moved", "judged", "share_moved", "judged", "promoted", "baking"]);
     let told = history(&routed, &number).await;
     assert_eq!(moved(&told), [20, 60, 100], "{told}");
     let (begun, ended) = (&told["begunAt"], &told["endedAt"]);
@@ -108,6 +129,7 @@ async fn a_release_that_answers_with_errors_is_taken_back_at_its_first_step() {
     assert_eq!(visitors.leave().await.1, 0, "nobody meets the failing one any more");
 
     let number = deployment["seq"].to_string();
+    assert_eq!(transitions(&routed, &deployment).await, ["share_moved", "judged", "switched_back"]);
     let told = history(&routed, &number).await;
     assert_eq!(moved(&told), [20, 0], "{told}");
     let decided = told["decided"].as_array().unwrap();

@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 use windlass_tests::fixture::Fixture;
-use windlass_tests::server::TestServer;
+use windlass_tests::server::{TestServer, docker};
 
 /// A stack without a fixed port.
 async fn fixture(strategy: &str, params: Value, replicas: u32) -> Fixture {
@@ -73,6 +73,37 @@ async fn rolling_replaces_one_instance_after_the_other() {
         running -= i32::from(line.contains("Remove windlass-web-"));
         assert!((3..=4).contains(&running), "{running} instances at `{line}` of\n{log}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bake_of_the_standard_strategy_keeps_the_old_copy_and_goes_back_to_it() {
+    let fixture = fixture("standard", json!({ "bake_s": 300 }), 1).await;
+    let (good, first) = fixture.deploy("one").await;
+    assert_eq!(first["status"], "successful", "{}", fixture.explain(&first).await);
+    let old = fixture.server.containers();
+    let number = fixture.push(&fixture.commit("two")).await;
+    wait_label(&fixture, "the old copy stays ready").await;
+    let baking = fixture.server.containers();
+    assert!(baking.len() == 2 && old.iter().all(|name| baking.contains(name)), "{baking:?}");
+    let new = baking.iter().find(|name| !old.contains(name)).unwrap();
+    docker(&["kill", new]);
+    let deployment = fixture.server.wait_deployment(&number).await;
+    assert_eq!(deployment["status"], "rolled_back", "{}", fixture.explain(&deployment).await);
+    assert_eq!(fixture.server.containers(), old);
+    assert_eq!(fixture.stack().await["activeRelease"]["commitSha"], good);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rolling_watches_the_new_instances_after_the_last_batch() {
+    let fixture = fixture("rolling", json!({ "settle_s": 0, "bake_s": 2 }), 2).await;
+    fixture.deploy("one").await;
+    let sha = fixture.commit("two");
+    let number = fixture.push(&sha).await;
+    wait_label(&fixture, "it is watched").await;
+    let deployment = fixture.server.wait_deployment(&number).await;
+    assert_eq!(deployment["status"], "successful", "{}", fixture.explain(&deployment).await);
+    assert_eq!(fixture.stack().await["activeRelease"]["commitSha"], sha);
+    assert_eq!(fixture.server.containers().len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,11 +6,13 @@ use super::App;
 use super::access::Identity;
 use super::cicd::deployment::is_carried;
 use super::deployment::deployment_view;
+use super::rollout::transition_event;
 use crate::domain::approval::{Approval, ApprovalState, Verdict};
 use crate::domain::deployment::Deployment;
 use crate::domain::event::{EventKind, NewEvent};
 use crate::domain::people::User;
 use crate::domain::rollout::share_of;
+use crate::domain::rollout::transition::Transition;
 use crate::domain::{Id, UnixMs};
 use crate::error::{Error, Result};
 use crate::store::{self, Tx, approvals, deployments, events, protections};
@@ -224,7 +226,9 @@ pub async fn deployment_resume(app: &App, reference: &str, by: &str) -> Result<D
 
 async fn hold(app: &App, row: &Deployment, held: bool, by: &str) -> Result<()> {
     let (id, seq) = (row.id.clone(), row.seq);
-    let words = if held { "Paused" } else { "Resumed" };
+    let (words, transition) =
+        if held { ("Paused", Transition::Paused) } else { ("Resumed", Transition::Resumed) };
+    let news = transition_event(row, transition, &format!("{words} by {by}"), Some(by));
     let event = NewEvent {
         kind: EventKind::DeploymentStep,
         stack_id: Some(row.stack_id.clone()),
@@ -244,7 +248,8 @@ async fn hold(app: &App, row: &Deployment, held: bool, by: &str) -> Result<()> {
                     let is = if held { "is paused already" } else { "is not paused" };
                     return Err(Error::conflict(format!("deployment {seq} {is}")));
                 }
-                events::append(tx, event).await.map(|_| ())
+                events::append(tx, event).await?;
+                events::append(tx, news).await.map(|_| ())
             })
         })
         .await

@@ -35,6 +35,9 @@ pub enum EventKind {
     DeploymentStatus,
     #[serde(rename = "deployment.step")]
     DeploymentStep,
+    /// A rollout has come to something that is worth a word: a share moved, a batch was replaced, a release was promoted.
+    #[serde(rename = "deployment.transition")]
+    DeploymentTransition,
     /// A rollout asked people something, or was answered.
     #[serde(rename = "deployment.approval")]
     DeploymentApproval,
@@ -72,6 +75,7 @@ impl EventKind {
         Self::BuildStatus,
         Self::DeploymentStatus,
         Self::DeploymentStep,
+        Self::DeploymentTransition,
         Self::DeploymentApproval,
         Self::WebhookProcessed,
         Self::PluginChanged,
@@ -91,6 +95,7 @@ impl EventKind {
             Self::BuildStatus => "build.status",
             Self::DeploymentStatus => "deployment.status",
             Self::DeploymentStep => "deployment.step",
+            Self::DeploymentTransition => "deployment.transition",
             Self::DeploymentApproval => "deployment.approval",
             Self::WebhookProcessed => "webhook.processed",
             Self::PluginChanged => "plugin.changed",

@@ -10,13 +10,24 @@ use super::{Id, UnixMs};
 use crate::error::{Error, Result};
 
 /// Kinds of events that can be told. Those of the last three lines are the installation's.
-pub const KINDS: [&str; 14] = [
+pub const KINDS: [&str; 25] = [
     "deployment.started",
     "deployment.successful",
     "deployment.failed",
     "deployment.rolled_back",
     "deployment.cancelled",
     "deployment.approval",
+    "deployment.approved",
+    "deployment.refused",
+    "deployment.share_moved",
+    "deployment.batch_replaced",
+    "deployment.judged",
+    "deployment.paused",
+    "deployment.resumed",
+    "deployment.promoted",
+    "deployment.baking",
+    "deployment.switched_back",
+    "deployment.aborted",
     "build.successful",
     "build.failed",
     "provider.degraded",
@@ -86,8 +97,8 @@ pub struct RulePlan {
     /// What happens to one stack within so many seconds is told in one message; 0 to 3600.
     #[serde(default = "window")]
     pub window_secs: u32,
-    /// What failed and fails again is told once in so many seconds, and its recovery always; 0 to 604800. With 0 everything that
-    /// fits is told, and nothing else.
+    /// What failed and fails again is told once in so many seconds, and its recovery always; 0 to 604800. Steps on the way of a
+    /// rollout wait so long for what they lead to. With 0 everything that fits is told, and nothing else.
     #[serde(default = "quiet")]
     pub quiet_secs: u32,
     /// Instead of the usual title. `{{title}}`, `{{text}}`, `{{kind}}`, `{{severity}}`, `{{stack}}` and `{{url}}` stand for
@@ -156,6 +167,16 @@ impl RulePlan {
         self.enabled && self.events.iter().any(|pattern| fits(pattern, kind))
     }
 
+    /// How long a message waits for others. Steps on the way wait for what they lead to, which takes them along.
+    pub fn wait_ms(&self, outcome: Outcome) -> UnixMs {
+        let secs = if outcome == Outcome::OnTheWay {
+            self.quiet_secs.max(self.window_secs)
+        } else {
+            self.window_secs
+        };
+        i64::from(secs) * 1000
+    }
+
     /// With the rule's own words. What an event says is put in as it is and not looked at again.
     pub fn worded(&self, usual: Notification) -> Result<Notification> {
         let places = places(&usual);
@@ -194,6 +215,8 @@ pub enum Outcome {
     Well,
     /// It says nothing about that.
     Neutral,
+    /// The same, and by itself there comes more.
+    OnTheWay,
 }
 
 /// An event that is worth telling to whoever wants it.

@@ -99,6 +99,19 @@ fn that_all_is_well_is_only_news_after_it_was_not() {
 }
 
 #[test]
+fn steps_on_the_way_wait_for_what_they_lead_to_unless_everything_is_to_be_told() {
+    let usual = plan(&["deployment.*"]);
+    assert_eq!(usual.wait_ms(Outcome::OnTheWay), 3_600_000);
+    assert_eq!(usual.wait_ms(Outcome::Neutral), 10_000);
+    let program = RulePlan { window_secs: 0, quiet_secs: 0, ..usual };
+    assert_eq!(program.wait_ms(Outcome::OnTheWay), 0);
+    let step = telling("deployment.share_moved", Outcome::OnTheWay);
+    let trouble = Some(Trouble { since: 0, told_at: 0, times: 1 });
+    let found = verdict(&program, &step, trouble.clone(), 1);
+    assert_eq!((found.told, found.trouble), (Some(step.notification), trouble), "it proves nothing");
+}
+
+#[test]
 fn several_events_are_one_message_as_bad_as_the_worst() {
     let id = |text: &str| Id::from_text(text.to_owned());
     let mut delivery = Delivery {

@@ -97,6 +97,21 @@ pub async fn join(conn: &mut Conn, rule: &Id, topic: &str, told: &Notification, 
     Ok(execute(conn, statement).await? > 0)
 }
 
+/// Has what waits longer for other events of the same rule and topic sent at that time already. Answers their ids.
+pub async fn bring_forward(conn: &mut Conn, rule: &Id, topic: &str, to: UnixMs) -> Result<Vec<Id>> {
+    let rows = query(
+        "UPDATE notification_deliveries SET next_at = $1 WHERE rule_id = $2 AND topic = $3 AND status = 'pending' \
+         AND attempts = 0 AND next_at > $1 RETURNING id",
+    )
+    .bind(to)
+    .bind(rule.as_str())
+    .bind(plain(topic))
+    .fetch_all(conn)
+    .await
+    .map_err(fault)?;
+    rows.iter().map(|row| Row(row).id("id")).collect()
+}
+
 /// Begins an attempt: from here on no event joins. False if it has ended meanwhile.
 pub async fn begin(conn: &mut Conn, id: &Id) -> Result<bool> {
     let statement = query(

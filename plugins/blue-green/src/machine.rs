@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use windlass_sdk::Failure;
-use windlass_sdk::strategy::{self, Action, Bake, Baseline, Situation, Step, words};
+use windlass_sdk::strategy::{self, Action, Bake, Baseline, News, Situation, Step, words};
 
 use crate::{Options, Promotion};
 
@@ -47,8 +47,9 @@ impl Options {
             Phase::Waiting => self.await_promotion(walk),
             Phase::Switching => switch(walk),
             Phase::Baking => {
-                let bake = Bake { ms: self.bake_ms, error_points: self.error_points, baseline: walk.notes };
-                bake.turn(walk, Phase::Restoring)
+                let baseline = walk.notes;
+                Bake { ms: self.bake_ms, keeps_old: true, error_points: self.error_points, baseline }
+                    .turn(walk, Phase::Restoring)
             }
             Phase::Restoring(reason) => walk.restore(reason, false),
         }
@@ -83,11 +84,18 @@ impl Options {
             Promotion::Timer { ms } => {
                 let due = walk.since().saturating_add(ms);
                 if walk.now() >= due || walk.is_hurried() {
+                    if !walk.entered() {
+                        walk.tell(News::Resumed, "The time before promotion is over");
+                    }
                     return Turn::Enter(Phase::Switching);
                 }
                 self.show(walk);
                 let left = words::remaining(due - walk.now());
-                walk.wait_until(format!("{name} is ready and will be promoted in {left}"), 50, due)
+                let label = format!("{name} is ready and will be promoted in {left}");
+                if walk.entered() {
+                    walk.tell(News::Paused, &label);
+                }
+                walk.wait_until(label, 50, due)
             }
             Promotion::Approval { patience_ms } => {
                 self.show(walk);

@@ -1,5 +1,5 @@
 use windlass_sdk::strategy::InstanceState::{Exited, Healthy, Starting};
-use windlass_sdk::strategy::{Action, Outcome, Port, Situation, Stack, Strategy, Volume};
+use windlass_sdk::strategy::{Action, News, Outcome, Port, Situation, Stack, Strategy, Volume};
 use windlass_sdk::testkit::{Before, Report, Simulation, Story};
 
 use crate::BlueGreen;
@@ -138,6 +138,7 @@ fn errors_after_the_switch_undo_it_at_once() {
         .orders(&[])
         .sees(|at| at.answers("new", 100, 8, 60.0))
         .orders(&[Action::route_all("old")])
+        .tells(&[(News::Judged, &format!("Worse: {reason}"))])
         .sees(routed("old"))
         .orders(&[Action::scale("new", 0), rolled_back(reason)]);
 }

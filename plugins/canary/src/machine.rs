@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use windlass_sdk::Failure;
-use windlass_sdk::strategy::{self, Action, Bake, Baseline, Situation, Step, words};
+use windlass_sdk::strategy::{self, Action, Bake, Baseline, News, Situation, Step, words};
 
 use crate::options::{LowTraffic, Options, Share};
 use crate::watch::Watch;
@@ -68,7 +68,7 @@ impl Options {
             Phase::Asking(at) => self.with_share(walk, at, Self::ask),
             Phase::Baking => {
                 let baseline = walk.notes.baseline;
-                Bake { ms: self.bake_ms, error_points: self.error_points, baseline }
+                Bake { ms: self.bake_ms, keeps_old: true, error_points: self.error_points, baseline }
                     .turn(walk, Phase::Restoring)
             }
             Phase::Restoring(reason) => walk.restore(reason, false),
@@ -139,6 +139,7 @@ impl Options {
         if share.analysis
             && let Some(reason) = walk.notes.watch.judge(fleet, self)
         {
+            walk.tell(News::Judged, format!("Worse: {reason}"));
             return Self::give_up(walk, reason);
         }
         if let Some(old) = fleet.old().filter(|_| fleet.situation.share_of(target) != share.weight) {
@@ -149,7 +150,7 @@ impl Options {
 
     fn hold(&self, walk: &mut Walk<'_>, at: usize, share: Share) -> Turn {
         if walk.is_hurried() {
-            return Self::go_on(at, share);
+            return Self::end_hold(walk, at, share);
         }
         let (now, over) = (walk.now(), walk.since().saturating_add(share.ms));
         let watch = &walk.notes.watch;
@@ -160,10 +161,13 @@ impl Options {
             let left = words::remaining(over - now);
             let label = format!("{serves}, {left} left of {}", words::duration(share.ms));
             let until = if share.analysis { over.min(judgement) } else { over };
+            if walk.entered() && !share.analysis {
+                walk.tell(News::Paused, &label);
+            }
             return walk.wait_until(label, self.progress(at) + 1, until);
         }
         if !share.analysis || watch.is_as_good() {
-            return Self::go_on(at, share);
+            return Self::end_hold(walk, at, share);
         }
         let last = over.saturating_add(self.extend_ms);
         let extends = self.low_traffic == LowTraffic::Extend;
@@ -172,9 +176,11 @@ impl Options {
             return walk.wait_until(label, self.progress(at) + 2, last.min(judgement));
         }
         // Where it looks worse nobody goes on without a verdict, whatever the policy says.
-        if extends || watch.is_suspicious() {
-            let reason = format!("it could not be judged in time: {}", watch.words());
-            return Self::give_up(walk, reason);
+        let known = watch.words();
+        let is_suspicious = watch.is_suspicious();
+        walk.tell(News::Judged, format!("No verdict: {known}"));
+        if extends || is_suspicious {
+            return Self::give_up(walk, format!("it could not be judged in time: {known}"));
         }
         match self.low_traffic {
             LowTraffic::Ask => Turn::Enter(Phase::Asking(at)),
@@ -218,6 +224,18 @@ impl Options {
             }
             Err(reason) => Self::give_up(walk, reason),
         }
+    }
+
+    /// The step's time is over, or somebody did not want to wait for that.
+    fn end_hold(walk: &mut Walk<'_>, at: usize, share: Share) -> Turn {
+        let watch = &walk.notes.watch;
+        if !share.analysis {
+            walk.tell(News::Resumed, format!("The pause at {} % is over", share.weight));
+        } else if watch.is_as_good() {
+            let verdict = format!("Good: {}", watch.words());
+            walk.tell(News::Judged, verdict);
+        }
+        Self::go_on(at, share)
     }
 
     fn go_on(at: usize, share: Share) -> Turn {

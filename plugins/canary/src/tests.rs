@@ -1,5 +1,5 @@
 use windlass_sdk::strategy::InstanceState::{Exited, Healthy, Starting};
-use windlass_sdk::strategy::{Action, Outcome, Situation, Stack, Strategy, Timing};
+use windlass_sdk::strategy::{Action, News, Outcome, Situation, Stack, Strategy, Timing};
 use windlass_sdk::testkit::{Before, Native, Outlook, Report, Simulation, Story, forecast};
 
 use crate::Canary;
@@ -52,9 +52,11 @@ fn a_good_release_gets_more_and_more() {
         .after(60_000, answers((200, 0, 60.0), (1_800, 1, 61.0)))
         .orders(&[])
         .says("10 % of requests go to new, 4 min left of 5 min")
+        .tells(&[])
         .after(240_000, answers((1_000, 0, 60.0), (9_000, 5, 61.0)))
         .orders(&[split(50)])
         .says("Sending 50 % of the requests to new")
+        .tells(&[(News::Judged, "Good: its answers are as good as before")])
         .sees(routed(50))
         .orders(&[])
         .after(300_000, answers((5_000, 2, 60.0), (5_000, 2, 61.0)))
@@ -62,6 +64,7 @@ fn a_good_release_gets_more_and_more() {
         .sees(|at| at.routes(&[("new", 100)]))
         .orders(&[])
         .says("All requests go to new; the old copy stays ready for 5 min")
+        .tells(&[(News::Baking, "All requests go to new; the old copy stays ready for 5 min")])
         .after(300_000, |_| {})
         .orders(&[Action::Drain("old".into()), Action::scale("old", 0), Action::Finish(Outcome::Succeeded)]);
 }
@@ -85,6 +88,23 @@ fn whoever_is_in_a_hurry_ends_one_pause_after_the_other_but_answers_no_question(
 }
 
 #[test]
+fn a_pause_tells_when_it_begins_and_when_it_is_over() {
+    story(r#"{"steps": [{"weight": 10, "seconds": 60, "analysis": false}, {"weight": 50}]}"#)
+        .orders(&[Action::scale("new", 1)])
+        .sees(both)
+        .orders(&[split(10)])
+        .sees(routed(10))
+        .orders(&[])
+        .tells(&[(News::Paused, "10 % of requests go to new, 1 min left of 60 s")])
+        .after(30_000, |_| {})
+        .orders(&[])
+        .tells(&[])
+        .after(30_000, |_| {})
+        .orders(&[split(50)])
+        .tells(&[(News::Resumed, "The pause at 10 % is over")]);
+}
+
+#[test]
 fn errors_have_to_be_found_twice_in_a_row_and_then_the_requests_go_back() {
     let reason = "6.0 % of 250 answers of the new release failed, and 0.1 % of 2250 of the old one's";
     begun("{}")
@@ -95,6 +115,7 @@ fn errors_have_to_be_found_twice_in_a_row_and_then_the_requests_go_back() {
         .after(5_000, answers((250, 15, 60.0), (2_250, 2, 60.0)))
         .orders(&[Action::route_all("old")])
         .says(&format!("Restoring the previous release: {reason}"))
+        .tells(&[(News::Judged, &format!("Worse: {reason}"))])
         .sees(|at| at.routes(&[("old", 100)]))
         .orders(&[Action::scale("new", 0), rolled_back(reason)]);
 }

@@ -30,6 +30,18 @@ const PARAMS: &[Param] = &[
         0..=3_600,
         "How long the instances of a batch have to stay healthy before the next batch, in seconds",
     ),
+    Param::integer(
+        "bake_s",
+        0,
+        0..=86_400,
+        "How long errors, restarts and health are watched after the last batch, in seconds",
+    ),
+    Param::integer(
+        "error_points",
+        3,
+        1..=50,
+        "During the bake: how many more of 100 answers may fail (status 500 and above) than before",
+    ),
 ];
 
 pub struct Rolling;
@@ -40,6 +52,8 @@ pub struct Options {
     pub max_surge: u32,
     pub max_unavailable: u32,
     pub settle_ms: u64,
+    pub bake_ms: u64,
+    pub error_points: u64,
     /// Whether the requests can go to both releases at once.
     pub splits: bool,
 }
@@ -51,6 +65,8 @@ impl Options {
             max_surge: count("max_surge"),
             max_unavailable: count("max_unavailable"),
             settle_ms: values.integer("settle_s") * 1_000,
+            bake_ms: values.integer("bake_s") * 1_000,
+            error_points: values.integer("error_points"),
             splits: stack.host_can("split"),
         }
     }
@@ -98,7 +114,11 @@ impl Timing for Rolling {
     fn longest_wait(params: &str, replicas: u32, health_timeout_ms: u64) -> u64 {
         let Ok(values) = params::read(PARAMS, params) else { return 0 };
         // At worst each batch is a single instance that becomes healthy in the last moment.
-        u64::from(replicas) * (values.integer("settle_s") * 1_000 + health_timeout_ms + machine::BATCH_MS)
+        let batches = u64::from(replicas)
+            * (values.integer("settle_s") * 1_000 + health_timeout_ms + machine::BATCH_MS);
+        let bake_ms = values.integer("bake_s") * 1_000;
+        // Instances that are missing when the bake ends have the time of new ones.
+        batches + if bake_ms > 0 { bake_ms + health_timeout_ms } else { 0 }
     }
 }
 

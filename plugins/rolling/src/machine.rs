@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 use windlass_sdk::Failure;
-use windlass_sdk::strategy::{self, Action, Ending, Situation, Step};
+use windlass_sdk::strategy::{self, Action, Bake, Baseline, Ending, Situation, Step};
 
 use crate::Options;
 
@@ -16,6 +16,8 @@ const ABORTED: &str = "aborted on request";
 pub enum Phase {
     /// So many instances of the new release are up; what comes next has the time of one batch.
     Rolling { up: u32 },
+    /// All instances are the new release's, and are watched.
+    Baking,
     /// The rollout failed, with the reason; waiting until the stable release serves alone.
     Restoring(String),
 }
@@ -26,18 +28,22 @@ impl Default for Phase {
     }
 }
 
-/// With so many instances somebody did not want to wait until they have settled.
-type Hurried = Option<u32>;
-type Walk<'a> = strategy::Walk<'a, Phase, Hurried>;
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Notes {
+    /// With so many instances somebody did not want to wait until they have settled.
+    hurried: Option<u32>,
+    baseline: Baseline,
+}
+
+type Walk<'a> = strategy::Walk<'a, Phase, Notes>;
 type Turn = strategy::Turn<Phase>;
 
 pub fn step(situation: &Situation, options: Options, memory: &[u8]) -> Result<Step, Failure> {
     Walk::step(memory, situation, |walk| match walk.phase() {
         Phase::Restoring(reason) => walk.restore(reason, false),
-        Phase::Rolling { .. } if situation.abort_requested => {
-            walk.go_back(ABORTED.to_owned(), Phase::Restoring)
-        }
+        _ if situation.abort_requested => walk.go_back(ABORTED.to_owned(), Phase::Restoring),
         Phase::Rolling { up } => options.roll(walk, up),
+        Phase::Baking => options.bake(walk),
     })
 }
 
@@ -49,8 +55,9 @@ impl Options {
         }
         let replicas = fleet.replicas();
         if walk.is_hurried() {
-            walk.notes = Some(fleet.healthy(target));
+            walk.notes.hurried = Some(fleet.healthy(target));
         }
+        walk.notes.baseline.note(fleet);
         let settled = self.settled(walk);
         if settled > up {
             return Turn::Enter(Phase::Rolling { up: settled });
@@ -66,7 +73,7 @@ impl Options {
                 }
                 walk.order(Action::scale(old, 0));
             }
-            return Turn::End(Ending::Succeeded);
+            return if self.bake_ms > 0 { Turn::Enter(Phase::Baking) } else { Turn::End(Ending::Succeeded) };
         }
         if walk.now() >= walk.deadline().saturating_add(self.settle_ms) {
             let reason = format!(
@@ -94,11 +101,18 @@ impl Options {
         )
     }
 
+    fn bake(self, walk: &mut Walk<'_>) -> Turn {
+        let baseline = walk.notes.baseline;
+        // There is no room for the old ones: they are started again if they are needed.
+        Bake { ms: self.bake_ms, keeps_old: false, error_points: self.error_points, baseline }
+            .turn(walk, Phase::Restoring)
+    }
+
     /// Instances of the target that have been healthy for long enough.
     fn settled(self, walk: &Walk<'_>) -> u32 {
         let is_settled = |count: &u32| {
             let since = walk.fleet.target_healthy_since(*count);
-            let is_hurried = walk.notes.is_some_and(|hurried| *count <= hurried);
+            let is_hurried = walk.notes.hurried.is_some_and(|hurried| *count <= hurried);
             since.is_some_and(|since| is_hurried || walk.now() >= since.saturating_add(self.settle_ms))
         };
         (1..=walk.fleet.replicas()).rev().find(is_settled).unwrap_or(0)

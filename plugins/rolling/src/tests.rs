@@ -1,5 +1,5 @@
 use windlass_sdk::strategy::InstanceState::{Exited, Healthy, Starting};
-use windlass_sdk::strategy::{Action, InstanceState, Outcome, Situation, Stack, Strategy, Timing};
+use windlass_sdk::strategy::{Action, InstanceState, News, Outcome, Situation, Stack, Strategy, Timing};
 use windlass_sdk::testkit::{Report, Simulation, Story};
 
 use crate::Rolling;
@@ -166,6 +166,44 @@ fn an_abort_half_way_goes_back() {
         .orders(&[Action::scale("old", 3), Action::route_all("old")]);
 }
 
+/// All instances are replaced, and watched for a minute.
+fn baking() -> Story<Rolling> {
+    let mut story = story(r#"{"settle_s": 0, "max_surge": 3, "bake_s": 60}"#);
+    story
+        .orders(&[Action::scale("new", 3)])
+        .sees(|at| at.answers("old", 5_000, 4, 60.0))
+        .sees(runs(3, 3))
+        .orders(&[Action::route_all("new")])
+        .sees(|at| at.routes(&[("new", 100)]))
+        .orders(&[Action::Drain("old".into()), Action::scale("old", 0)])
+        .says("All requests go to new; it is watched for 1 min")
+        .tells(&[(News::Baking, "All requests go to new; it is watched for 1 min")])
+        .sees(runs(0, 3));
+    story
+}
+
+#[test]
+fn a_bake_follows_the_last_batch_if_one_is_wanted() {
+    baking()
+        .orders(&[])
+        .tells(&[])
+        .after(60_000, |_| {})
+        .orders(&[Action::scale("old", 0), end(Outcome::Succeeded)]);
+}
+
+#[test]
+fn errors_in_the_bake_start_the_old_ones_again() {
+    let reason = "8.0 % of 100 answers of the new release failed, before it was 0.1 %";
+    baking()
+        .sees(|at| at.answers("new", 100, 8, 60.0))
+        .orders(&[Action::scale("old", 3)])
+        .tells(&[(News::Judged, &format!("Worse: {reason}"))])
+        .sees(runs(3, 3))
+        .orders(&[Action::route_all("old")])
+        .sees(|at| at.routes(&[("old", 100)]))
+        .orders(&[Action::scale("new", 0), end(Outcome::RolledBack(reason.into()))]);
+}
+
 #[test]
 fn parameters_that_lead_nowhere_are_refused() {
     let said = |params: &str, replicas| {
@@ -179,6 +217,7 @@ fn parameters_that_lead_nowhere_are_refused() {
     assert_eq!(said(r#"{"max_surge": 0, "max_unavailable": 1}"#, 2), [""; 0]);
     assert_eq!(said(r#"{"max_surge": 101, "batch": 2}"#, 2), ["/max_surge", "/batch"]);
     assert_eq!(Rolling::longest_wait("{}", 2, 60_000), 160_000);
+    assert_eq!(Rolling::longest_wait(r#"{"bake_s": 100}"#, 2, 60_000), 320_000);
 }
 
 pub fn simulation(params: &str) -> Simulation {
@@ -208,4 +247,10 @@ fn so_it_does_with_larger_batches_and_in_little_room() {
     ] {
         expect_variety(&simulation(params).misses_at_most(missing).run_timed::<Rolling>());
     }
+}
+
+#[test]
+fn a_bake_judges_the_answers_and_breaks_no_promise() {
+    let simulation = simulation(r#"{"bake_s": 300}"#).misses_at_most(0).judges_errors();
+    expect_variety(&simulation.run_timed::<Rolling>());
 }

@@ -20,6 +20,19 @@ const PARAMS: &[Param] = &[
         0..=600_000,
         "How long the new release has to stay healthy before the old one is stopped, in milliseconds",
     ),
+    Param::integer(
+        "bake_s",
+        0,
+        0..=86_400,
+        "How long errors, restarts and health are watched after the switch, in seconds; the old copy stays ready, where two \
+         can run",
+    ),
+    Param::integer(
+        "error_points",
+        3,
+        1..=50,
+        "During the bake: how many more of 100 answers may fail (status 500 and above) than before",
+    ),
 ];
 
 pub struct Standard;
@@ -29,11 +42,18 @@ pub struct Standard;
 pub struct Options {
     pub recreate: bool,
     pub settle_ms: u64,
+    pub bake_ms: u64,
+    pub error_points: u64,
 }
 
 impl From<Values> for Options {
     fn from(values: Values) -> Self {
-        Self { recreate: values.flag("recreate"), settle_ms: values.integer("settle_ms") }
+        Self {
+            recreate: values.flag("recreate"),
+            settle_ms: values.integer("settle_ms"),
+            bake_ms: values.integer("bake_s") * 1_000,
+            error_points: values.integer("error_points"),
+        }
     }
 }
 
@@ -62,9 +82,13 @@ impl Strategy for Standard {
 }
 
 impl Timing for Standard {
-    fn longest_wait(params: &str, _replicas: u32, _health_timeout_ms: u64) -> u64 {
+    fn longest_wait(params: &str, _replicas: u32, health_timeout_ms: u64) -> u64 {
+        let Ok(values) = params::read(PARAMS, params) else { return 0 };
+        let options = Options::from(values);
+        // Instances that are missing when the bake ends have the time of new ones.
+        let bake = if options.bake_ms > 0 { options.bake_ms + health_timeout_ms } else { 0 };
         // It may settle before the switch and after it.
-        params::read(PARAMS, params).map_or(0, |values| 2 * Options::from(values).settle_ms)
+        2 * options.settle_ms + bake
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use windlass_sdk::Failure;
-use windlass_sdk::strategy::{self, Action, Ending, Fleet, Situation, Step};
+use windlass_sdk::strategy::{self, Action, Bake, Baseline, Ending, Fleet, Situation, Step};
 
 use crate::Options;
 
@@ -19,13 +19,17 @@ pub enum Phase {
     StartingTarget,
     /// The requests were sent to the target; waiting until it is seen to serve.
     Switching,
+    /// The target serves and is watched; the old copy is ready, where the two can run side by side.
+    Baking,
     /// The rollout failed, with the reason; the target has to go before the stable release can start.
     RemovingTarget(String),
     /// The rollout failed, with the reason; waiting until the stable release serves.
     RestoringStable(String),
 }
 
-type Walk<'a> = strategy::Walk<'a, Phase>;
+/// How the old release answered; nothing in what a rollout remembered before there was a bake.
+type Notes = Option<Baseline>;
+type Walk<'a> = strategy::Walk<'a, Phase, Notes>;
 type Turn = strategy::Turn<Phase>;
 
 pub fn step(situation: &Situation, options: Options, memory: &[u8]) -> Result<Step, Failure> {
@@ -40,9 +44,8 @@ impl Options {
 
     fn turn(self, walk: &mut Walk<'_>) -> Turn {
         let phase = walk.phase();
-        let is_underway =
-            matches!(phase, Phase::New | Phase::StoppingStable | Phase::StartingTarget | Phase::Switching);
-        if is_underway && walk.fleet.situation.abort_requested {
+        let goes_back = matches!(phase, Phase::RemovingTarget(_) | Phase::RestoringStable(_));
+        if !goes_back && walk.fleet.situation.abort_requested {
             return self.give_up(walk, ABORTED.to_owned());
         }
         match phase {
@@ -51,6 +54,7 @@ impl Options {
             Phase::StoppingStable => self.stop_stable(walk),
             Phase::StartingTarget => self.start_target(walk),
             Phase::Switching => self.switch(walk),
+            Phase::Baking => self.bake(walk),
             Phase::RemovingTarget(reason) => remove_target(walk, reason),
             Phase::RestoringStable(reason) => {
                 let swaps_port = walk.fleet.has_fixed_port() && !self.excludes_overlap(walk.fleet);
@@ -88,6 +92,9 @@ impl Options {
             return self.give_up(walk, reason);
         }
         let is_routed = fleet.has_all_traffic(target);
+        if !is_routed {
+            walk.notes.get_or_insert_default().note(fleet);
+        }
         if !is_routed && fleet.healthy(target) > 0 {
             walk.order(Action::route_all(target));
         }
@@ -100,7 +107,7 @@ impl Options {
             return turn;
         }
         if is_routed {
-            return succeed(walk);
+            return if self.bake_ms > 0 { Turn::Enter(Phase::Baking) } else { succeed(walk) };
         }
         if walk.is_late() {
             let reason =
@@ -108,6 +115,18 @@ impl Options {
             return self.give_up(walk, reason);
         }
         walk.wait("Sending the requests to the new release", 70)
+    }
+
+    fn bake(self, walk: &mut Walk<'_>) -> Turn {
+        let bake = Bake {
+            ms: self.bake_ms,
+            // The one that held a fixed port waits until it gets it back.
+            keeps_old: !self.excludes_overlap(walk.fleet) && !walk.fleet.has_fixed_port(),
+            error_points: self.error_points,
+            baseline: walk.notes.unwrap_or_default(),
+        };
+        let back = self.way_back(walk);
+        bake.turn(walk, back)
     }
 
     /// Waits until so many instances of the target are healthy, and have been for so long; `None` if they are.
@@ -141,8 +160,13 @@ impl Options {
     }
 
     fn give_up(self, walk: &mut Walk<'_>, reason: String) -> Turn {
+        let back = self.way_back(walk);
+        walk.give_up(reason, back)
+    }
+
+    fn way_back(self, walk: &Walk<'_>) -> fn(String) -> Phase {
         let in_the_way = self.excludes_overlap(walk.fleet) && walk.fleet.live(walk.fleet.target()) > 0;
-        walk.give_up(reason, if in_the_way { Phase::RemovingTarget } else { Phase::RestoringStable })
+        if in_the_way { Phase::RemovingTarget } else { Phase::RestoringStable }
     }
 }
 

@@ -4,7 +4,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::analysis::{self, Tally, Verdict};
-use super::{Action, Ending, Fleet, Sample, Turn, Walk, words};
+use super::{Action, Ending, Fleet, News, Sample, Turn, Walk, words};
 
 /// A baseline of fewer requests is filled up with such that did not fail: of whom nothing is known, no errors are
 /// expected.
@@ -34,14 +34,16 @@ impl Baseline {
 #[derive(Clone, Copy, Debug)]
 pub struct Bake {
     pub ms: u64,
+    /// The old copy runs beside the new one meanwhile, whole and ready. Otherwise it is started again if it has to be.
+    pub keeps_old: bool,
     /// So many more of 100 answers may not fail than before.
     pub error_points: u64,
     pub baseline: Baseline,
 }
 
 impl Bake {
-    /// The phase after the switch: the target is watched, the old copy is kept, and at the end, or when somebody says that
-    /// it has been watched for long enough, it is drained and stopped.
+    /// The phase after the switch: the target is watched, the old copy is kept if it is to be, and at the end, or when
+    /// somebody says that it has been watched for long enough, it is drained and stopped.
     /// Gives up if the target's instances fail, if it answers with more errors than the stable release did, or on
     /// request.
     pub fn turn<P, N>(self, walk: &mut Walk<'_, P, N>, back: impl FnOnce(String) -> P) -> Turn<P>
@@ -50,10 +52,15 @@ impl Bake {
         N: Default + Serialize + DeserializeOwned,
     {
         let (fleet, target) = (walk.fleet, walk.fleet.target());
-        if let Some(reason) = walk.target_failure(false).or_else(|| self.too_many_errors(fleet)) {
+        if let Some(reason) = walk.target_failure(false) {
             return walk.give_up(reason, back);
         }
-        let replicas = fleet.replicas();
+        if let Some(reason) = self.too_many_errors(fleet) {
+            walk.tell(News::Judged, format!("Worse: {reason}"));
+            return walk.give_up(reason, back);
+        }
+        // A fixed port has one holder, however many are wanted.
+        let replicas = if fleet.has_fixed_port() { 1 } else { fleet.replicas() };
         let is_whole = fleet.target_healthy_since(replicas).is_some() && fleet.has_all_traffic(target);
         let over = walk.since().saturating_add(if fleet.old().is_some() { self.ms } else { 0 });
         if !is_whole {
@@ -79,12 +86,16 @@ impl Bake {
             }
             return Turn::End(Ending::Succeeded);
         }
-        if let Some(old) = fleet.old().filter(|old| fleet.live(old) < replicas) {
+        if let Some(old) = fleet.old().filter(|old| self.keeps_old && fleet.live(old) < replicas) {
             walk.order(Action::scale(old, replicas));
         }
         let left = words::remaining(over.saturating_sub(walk.now()));
         let name = fleet.situation.target.short_name();
-        let label = format!("All requests go to {name}; the old copy stays ready for {left}");
+        let what = if self.keeps_old { "the old copy stays ready" } else { "it is watched" };
+        let label = format!("All requests go to {name}; {what} for {left}");
+        if walk.entered() && over > walk.now() {
+            walk.tell(News::Baking, &label);
+        }
         walk.wait_until(label, 85, if is_whole { over } else { over.max(walk.deadline()) })
     }
 

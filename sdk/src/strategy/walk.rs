@@ -39,7 +39,7 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{Action, Decision, Fleet, Outcome, Situation, Step, recall, remember, words};
+use super::{Action, Decision, Fleet, News, Outcome, Situation, Step, recall, remember, words};
 use crate::Failure;
 
 /// What a wait may take longer than the health timeout: the host has one of its own and should be the first to say
@@ -115,6 +115,8 @@ pub struct Walk<'a, P, N = ()> {
     /// The phase began in this very call, so nothing that it ordered can have happened yet.
     entered: bool,
     actions: Vec<Action>,
+    /// Stays true, whatever is ordered after it.
+    told: Vec<Action>,
 }
 
 impl<'a, P, N> Walk<'a, P, N>
@@ -136,7 +138,8 @@ where
         let since = if is_first { situation.now } else { since };
         let memory = Memory { phase, since, ordered, progress, failed, notes: () };
         let fleet = Fleet { situation };
-        let mut walk = Self { fleet, notes, memory, entered: is_first, actions: Vec::new() };
+        let mut walk =
+            Self { fleet, notes, memory, entered: is_first, actions: Vec::new(), told: Vec::new() };
         for _ in 0..TURNS {
             let next = match &walk.memory.failed {
                 Some(reason) => Turn::End(Ending::Failed(reason.clone())),
@@ -173,7 +176,8 @@ where
         let progress = progress.max(self.memory.progress);
         let Memory { phase, since, ordered, failed, .. } = self.memory;
         let memory = Memory { phase, since, ordered, progress, failed, notes: self.notes };
-        Ok(Step { memory: remember(&memory)?, label, progress, actions: self.actions, wake_after })
+        let actions = self.told.into_iter().chain(self.actions).collect();
+        Ok(Step { memory: remember(&memory)?, label, progress, actions, wake_after })
     }
 
     pub fn phase(&self) -> P {
@@ -196,6 +200,12 @@ where
 
     pub fn order(&mut self, action: Action) {
         self.actions.push(action);
+    }
+
+    /// Lets those hear of it who want to. To be said where a phase begins or ends, since it is told whenever the memory
+    /// changes.
+    pub fn tell(&mut self, news: News, words: impl AsRef<str>) {
+        self.told.push(Action::tell(news, words.as_ref()));
     }
 
     /// Orders so many instances of the target, if fewer run or none was ordered yet.

@@ -223,6 +223,7 @@ impl<'a, S: Subject> Run<'a, S> {
                     })?;
                 }
                 Action::Other(word) if word.starts_with("preview ") => self.check_preview(word, seen)?,
+                Action::Other(_) if action.told().is_some() => {}
                 Action::Finish(Outcome::Other(name)) | Action::Other(name) => {
                     sense(false, &|| format!("it ordered `{name}`, which no host knows"))?;
                 }

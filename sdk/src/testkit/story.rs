@@ -3,7 +3,8 @@
 use std::marker::PhantomData;
 
 use crate::strategy::{
-    Action, Decision, Instance, InstanceState, Release, Sample, Situation, Stack, Step, Strategy, Weight,
+    Action, Decision, Instance, InstanceState, News, Release, Sample, Situation, Stack, Step, Strategy,
+    Weight,
 };
 
 /// The stack's `health-timeout-ms` in a story.
@@ -89,7 +90,7 @@ impl<T: Strategy> Story<T> {
         self
     }
 
-    /// Exactly this is ordered now.
+    /// Exactly this is ordered now. What is only told is no order.
     ///
     /// # Panics
     /// If it is not.
@@ -97,7 +98,8 @@ impl<T: Strategy> Story<T> {
     pub fn orders(&mut self, actions: &[Action]) -> &mut Self {
         let step = T::decide(&self.memory, self.situation.clone());
         let step = step.unwrap_or_else(|failure| panic!("it failed: {}", failure.message));
-        assert_eq!(step.actions, actions, "{}", step.label);
+        let orders: Vec<&Action> = step.actions.iter().filter(|action| action.told().is_none()).collect();
+        assert_eq!(orders, actions.iter().collect::<Vec<_>>(), "{}", step.label);
         self.memory.clone_from(&step.memory);
         self.last = Some(step);
         self
@@ -110,6 +112,17 @@ impl<T: Strategy> Story<T> {
     #[track_caller]
     pub fn says(&mut self, label: &str) -> &mut Self {
         assert_eq!(self.last.as_ref().map(|step| step.label.as_str()), Some(label));
+        self
+    }
+
+    /// Exactly this is told with it.
+    ///
+    /// # Panics
+    /// If it is not.
+    #[track_caller]
+    pub fn tells(&mut self, told: &[(News, &str)]) -> &mut Self {
+        let actions = self.last.iter().flat_map(|step| &step.actions);
+        assert_eq!(actions.filter_map(Action::told).collect::<Vec<_>>(), told);
         self
     }
 

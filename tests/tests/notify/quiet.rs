@@ -11,19 +11,19 @@ use super::{body, channel, deliveries, each, ended, failed_deployment, stack};
 
 /// Appends events of this deployment while no server runs: how its state went on without one.
 async fn meanwhile(server: &TestServer, deployment: &str, statuses: &[&str]) {
+    let status = |status: &&str| (EventKind::DeploymentStatus, json!({ "status": status }));
+    append(server, deployment, statuses.iter().map(status).collect()).await;
+}
+
+async fn append(server: &TestServer, deployment: &str, events: Vec<(EventKind, Value)>) {
     let url = format!("sqlite:{}", server.data().join("windlass.db").display());
     let db = Db::open(&DbConfig::new(&url)).await.unwrap();
-    for status in statuses {
-        let (key, status) = (deployment.to_owned(), (*status).to_owned());
+    for (kind, data) in events {
+        let key = deployment.to_owned();
         db.write(move |tx| {
             Box::pin(async move {
                 let row = deployments::find(tx, &key).await?;
-                let event = NewEvent {
-                    kind: EventKind::DeploymentStatus,
-                    stack_id: Some(row.stack_id),
-                    subject_id: Some(row.id),
-                    data: json!({ "deployment": row.seq, "status": status }),
-                };
+                let event = NewEvent { kind, stack_id: Some(row.stack_id), subject_id: Some(row.id), data };
                 events::append(tx, event).await.map(|_| ())
             })
         })
@@ -63,6 +63,57 @@ async fn what_happened_without_a_server_is_told_once_and_the_recovery_with_it() 
     let body = body(&peer, 0);
     assert_eq!(body["title"], format!("web: 2 events, at last: {well}"));
     assert_eq!(body["severity"], "error", "as bad as the worst of them");
+}
+
+/// A canary of ten steps that ends well, as the outbox has it.
+fn ten_steps() -> Vec<(EventKind, Value)> {
+    let transition = |word: &str, share: u32| {
+        let data = json!({ "transition": word, "text": "As it says", "share": share, "by": null });
+        (EventKind::DeploymentTransition, data)
+    };
+    let mut events: Vec<_> = (1..=10).map(|step| transition("share_moved", 9 * step)).collect();
+    events.push(transition("promoted", 100));
+    events.push(transition("baking", 100));
+    events.push((EventKind::DeploymentStatus, json!({ "status": "successful" })));
+    events
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_steps_of_a_canary_are_one_message_with_what_they_lead_to() {
+    let peer = Peer::start(|_| text(204, "")).await;
+    let mut server = TestServer::start().await;
+    stack(&server, "web").await;
+    let (seq, id) = failed_deployment(&server, "web").await;
+    let rule = |events: &str| json!([{ "events": [events], "windowSecs": 1 }]);
+    let (all, _) = channel(&server, &peer.url(), json!({ "rules": rule("deployment.*") })).await;
+    let steps = json!({ "name": "steps", "rules": rule("deployment.share_moved") });
+    let (steps, _) = channel(&server, &peer.url(), steps).await;
+    let program =
+        json!({ "name": "program", "rules": [each(&["deployment.promoted", "deployment.share_moved"])] });
+    let (program, _) = channel(&server, &peer.url(), program).await;
+    server.terminate();
+    server.wait();
+    append(&server, &id, ten_steps()).await;
+    server.launch(&[]).await.unwrap();
+    let told = titles(&ended(&server, &all, "delivered").await);
+    assert_eq!(told.len(), 13, "{told:#?}");
+    assert_eq!(told[0], format!("web: deployment {seq} sends 9 % of the requests to the new release"));
+    assert_eq!(
+        told[10..12],
+        [
+            format!("web: deployment {seq} was promoted"),
+            format!("web: deployment {seq} is watched after its promotion"),
+        ]
+    );
+    // What they led to brings them forward even where nobody wants to hear of that.
+    assert_eq!(titles(&ended(&server, &steps, "delivered").await).len(), 10);
+    for (channel, messages) in [(&all, 1), (&steps, 1), (&program, 11)] {
+        eventually("all is told", async || {
+            let told = deliveries(&server, channel).await;
+            told.len() == messages && told.iter().all(|one| one["status"] == "delivered")
+        })
+        .await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -18,6 +18,7 @@ on_both_databases!(
     a_channel_is_found_by_number_and_its_name_is_the_teams,
     rules_in_force_are_those_of_channels_that_are_on,
     events_join_only_what_nobody_has_tried_to_send,
+    what_waits_is_brought_forward_but_never_put_off,
     the_outbox_is_read_by_one_node_at_a_time,
     a_delivery_is_found_if_it_was_forgotten_and_removed_when_it_is_old,
 );
@@ -178,6 +179,25 @@ async fn events_join_only_what_nobody_has_tried_to_send(test: TestDb) {
     let row = deliveries::find(&mut conn, &channel.id, &open.seq.to_string()).await.unwrap();
     assert_eq!((row.told.len(), row.told[1].title.as_str(), row.attempts), (2, "joined", 1));
     assert_eq!(deliveries::last(&mut conn, &channel.id).await.unwrap(), Some(row));
+}
+
+async fn what_waits_is_brought_forward_but_never_put_off(test: TestDb) {
+    let (channel, rule) = stored(&test, "chat", None).await;
+    let late = put(&test, delivery(&channel, &rule, 100)).await;
+    let soon = put(&test, delivery(&channel, &rule, 40)).await;
+    let forward = async |topic: &'static str| {
+        let rule = rule.id.clone();
+        test.db
+            .write(move |tx| Box::pin(async move { deliveries::bring_forward(tx, &rule, topic, 50).await }))
+            .await
+            .unwrap()
+    };
+    assert_eq!(forward("other").await, Vec::<Id>::new(), "about something else");
+    assert_eq!(forward("stack").await, std::slice::from_ref(&late.id));
+    assert_eq!(forward("stack").await, Vec::<Id>::new(), "it is as early already");
+    let mut conn = test.db.read().await.unwrap();
+    let at = async |id: &Id, conn: &mut _| deliveries::find_opt(conn, id).await.unwrap().unwrap().next_at;
+    assert_eq!((at(&late.id, &mut conn).await, at(&soon.id, &mut conn).await), (50, 40));
 }
 
 async fn the_outbox_is_read_by_one_node_at_a_time(test: TestDb) {

@@ -16,15 +16,17 @@ pub use rows::{
 };
 
 use super::App;
+use super::rollout::transition_event;
 use super::stack::stack_view;
 use super::target::engine;
 use crate::domain::access::Reach;
 use crate::domain::deployment::{Deployment, TriggerType};
 use crate::domain::page::{Page, PageRequest};
 use crate::domain::rollout::JournalEntry;
+use crate::domain::rollout::transition::Transition;
 use crate::domain::{Id, reference};
 use crate::error::{Error, Result};
-use crate::store::{deployments, rollout_steps};
+use crate::store::{deployments, events, rollout_steps};
 use rows::without_build;
 
 /// Who asks, for the record.
@@ -132,7 +134,20 @@ pub async fn deployment_cancel(app: &App, reference: &str) -> Result<Deployment>
         )));
     }
     let (id, build_id) = (deployment.id.clone(), deployment.build_id.clone());
-    app.db.write(move |tx| Box::pin(async move { deployments::request_abort(tx, &id).await })).await?;
+    let news = transition_event(&deployment, Transition::Aborted, "Somebody wants it to be given up", None);
+    // Before its rollout there is nothing to be taken back.
+    let news = Some(news).filter(|_| deployment.rollout.rollout_started_at.is_some());
+    let write = app.db.write(move |tx| {
+        Box::pin(async move {
+            if deployments::request_abort(tx, &id).await?
+                && let Some(news) = news
+            {
+                events::append(tx, news).await?;
+            }
+            Ok(())
+        })
+    });
+    write.await?;
     if super::cicd::deployment::deployment_stop(app, &deployment.id).await? {
         return deployment_view(app, reference).await;
     }

@@ -30,9 +30,13 @@ fn task(delivery: &Id, at: UnixMs) -> NewTask {
         id: store::new_id(),
         task: Task::Notify { delivery_id: delivery.clone() },
         priority: 0,
-        unique_key: Some(format!("notify:{delivery}")),
+        unique_key: Some(key(delivery)),
         concurrency_key: None,
         run_at: Some(at),
         trace: None,
     }
+}
+
+fn key(delivery: &Id) -> String {
+    format!("notify:{delivery}")
 }

@@ -6,10 +6,10 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
 use super::delivery::fresh;
-use super::{task, tell};
+use super::{key, task, tell};
 use crate::app::App;
 use crate::domain::access::Reach;
-use crate::domain::notify::{Rule, Telling, verdict};
+use crate::domain::notify::{Outcome, Rule, Telling, verdict};
 use crate::error::Result;
 use crate::queue;
 use crate::store::{
@@ -103,15 +103,22 @@ async fn deliver(tx: &mut Tx, rule: &Rule, telling: &Telling) -> Result<()> {
     if found.trouble != before {
         channels::trouble_put(tx, &rule.id, &telling.subject, found.trouble.as_ref()).await?;
     }
-    let Some(told) = found.told else { return Ok(()) };
     let topic = telling.about.as_ref().map_or(INSTALLATION, |about| about.stack_id.as_str());
-    let window = i64::from(rule.plan.window_secs) * 1000;
-    if window > 0 && deliveries::join(tx, &rule.id, topic, &told, now).await? {
-        return Ok(());
+    let wait = rule.plan.wait_ms(telling.outcome);
+    if let Some(told) = found.told
+        && !(wait > 0 && deliveries::join(tx, &rule.id, topic, &told, now).await?)
+    {
+        let delivery = fresh(&rule.channel_id, Some(&rule.id), topic, vec![told], now + wait);
+        let delivery = deliveries::insert(tx, delivery).await?;
+        queue::enqueue(tx, &task(&delivery.id, delivery.next_at)).await?;
     }
-    let delivery = fresh(&rule.channel_id, Some(&rule.id), topic, vec![told], now + window);
-    let delivery = deliveries::insert(tx, delivery).await?;
-    queue::enqueue(tx, &task(&delivery.id, delivery.next_at)).await.map(|_| ())
+    if telling.outcome != Outcome::OnTheWay {
+        // What led to this has waited for it, whether the rule wants this or not.
+        for id in deliveries::bring_forward(tx, &rule.id, topic, now + wait).await? {
+            queue::hasten(tx, &key(&id)).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Deliveries that are long due have lost their task, as when the queue gave it up for faults of the server's own.

@@ -7,6 +7,7 @@ use crate::domain::deployment::Deployment;
 use crate::domain::event::{Event, EventKind};
 use crate::domain::notification::{Notification, Severity};
 use crate::domain::notify::{About, Outcome, Telling};
+use crate::domain::rollout::transition::Transition;
 use crate::domain::stack::Stack;
 use crate::error::Result;
 use crate::store::{Conn, builds, cicd_providers, deployments, stacks};
@@ -17,6 +18,7 @@ pub(super) fn may_tell(kind: EventKind) -> bool {
         kind,
         EventKind::DeploymentStatus
             | EventKind::DeploymentApproval
+            | EventKind::DeploymentTransition
             | EventKind::BuildStatus
             | EventKind::ProviderChanged
             | EventKind::CertificateChanged
@@ -36,7 +38,9 @@ struct Words {
 /// `base` is where people find the dashboard. What is gone meanwhile is not told.
 pub(super) async fn telling(conn: &mut Conn, event: &Event, base: &str) -> Result<Option<Telling>> {
     match event.kind {
-        EventKind::DeploymentStatus | EventKind::DeploymentApproval => deployment(conn, event, base).await,
+        EventKind::DeploymentStatus | EventKind::DeploymentApproval | EventKind::DeploymentTransition => {
+            deployment(conn, event, base).await
+        }
         EventKind::BuildStatus => build(conn, event, base).await,
         EventKind::ProviderChanged => provider(conn, event, base).await,
         EventKind::CertificateChanged => Ok(certificate(event, base)),
@@ -54,26 +58,60 @@ async fn deployment(conn: &mut Conn, event: &Event, base: &str) -> Result<Option
     let Some(row) = deployments::find_opt(conn, id.as_str()).await? else { return Ok(None) };
     let Some(stack) = stacks::find_opt(conn, row.stack_id.as_str()).await? else { return Ok(None) };
     let words = match event.kind {
-        EventKind::DeploymentApproval if word(event, "state") == "open" => Words {
-            kind: "deployment.approval",
-            severity: Severity::Warning,
-            outcome: Outcome::Neutral,
-            title: format!("{}: deployment {} waits for approval", stack.name, row.seq),
-            text: word(event, "prompt").to_owned(),
-        },
-        EventKind::DeploymentStatus => match status(event, &stack, &row) {
-            Some(words) => words,
-            None => return Ok(None),
-        },
-        _ => return Ok(None),
+        EventKind::DeploymentApproval => question(event, &stack, &row),
+        EventKind::DeploymentTransition => transition(event, &stack, &row),
+        _ => status(event, &stack, &row),
     };
+    let Some(words) = words else { return Ok(None) };
     let data = json!({
         "deployment": row.seq, "deploymentId": row.id, "stack": stack.name, "status": row.status.as_str(),
         "branch": row.branch, "commit": row.commit_sha, "message": row.commit_message, "author": row.commit_author,
         "error": row.error, "triggeredBy": row.triggered_by.as_str(), "user": row.triggered_by_user,
+        "share": event.data.get("share"),
     });
     let page = format!("{base}/deployments/{}", row.seq);
     about_stack(conn, event, words, &stack, "deployment", page, data).await
+}
+
+/// What became of a question; nothing of one that nobody wants an answer to any more.
+fn question(event: &Event, stack: &Stack, row: &Deployment) -> Option<Words> {
+    let by = event.data.get("by").and_then(Value::as_str);
+    let (kind, severity, said) = match (word(event, "state"), by) {
+        ("open", _) => ("deployment.approval", Severity::Warning, "waits for approval".to_owned()),
+        ("approved", by) => {
+            ("deployment.approved", Severity::Info, format!("was approved by {}", by.unwrap_or("windlass")))
+        }
+        ("rejected", Some(by)) => ("deployment.refused", Severity::Warning, format!("was refused by {by}")),
+        ("rejected" | "expired", _) => {
+            ("deployment.refused", Severity::Warning, "was not approved in time".to_owned())
+        }
+        _ => return None,
+    };
+    let title = format!("{}: deployment {} {said}", stack.name, row.seq);
+    Some(Words { kind, severity, outcome: Outcome::Neutral, title, text: word(event, "prompt").to_owned() })
+}
+
+/// A step of a rollout that is worth a word.
+fn transition(event: &Event, stack: &Stack, row: &Deployment) -> Option<Words> {
+    use Outcome::{Neutral, OnTheWay};
+    let by_itself = if event.data.get("by").is_some_and(Value::is_string) { Neutral } else { OnTheWay };
+    let share = event.data.get("share").and_then(Value::as_u64).unwrap_or_default();
+    let sends = format!("sends {share} % of the requests to the new release");
+    let (kind, outcome, said) = match Transition::parse(word(event, "transition"))? {
+        Transition::ShareMoved => ("deployment.share_moved", OnTheWay, sends.as_str()),
+        Transition::BatchReplaced => ("deployment.batch_replaced", OnTheWay, "replaced a batch"),
+        Transition::Judged => ("deployment.judged", OnTheWay, "was judged"),
+        Transition::Paused => ("deployment.paused", by_itself, "is paused"),
+        Transition::Resumed => ("deployment.resumed", by_itself, "goes on"),
+        Transition::Promoted => ("deployment.promoted", Neutral, "was promoted"),
+        Transition::Baking => ("deployment.baking", OnTheWay, "is watched after its promotion"),
+        Transition::SwitchedBack => ("deployment.switched_back", Neutral, "sends the requests back"),
+        Transition::Aborted => ("deployment.aborted", Neutral, "is to be given up"),
+    };
+    let is_bad = matches!(kind, "deployment.switched_back" | "deployment.aborted");
+    let severity = if is_bad { Severity::Warning } else { Severity::Info };
+    let title = format!("{}: deployment {} {said}", stack.name, row.seq);
+    Some(Words { kind, severity, outcome, title, text: word(event, "text").to_owned() })
 }
 
 fn status(event: &Event, stack: &Stack, row: &Deployment) -> Option<Words> {

@@ -8,6 +8,7 @@ use tracing::Instrument as _;
 
 use super::Rollout;
 use super::observe::Fleet;
+use super::transition;
 use crate::app::deployment::environment_of;
 use crate::app::{crash, traffic};
 use crate::docker::{LaunchSpec, LogOptions};
@@ -15,7 +16,8 @@ use crate::domain::Id;
 use crate::domain::event::{EventKind, NewEvent};
 use crate::domain::release::Release;
 use crate::domain::rollout::{
-    Action, Container, Effect, Instance, InstanceState, JournalEntry, JournalState, Situation, Step, plan,
+    Action, Container, Effect, Instance, InstanceState, JournalEntry, JournalState, Situation, Step, Weight,
+    plan,
 };
 use crate::error::{Error, Result};
 use crate::store::{self, events, rollout_steps, routes};
@@ -60,7 +62,8 @@ impl Rollout<'_> {
                 continue;
             }
             acted = true;
-            for entry in self.intend(&step.label, effects).await? {
+            let news = transition::batch(&self.deployment, self.stable.as_ref(), action, &effects);
+            for entry in self.intend(&step.label, effects, news).await? {
                 self.carry_out(&entry).await?;
             }
             if let Action::Route { weights } = action {
@@ -93,7 +96,13 @@ impl Rollout<'_> {
         Ok(())
     }
 
-    async fn intend(&mut self, label: &str, effects: Vec<Effect>) -> Result<Vec<JournalEntry>> {
+    /// `news` is what these effects mean together.
+    async fn intend(
+        &mut self,
+        label: &str,
+        effects: Vec<Effect>,
+        news: Option<NewEvent>,
+    ) -> Result<Vec<JournalEntry>> {
         let now = store::now();
         let mut entries: Vec<JournalEntry> = effects
             .into_iter()
@@ -121,6 +130,9 @@ impl Rollout<'_> {
                         entry.n = n;
                     }
                     rollout_steps::append(tx, &entries).await?;
+                    if let Some(news) = news {
+                        events::append(tx, news).await?;
+                    }
                     Ok(entries)
                 })
             })
@@ -192,21 +204,32 @@ impl Rollout<'_> {
                     .await
             }
             Effect::SetRoute { weights } => {
-                let (stack_id, weights) = (self.view.stack.id.clone(), weights.clone());
-                self.app
-                    .db
-                    .write(move |tx| {
-                        Box::pin(async move {
-                            routes::set(tx, &stack_id, &weights, store::now()).await.map(|_| ())
-                        })
-                    })
-                    .await?;
+                self.set_route(weights.clone()).await?;
                 if traffic::is_routed(self.app, &self.view.stack) {
                     traffic::publish(self.app).await?;
                 }
                 Ok(())
             }
         }
+    }
+
+    async fn set_route(&self, weights: Vec<Weight>) -> Result<()> {
+        let (deployment, target) = (self.deployment.clone(), self.target.clone());
+        self.app
+            .db
+            .write(move |tx| {
+                Box::pin(async move {
+                    let before = routes::get(tx, &deployment.stack_id).await?;
+                    let before = before.map(|route| route.weights).unwrap_or_default();
+                    routes::set(tx, &deployment.stack_id, &weights, store::now()).await?;
+                    // Done a second time it moves nothing, and tells nothing.
+                    if let Some(news) = transition::moved(&deployment, &target, &before, &weights) {
+                        events::append(tx, news).await?;
+                    }
+                    Ok(())
+                })
+            })
+            .await
     }
 
     /// Which containers of the target failed, so that their output can be shown before they are removed.

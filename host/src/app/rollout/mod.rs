@@ -14,6 +14,7 @@ mod instance;
 mod observe;
 mod people;
 mod sweep;
+mod transition;
 mod view;
 
 use std::time::Duration;
@@ -22,6 +23,7 @@ pub use act::words;
 pub use finish::end_before_start;
 pub use history::rollout_history;
 pub use sweep::{sweep_all, sweep_left, sweep_stack};
+pub(super) use transition::transition_event;
 pub use view::{RolloutView, Seen, Side, rollout_view};
 
 use tokio::sync::watch;
@@ -354,12 +356,14 @@ impl Rollout<'_> {
             return Ok(());
         }
         rollout.progress = progress;
+        let mut events = Vec::new();
         if own_step && rollout.memory != step.memory {
             rollout.memory.clone_from(&step.memory);
             self.heed();
+            // With the same memory it would tell the same again.
+            events.extend(transition::told(&self.deployment, step));
         }
         let rollout = &mut self.deployment.rollout;
-        let mut events = Vec::new();
         if relabelled {
             rollout.label.clone_from(&step.label);
             rollout.step_started_at = Some(store::now());

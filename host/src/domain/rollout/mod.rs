@@ -8,6 +8,7 @@ pub mod fallback;
 pub mod history;
 pub mod plan;
 pub mod rails;
+pub mod transition;
 
 use serde::{Deserialize, Serialize};
 

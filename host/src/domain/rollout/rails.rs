@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use super::transition::told;
 use super::{Action, Instance, InstanceState, Outcome, Situation, Weight};
 use crate::domain::Id;
 
@@ -63,7 +64,7 @@ fn check_names(action: &Action, situation: &Situation) -> Judgement {
             Some(release).filter(|release| !known(release))
         }
         Action::Route { weights } => weights.iter().map(|weight| &weight.release).find(|id| !known(id)),
-        Action::Other { name } if preview_of(name, situation).is_none() => {
+        Action::Other { name } if preview_of(name, situation).is_none() && told(name).is_none() => {
             return Err("this server does not know it".into());
         }
         Action::Ask { .. } | Action::Finish { .. } | Action::Other { .. } => None,

@@ -197,6 +197,8 @@ fn what_is_foreign_or_unknown_or_too_much_is_refused() {
     refused(&situation, &[Action::Probe { release: id("other") }], 1, "not part of this rollout");
     refused(&situation, &[scale_to("new", 5)], 1, "more than twice the stack's replicas");
     refused(&situation, &[Action::Other { name: "explode".into() }], 1, "does not know it");
+    refused(&situation, &[Action::Other { name: "tell promoted it serves".into() }], 1, "does not know it");
+    passes(&situation, &[Action::Other { name: "tell judged it is as good".into() }]);
     let mut hidden = situation;
     hidden.stack.can_preview = false;
     refused(&hidden, &[Action::Other { name: "preview new".into() }], 1, "does not know it");
