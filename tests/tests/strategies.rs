@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 use windlass_tests::fixture::Fixture;
-use windlass_tests::server::{TestServer, docker};
+use windlass_tests::server::{ADMIN_TOKEN, TestServer, docker};
 
 /// A stack without a fixed port.
 async fn fixture(strategy: &str, params: Value, replicas: u32) -> Fixture {
@@ -104,6 +104,40 @@ async fn rolling_watches_the_new_instances_after_the_last_batch() {
     assert_eq!(deployment["status"], "successful", "{}", fixture.explain(&deployment).await);
     assert_eq!(fixture.stack().await["activeRelease"]["commitSha"], sha);
     assert_eq!(fixture.server.containers().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_is_asked_for_on_demand_and_told_of_each_instance() {
+    let fixture = fixture("standard", json!({}), 2).await;
+    let (_, first) = fixture.deploy("one").await;
+    let (_, second) = fixture.deploy("two").await;
+    let server = &fixture.server;
+    let check = async |what: String| {
+        server.post(&format!("/api/v1/{what}/health-check"), json!({})).await.expect(200)["data"].clone()
+    };
+    let well = check(format!("deployments/{}", second["seq"])).await;
+    let instances = well["instances"].as_array().unwrap();
+    assert!(well["healthy"] == true && instances.len() == 2, "{well:#}");
+    assert_eq!(check("stacks/web".to_owned()).await["deployment"], second["seq"]);
+    let gone = check(format!("deployments/{}", first["seq"])).await;
+    assert!(gone["healthy"] == false && gone["instances"] == json!([]), "nothing of it runs: {gone:#}");
+
+    let stuck = instances[0]["name"].as_str().unwrap();
+    docker(&["pause", stuck]);
+    let ill = check("stacks/web".to_owned()).await;
+    let said = server.cli(&["health", "web"]);
+    let page =
+        server.stranger(reqwest::Method::POST, &format!("/deployments/{}/health-check", second["seq"]));
+    let page = page.bearer_auth(ADMIN_TOKEN).send().await.unwrap().text().await.unwrap();
+    docker(&["unpause", stuck]);
+    assert_eq!((&ill["healthy"], &ill["instances"][0]["healthy"]), (&json!(false), &json!(false)), "{ill:#}");
+    assert!(ill["instances"][0]["reason"].is_string() && ill["instances"][1]["healthy"] == true, "{ill:#}");
+    assert!(said.code == 1 && said.out.contains("1 of 2 instances are healthy"), "{}", said.said());
+    assert!(page.contains("It is not healthy") && page.contains(stuck), "{page}");
+    assert_eq!(
+        server.cli(&["health", &second["seq"].to_string()]).expect(0).out.matches("healthy").count(),
+        3
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,5 @@
 //! A rollout while it runs and afterwards, and what people say to it: `/api/v1/deployments/{deployment}/rollout`, `/history`,
-//! `/approve` and neighbours.
+//! `/approve`, `/health-check` and neighbours.
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -10,7 +10,7 @@ use utoipa_axum::routes;
 
 use super::error::ApiResult;
 use super::extract::{Auth, Body, Success, ok};
-use super::view::{ApprovalView, DeploymentView, HistoryView, RolloutView};
+use super::view::{ApprovalView, DeploymentView, HealthView, HistoryView, RolloutView};
 use crate::app::{App, approval, deployment, rollout};
 use crate::domain::approval::Verdict;
 
@@ -24,6 +24,8 @@ pub fn router() -> OpenApiRouter<App> {
         .routes(routes!(deployment_promote))
         .routes(routes!(deployment_pause))
         .routes(routes!(deployment_resume))
+        .routes(routes!(deployment_check_health))
+        .routes(routes!(stack_check_health))
 }
 
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -164,4 +166,29 @@ async fn deployment_resume(
     Path(id): Path<String>,
 ) -> ApiResult<Json<Success<DeploymentView>>> {
     Ok(ok(approval::deployment_resume(&app, &id, &auth.who.user.name).await?.into()))
+}
+
+/// Asks the instances of the release that a deployment brought into service whether they are well, now, as the health gate
+/// does.
+#[utoipa::path(post, path = "/api/v1/deployments/{deployment}/health-check", tag = "deployments",
+    responses((status = 200, body = Success<HealthView>), (status = 409)),
+    security(("token" = ["viewer:deployment"])))]
+async fn deployment_check_health(
+    State(app): State<App>,
+    _: Auth,
+    Path(id): Path<String>,
+) -> ApiResult<Json<Success<HealthView>>> {
+    Ok(ok(deployment::deployment_check_health(&app, &id).await?.into()))
+}
+
+/// Asks the instances that serve a stack now whether they are well.
+#[utoipa::path(post, path = "/api/v1/stacks/{stack}/health-check", tag = "stacks",
+    responses((status = 200, body = Success<HealthView>), (status = 409)),
+    security(("token" = ["viewer:stack"])))]
+async fn stack_check_health(
+    State(app): State<App>,
+    _: Auth,
+    Path(name): Path<String>,
+) -> ApiResult<Json<Success<HealthView>>> {
+    Ok(ok(deployment::stack_check_health(&app, &name).await?.into()))
 }

@@ -18,6 +18,7 @@ mod deploy;
 mod doctor;
 mod failure;
 mod follow;
+mod health;
 mod init;
 mod job;
 mod logs;
@@ -151,6 +152,8 @@ pub enum Command {
     Registry(registry::RegistryCommand),
     /// Show all stacks, one stack, or a deployment with its steps.
     Status(status::StatusArgs),
+    /// Ask the instances of a stack or deployment now whether they are well. Exits with 1 if one is not.
+    Health(health::HealthArgs),
     /// Say whether everything is all right, and how delivery goes. Exits with 1 if something does not work.
     Overview,
     /// Show the log of a deployment or build.
@@ -316,6 +319,7 @@ async fn remote(session: &Session, command: Command) -> Outcome<u8> {
         Command::Build(command) => build::build(session, &command).await,
         Command::Registry(command) => registry::registry(session, &command).await,
         Command::Status(args) => status::status(session, &args).await,
+        Command::Health(args) => health::health(session, &args).await,
         Command::Overview => overview::overview(session).await,
         Command::Badge(args) => badge::badge(session, &args).await,
         Command::Logs(args) => logs::logs(session, &args).await,

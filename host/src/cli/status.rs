@@ -50,13 +50,14 @@ pub async fn status(session: &Session, args: &StatusArgs) -> Outcome<u8> {
     Ok(exit::SUCCESS)
 }
 
-enum Found {
+/// What a name or number stands for.
+pub enum Found {
     Stack(Value),
     Deployment(Value),
 }
 
 /// Numbers are deployments, names are stacks, and an id may be either.
-async fn find(session: &Session, target: &str) -> Outcome<Found> {
+pub async fn find(session: &Session, target: &str) -> Outcome<Found> {
     let is_number = !target.is_empty() && target.bytes().all(|byte| byte.is_ascii_digit());
     let is_id = target.len() == 36 && target.bytes().filter(|byte| *byte == b'-').count() == 4;
     if is_number || is_id {

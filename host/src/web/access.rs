@@ -43,6 +43,7 @@ pub const PAGES: &[(&str, &str, &str)] = &[
     ("POST", "/deployments/{deployment}/pause", "deployer:deployment"),
     ("POST", "/deployments/{deployment}/promote", "deployer:deployment"),
     ("POST", "/deployments/{deployment}/resume", "deployer:deployment"),
+    ("POST", "/deployments/{deployment}/health-check", "viewer:deployment"),
     ("GET", "/webhooks", "viewer:any"),
     ("GET", "/webhooks/{event}", "viewer:event"),
     ("POST", "/webhooks/{event}/replay", "deployer:event"),

@@ -5,6 +5,7 @@ use axum::extract::{Form, Path, Query, State};
 use axum::http::StatusCode;
 use serde::Deserialize;
 
+use super::health_check::HealthCard;
 use super::log::{LogTail, found, tail};
 use super::page::{Frame, PageResult, render, render_with};
 use super::rollout_history::{Charts, DecidedRow, decided_rows};
@@ -53,6 +54,8 @@ struct Live {
     fallback: String,
     can_return: bool,
     can_retry: bool,
+    /// Instances of it may run, whose health can be asked for.
+    can_check: bool,
     /// Who gets the requests while it is rolled out.
     split: Option<Split>,
     /// The same over time, also afterwards.
@@ -114,6 +117,7 @@ struct DeploymentPage {
     stack: String,
     is_running: bool,
     live: Live,
+    health: Option<HealthCard>,
     artifacts: Vec<ArtifactRow>,
     log: LogTail,
     /// What is looked for in the log; then only lines with it are shown.
@@ -156,10 +160,17 @@ pub async fn show(
     Path(id): Path<String>,
     Query(query): Query<ShowQuery>,
 ) -> PageResult {
-    page(&app, &session, &id, query.find.trim(), None).await
+    page(&app, &session, &id, query.find.trim(), None, None).await
 }
 
-async fn page(app: &App, session: &Session, id: &str, find: &str, error: Option<Error>) -> PageResult {
+pub(super) async fn page(
+    app: &App,
+    session: &Session,
+    id: &str,
+    find: &str,
+    error: Option<Error>,
+    health: Option<HealthCard>,
+) -> PageResult {
     let (row, view, built) = load(app, id).await?;
     let status = error.as_ref().map_or(StatusCode::OK, api::status);
     let mut log = tail(app, &row, built.as_ref()).await?;
@@ -181,6 +192,7 @@ async fn page(app: &App, session: &Session, id: &str, find: &str, error: Option<
         stack: view.stack.name,
         is_running: !row.status.is_terminal(),
         live,
+        health,
         artifacts: artifacts.into_iter().map(ArtifactRow::from).collect(),
         log,
         find: find.to_string(),
@@ -247,6 +259,7 @@ async fn live(
         can_retry: row.status.may_be_retried(),
         may_act: session.0.role >= Role::Deployer,
         sees_calls: session.0.who.rights.is_server_admin(),
+        can_check: row.release_id.is_some() && (serves || row.status == DeploymentStatus::Deploying),
         promotable_at: rolling.as_ref().filter(|view| view.waits).map(RolloutView::share),
         serves_new: rolling.as_ref().is_some_and(|view| view.share() > 0),
         split: rolling.map(Split::from),
@@ -400,7 +413,7 @@ async fn back(app: &App, session: &Session, id: &str, result: Result<Deployment>
     match result {
         Ok(row) => Ok(to(&format!("/deployments/{}", row.seq))),
         Err(error @ Error::NotFound { .. }) => Err(error.into()),
-        Err(error) => page(app, session, id, "", Some(error)).await,
+        Err(error) => page(app, session, id, "", Some(error), None).await,
     }
 }
 

@@ -13,6 +13,7 @@ mod ci_jobs;
 mod deployment;
 mod forge;
 mod form;
+mod health_check;
 mod history;
 mod job_form;
 mod log;
@@ -176,6 +177,7 @@ fn stack_pages() -> Router<App> {
         .route("/deployments/{deployment}/pause", post(deployment::pause))
         .route("/deployments/{deployment}/promote", post(deployment::promote))
         .route("/deployments/{deployment}/resume", post(deployment::resume))
+        .route("/deployments/{deployment}/health-check", post(health_check::check))
 }
 
 /// Providers, their jobs and their builds.

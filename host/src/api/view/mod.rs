@@ -3,6 +3,7 @@
 mod admin;
 mod build;
 mod call;
+mod health;
 mod history;
 mod plan;
 mod rollout;
@@ -16,6 +17,7 @@ use utoipa::ToSchema;
 pub use admin::{EventView, PluginView, TokenView, WebhookEventView};
 pub use build::{ArtifactView, BuildPlanView, RegistryView};
 pub use call::{CallView, RecordingView, ReplayView};
+pub use health::HealthView;
 pub use history::HistoryView;
 pub use plan::PlanView;
 pub use rollout::RolloutView;

@@ -1,6 +1,7 @@
 //! Deployments: asked for, cancelled, tried again, rolled back, shown.
 
 mod coalesce;
+mod health;
 mod retry;
 mod rollback;
 mod rows;
@@ -8,6 +9,7 @@ mod rows;
 use serde_json::json;
 
 pub use coalesce::{Entered, enter};
+pub use health::{CheckedInstance, HealthReport, deployment_check_health, stack_check_health};
 pub use retry::deployment_retry;
 pub use rollback::{deployment_rollback, deployment_serving, rollback_readiness};
 pub use rows::{
