@@ -21,12 +21,17 @@ use windlass_tests::server::{ADMIN_TOKEN, docker};
 const LANES: usize = 2;
 /// More crash points than any scenario has.
 const MOST: u32 = 80;
+/// Crash points that are tried of a scenario that takes long, evenly spread.
+const SOME: u32 = 14;
 
 enum Scenario {
     GoodPush,
     BrokenPush,
     /// Two releases take turns: each one's deployment and commit. The second one serves first.
     Turns([(String, String); 2]),
+    /// The deployment of a release that was good as long as nobody visited it, and answers with errors: it is rolled out, and
+    /// taken back for what visitors get.
+    TakenBack(String),
 }
 
 /// One stack, and what happens to it again and again.
@@ -56,33 +61,64 @@ impl Trial {
         Self { fixture: routed.fixture, scenario, replicas, visitors }
     }
 
+    /// A bad release behind the router, and visitors who show that it is.
+    async fn taken_back(routed: Routed) -> Self {
+        let mut deployments = Vec::new();
+        for version in ["failing", "two"] {
+            let (_, deployment) = routed.fixture.deploy(version).await;
+            assert_eq!(deployment["status"], "successful", "{}", routed.fixture.explain(&deployment).await);
+            deployments.push(deployment["seq"].to_string());
+        }
+        let visitors = Some(routed.some_visitors(2, Duration::from_millis(20)));
+        Self {
+            fixture: routed.fixture,
+            scenario: Scenario::TakenBack(deployments.remove(0)),
+            replicas: 1,
+            visitors,
+        }
+    }
+
+    /// The commit that serves before anything is killed.
+    async fn serving(&self) -> String {
+        match &self.scenario {
+            Scenario::Turns([_, (_, commit)]) => commit.clone(),
+            Scenario::TakenBack(_) => {
+                self.fixture.stack().await["activeRelease"]["commitSha"].as_str().unwrap().to_owned()
+            }
+            _ => self.fixture.deploy("start").await.0,
+        }
+    }
+
+    /// Kills at some of the crash points that one run goes through, every other one for this lane. Answers at how many, and how
+    /// many there are.
+    async fn kill_at_some(mut self, lane: u32) -> (u32, u32) {
+        let mut good = self.serving().await;
+        assert!(!self.kill_at(u32::MAX, &mut good).await, "no run has so many points");
+        let total = self.reached();
+        let mut killed = 0;
+        for n in (lane..SOME).step_by(LANES) {
+            killed += u32::from(self.kill_at(1 + n * total / SOME, &mut good).await);
+        }
+        if let Some(visitors) = self.visitors.take() {
+            visitors.leave().await;
+        }
+        (killed, total)
+    }
+
+    /// The number of the crash point that was reached last.
+    fn reached(&self) -> u32 {
+        let log = std::fs::read_to_string(self.fixture.server.server_log()).unwrap();
+        let mut points = log.lines().rev().filter_map(|line| line.strip_prefix("crash point "));
+        points.find_map(|point| point.split_once(':')?.0.parse().ok()).unwrap()
+    }
+
     /// Kills at the `first` crash point, the one after the next, … until a run gets through without being killed. Returns the
     /// last one there was.
     async fn kill_everywhere(mut self, first: u32) -> u32 {
-        let mut good = match &self.scenario {
-            Scenario::Turns([_, (_, commit)]) => commit.clone(),
-            _ => self.fixture.deploy("start").await.0,
-        };
+        let mut good = self.serving().await;
         let mut last = 0;
         for at in (first..=MOST).step_by(LANES) {
-            self.fixture.server.kill();
-            self.fixture.server.launch(&[("WINDLASS_CRASH_AT", &at.to_string())]).await.unwrap();
-            let (wanted, status, begun) = self.begin(at, &good).await;
-            let was_killed = until_killed_or_over(&mut self.fixture).await;
-            if was_killed && self.visitors.is_none() {
-                still_serves(&self.fixture, &good, &wanted, at).await;
-            }
-            self.fixture.server.launch(&[]).await.unwrap();
-            let number = match begun {
-                Some(number) => number,
-                None => newest(&self.fixture).await,
-            };
-            let deployment = self.fixture.server.wait_deployment(&number).await;
-            let told = self.fixture.explain(&deployment).await;
-            assert_eq!(deployment["status"], status, "killed at point {at}: {told}");
-            good = if status == "successful" { wanted } else { good };
-            self.settled(&good, at).await;
-            if was_killed {
+            if self.kill_at(at, &mut good).await {
                 last = at;
                 continue;
             }
@@ -95,25 +131,41 @@ impl Trial {
         panic!("the scenario has more than {MOST} crash points");
     }
 
+    /// Goes through the scenario once and kills at that crash point; false if there is none. `good` is what serves before and
+    /// afterwards.
+    async fn kill_at(&mut self, at: u32, good: &mut String) -> bool {
+        self.fixture.server.kill();
+        self.fixture.server.launch(&[("WINDLASS_CRASH_AT", &at.to_string())]).await.unwrap();
+        let (wanted, status, begun) = self.begin(at, good).await;
+        let was_killed = until_killed_or_over(&mut self.fixture).await;
+        if was_killed && self.visitors.is_none() {
+            still_serves(&self.fixture, good, &wanted, at).await;
+        }
+        self.fixture.server.launch(&[]).await.unwrap();
+        let number = match begun {
+            Some(number) => number,
+            None => newest(&self.fixture).await,
+        };
+        let deployment = self.fixture.server.wait_deployment(&number).await;
+        let told = self.fixture.explain(&deployment).await;
+        assert_eq!(deployment["status"], status, "killed at point {at}: {told}");
+        if status == "successful" {
+            *good = wanted;
+        }
+        self.settled(good, at).await;
+        was_killed
+    }
+
     /// Starts the scenario. The commit that should serve if all goes well, the status it should end in, and its number if the
     /// server lived long enough to say.
     async fn begin(&self, at: u32, serving: &str) -> (String, &'static str, Option<String>) {
         let (version, status) = match &self.scenario {
             Scenario::Turns(built) => {
                 let (deployment, commit) = &built[usize::from(built[0].1 == serving)];
-                let request =
-                    self.fixture.server.stranger(reqwest::Method::POST, "/api/v1/stacks/web/rollback");
-                let body = json!({ "deployment": deployment });
-                let answer = request.bearer_auth(ADMIN_TOKEN).json(&body).send().await.ok();
-                // The server may die while it answers; the deployment is stored by then all the same.
-                let row = match answer {
-                    Some(answer) => {
-                        assert_eq!(answer.status(), 202);
-                        answer.json::<Value>().await.ok()
-                    }
-                    None => None,
-                };
-                return (commit.clone(), "successful", row.map(|row| row["data"]["seq"].to_string()));
+                return (commit.clone(), "successful", self.bring_back(deployment).await);
+            }
+            Scenario::TakenBack(bad) => {
+                return (serving.to_owned(), "rolled_back", self.bring_back(bad).await);
             }
             Scenario::GoodPush => (format!("version {at}"), "successful"),
             Scenario::BrokenPush => (format!("broken {at}"), "rolled_back"),
@@ -123,6 +175,18 @@ impl Trial {
         // Here it is the delivery that is stored.
         server.try_push_webhook(webhook, secret, &git.url("app"), "main", &sha).await;
         (sha, status, None)
+    }
+}
+
+impl Trial {
+    /// Asks for the release of that deployment. Its own number, if the server lived long enough to say.
+    async fn bring_back(&self, deployment: &str) -> Option<String> {
+        let request = self.fixture.server.stranger(reqwest::Method::POST, "/api/v1/stacks/web/rollback");
+        let body = json!({ "deployment": deployment });
+        // The server may die while it answers; the deployment is stored by then all the same.
+        let answer = request.bearer_auth(ADMIN_TOKEN).json(&body).send().await.ok()?;
+        assert_eq!(answer.status(), 202);
+        Some(answer.json::<Value>().await.ok()?["data"]["seq"].to_string())
     }
 }
 
@@ -226,6 +290,19 @@ async fn at_least(wanted: u32, scenario: &str, prepare: impl AsyncFn() -> Trial)
     assert!(points >= wanted, "only {points} crash points were reached in {scenario}");
 }
 
+/// Kills at some points, and says at how many of how many.
+async fn at_some(scenario: &str, prepare: impl AsyncFn() -> Trial) {
+    let lane = async |lane| prepare().await.kill_at_some(lane).await;
+    let ((one, points), (other, _)) = tokio::join!(lane(0), lane(1));
+    let killed = one + other;
+    let _ = writeln!(
+        std::io::stderr(),
+        "killed at {killed} of {points} points in {scenario}, evenly spread: 100 % ended right"
+    );
+    // A run that takes another course may have a few points less.
+    assert!(killed + 2 >= SOME, "only {killed} of {SOME} crash points were reached in {scenario}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_killed_at_any_step_of_a_good_push_still_deploys_it() {
     let push = async || Trial::new(Fixture::start(true).await, Scenario::GoodPush);
@@ -286,6 +363,34 @@ async fn a_server_killed_at_any_step_of_a_canary_is_not_noticed() {
     let stack = json!({ "strategy": "canary", "strategyParams": canary() });
     let turns = async || Trial::visited(Routed::start(stack.clone()).await, 1).await;
     at_least(15, "a canary", turns).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_killed_while_blue_green_switches_back_in_its_bake_still_does() {
+    let stack = json!({ "strategy": "blue-green", "strategyParams": { "checks": 0, "bake_s": 2 } });
+    let bad = async || {
+        let routed = Routed::start(stack.clone()).await;
+        let trial = Trial::taken_back(routed).await;
+        // With visitors it is found out long before this is over.
+        trial.fixture.edit(|stack| stack["strategyParams"]["bake_s"] = 300.into()).await;
+        trial
+    };
+    at_some("a switch-back of blue-green", bad).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_killed_while_a_canary_is_taken_back_by_its_verdict_still_takes_it_back() {
+    let params = json!({
+        "steps": [{ "weight": 50, "seconds": 1 }], "interval_s": 1, "min_requests": 10, "failures_in_a_row": 1,
+        "slower_ms": 5000, "low_traffic": "promote", "bake_s": 1,
+    });
+    let stack = json!({ "strategy": "canary", "strategyParams": params });
+    let bad = async || {
+        let trial = Trial::taken_back(Routed::start(stack.clone()).await).await;
+        trial.fixture.edit(|stack| stack["strategyParams"]["steps"][0]["seconds"] = 300.into()).await;
+        trial
+    };
+    at_some("a canary's rollback", bad).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
