@@ -94,6 +94,14 @@ async fn a_good_release_gets_more_and_more_and_every_decision_can_be_made_again(
     let over = routed.fixture.server.get(&format!("/api/v1/deployments/{number}/rollout")).await.expect(200);
     assert_eq!(over["data"], json!({ "running": false, "routed": false, "waits": false, "releases": [] }));
 
+    let metrics = routed.fixture.server.get("/metrics").await.text;
+    let buckets: Vec<&str> =
+        metrics.lines().filter(|line| line.starts_with("windlass_router_response_seconds_bucket{")).collect();
+    assert!(
+        buckets.iter().any(|line| line.contains("+Inf") && line.contains("route=\"web\"")),
+        "{buckets:#?}"
+    );
+
     let words = transitions(&routed, &deployment).await;
     assert_eq!(words, ["share_moved", "judged", "share_moved", "judged", "promoted", "baking"]);
     let told = history(&routed, &number).await;

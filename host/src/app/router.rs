@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -14,6 +16,7 @@ use crate::domain::route::RouteTable;
 use crate::error::Result;
 use crate::router::client::RouterClient;
 use crate::router::report::Stats;
+use crate::router::stats::{BOUNDS_MS, Latencies};
 
 /// What a router does now.
 #[derive(Debug, Clone, Serialize)]
@@ -53,6 +56,26 @@ struct QuantileLabels {
     quantile: &'static str,
 }
 
+/// Histograms that somebody else has counted.
+#[derive(Debug)]
+struct Counted(Vec<(ReleaseLabels, Latencies)>);
+
+impl Collector for Counted {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> std::result::Result<(), std::fmt::Error> {
+        let help = "Time to the head of the answer, since the router began";
+        let mut metric =
+            encoder.encode_descriptor("response", help, Some(&Unit::Seconds), MetricType::Histogram)?;
+        let bounds = BOUNDS_MS.map(|ms| f64::from(ms) / 1000.0).into_iter().chain([f64::INFINITY]);
+        for (labels, told) in &self.0 {
+            let buckets: Vec<(f64, u64)> = bounds.clone().zip(told.counts).collect();
+            let sum = told.sum_us as f64 / 1_000_000.0;
+            let count = told.counts.iter().sum();
+            metric.encode_family(labels)?.encode_histogram::<ReleaseLabels>(sum, count, &buckets, None)?;
+        }
+        Ok(())
+    }
+}
+
 /// The router's counts as metrics. The router keeps them, so they are made anew for each look.
 pub fn registry(stats: &Stats) -> Registry {
     let mut registry = Registry::with_prefix("windlass_router");
@@ -60,6 +83,7 @@ pub fn registry(stats: &Stats) -> Registry {
         (Family::<StatusLabels, Counter>::default(), Family::<ReleaseLabels, Counter>::default());
     let in_flight = Family::<ReleaseLabels, Gauge>::default();
     let latency = Family::<QuantileLabels, Gauge<f64, std::sync::atomic::AtomicU64>>::default();
+    let mut counted = Vec::new();
     let (unrouted, version) = (Counter::<u64>::default(), Gauge::<i64>::default());
     for report in &stats.releases {
         let (route, release) = (&report.route, &report.release);
@@ -69,6 +93,7 @@ pub fn registry(stats: &Stats) -> Registry {
             let labels = StatusLabels { route: route.clone(), release: release.clone(), status };
             requests.get_or_create(&labels).inc_by(*count);
         }
+        counted.push((labels.clone(), report.total.latencies.clone()));
         broken.get_or_create(&labels).inc_by(report.total.broken);
         in_flight.get_or_create(&labels).set(i64::try_from(report.in_flight).unwrap_or(i64::MAX));
         let window = &report.window;
@@ -88,6 +113,7 @@ pub fn registry(stats: &Stats) -> Registry {
         Unit::Seconds,
         latency,
     );
+    registry.register_collector(Box::new(Counted(counted)));
     registry.register("unrouted", "Requests that no route was for", unrouted);
     registry.register("table_version", "Version of the route table in use", version);
     registry

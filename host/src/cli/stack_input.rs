@@ -101,6 +101,12 @@ pub struct StackFlags {
     /// Header whose requests get a new release while it is rolled out.
     #[arg(long, value_name = "HEADER=VALUE", value_parser = pair, requires = "host")]
     testers: Option<(String, String)>,
+    /// Keeps each visitor with one release while requests are split, known by `cookie`, `cookie:NAME`, `address` or `header:NAME`.
+    #[arg(long, value_name = "BY", value_parser = sticky, requires = "host")]
+    sticky: Option<Value>,
+    /// Answer plain HTTP with a redirect to HTTPS.
+    #[arg(long, requires = "host")]
+    redirect_https: bool,
     /// Containers that run at the same time.
     #[arg(long)]
     replicas: Option<u32>,
@@ -154,6 +160,12 @@ impl StackFlags {
             }
             if let Some((header, value)) = &self.testers {
                 traffic.insert("testers".into(), json!({ "header": header, "value": value }));
+            }
+            if let Some(sticky) = &self.sticky {
+                traffic.insert("sticky".into(), sticky.clone());
+            }
+            if self.redirect_https {
+                traffic.insert("redirectHttps".into(), true.into());
             }
         }
         if !self.param.is_empty() {
@@ -321,6 +333,14 @@ fn port(given: &str) -> Result<Value, String> {
     Ok(port)
 }
 
+fn sticky(given: &str) -> Result<Value, String> {
+    match given.split_once(':').unwrap_or((given, "")) {
+        ("cookie" | "address", "") if !given.ends_with(':') => Ok(json!({ "by": given })),
+        (by @ ("cookie" | "header"), name) if !name.is_empty() => Ok(json!({ "by": by, "name": name })),
+        _ => Err("write cookie, cookie:NAME, address or header:NAME".into()),
+    }
+}
+
 fn volume(given: &str) -> Result<Value, String> {
     match given.split(':').collect::<Vec<_>>()[..] {
         [name, path] => Ok(json!({ "name": name, "path": path })),
@@ -342,6 +362,27 @@ mod tests {
         for odd in ["", "0", "x:1", "1:", "70000"] {
             assert!(port(odd).is_err(), "{odd}");
         }
+    }
+
+    #[test]
+    fn visitors_are_known_by_a_cookie_an_address_or_a_header() {
+        assert_eq!(sticky("cookie").unwrap(), json!({ "by": "cookie" }));
+        assert_eq!(sticky("cookie:seat").unwrap(), json!({ "by": "cookie", "name": "seat" }));
+        assert_eq!(sticky("address").unwrap(), json!({ "by": "address" }));
+        assert_eq!(sticky("header:X-User").unwrap(), json!({ "by": "header", "name": "X-User" }));
+        for odd in ["", "header", "header:", "cookie:", "address:1", "taste"] {
+            assert!(sticky(odd).is_err(), "{odd}");
+        }
+        let mut input = Map::new();
+        let flags = StackFlags {
+            host: vec!["a.example".into()],
+            sticky: Some(sticky("cookie").unwrap()),
+            redirect_https: true,
+            ..empty()
+        };
+        flags.apply(&mut input).unwrap();
+        let expected = json!({ "hosts": ["a.example"], "sticky": { "by": "cookie" }, "redirectHttps": true });
+        assert_eq!(input["traffic"], expected);
     }
 
     #[test]

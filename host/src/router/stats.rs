@@ -14,6 +14,8 @@ pub const LONGEST_WINDOW: usize = 900;
 const BUCKETS: usize = 480;
 /// 1xx to 5xx.
 const CLASSES: usize = 5;
+/// What is told apart of the latencies since the router began, in milliseconds; one more bucket has no bound.
+pub const BOUNDS_MS: [u32; 11] = [5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000];
 
 /// One release of one route. Counting takes a few atomic additions.
 #[derive(Debug)]
@@ -22,6 +24,7 @@ pub struct ReleaseStats {
     broken: AtomicU64,
     pub in_flight: AtomicU64,
     latencies: Box<[AtomicU64]>,
+    took_us: AtomicU64,
     seconds: Mutex<Seconds>,
 }
 
@@ -56,6 +59,19 @@ pub struct Totals {
     pub status: [u64; CLASSES],
     /// Answers that the release began and did not finish.
     pub broken: u64,
+    /// Absent of a router of an older version.
+    #[serde(default)]
+    pub latencies: Latencies,
+}
+
+/// How long requests took until the head of the answer.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Latencies {
+    /// Of all together, in microseconds.
+    pub sum_us: u64,
+    /// Up to each of the [`BOUNDS_MS`], without those up to the one before, and all above the last.
+    pub counts: [u64; BOUNDS_MS.len() + 1],
 }
 
 /// The last seconds of a release. Latencies are from the request to the head of the answer, in milliseconds; 0 if there was
@@ -79,6 +95,7 @@ impl Default for ReleaseStats {
             broken: AtomicU64::default(),
             in_flight: AtomicU64::default(),
             latencies: (0..BUCKETS).map(|_| AtomicU64::default()).collect(),
+            took_us: AtomicU64::default(),
             seconds: Mutex::new(Seconds { last: Counts::zero(), past: VecDeque::new() }),
         }
     }
@@ -127,6 +144,7 @@ impl ReleaseStats {
         let class = usize::from(status / 100).clamp(1, CLASSES) - 1;
         self.classes[class].fetch_add(1, Ordering::Relaxed);
         self.latencies[bucket(microseconds)].fetch_add(1, Ordering::Relaxed);
+        self.took_us.fetch_add(microseconds, Ordering::Relaxed);
     }
 
     pub fn broke(&self) {
@@ -147,7 +165,15 @@ impl ReleaseStats {
 
     pub fn totals(&self) -> Totals {
         let counts = self.counts();
-        Totals { requests: counts.classes.iter().sum(), status: counts.classes, broken: counts.broken }
+        Totals {
+            requests: counts.classes.iter().sum(),
+            status: counts.classes,
+            broken: counts.broken,
+            latencies: Latencies {
+                sum_us: self.took_us.load(Ordering::Relaxed),
+                counts: within_bounds(&counts.latencies),
+            },
+        }
     }
 
     /// The last `seconds` full seconds, and what has happened since.
@@ -185,6 +211,16 @@ fn bucket(microseconds: u64) -> usize {
     let power = microseconds.ilog2() as usize;
     let part = (microseconds >> (power - 4)) as usize & 15;
     ((power - 3) * 16 + part).min(BUCKETS - 1)
+}
+
+/// What is in a few wide buckets of what is in many narrow ones.
+fn within_bounds(narrow: &[u64]) -> [u64; BOUNDS_MS.len() + 1] {
+    let mut wide = [0; BOUNDS_MS.len() + 1];
+    for (at, count) in narrow.iter().enumerate() {
+        let is_within = |bound: &u32| middle_us(at) <= f64::from(*bound) * 1000.0;
+        wide[BOUNDS_MS.iter().position(is_within).unwrap_or(BOUNDS_MS.len())] += count;
+    }
+    wide
 }
 
 /// The middle of a bucket in microseconds.
@@ -230,6 +266,21 @@ mod tests {
         let all = stats.window(2);
         assert_eq!((all.requests, all.errors_5xx), (201, 101));
         assert_eq!(stats.totals().status, [0, 100, 0, 0, 101]);
+    }
+
+    #[test]
+    fn what_was_ever_answered_is_counted_by_how_long_it_took() {
+        let stats = ReleaseStats::default();
+        for microseconds in [100, 4_000, 7_000, 90_000, 20_000_000] {
+            stats.answered(200, microseconds);
+        }
+        stats.tick();
+        let told = stats.totals().latencies;
+        assert_eq!(told.counts, [2, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1]);
+        assert_eq!(told.sum_us, 20_101_100);
+        let old: Totals =
+            serde_json::from_str(r#"{"requests":0,"status":[0,0,0,0,0],"broken":0}"#).expect("it is read");
+        assert_eq!(old, Totals::default());
     }
 
     #[test]
