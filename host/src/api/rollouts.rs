@@ -10,7 +10,7 @@ use utoipa_axum::routes;
 
 use super::error::ApiResult;
 use super::extract::{Auth, Body, Success, ok};
-use super::view::{ApprovalView, DeploymentView, HealthView, HistoryView, RolloutView};
+use super::view::{ApprovalView, DeploymentView, HealthCheckView, HistoryView, RolloutView};
 use crate::app::{App, approval, deployment, rollout};
 use crate::domain::approval::Verdict;
 
@@ -171,24 +171,24 @@ async fn deployment_resume(
 /// Asks the instances of the release that a deployment brought into service whether they are well, now, as the health gate
 /// does.
 #[utoipa::path(post, path = "/api/v1/deployments/{deployment}/health-check", tag = "deployments",
-    responses((status = 200, body = Success<HealthView>), (status = 409)),
+    responses((status = 200, body = Success<HealthCheckView>), (status = 409)),
     security(("token" = ["viewer:deployment"])))]
 async fn deployment_check_health(
     State(app): State<App>,
     _: Auth,
     Path(id): Path<String>,
-) -> ApiResult<Json<Success<HealthView>>> {
+) -> ApiResult<Json<Success<HealthCheckView>>> {
     Ok(ok(deployment::deployment_check_health(&app, &id).await?.into()))
 }
 
 /// Asks the instances that serve a stack now whether they are well.
 #[utoipa::path(post, path = "/api/v1/stacks/{stack}/health-check", tag = "stacks",
-    responses((status = 200, body = Success<HealthView>), (status = 409)),
+    responses((status = 200, body = Success<HealthCheckView>), (status = 409)),
     security(("token" = ["viewer:stack"])))]
 async fn stack_check_health(
     State(app): State<App>,
     _: Auth,
     Path(name): Path<String>,
-) -> ApiResult<Json<Success<HealthView>>> {
+) -> ApiResult<Json<Success<HealthCheckView>>> {
     Ok(ok(deployment::stack_check_health(&app, &name).await?.into()))
 }

@@ -9,7 +9,7 @@ use crate::app::deployment::{CheckedInstance, HealthReport};
 /// What the instances of a deployment's release said when they were asked just now.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct HealthView {
+pub struct HealthCheckView {
     /// The deployment's number.
     pub deployment: i64,
     /// Something runs, and all of it is well.
@@ -37,7 +37,7 @@ pub struct CheckedInstanceView {
     pub restarts: u32,
 }
 
-impl From<HealthReport> for HealthView {
+impl From<HealthReport> for HealthCheckView {
     fn from(report: HealthReport) -> Self {
         Self {
             healthy: report.is_healthy(),

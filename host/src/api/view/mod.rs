@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 pub use admin::{EventView, PluginView, TokenView, WebhookEventView};
 pub use build::{ArtifactView, BuildPlanView, RegistryView};
 pub use call::{CallView, RecordingView, ReplayView};
-pub use health::HealthView;
+pub use health::HealthCheckView;
 pub use history::HistoryView;
 pub use plan::PlanView;
 pub use rollout::RolloutView;
