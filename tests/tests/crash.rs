@@ -176,9 +176,7 @@ impl Trial {
         server.try_push_webhook(webhook, secret, &git.url("app"), "main", &sha).await;
         (sha, status, None)
     }
-}
 
-impl Trial {
     /// Asks for the release of that deployment. Its own number, if the server lived long enough to say.
     async fn bring_back(&self, deployment: &str) -> Option<String> {
         let request = self.fixture.server.stranger(reqwest::Method::POST, "/api/v1/stacks/web/rollback");
