@@ -11,7 +11,7 @@ use std::{
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use windlass::{
-    domain::Id,
+    domain::{Id, code::EntryKind},
     error::{Error, Result},
     git::{Git, GitAuth, Log, RepoAccess},
 };
@@ -82,14 +82,21 @@ async fn a_push_is_fetched_resolved_read_and_checked_out() {
         (first.as_str(), "First", "Ada")
     );
     assert_eq!(rig.git.list_files(&access.id, &first, 10).await.unwrap(), ["README.md", "src/main.c"]);
-    assert_eq!(rig.git.list_folder(&access.id, &first, "").await.unwrap(), ["README.md", "src/"]);
+    let (entries, more) = rig.git.list_folder(&access.id, &first, "").await.unwrap();
+    let seen: Vec<_> = entries.iter().map(|one| (one.name.as_str(), one.kind, one.size)).collect();
+    assert_eq!(seen, [("src", EntryKind::Folder, None), ("README.md", EntryKind::File, Some(6))]);
+    assert!(!more);
     assert_eq!(rig.git.file(&access.id, &first, "src/main.c").await.unwrap(), b"int x;\n");
 
     let second = repo.commit("main", &[("src/main.c", "int y;\n")], "Second");
     rig.fetch(&access).await.unwrap();
     assert_eq!(rig.git.head_commit(&access.id).await.unwrap().sha, second);
-    let history = rig.git.history(&access.id, "main", 10).await.unwrap();
-    assert_eq!(history.iter().map(|one| one.sha.as_str()).collect::<Vec<_>>(), [&second, &first]);
+    let history = async |skip, limit| {
+        let commits = rig.git.history(&access.id, "main", skip, limit).await.unwrap();
+        commits.into_iter().map(|one| one.sha).collect::<Vec<_>>()
+    };
+    assert_eq!(history(0, 10).await, [second, first.clone()]);
+    assert_eq!(history(1, 1).await, [first.clone()]);
 
     let checkout = rig.git.checkout(&access.id, &first, &build("b1"), rig.log()).await.unwrap();
     assert_eq!(std::fs::read_to_string(checkout.path().join("src/main.c")).unwrap(), "int x;\n");

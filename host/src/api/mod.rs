@@ -12,6 +12,7 @@ mod channels;
 mod ci_builds;
 mod ci_jobs;
 mod cicd;
+mod code;
 mod deliveries;
 mod document;
 mod error;
@@ -88,6 +89,7 @@ pub fn openapi() -> OpenApi {
 fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .merge(stacks::router())
+        .merge(code::router())
         .merge(apply::router())
         .merge(runs::router())
         .merge(tasks::router())

@@ -12,6 +12,7 @@ pub mod badge;
 pub mod build;
 pub mod certificate;
 pub mod cicd;
+pub mod code;
 pub mod compose;
 pub mod crash;
 mod credential;

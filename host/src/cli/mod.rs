@@ -18,6 +18,7 @@ mod deploy;
 mod doctor;
 mod failure;
 mod follow;
+mod git;
 mod health;
 mod init;
 mod job;
@@ -147,6 +148,9 @@ pub enum Command {
     /// Builds: what one would do, and the files that they have left behind.
     #[command(subcommand)]
     Build(build::BuildCommand),
+    /// What is in a stack's repository: commits, files, branches and tags.
+    #[command(subcommand)]
+    Git(git::GitCommand),
     /// Registries of images: their log-ins, and whether they work.
     #[command(subcommand)]
     Registry(registry::RegistryCommand),
@@ -317,6 +321,7 @@ async fn remote(session: &Session, command: Command) -> Outcome<u8> {
         Command::Deploy(args) => deploy::deploy(session, &args).await,
         Command::Plan(args) => plan::plan(session, &args).await,
         Command::Build(command) => build::build(session, &command).await,
+        Command::Git(command) => git::git(session, &command).await,
         Command::Registry(command) => registry::registry(session, &command).await,
         Command::Status(args) => status::status(session, &args).await,
         Command::Health(args) => health::health(session, &args).await,

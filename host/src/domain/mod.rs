@@ -18,6 +18,7 @@ pub mod change;
 pub mod ci;
 pub mod cicd;
 pub mod client_address;
+pub mod code;
 pub mod compose;
 pub mod conformance;
 pub mod deployment;

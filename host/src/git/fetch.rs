@@ -21,7 +21,10 @@ use super::{
     progress::{Conversation, Stop},
     remote,
 };
-use crate::error::{Error, Result};
+use crate::{
+    domain::Id,
+    error::{Error, Result},
+};
 
 const REFSPECS: [&str; 2] = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"];
 
@@ -39,6 +42,8 @@ pub(super) struct State {
     /// Whether this process has looked for damage that a killed one may have done.
     settled: bool,
     last: Option<Last>,
+    /// When this process last brought the mirror up to date.
+    fetched: Option<Instant>,
 }
 
 struct Last {
@@ -77,6 +82,9 @@ impl Git {
         self.converse((repo, log), cancel, self.inner.fetch_limit, "the fetch", move |talk| {
             let mut state = state;
             let outcome = git.fetch_blocking(&path, talk, &mut state);
+            if outcome.is_ok() {
+                state.fetched = Some(Instant::now());
+            }
             if !talk.stop.is_set() {
                 state.last =
                     Some(Last { number, access: talk.access.fingerprint(), outcome: outcome.clone() });
@@ -84,6 +92,12 @@ impl Git {
             outcome
         })
         .await
+    }
+
+    /// Whether this process has brought the mirror up to date so lately. One that is being fetched is not fresh yet.
+    pub fn is_fresh(&self, id: &Id, within: Duration) -> bool {
+        let turns = self.turns(id);
+        turns.state.try_lock().is_ok_and(|state| state.fetched.is_some_and(|at| at.elapsed() < within))
     }
 
     fn fetch_blocking(

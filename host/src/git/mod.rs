@@ -5,6 +5,7 @@
 
 mod access;
 mod body;
+mod browse;
 mod cache;
 mod checkout;
 mod difference;

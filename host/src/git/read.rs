@@ -1,6 +1,6 @@
 //! Reading a mirror: commits, files and lists.
 
-use git2::{ErrorCode, ObjectType, Oid, Repository, Sort, Tree};
+use git2::{ErrorCode, ObjectType, Odb, Oid, Repository, Tree};
 
 use super::{Git, error::reading, tree};
 use crate::{
@@ -12,7 +12,6 @@ use crate::{
 const LARGEST_FILE: u64 = 4 * 1024 * 1024;
 /// A commit's message is cut to so many characters.
 const LONGEST_MESSAGE: usize = 10_000;
-const NEWEST: usize = 1000;
 
 /// A commit as people see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,25 +62,6 @@ impl Git {
         .await
     }
 
-    /// The newest commits that lead to a reference, newest first; at most 1000.
-    ///
-    /// # Errors
-    /// As [`Git::resolve`].
-    pub async fn history(&self, id: &Id, reference: &str, limit: usize) -> Result<Vec<Commit>> {
-        let reference = reference.to_string();
-        self.on_mirror(id, move |mirror| {
-            let mut walk = mirror.revwalk().map_err(reading)?;
-            walk.set_sorting(Sort::TOPOLOGICAL | Sort::TIME).map_err(reading)?;
-            walk.push(find(mirror, &reference)?.0.id()).map_err(reading)?;
-            walk.take(limit.min(NEWEST))
-                .map(|oid| {
-                    oid.and_then(|oid| mirror.find_commit(oid)).map(|found| commit(&found)).map_err(reading)
-                })
-                .collect()
-        })
-        .await
-    }
-
     /// A file's content at a commit.
     ///
     /// # Errors
@@ -90,20 +70,11 @@ impl Git {
         path::check_relative("path", path)?;
         let (sha, path) = (sha.to_string(), path::join("", path));
         self.on_mirror(id, move |mirror| {
-            let root = tree_of(mirror, &sha)?;
-            let entry = root.get_path(path.as_ref()).map_err(|error| match error.code() {
-                ErrorCode::NotFound => Error::not_found("file", &path),
-                _ => reading(error),
-            })?;
-            if entry.kind() != Some(ObjectType::Blob) || entry.filemode() == tree::LINK {
-                return Err(Error::invalid("path", format!("`{path}` is not a file but a folder or link")));
-            }
-            let odb = mirror.odb().map_err(reading)?;
-            let (size, _) = odb.read_header(entry.id()).map_err(reading)?;
-            if size as u64 > LARGEST_FILE {
+            let (odb, oid, size) = file_at(mirror, &sha, &path)?;
+            if size > LARGEST_FILE {
                 return Err(Error::TooLarge { what: "file", limit: LARGEST_FILE });
             }
-            Ok(odb.read(entry.id()).map_err(reading)?.data().to_vec())
+            Ok(odb.read(oid).map_err(reading)?.data().to_vec())
         })
         .await
     }
@@ -122,29 +93,6 @@ impl Git {
         })
         .await
     }
-
-    /// The names in one folder of a commit, sorted; folders end with `/`. An empty `folder` is the root.
-    ///
-    /// # Errors
-    /// `NotFound` if there is no such folder.
-    pub async fn list_folder(&self, id: &Id, sha: &str, folder: &str) -> Result<Vec<String>> {
-        let folder = path::join("", folder);
-        if !folder.is_empty() {
-            path::check_relative("path", &folder)?;
-        }
-        let sha = sha.to_string();
-        self.on_mirror(id, move |mirror| {
-            let mut at = tree_of(mirror, &sha)?;
-            if !folder.is_empty() {
-                let entry = at.get_path(folder.as_ref()).map_err(|_| Error::not_found("folder", &folder))?;
-                at = mirror.find_tree(entry.id()).map_err(|_| Error::not_found("folder", &folder))?;
-            }
-            let mut names: Vec<String> = at.iter().map(|entry| tree::shown(&entry)).collect();
-            names.sort();
-            Ok(names)
-        })
-        .await
-    }
 }
 
 pub(super) fn tree_of<'mirror>(mirror: &'mirror Repository, sha: &str) -> Result<Tree<'mirror>> {
@@ -153,8 +101,30 @@ pub(super) fn tree_of<'mirror>(mirror: &'mirror Repository, sha: &str) -> Result
     found.map_err(|_| Error::not_found("commit", sha))?.tree().map_err(reading)
 }
 
+/// Where the content of a file is, and how long it is. Nothing is followed: not a link, nor a submodule.
+pub(super) fn file_at<'mirror>(
+    mirror: &'mirror Repository,
+    sha: &str,
+    path: &str,
+) -> Result<(Odb<'mirror>, Oid, u64)> {
+    let root = tree_of(mirror, sha)?;
+    let entry = root.get_path(path.as_ref()).map_err(|error| match error.code() {
+        ErrorCode::NotFound => Error::not_found("file", path),
+        _ => reading(error),
+    })?;
+    if entry.kind() != Some(ObjectType::Blob) || entry.filemode() == tree::LINK {
+        return Err(Error::invalid("path", format!("`{path}` is not a file but a folder or link")));
+    }
+    let odb = mirror.odb().map_err(reading)?;
+    let (size, _) = odb.read_header(entry.id()).map_err(reading)?;
+    Ok((odb, entry.id(), size as u64))
+}
+
 /// The commit, and the whole name of the branch or tag that leads to it.
-fn find<'mirror>(mirror: &'mirror Repository, name: &str) -> Result<(git2::Commit<'mirror>, Option<String>)> {
+pub(super) fn find<'mirror>(
+    mirror: &'mirror Repository,
+    name: &str,
+) -> Result<(git2::Commit<'mirror>, Option<String>)> {
     let missing = || Error::not_found("branch, tag or commit", name);
     if reference::check_commit(name).is_ok() {
         // Forges may name an annotated tag by its own id.
@@ -189,7 +159,7 @@ fn find<'mirror>(mirror: &'mirror Repository, name: &str) -> Result<(git2::Commi
     })
 }
 
-fn commit(found: &git2::Commit<'_>) -> Commit {
+pub(super) fn commit(found: &git2::Commit<'_>) -> Commit {
     let author = found.author();
     Commit {
         sha: found.id().to_string(),
@@ -200,7 +170,7 @@ fn commit(found: &git2::Commit<'_>) -> Commit {
             .collect(),
         author: String::from_utf8_lossy(author.name_bytes()).into_owned(),
         email: String::from_utf8_lossy(author.email_bytes()).into_owned(),
-        at: found.time().seconds() * 1000,
+        at: found.time().seconds().saturating_mul(1000),
         tag: None,
     }
 }

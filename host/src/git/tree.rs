@@ -157,11 +157,6 @@ pub(super) fn list(
     Ok(())
 }
 
-pub(super) fn shown(entry: &TreeEntry<'_>) -> String {
-    let slash = if entry.kind() == Some(ObjectType::Blob) { "" } else { "/" };
-    format!("{}{slash}", String::from_utf8_lossy(entry.name_bytes()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

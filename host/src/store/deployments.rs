@@ -237,6 +237,45 @@ pub async fn latest_of_release(conn: &mut Conn, stack: &Id, release: &Id) -> Res
     fetch_opt(conn, query).await
 }
 
+/// What became of a commit that somebody wanted to deploy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommitFate {
+    pub commit_sha: String,
+    /// Number and status of its newest deployment.
+    pub seq: i64,
+    pub status: DeploymentStatus,
+    /// A deployment of it has been successful.
+    pub was_successful: bool,
+}
+
+impl Entity for CommitFate {
+    const WHAT: &'static str = "deployment of a commit";
+
+    fn from_row(row: &Row<'_>) -> Result<Self> {
+        Ok(Self {
+            commit_sha: row.text("commit_sha")?,
+            seq: row.int("seq")?,
+            status: row.word("status", DeploymentStatus::parse)?,
+            was_successful: row.flag("was_successful")?,
+        })
+    }
+}
+
+/// What became of those of these commits that were deployed or were to be. Both databases know `LIKE`, and neither the other's
+/// way of taking a list; an id is hexadecimal, so it cannot be a pattern.
+pub async fn fates_of_commits(conn: &mut Conn, stack: &Id, commits: &[&str]) -> Result<Vec<CommitFate>> {
+    let query = query(
+        "SELECT d.commit_sha, d.seq, d.status, a.was_successful FROM deployments d JOIN (\
+         SELECT MAX(seq) AS newest, \
+         CAST(MAX(CASE WHEN status = 'successful' THEN 1 ELSE 0 END) AS BIGINT) AS was_successful FROM deployments \
+         WHERE stack_id = $1 AND commit_sha <> '' AND CAST($2 AS TEXT) LIKE '%,' || commit_sha || ',%' \
+         GROUP BY commit_sha) a ON d.seq = a.newest",
+    )
+    .bind(stack.as_str())
+    .bind(format!(",{},", commits.join(",")));
+    fetch_all(conn, query).await
+}
+
 /// Writes down who asked for it.
 pub async fn set_requester(conn: &mut Conn, id: &Id, user: Option<&Id>) -> Result<()> {
     let query =

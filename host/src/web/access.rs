@@ -13,6 +13,8 @@ pub const PAGES: &[(&str, &str, &str)] = &[
     ("POST", "/stacks/{stack}/edit", "developer:stack"),
     ("GET", "/stacks/{stack}/plan", "viewer:stack"),
     ("GET", "/stacks/{stack}/build-plan", "viewer:stack"),
+    ("GET", "/stacks/{stack}/commits", "viewer:stack"),
+    ("GET", "/stacks/{stack}/files", "viewer:stack"),
     ("POST", "/stacks/{stack}/deploy", "deployer:stack"),
     ("POST", "/stacks/{stack}/rollback", "deployer:stack"),
     ("POST", "/stacks/{stack}/delete", "admin:stack"),

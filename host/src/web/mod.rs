@@ -10,6 +10,7 @@ mod badge;
 mod build_plan;
 mod calls;
 mod ci_jobs;
+mod code;
 mod deployment;
 mod forge;
 mod form;
@@ -151,6 +152,8 @@ fn stack_pages() -> Router<App> {
         .route("/stacks/{stack}/edit", get(stack_edit::edit).post(stack_edit::update))
         .route("/stacks/{stack}/plan", get(plan::show))
         .route("/stacks/{stack}/build-plan", get(build_plan::show))
+        .route("/stacks/{stack}/commits", get(code::commits))
+        .route("/stacks/{stack}/files", get(code::files))
         .route("/stacks/{stack}/deploy", post(stack::deploy))
         .route("/stacks/{stack}/rollback", post(stack::rollback))
         .route("/stacks/{stack}/delete", post(stack::delete))

@@ -7,6 +7,7 @@ mod calls;
 mod certificates;
 mod ci;
 mod claims;
+mod commits;
 mod crash;
 mod deliveries;
 mod figures;
