@@ -160,3 +160,30 @@ async fn the_pages_show_the_repository_and_offer_to_deploy_a_commit() {
     let missing = page("/stacks/web/commits?ref=nothing").await;
     assert!(missing.contains("`nothing` does not exist"), "{missing}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn host_keys_are_listed_and_forgotten_by_administrators_and_the_record_knows() {
+    let key = "AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f";
+    let server = TestServer::start_on(&[], |data| {
+        std::fs::create_dir_all(data.join("git")).unwrap();
+        let lines = format!("git.example ssh-ed25519 {key}\n[git.example]:2222 ssh-ed25519 {key}\n");
+        std::fs::write(data.join("git/known_hosts"), lines).unwrap();
+    })
+    .await;
+    let hosts = async || {
+        let listed = server.get("/api/v1/git/hosts").await.expect(200);
+        let rows = listed["data"].as_array().unwrap().clone();
+        rows.iter().map(|row| row["host"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(hosts().await, ["git.example", "[git.example]:2222"]);
+    let listed = server.cli(&["git", "hosts"]).expect(0).out;
+    assert!(listed.contains("SHA256:") && listed.contains("[git.example]:2222"), "{listed}");
+    assert!(page(&server, "/hosts").await.contains("[git.example]:2222"));
+    server.cli(&["git", "forget", "[git.example]:2222"]).expect(0);
+    assert_eq!(hosts().await, ["git.example"]);
+    server.delete("/api/v1/git/hosts/git.example").await.expect_empty(204);
+    assert_eq!(hosts().await, Vec::<String>::new());
+    server.delete("/api/v1/git/hosts/git.example").await.expect(404);
+    let record = server.get("/api/v1/audit?action=host_forget").await.expect(200);
+    assert_eq!(record["data"]["items"].as_array().unwrap().len(), 3, "{record:#}");
+}

@@ -17,6 +17,7 @@ mod deliveries;
 mod document;
 mod error;
 mod extract;
+mod hosts;
 mod logs;
 mod overview;
 mod people;
@@ -90,6 +91,7 @@ fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .merge(stacks::router())
         .merge(code::router())
+        .merge(hosts::router())
         .merge(apply::router())
         .merge(runs::router())
         .merge(tasks::router())

@@ -111,6 +111,7 @@ mod tests {
             ("/tokens/{token}/revoke", "token_revoke"),
             ("/templates/{template}", "template_update"),
             ("/deployments/{deployment}/cancel", "deployment_cancel"),
+            ("/hosts/forget", "host_forget"),
         ] {
             assert_eq!(page_action(path), name, "{path}");
         }

@@ -22,6 +22,7 @@ pub mod event;
 pub mod forge;
 mod gate;
 pub mod health;
+pub mod host_key;
 pub mod housekeeping;
 pub mod login;
 pub mod login_limits;

@@ -1,4 +1,5 @@
-//! `git log | ls | show | refs`: what is in a stack's repository, as the server last fetched it.
+//! `git log | ls | show | refs | hosts | forget`: what is in a stack's repository, as the server last fetched it, and the ssh
+//! host keys of git servers.
 
 use clap::{Args, Subcommand};
 use serde::Deserialize;
@@ -44,6 +45,16 @@ pub enum GitCommand {
     Refs {
         /// Name, number or id of the stack.
         stack: String,
+    },
+    /// List the ssh host keys of git servers that were trusted when they were first seen.
+    Hosts,
+    /// Forget the keys of a git server that got a new one: the next key that it shows is trusted.
+    #[command(after_help = "Examples:
+  windlass git forget forge.example
+  windlass git forget '[forge.example]:2222'")]
+    Forget {
+        /// The server, as `hosts` lists it.
+        host: String,
     },
 }
 
@@ -128,6 +139,13 @@ struct File {
 }
 
 #[derive(Deserialize)]
+struct KnownHost {
+    host: String,
+    kind: String,
+    fingerprint: String,
+}
+
+#[derive(Deserialize)]
 struct Refs {
     items: Vec<Named>,
     more: bool,
@@ -149,6 +167,8 @@ pub async fn git(session: &Session, command: &GitCommand) -> Outcome<u8> {
         GitCommand::Ls { stack, path, at } => list(session, stack, path, at).await?,
         GitCommand::Show { stack, path, at } => show(session, stack, path, at).await?,
         GitCommand::Refs { stack } => refs(session, stack).await?,
+        GitCommand::Hosts => hosts(session).await?,
+        GitCommand::Forget { host } => forget(session, host).await?,
     }
     Ok(exit::SUCCESS)
 }
@@ -243,5 +263,26 @@ async fn refs(session: &Session, stack: &str) -> Outcome<()> {
     if refs.more {
         session.out.note("There are more than are shown.");
     }
+    Ok(())
+}
+
+async fn hosts(session: &Session) -> Outcome<()> {
+    let value = session.client.get(&["git", "hosts"]).await?;
+    if session.out.is_json() {
+        session.out.json(&value);
+        return Ok(());
+    }
+    let mut table = Table::new(&["HOST", "KIND", "FINGERPRINT"]);
+    for one in read::<Vec<KnownHost>>(&value)? {
+        table.row(cells![one.host, one.kind, one.fingerprint]);
+    }
+    table.print(&session.out);
+    Ok(())
+}
+
+async fn forget(session: &Session, host: &str) -> Outcome<()> {
+    let gone = session.client.delete(&["git", "hosts", host]).await;
+    gone.map_err(|failure| failure.listed_by("windlass git hosts"))?;
+    session.out.note(&format!("The next key that {} shows is trusted.", clean(host)));
     Ok(())
 }

@@ -148,7 +148,7 @@ pub enum Command {
     /// Builds: what one would do, and the files that they have left behind.
     #[command(subcommand)]
     Build(build::BuildCommand),
-    /// What is in a stack's repository: commits, files, branches and tags.
+    /// What is in a stack's repository: commits, files, branches and tags; and the host keys of git servers.
     #[command(subcommand)]
     Git(git::GitCommand),
     /// Registries of images: their log-ins, and whether they work.

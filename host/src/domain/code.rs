@@ -122,6 +122,17 @@ pub struct Named {
     pub is_default: bool,
 }
 
+/// A git server's ssh host key, trusted when it was first seen and pinned from then on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct KnownHost {
+    /// `forge.example`, or with its port `[forge.example]:2222`.
+    pub host: String,
+    /// Such as `ssh-ed25519`.
+    pub kind: String,
+    /// `SHA256:…`, as ssh prints it; empty if the line in the file makes no sense.
+    pub fingerprint: String,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -40,7 +40,7 @@ pub use read::Commit;
 pub use remote::{RemoteRef, RemoteRefs};
 
 use crate::{
-    domain::Id,
+    domain::{Id, code::KnownHost},
     error::{Error, Result},
     network::Outgoing,
 };
@@ -104,6 +104,26 @@ impl Git {
             root,
         };
         Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The pinned ssh host keys of git servers.
+    ///
+    /// # Errors
+    /// `Internal` if the file cannot be read.
+    pub async fn known_hosts(&self) -> Result<Vec<KnownHost>> {
+        let git = self.clone();
+        let listed = tokio::task::spawn_blocking(move || git.inner.host_keys.list()).await;
+        listed.map_err(Error::internal)?.map_err(Error::internal)
+    }
+
+    /// Forgets the keys of a host: the next one that it shows is trusted. Answers whether there were any.
+    ///
+    /// # Errors
+    /// `Internal` if the file cannot be written.
+    pub async fn forget_host(&self, host: &str) -> Result<bool> {
+        let (git, host) = (self.clone(), host.to_owned());
+        let done = tokio::task::spawn_blocking(move || git.inner.host_keys.forget(&host)).await;
+        done.map_err(Error::internal)?.map_err(Error::internal)
     }
 
     fn mirror_path(&self, id: &Id) -> Result<PathBuf> {

@@ -252,28 +252,33 @@ impl Entity for CommitFate {
     const WHAT: &'static str = "deployment of a commit";
 
     fn from_row(row: &Row<'_>) -> Result<Self> {
+        let status = row.word("status", DeploymentStatus::parse)?;
         Ok(Self {
             commit_sha: row.text("commit_sha")?,
             seq: row.int("seq")?,
-            status: row.word("status", DeploymentStatus::parse)?,
-            was_successful: row.flag("was_successful")?,
+            status,
+            was_successful: status == DeploymentStatus::Successful,
         })
     }
 }
 
-/// What became of those of these commits that were deployed or were to be. Both databases know `LIKE`, and neither the other's
-/// way of taking a list; an id is hexadecimal, so it cannot be a pattern.
+/// What became of those of these commits that were deployed or were to be, as the stack's newest deployments of them tell. Both
+/// databases know `LIKE`, and neither the other's way of taking a list; an id is hexadecimal, so it cannot be a pattern.
 pub async fn fates_of_commits(conn: &mut Conn, stack: &Id, commits: &[&str]) -> Result<Vec<CommitFate>> {
     let query = query(
-        "SELECT d.commit_sha, d.seq, d.status, a.was_successful FROM deployments d JOIN (\
-         SELECT MAX(seq) AS newest, \
-         CAST(MAX(CASE WHEN status = 'successful' THEN 1 ELSE 0 END) AS BIGINT) AS was_successful FROM deployments \
-         WHERE stack_id = $1 AND commit_sha <> '' AND CAST($2 AS TEXT) LIKE '%,' || commit_sha || ',%' \
-         GROUP BY commit_sha) a ON d.seq = a.newest",
+        "SELECT commit_sha, seq, status FROM deployments WHERE stack_id = $1 AND commit_sha <> '' \
+         AND CAST($2 AS TEXT) LIKE '%,' || commit_sha || ',%' ORDER BY seq DESC LIMIT 1000",
     )
     .bind(stack.as_str())
     .bind(format!(",{},", commits.join(",")));
-    fetch_all(conn, query).await
+    let mut fates: Vec<CommitFate> = Vec::new();
+    for row in fetch_all::<CommitFate>(conn, query).await? {
+        match fates.iter_mut().find(|fate| fate.commit_sha == row.commit_sha) {
+            Some(newer) => newer.was_successful |= row.was_successful,
+            None => fates.push(row),
+        }
+    }
+    Ok(fates)
 }
 
 /// Writes down who asked for it.

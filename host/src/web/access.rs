@@ -127,6 +127,8 @@ pub const PAGES: &[(&str, &str, &str)] = &[
     ("GET", "/audit", "admin:any"),
     ("GET", "/backups", "admin:server"),
     ("POST", "/backups", "admin:server"),
+    ("GET", "/hosts", "admin:server"),
+    ("POST", "/hosts/forget", "admin:server"),
     ("GET", "/security", "admin:server"),
     ("GET", "/tasks", "admin:server"),
     ("POST", "/tasks/{task}/run-now", "admin:server"),

@@ -16,6 +16,7 @@ mod forge;
 mod form;
 mod health_check;
 mod history;
+mod hosts;
 mod job_form;
 mod log;
 mod look;
@@ -137,6 +138,8 @@ pub fn router() -> Router<App> {
         .route("/registries", get(registries::list).post(registries::create))
         .route("/registries/{registry}/test", post(registries::test))
         .route("/registries/{registry}/delete", post(registries::delete))
+        .route("/hosts", get(hosts::list))
+        .route("/hosts/forget", post(hosts::forget))
         .route("/status", get(status::show))
         .route("/assets/{name}", get(assets::asset))
         .fallback(missing)

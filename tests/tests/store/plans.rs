@@ -70,6 +70,7 @@ async fn read_everything(conn: &mut Conn) {
     deployments::latest_push(conn, &id, "main").await.unwrap();
     deployments::push_of(conn, &id).await.unwrap();
     deployments::latest_of_commit(conn, &id, "x").await.unwrap();
+    deployments::fates_of_commits(conn, &id, &["x"]).await.unwrap();
     deployments::told(conn, &id).await.unwrap();
     releases::find_opt(conn, "1").await.unwrap();
     releases::list_by_stack(conn, &id, page).await.unwrap();

@@ -1,0 +1,33 @@
+//! The ssh host keys of git servers that this server trusts, and forgetting one.
+
+use askama::Template;
+use axum::extract::{Form, State};
+use serde::Deserialize;
+
+use super::page::{Frame, PageResult, render};
+use super::session::Session;
+use super::stack::to;
+use crate::app::{App, host_key};
+use crate::domain::code::KnownHost;
+
+#[derive(Template)]
+#[template(path = "hosts.html")]
+struct HostsPage {
+    frame: Frame,
+    rows: Vec<KnownHost>,
+}
+
+#[derive(Deserialize)]
+pub struct ForgetForm {
+    host: String,
+}
+
+pub async fn list(State(app): State<App>, session: Session) -> PageResult {
+    let rows = host_key::host_list(&app).await?;
+    render(&HostsPage { frame: Frame::new(&session, "hosts", "Git servers"), rows })
+}
+
+pub async fn forget(State(app): State<App>, _: Session, Form(form): Form<ForgetForm>) -> PageResult {
+    host_key::host_forget(&app, &form.host).await?;
+    Ok(to("/hosts"))
+}
