@@ -500,6 +500,106 @@ async fn links_modes_and_submodules_are_written_as_they_are() {
     assert_eq!(std::fs::metadata(checkout.path()).unwrap().permissions().mode() & 0o777, 0o700);
 }
 
+/// A repository whose `main` has a submodule at `lib`, from that address.
+fn with_submodule(server: &GitServer, name: &str, url: &str, sha: &str) -> String {
+    let modules = format!("[submodule \"lib\"]\n\tpath = lib\n\turl = {url}\n\tupdate = !touch /tmp/evil\n");
+    let file = |path, mode, content| File { path, mode, content };
+    let files = [file("lib", "160000", sha.as_bytes()), file(".gitmodules", "100644", modules.as_bytes())];
+    server.create(name).commit_files("main", &files, "with a submodule")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn submodules_are_checked_out_where_they_are_asked_for() {
+    let server = GitServer::start_with_token("s3cret").await;
+    let lib = server.create("lib").commit("main", &[("lib.c", "int x;\n")], "lib");
+    let middle = with_submodule(&server, "middle", "../lib.git", &lib);
+    let whole = with_submodule(&server, "app", &server.url("middle"), &middle);
+    let rig = Rig::new();
+    let access = access(server.url("app"), token("s3cret"));
+    rig.fetch(&access).await.unwrap();
+    let cancel = CancellationToken::new();
+    let checkout = rig.git.checkout_whole(&access, &whole, &build("b"), &cancel, rig.log()).await.unwrap();
+    let read = |path: &str| std::fs::read_to_string(checkout.path().join(path)).unwrap();
+    assert_eq!(read("lib/lib/lib.c"), "int x;\n");
+    assert!(read("lib/.gitmodules").contains("../lib.git"));
+    assert!(rig.said().contains("of submodule lib: 1 files"), "{}", rig.said());
+    assert!(!rig.said().contains("s3cret"), "{}", rig.said());
+    let mirrors = rig.git.mirrors().await.unwrap();
+    assert!(mirrors.len() == 3 && mirrors.iter().all(|one| one.owner == access.id), "{mirrors:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn submodules_that_lead_elsewhere_than_to_a_git_server_are_refused_with_a_reason() {
+    let server = GitServer::start_with_token("s3cret").await;
+    let open = GitServer::start_with_token("another").await;
+    let lib = server.create("lib").commit("main", &[("lib.c", "x")], "lib");
+    open.create("lib");
+    let elsewhere = open.url("lib");
+    let lib = lib.as_str();
+    let nobody = "0123456789012345678901234567890123456789";
+    let rig = Rig::new();
+    let cancel = CancellationToken::new();
+    for (n, (url, sha, why)) in [
+        ("../../../x", lib, "leads out of the server"),
+        ("ext::id", lib, "transport helper"),
+        ("file:///etc", lib, "scheme"),
+        ("-u./payload", lib, "is no"),
+        ("../lib.git", nobody, "no branch or tag"),
+        // Another server is not shown the token.
+        (elsewhere.as_str(), lib, "credentials"),
+        ("../app6.git", lib, "no branch or tag"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let name = format!("app{n}");
+        let whole = with_submodule(&server, &name, url, sha);
+        let mut access = access(server.url(&name), token("s3cret"));
+        access.id = Id::from_text(name);
+        rig.fetch(&access).await.unwrap();
+        let outcome = rig.git.checkout_whole(&access, &whole, &build("b"), &cancel, rig.log()).await;
+        let error = outcome.err().unwrap().to_string();
+        assert!(error.contains(why), "{url}: {error}");
+        assert!(!error.contains("s3cret"), "{error}");
+    }
+    let link = File { path: ".gitmodules", mode: "120000", content: b"/etc/passwd" };
+    let module = File { path: "lib", mode: "160000", content: lib.as_bytes() };
+    let whole = server.create("linked").commit_files("main", &[link, module], "a link");
+    let access = access(server.url("linked"), token("s3cret"));
+    rig.fetch(&access).await.unwrap();
+    let outcome = rig.git.checkout_whole(&access, &whole, &build("b"), &cancel, rig.log()).await;
+    let error = outcome.err().unwrap().to_string();
+    assert!(error.contains("does not say where it comes from"), "{error}");
+    assert_eq!(std::fs::read_dir(rig.folder.path().join("git/checkouts")).unwrap().count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn submodules_without_end_are_refused() {
+    let server = GitServer::start().await;
+    let mut sha = server.create("deep0").commit("main", &[("a", "1")], "the innermost");
+    for n in 1..=4 {
+        sha = with_submodule(&server, &format!("deep{n}"), &format!("../deep{}.git", n - 1), &sha);
+    }
+    let many = server.create("many");
+    let paths: Vec<String> = (0..33).map(|n| format!("lib{n}")).collect();
+    let inner = "0123456789012345678901234567890123456789".as_bytes();
+    let files: Vec<File<'_>> =
+        paths.iter().map(|path| File { path, mode: "160000", content: inner }).collect();
+    let wide = many.commit_files("main", &files, "many");
+    let rig = Rig::new();
+    for (name, sha, why) in
+        [("deep4", sha, "nested more than 3 deep"), ("many", wide, "more than 32 submodules")]
+    {
+        let mut access = open_access(server.url(name));
+        access.id = Id::from_text(name);
+        rig.fetch(&access).await.unwrap();
+        let cancel = CancellationToken::new();
+        let outcome = rig.git.checkout_whole(&access, &sha, &build("b"), &cancel, rig.log()).await;
+        let error = outcome.err().unwrap().to_string();
+        assert!(error.contains(why), "{name}: {error}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn trees_that_want_out_or_into_git_itself_are_not_written() {
     let folder = tempfile::tempdir().unwrap();

@@ -74,7 +74,7 @@ async fn remove_mirrors(app: &App) -> Result<u64> {
     let since = SystemTime::now() - UNUSED;
     let (mut removed, mut kept) = (0, Vec::new());
     for mirror in app.git.mirrors().await? {
-        match is_needed(app, &mirror.id).await? {
+        match is_needed(app, &mirror.owner).await? {
             false => removed += u64::from(app.git.mirror_remove(&mirror.id, since).await?),
             true => kept.push(mirror),
         }

@@ -60,6 +60,10 @@ pub struct BuildOptions {
     /// Files to keep, as patterns relative to the repository's root (`dist/*.tar.gz`) after the last step.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub artifacts: Vec<String>,
+    /// Check out submodules, too: at most 32, nested at most 3 deep. The repository's credentials are shown to its own server
+    /// only.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub submodules: bool,
 }
 
 /// Where the layers of earlier builds come from.
@@ -219,8 +223,7 @@ mod tests {
     #[test]
     fn nothing_said_is_nothing_written() {
         assert_eq!(serde_json::to_string(&BuildOptions::default()).unwrap(), "{}");
-        let text =
-            r#"{"push":["localhost:5000/web"],"cache":{"mode":"inline"},"platforms":["linux/arm/v7"]}"#;
+        let text = r#"{"push":["localhost:5000/web"],"cache":{"mode":"inline"},"platforms":["linux/arm/v7"],"submodules":true}"#;
         let options: BuildOptions = serde_json::from_str(text).unwrap();
         options.check().unwrap();
         assert_eq!(serde_json::to_string(&options).unwrap(), text);

@@ -61,6 +61,7 @@ pub mod sealed;
 pub mod server_file;
 pub mod sign_on;
 pub mod stack;
+pub mod submodule;
 pub mod target;
 pub mod task;
 pub mod template;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::{Git, error, lock::FileLock, mirror};
+use super::{Git, error, lock::FileLock, mirror, submodules::owner};
 use crate::domain::Id;
 use crate::error::{Error, Result};
 
@@ -13,6 +13,8 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mirror {
     pub id: Id,
+    /// The mirror of the repository that this one is a submodule of; itself if it is none.
+    pub owner: Id,
     pub bytes: u64,
     /// When somebody last fetched it, which comes before every use.
     pub used: SystemTime,
@@ -63,7 +65,8 @@ fn list(folder: &Path) -> Result<Vec<Mirror>> {
         let path = entry.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if let Some(id) = name.strip_suffix(".git") {
-            all.push(Mirror { id: Id::from_text(id), bytes: size(&path), used: used(&path) });
+            let id = Id::from_text(id);
+            all.push(Mirror { owner: owner(&id), id, bytes: size(&path), used: used(&path) });
         }
     }
     all.sort_by_key(|mirror| mirror.used);

@@ -6,16 +6,20 @@ use std::{
     sync::Arc,
 };
 
+use git2::{ObjectType, Repository, Tree};
+
 use super::{
-    Git, Log, file_name,
+    Git, Log,
+    error::reading,
+    file_name,
     lock::FileLock,
     mirror, private_folder,
     progress::Stop,
     read,
-    tree::{LINK, Writer},
+    tree::{LINK, Writer, Written},
 };
 use crate::{
-    domain::Id,
+    domain::{Id, submodule},
     error::{Error, Result},
 };
 
@@ -50,6 +54,17 @@ impl Drop for Checkout {
     }
 }
 
+/// A tree that was written, and what is still missing in it.
+pub(super) struct Part {
+    pub(super) files: usize,
+    /// Paths below the part's folder, and commits.
+    pub(super) submodules: Vec<(PathBuf, String)>,
+    /// The content of `.gitmodules`, if there is such a file.
+    pub(super) modules: Option<Vec<u8>>,
+    has_large_files: bool,
+    pub(super) written: Written,
+}
+
 impl Git {
     /// Writes a fetched commit into a fresh folder: plain files, links as links, no `.git`. Submodules and large files
     /// kept elsewhere are not fetched, and the log says so. Dropping the future stops the work.
@@ -58,8 +73,42 @@ impl Git {
     /// `NotFound` if the commit was not fetched; `Failed` if it contains paths that are never written; `Conflict` if the
     /// build has a checkout already.
     pub async fn checkout(&self, id: &Id, sha: &str, build: &Id, log: Log) -> Result<Checkout> {
-        let mirror = self.mirror_path(id)?;
+        let (checkout, part) = self.checkout_begun(id, sha, build, &log).await?;
+        if !part.submodules.is_empty() || part.modules.is_some() {
+            let names: Vec<String> =
+                part.submodules.iter().map(|(path, _)| path.display().to_string()).collect();
+            log(&format!("Submodules are not fetched; their folders are empty: {}", names.join(", ")));
+        }
+        Ok(checkout)
+    }
+
+    /// The checkout without its submodules.
+    pub(super) async fn checkout_begun(
+        &self,
+        id: &Id,
+        sha: &str,
+        build: &Id,
+        log: &Log,
+    ) -> Result<(Checkout, Part)> {
         let path = self.inner.root.join("checkouts").join(file_name(build)?);
+        let begun = self.write(id, sha, Written::default(), move || begin(path)).await;
+        let (checkout, part) = begun?;
+        log(&format!("Checked out {}: {} files", &sha[..12], part.files));
+        if part.has_large_files {
+            log("Files kept in Git LFS are not fetched; the checkout has their pointers");
+        }
+        Ok((checkout, part))
+    }
+
+    /// Writes a fetched commit into a folder that `place` provides: it is empty, and nothing above it is a link.
+    pub(super) async fn write<P: AsRef<Path> + Send + 'static>(
+        &self,
+        id: &Id,
+        sha: &str,
+        written: Written,
+        place: impl FnOnce() -> Result<P> + Send + 'static,
+    ) -> Result<(P, Part)> {
+        let mirror = self.mirror_path(id)?;
         let sha = sha.to_string();
         let stop = Stop::default();
         let _guard = StopOnDrop(stop.clone());
@@ -67,10 +116,20 @@ impl Git {
         let turn = Arc::clone(&self.inner.disk).acquire_owned().await.map_err(Error::internal)?;
         tokio::task::spawn_blocking(move || {
             let _held = (turn, reading);
-            write(&mirror, &sha, path, &stop, &log)
+            let mirror = mirror::open_fetched(&mirror)?;
+            let tree = read::tree_of(&mirror, &sha)?;
+            let place = place()?;
+            let part = write(&mirror, &tree, place.as_ref(), written, &stop)?;
+            Ok((place, part))
         })
         .await
         .map_err(Error::internal)?
+    }
+}
+
+impl AsRef<Path> for Checkout {
+    fn as_ref(&self) -> &Path {
+        &self.path
     }
 }
 
@@ -82,9 +141,8 @@ impl Drop for StopOnDrop {
     }
 }
 
-fn write(mirror: &Path, sha: &str, path: PathBuf, stop: &Stop, log: &Log) -> Result<Checkout> {
-    let mirror = mirror::open_fetched(mirror)?;
-    let tree = read::tree_of(&mirror, sha)?;
+/// A fresh folder; it goes when something fails.
+fn begin(path: PathBuf) -> Result<Checkout> {
     let Some(lock) = FileLock::take(&path.with_extension("lock"))? else {
         return Err(Error::conflict("this build has a checkout already"));
     };
@@ -92,25 +150,34 @@ fn write(mirror: &Path, sha: &str, path: PathBuf, stop: &Stop, log: &Log) -> Res
         fs::remove_dir_all(&path).map_err(|error| Error::internal(format!("{}: {error}", path.display())))?;
     }
     private_folder(&path)?;
-    // From here on the folder goes when something fails.
-    let checkout = Checkout { path, lock: Some(lock) };
-    let mut writer = Writer::new(&mirror, stop)?;
-    writer.write(&tree, checkout.path(), 0)?;
-    log(&format!("Checked out {}: {} files", &sha[..12], writer.files));
-    if !writer.submodules.is_empty() || tree.get_name(".gitmodules").is_some() {
-        log(&format!(
-            "Submodules are not fetched; their folders are empty: {}",
-            writer.submodules.join(", ")
-        ));
-    }
-    if has_large_files(&mirror, &tree) {
-        log("Files kept in Git LFS are not fetched; the checkout has their pointers");
-    }
-    Ok(checkout)
+    Ok(Checkout { path, lock: Some(lock) })
 }
 
-/// Read from the tree: on disk it might be a link to anything.
-fn has_large_files(mirror: &git2::Repository, tree: &git2::Tree<'_>) -> bool {
+fn write(mirror: &Repository, tree: &Tree<'_>, folder: &Path, written: Written, stop: &Stop) -> Result<Part> {
+    let mut writer = Writer::new(mirror, stop, written)?;
+    writer.write(tree, folder, 0)?;
+    let below = |path: &Path| path.strip_prefix(folder).unwrap_or(path).to_path_buf();
+    Ok(Part {
+        files: writer.files,
+        submodules: writer.submodules.iter().map(|(path, oid)| (below(path), oid.to_string())).collect(),
+        modules: modules(mirror, tree)?,
+        has_large_files: has_large_files(mirror, tree),
+        written: writer.written,
+    })
+}
+
+/// The content of `.gitmodules`, read from the tree: on disk it might be a link to anything.
+fn modules(mirror: &Repository, tree: &Tree<'_>) -> Result<Option<Vec<u8>>> {
+    let Some(entry) = tree.get_name(".gitmodules") else { return Ok(None) };
+    if entry.kind() != Some(ObjectType::Blob) || entry.filemode() == LINK {
+        return Ok(Some(Vec::new()));
+    }
+    let blob = mirror.find_blob(entry.id()).map_err(reading)?;
+    Ok(Some(blob.content().iter().take(submodule::LONGEST_FILE + 1).copied().collect()))
+}
+
+/// Read from the tree as well.
+fn has_large_files(mirror: &Repository, tree: &Tree<'_>) -> bool {
     let entry = tree.get_name(".gitattributes").filter(|entry| entry.filemode() != LINK);
     entry
         .and_then(|entry| mirror.find_blob(entry.id()).ok())

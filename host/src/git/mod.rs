@@ -20,6 +20,7 @@ mod progress;
 mod read;
 mod relay;
 mod remote;
+mod submodules;
 mod tree;
 mod way;
 

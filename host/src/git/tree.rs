@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use git2::{ObjectType, Odb, Repository, Tree, TreeEntry};
+use git2::{ObjectType, Odb, Oid, Repository, Tree, TreeEntry};
 
 use super::{error::reading, progress::Stop};
 use crate::error::{Error, Result};
@@ -23,21 +23,28 @@ const MOST_ENTRIES: usize = 500_000;
 const MOST_BYTES: u64 = 20 * 1024 * 1024 * 1024;
 const DEEPEST: usize = 200;
 
+/// What has been written so far; the limits are for a checkout with all its submodules.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Written {
+    entries: usize,
+    bytes: u64,
+}
+
 /// Writes a tree, and counts.
 pub(super) struct Writer<'a> {
     mirror: &'a Repository,
     odb: Odb<'a>,
     stop: &'a Stop,
     pub(super) files: usize,
-    pub(super) submodules: Vec<String>,
-    entries: usize,
-    bytes: u64,
+    /// Where submodules are to be, and at which commits.
+    pub(super) submodules: Vec<(PathBuf, Oid)>,
+    pub(super) written: Written,
 }
 
 impl<'a> Writer<'a> {
-    pub(super) fn new(mirror: &'a Repository, stop: &'a Stop) -> Result<Self> {
+    pub(super) fn new(mirror: &'a Repository, stop: &'a Stop, written: Written) -> Result<Self> {
         let odb = mirror.odb().map_err(reading)?;
-        Ok(Self { mirror, odb, stop, files: 0, submodules: Vec::new(), entries: 0, bytes: 0 })
+        Ok(Self { mirror, odb, stop, files: 0, submodules: Vec::new(), written })
     }
 
     /// `folder` has to exist and be empty.
@@ -49,8 +56,8 @@ impl<'a> Writer<'a> {
             if self.stop.is_set() {
                 return Err(Error::cancelled("the checkout"));
             }
-            self.entries += 1;
-            if self.entries > MOST_ENTRIES {
+            self.written.entries += 1;
+            if self.written.entries > MOST_ENTRIES {
                 return Err(Error::TooLarge {
                     what: "number of files in the commit",
                     limit: MOST_ENTRIES as u64,
@@ -82,16 +89,17 @@ impl<'a> Writer<'a> {
             }
             // A submodule: git leaves an empty folder, too.
             _ => {
-                self.submodules.push(String::from_utf8_lossy(entry.name_bytes()).into_owned());
-                written(&path, fs::create_dir(&path))
+                written(&path, fs::create_dir(&path))?;
+                self.submodules.push((path, entry.id()));
+                Ok(())
             }
         }
     }
 
     fn file(&mut self, entry: &TreeEntry<'_>, path: &Path) -> Result<()> {
         let (size, _) = self.odb.read_header(entry.id()).map_err(reading)?;
-        self.bytes += size as u64;
-        if self.bytes > MOST_BYTES {
+        self.written.bytes += size as u64;
+        if self.written.bytes > MOST_BYTES {
             return Err(Error::TooLarge { what: "commit's content", limit: MOST_BYTES });
         }
         let blob = self.odb.read(entry.id()).map_err(reading)?;

@@ -165,7 +165,10 @@ async fn run(
     let (view, build) = (view.as_ref(), build.as_ref());
     let docker = engine(app, &view.stack).await?;
     let steps = plan(app, view, build, &commit).instrument(step_span("plan build", &build.planner)).await?;
-    let checkout = app.git.checkout(&access.id, &commit.sha, &build.id, sink).await?;
+    let checkout = match view.build.settings.options.submodules {
+        true => app.git.checkout_whole(&access, &commit.sha, &build.id, &task.cancel, sink).await?,
+        false => app.git.checkout(&access.id, &commit.sha, &build.id, sink).await?,
+    };
     task.progress(25).await?;
     let mut work = Work {
         app,
