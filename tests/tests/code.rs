@@ -187,3 +187,32 @@ async fn host_keys_are_listed_and_forgotten_by_administrators_and_the_record_kno
     let record = server.get("/api/v1/audit?action=host_forget").await.expect(200);
     assert_eq!(record["data"]["items"].as_array().unwrap().len(), 3, "{record:#}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stacks_of_one_team_share_a_mirror_and_those_of_two_teams_do_not() {
+    let (git, _repo, server, [_, second]) = start().await;
+    let mirrors = || {
+        let folder = std::fs::read_dir(server.data().join("git/mirrors")).unwrap();
+        folder.filter(|one| one.as_ref().unwrap().path().extension().is_some_and(|end| end == "git")).count()
+    };
+    let head = async |stack: &str| {
+        let page = server.get(&format!("/api/v1/stacks/{stack}/commits")).await.expect(200);
+        page["data"]["commitSha"].as_str().unwrap().to_owned()
+    };
+    assert_eq!((head("web").await, mirrors()), (second.clone(), 1));
+    let fetched = git.fetches();
+    server.create_stack(stack("shop", &git.url("app"))).await;
+    assert_eq!((head("shop").await, mirrors(), git.fetches()), (second.clone(), 1, fetched));
+
+    server.post("/api/v1/teams", json!({ "name": "owls" })).await.expect(201);
+    let mut others = stack("owl", &git.url("app"));
+    others["team"] = "owls".into();
+    others["project"] = "owl-project".into();
+    server.create_stack(others).await;
+    assert_eq!((head("owl").await, mirrors()), (second, 2));
+    assert!(git.fetches() > fetched, "another team's mirror is fetched with its own credentials");
+
+    server.delete("/api/v1/stacks/web").await.expect_empty(204);
+    head("shop").await;
+    assert_eq!(mirrors(), 2, "what others use stays");
+}

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::App;
 use super::look::access;
+use super::repository::mirror_of;
 use super::stack::{StackView, stack_view};
 use crate::domain::Id;
 use crate::domain::code::{Content, Cursor, Entry, Named};
@@ -151,17 +152,18 @@ async fn look(app: &App, stack: &str, git_ref: Option<&str>) -> Result<Looked> {
     })?;
     let git_ref = git_ref.map(str::trim).filter(|name| !name.is_empty()).unwrap_or(&row.branch).to_owned();
     reference::check_name(&git_ref)?;
-    let known = app.git.resolve(&row.id, &git_ref).await;
+    let mirror = mirror_of(app, row).await?;
+    let known = app.git.resolve(&mirror, &git_ref).await;
     // A commit never changes, and a branch that was asked for a moment ago hardly.
-    let is_good = reference::check_commit(&git_ref).is_ok() || app.git.is_fresh(&row.id, FRESH);
+    let is_good = reference::check_commit(&git_ref).is_ok() || app.git.is_fresh(&mirror, FRESH);
     let (commit, behind) = match known {
         Ok(commit) if is_good => (commit, None),
         known => match fetched(app, row).await {
-            Ok(()) => (app.git.resolve(&row.id, &git_ref).await?, None),
+            Ok(()) => (app.git.resolve(&mirror, &git_ref).await?, None),
             Err(error) => (known.map_err(|_| error.clone())?, Some(error.to_string())),
         },
     };
-    Ok(Looked { mirror: row.id.clone(), git_ref, commit, behind, stack })
+    Ok(Looked { mirror, git_ref, commit, behind, stack })
 }
 
 async fn fetched(app: &App, row: &GitRepository) -> Result<()> {

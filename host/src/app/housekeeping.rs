@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use super::App;
 use super::logs::logs_prune;
+use super::repository::mirror_of;
 use super::target::engines;
 use crate::docker::{Docker, OwnImage};
 use crate::domain::deployment::Deployment;
@@ -73,8 +74,10 @@ where
 async fn remove_mirrors(app: &App) -> Result<u64> {
     let since = SystemTime::now() - UNUSED;
     let (mut removed, mut kept) = (0, Vec::new());
-    for mirror in app.git.mirrors().await? {
-        match is_needed(app, &mirror.owner).await? {
+    let mirrors = app.git.mirrors().await?;
+    let shared = shared_mirrors(app).await?;
+    for mirror in mirrors {
+        match shared.contains(&mirror.owner) || is_building(app, &mirror.owner).await? {
             false => removed += u64::from(app.git.mirror_remove(&mirror.id, since).await?),
             true => kept.push(mirror),
         }
@@ -92,12 +95,28 @@ async fn remove_mirrors(app: &App) -> Result<u64> {
     Ok(removed)
 }
 
-/// A stack's repository has a mirror, and a build of another one, as long as it runs.
-async fn is_needed(app: &App, mirror: &Id) -> Result<bool> {
+/// The mirrors that the repositories of stacks have. One whose credentials cannot be opened is fetched by nobody.
+async fn shared_mirrors(app: &App) -> Result<HashSet<Id>> {
     let mut conn = app.db.read().await?;
-    if repositories::find_opt(&mut conn, mirror).await?.is_some() {
-        return Ok(true);
+    let rows = repositories::list(&mut conn).await?;
+    drop(conn);
+    let mut all = HashSet::new();
+    for row in &rows {
+        match mirror_of(app, row).await {
+            Ok(mirror) => {
+                all.insert(mirror);
+            }
+            Err(error) => {
+                tracing::warn!(repository = %row.id, error = %error.for_log(), "[@server:housekeeping] a repository has no mirror");
+            }
+        }
     }
+    Ok(all)
+}
+
+/// A build of another repository than the stack's has a mirror for as long as it runs.
+async fn is_building(app: &App, mirror: &Id) -> Result<bool> {
+    let mut conn = app.db.read().await?;
     let build = builds::find_opt(&mut conn, mirror.as_str()).await?;
     Ok(build.is_some_and(|build| !build.status.is_terminal()))
 }

@@ -6,10 +6,12 @@ use std::time::Duration;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use url::Url;
+use zeroize::Zeroizing;
 
 use super::build::{auth, auth_of, credentials};
 use super::stack::stack_view;
 use super::{App, outgoing_policy};
+use crate::domain::Id;
 use crate::domain::admission::is_granted;
 use crate::domain::forge::RepositoryDetails;
 use crate::domain::plugin::CredentialSlot;
@@ -92,6 +94,22 @@ fn target_at(app: &App, place: &Place<'_>) -> Result<(Target, String)> {
     let target = Target { connection: Arc::new(connection(app, place, &origin)?), settings };
     let path = remote.path.trim_matches('/');
     Ok((target, path.strip_suffix(".git").unwrap_or(path).to_owned()))
+}
+
+/// Names the mirror of a stack's repository: all repositories of a team with this address and these credentials have one.
+///
+/// # Errors
+/// `Conflict` or `Failed` if the stored credentials cannot be opened.
+pub async fn mirror_of(app: &App, row: &GitRepository) -> Result<Id> {
+    let team = {
+        let mut conn = app.db.read().await?;
+        let stack = store::stacks::find(&mut conn, row.stack_id.as_str()).await?;
+        store::projects::find(&mut conn, stack.project_id.as_str()).await?.team_id
+    };
+    let credentials = Zeroizing::new(
+        serde_json::to_vec(&(row.auth_type.as_str(), credentials(app, row)?)).map_err(Error::internal)?,
+    );
+    app.git.mirror_of(&team, &row.url, &credentials)
 }
 
 /// The user beside an app's token, for git servers that look at it.

@@ -97,7 +97,8 @@ impl HostKeys {
     }
 }
 
-fn append(path: &Path, text: &str) -> std::io::Result<()> {
+/// Only for us to read.
+pub(super) fn append(path: &Path, text: &str) -> std::io::Result<()> {
     use std::os::unix::fs::OpenOptionsExt as _;
     let mut file = fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
     file.write_all(text.as_bytes())?;

@@ -20,6 +20,7 @@ mod progress;
 mod read;
 mod relay;
 mod remote;
+mod share;
 mod submodules;
 mod tree;
 mod way;
@@ -73,6 +74,7 @@ struct Inner {
     disk: Arc<Semaphore>,
     mirrors: Mutex<HashMap<Id, Arc<fetch::Turns>>>,
     host_keys: hostkeys::HostKeys,
+    salt: share::Salt,
 }
 
 impl Git {
@@ -102,6 +104,7 @@ impl Git {
             disk: Arc::new(Semaphore::new(DISK)),
             mirrors: Mutex::default(),
             host_keys: hostkeys::HostKeys::new(root.join("known_hosts")),
+            salt: share::Salt::open(&root.join("salt"))?,
             root,
         };
         Ok(Self { inner: Arc::new(inner) })

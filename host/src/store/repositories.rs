@@ -156,6 +156,11 @@ pub async fn list_by_provider(conn: &mut Conn, provider: &str) -> Result<Vec<Git
     fetch_all(conn, query(select!("WHERE provider = $1 ORDER BY id")).bind(provider)).await
 }
 
+/// All of them.
+pub async fn list(conn: &mut Conn) -> Result<Vec<GitRepository>> {
+    fetch_all(conn, query(select!("ORDER BY id"))).await
+}
+
 /// Remembers the commit that was deployed last, so that a missed delivery can be noticed.
 pub async fn set_synced(conn: &mut Conn, id: &Id, commit: &str, now: UnixMs) -> Result<()> {
     let query =

@@ -60,7 +60,7 @@ pub async fn build_plan(app: &App, stack: &str, git_ref: Option<&str>) -> Result
     cancel.cancel();
     fetched.unwrap_or_else(|_| Err(Error::timeout("fetching the repository", PATIENCE.as_secs())))?;
     let commit = app.git.resolve(&access.id, &name).await?;
-    let steps = plan(app, &view, &build, &commit).await?;
+    let steps = plan(app, &view, &build, (&access.id, &commit)).await?;
     Ok(BuildPlan {
         stack: view.stack.name.clone(),
         planner: build.planner,

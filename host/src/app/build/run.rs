@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tracing::Instrument as _;
 
-use super::source::{access, mirror_id, secrets_of};
+use super::source::{access, secrets_of};
 use super::steps::{Made, Work};
 use super::{DEFAULT_DOCKERFILE, build_event, build_view, end, own_file};
 use crate::app::crash;
@@ -164,7 +164,8 @@ async fn run(
     let (view, build) = own_file::laid_over(app, (view, build), &access.id, &commit.sha, log).await?;
     let (view, build) = (view.as_ref(), build.as_ref());
     let docker = engine(app, &view.stack).await?;
-    let steps = plan(app, view, build, &commit).instrument(step_span("plan build", &build.planner)).await?;
+    let planned = plan(app, view, build, (&access.id, &commit));
+    let steps = planned.instrument(step_span("plan build", &build.planner)).await?;
     let checkout = match view.build.settings.options.submodules {
         true => app.git.checkout_whole(&access, &commit.sha, &build.id, &task.cancel, sink).await?,
         false => app.git.checkout(&access.id, &commit.sha, &build.id, sink).await?,
@@ -221,12 +222,11 @@ pub(super) async fn plan(
     app: &App,
     view: &StackView,
     build: &Build,
-    commit: &Commit,
+    (mirror, commit): (&Id, &Commit),
 ) -> Result<Vec<BuildStep>> {
-    let mirror = mirror_id(view, build);
-    let files = app.git.list_files(&mirror, &commit.sha, MAX_FILES).await?;
+    let files = app.git.list_files(mirror, &commit.sha, MAX_FILES).await?;
     let reads = app.plugins.planner_reads(&build.planner)?;
-    let contents = contents(app, &mirror, &commit.sha, &reads, &files).await?;
+    let contents = contents(app, mirror, &commit.sha, &reads, &files).await?;
     // What nobody configured is left open: then the planner looks in the context first.
     let is_default = build.dockerfile == DEFAULT_DOCKERFILE && view.build.settings.dockerfile_path.is_none();
     let dockerfile = (!is_default).then(|| build.dockerfile.clone());

@@ -2,12 +2,11 @@
 
 use std::collections::HashSet;
 
-use crate::app::App;
 use crate::app::registry::{all_logins, login_of};
 use crate::app::repository::{Place, git_auth};
 use crate::app::stack::{StackView, credentials_context};
+use crate::app::{App, look};
 use crate::config::RegistryLogin;
-use crate::domain::Id;
 use crate::domain::build::Build;
 use crate::domain::build_config::BuildSettings;
 use crate::domain::image_name::registry_of;
@@ -15,25 +14,17 @@ use crate::domain::repository::{GitAuthType, GitCredentials, GitRepository};
 use crate::error::{Error, Result};
 use crate::git::{GitAuth, RepoAccess};
 
-/// Builds of the stack's own repository share its mirror; a build of another URL has one of its own.
-pub(super) fn mirror_id(view: &StackView, build: &Build) -> Id {
-    match own_repository(view, build) {
-        Some(row) => row.id.clone(),
-        None => build.id.clone(),
-    }
-}
-
 fn own_repository<'a>(view: &'a StackView, build: &Build) -> Option<&'a GitRepository> {
     view.repository.as_ref().filter(|row| row.url == build.git_url)
 }
 
-/// Credentials are sent only to the URL they were stored for.
+/// Builds of the stack's own repository share its mirror; a build of another URL has one of its own. Credentials are sent only
+/// to the URL they were stored for.
 pub(super) async fn access(app: &App, view: &StackView, build: &Build) -> Result<RepoAccess> {
-    let auth = match own_repository(view, build) {
-        Some(row) => auth(app, row).await?,
-        None => GitAuth::None,
-    };
-    Ok(RepoAccess { id: mirror_id(view, build), url: build.git_url.clone(), auth })
+    match own_repository(view, build) {
+        Some(row) => look::access(app, row).await,
+        None => Ok(RepoAccess { id: build.id.clone(), url: build.git_url.clone(), auth: GitAuth::None }),
+    }
 }
 
 /// How git logs in to a stored repository.

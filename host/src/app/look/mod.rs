@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::App;
 use super::build::auth;
+use super::repository::mirror_of;
 use super::stack::{StackView, stack_view};
 use crate::domain::build::Build;
 use crate::domain::head::Head;
@@ -135,7 +136,7 @@ fn jitter() -> u64 {
 
 /// How a stack's repository is reached.
 pub async fn access(app: &App, row: &GitRepository) -> Result<RepoAccess> {
-    Ok(RepoAccess { id: row.id.clone(), url: row.url.clone(), auth: auth(app, row).await? })
+    Ok(RepoAccess { id: mirror_of(app, row).await?, url: row.url.clone(), auth: auth(app, row).await? })
 }
 
 /// Looks for pushes of a stack's repository as soon as possible.
