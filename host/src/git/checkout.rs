@@ -56,12 +56,10 @@ impl Drop for Checkout {
 
 /// A tree that was written, and what is still missing in it.
 pub(super) struct Part {
-    pub(super) files: usize,
     /// Paths below the part's folder, and commits.
     pub(super) submodules: Vec<(PathBuf, String)>,
     /// The content of `.gitmodules`, if there is such a file.
     pub(super) modules: Option<Vec<u8>>,
-    has_large_files: bool,
     pub(super) written: Written,
 }
 
@@ -91,13 +89,7 @@ impl Git {
         log: &Log,
     ) -> Result<(Checkout, Part)> {
         let path = self.inner.root.join("checkouts").join(file_name(build)?);
-        let begun = self.write(id, sha, Written::default(), move || begin(path)).await;
-        let (checkout, part) = begun?;
-        log(&format!("Checked out {}: {} files", &sha[..12], part.files));
-        if part.has_large_files {
-            log("Files kept in Git LFS are not fetched; the checkout has their pointers");
-        }
-        Ok((checkout, part))
+        self.write(id, sha, Written::default(), log, move || begin(path)).await
     }
 
     /// Writes a fetched commit into a folder that `place` provides: it is empty, and nothing above it is a link.
@@ -106,10 +98,11 @@ impl Git {
         id: &Id,
         sha: &str,
         written: Written,
+        log: &Log,
         place: impl FnOnce() -> Result<P> + Send + 'static,
     ) -> Result<(P, Part)> {
         let mirror = self.mirror_path(id)?;
-        let sha = sha.to_string();
+        let (sha, log) = (sha.to_string(), Arc::clone(log));
         let stop = Stop::default();
         let _guard = StopOnDrop(stop.clone());
         let reading = Arc::clone(&self.turns(id).readers).read_owned().await;
@@ -119,7 +112,11 @@ impl Git {
             let mirror = mirror::open_fetched(&mirror)?;
             let tree = read::tree_of(&mirror, &sha)?;
             let place = place()?;
-            let part = write(&mirror, &tree, place.as_ref(), written, &stop)?;
+            let (part, files) = write(&mirror, &tree, place.as_ref(), written, &stop)?;
+            log(&format!("Checked out {}: {files} files", &sha[..12]));
+            if has_large_files(&mirror, &tree) {
+                log("Files kept in Git LFS are not fetched; the checkout has their pointers");
+            }
             Ok((place, part))
         })
         .await
@@ -157,13 +154,12 @@ fn write(mirror: &Repository, tree: &Tree<'_>, folder: &Path, written: Written, 
     let mut writer = Writer::new(mirror, stop, written)?;
     writer.write(tree, folder, 0)?;
     let below = |path: &Path| path.strip_prefix(folder).unwrap_or(path).to_path_buf();
-    Ok(Part {
-        files: writer.files,
+    let part = Part {
         submodules: writer.submodules.iter().map(|(path, oid)| (below(path), oid.to_string())).collect(),
         modules: modules(mirror, tree)?,
-        has_large_files: has_large_files(mirror, tree),
         written: writer.written,
-    })
+    };
+    Ok((part, writer.files))
 }
 
 /// The content of `.gitmodules`, read from the tree: on disk it might be a link to anything.

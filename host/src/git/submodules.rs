@@ -60,10 +60,9 @@ impl Git {
                 self.fetch(&access, cancel, log.clone()).await?;
                 let folder = next.folder.join(&path);
                 let (folder, part) = self
-                    .write(&access.id, &sha, written, move || Ok(folder))
+                    .write(&access.id, &sha, written, &log, move || Ok(folder))
                     .await
                     .map_err(|error| missing_commit(error, shown, &access))?;
-                log(&format!("Checked out {} of submodule {shown}: {} files", &sha[..12], part.files));
                 written = part.written;
                 open.push(Open { part, folder, url: access.url, depth: next.depth + 1 });
             }
