@@ -419,6 +419,9 @@ async fn pages(fixture: &Fixture) -> Vec<String> {
         "/stacks/web/edit",
         "/stacks/web/plan",
         "/stacks/web/protection",
+        "/stacks/web/commits",
+        "/stacks/web/files",
+        "/stacks/web/files?file=Dockerfile",
         "/people",
         "/deployments/1",
         "/deployments/2",
@@ -432,6 +435,7 @@ async fn pages(fixture: &Fixture) -> Vec<String> {
         "/tokens",
         "/audit",
         "/backups",
+        "/hosts",
         "/security",
         "/status",
     ];

@@ -19,7 +19,7 @@ use crate::domain::reference;
 use crate::domain::repository::GitRepository;
 use crate::error::{Error, Result};
 use crate::git::Commit;
-use crate::store::deployments;
+use crate::store::commit_fates;
 
 /// What was fetched so lately is shown without asking the git server again.
 const FRESH: Duration = Duration::from_secs(30);
@@ -88,7 +88,7 @@ pub async fn commit_list(
 async fn with_fates(app: &App, view: &StackView, commits: Vec<Commit>) -> Result<Vec<CommitRow>> {
     let ids: Vec<&str> = commits.iter().map(|one| one.sha.as_str()).collect();
     let mut conn = app.db.read().await?;
-    let fates = deployments::fates_of_commits(&mut conn, &view.stack.id, &ids).await?;
+    let fates = commit_fates::list(&mut conn, &view.stack.id, &ids).await?;
     let running = view.active_release.as_ref().map(|release| release.commit_sha.as_str());
     let row = |commit: Commit| {
         let fate = fates.iter().find(|fate| fate.commit_sha == commit.sha);

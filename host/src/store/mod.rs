@@ -32,6 +32,7 @@ pub mod certificates;
 pub mod ci_builds;
 pub mod cicd_jobs;
 pub mod cicd_providers;
+pub mod commit_fates;
 pub mod counters;
 pub mod deployment_cicd_mappings;
 pub mod deployments;

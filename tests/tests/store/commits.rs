@@ -1,7 +1,7 @@
 //! What became of commits.
 
 use windlass::domain::deployment::{Deployment, DeploymentStatus};
-use windlass::store::deployments;
+use windlass::store::{commit_fates, deployments};
 use windlass_tests::{database::TestDb, on_both_databases, sample};
 
 on_both_databases!(the_newest_deployment_of_each_commit_is_told, another_stacks_deployments_are_not_told);
@@ -22,7 +22,7 @@ async fn the_newest_deployment_of_each_commit_is_told(test: TestDb) {
     store(&test, of(&"4".repeat(40), DeploymentStatus::Successful)).await;
     let asked = [one.as_str(), two.as_str(), three.as_str()];
     let mut conn = test.db.read().await.unwrap();
-    let mut found = deployments::fates_of_commits(&mut conn, &stack.id, &asked).await.unwrap();
+    let mut found = commit_fates::list(&mut conn, &stack.id, &asked).await.unwrap();
     found.sort_by_key(|fate| fate.seq);
     let told: Vec<_> = found
         .iter()
@@ -33,7 +33,7 @@ async fn the_newest_deployment_of_each_commit_is_told(test: TestDb) {
         (two.as_str(), failed, DeploymentStatus::Failed, false),
     ];
     assert_eq!(told, wanted);
-    assert_eq!(deployments::fates_of_commits(&mut conn, &stack.id, &[]).await.unwrap(), []);
+    assert_eq!(commit_fates::list(&mut conn, &stack.id, &[]).await.unwrap(), []);
 }
 
 async fn another_stacks_deployments_are_not_told(test: TestDb) {
@@ -43,6 +43,6 @@ async fn another_stacks_deployments_are_not_told(test: TestDb) {
     let sha = deployment.commit_sha.clone();
     store(&test, deployment).await;
     let mut conn = test.db.read().await.unwrap();
-    assert_eq!(deployments::fates_of_commits(&mut conn, &shop.id, &[&sha]).await.unwrap(), []);
-    assert_eq!(deployments::fates_of_commits(&mut conn, &web.id, &[&sha]).await.unwrap().len(), 1);
+    assert_eq!(commit_fates::list(&mut conn, &shop.id, &[&sha]).await.unwrap(), []);
+    assert_eq!(commit_fates::list(&mut conn, &web.id, &[&sha]).await.unwrap().len(), 1);
 }

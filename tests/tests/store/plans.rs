@@ -15,11 +15,11 @@ use windlass::{
         Conn, Db, approvals, artifacts,
         audit::{self, AuditFilter},
         backups, badges, build_args, build_configs, builds, ci_builds, cicd_jobs, cicd_providers,
-        deployment_cicd_mappings, deployments, events, figures, git_heads, git_looks, invitations,
-        key_rotations, memberships, new_id, notification_channels, notification_deliveries, oidc_identities,
-        plugin_calls, previews, projects, protections, registries, releases, repositories, rollout_steps,
-        routes, schedules, sealed, stack_ci, stacks, targets, task_stats, tasks, teams, templates, tokens,
-        users, webhook_events,
+        commit_fates, deployment_cicd_mappings, deployments, events, figures, git_heads, git_looks,
+        invitations, key_rotations, memberships, new_id, notification_channels, notification_deliveries,
+        oidc_identities, plugin_calls, previews, projects, protections, registries, releases, repositories,
+        rollout_steps, routes, schedules, sealed, stack_ci, stacks, targets, task_stats, tasks, teams,
+        templates, tokens, users, webhook_events,
     },
 };
 use windlass_tests::{database::TestDb, sample};
@@ -70,7 +70,7 @@ async fn read_everything(conn: &mut Conn) {
     deployments::latest_push(conn, &id, "main").await.unwrap();
     deployments::push_of(conn, &id).await.unwrap();
     deployments::latest_of_commit(conn, &id, "x").await.unwrap();
-    deployments::fates_of_commits(conn, &id, &["x"]).await.unwrap();
+    commit_fates::list(conn, &id, &["x"]).await.unwrap();
     deployments::told(conn, &id).await.unwrap();
     releases::find_opt(conn, "1").await.unwrap();
     releases::list_by_stack(conn, &id, page).await.unwrap();
