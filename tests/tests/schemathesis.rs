@@ -18,8 +18,10 @@ const EXAMPLES: &str = "3";
 /// Requests that there have to be in all; more are asked for by `SCHEMATHESIS_LEAST`.
 const LEAST: usize = 5000;
 
-/// Streams never end, a log-out ends the run, and the plan of a build needs a git server that answers.
-const LEFT_OUT: &str = r"^/api/v1/(events|sessions/current|.*/(stream|follow|build-plan))$";
+/// Streams never end, a log-out ends the run, and what is in a repository needs a git server that answers, as does the plan of
+/// a build.
+const LEFT_OUT: &str =
+    r"^/api/v1/(events|sessions/current|.*/(stream|follow|build-plan|commits|files|files/content|refs))$";
 
 /// What is removed is not there to be asked about any more, so it comes last.
 const ROUNDS: [[&str; 2]; 2] = [["--exclude-method", "DELETE"], ["--include-method", "DELETE"]];
