@@ -150,7 +150,13 @@ fn begin(path: PathBuf) -> Result<Checkout> {
     Ok(Checkout { path, lock: Some(lock) })
 }
 
-fn write(mirror: &Repository, tree: &Tree<'_>, folder: &Path, written: Written, stop: &Stop) -> Result<Part> {
+fn write(
+    mirror: &Repository,
+    tree: &Tree<'_>,
+    folder: &Path,
+    written: Written,
+    stop: &Stop,
+) -> Result<(Part, usize)> {
     let mut writer = Writer::new(mirror, stop, written)?;
     writer.write(tree, folder, 0)?;
     let below = |path: &Path| path.strip_prefix(folder).unwrap_or(path).to_path_buf();
