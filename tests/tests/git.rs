@@ -546,7 +546,7 @@ async fn submodules_that_lead_elsewhere_than_to_a_git_server_are_refused_with_a_
         ("-u./payload", lib, "is no"),
         ("../lib.git", nobody, "no branch or tag"),
         // Another server is not shown the token.
-        (elsewhere.as_str(), lib, "credentials"),
+        (elsewhere.as_str(), lib, "refuses us"),
         ("../app6.git", lib, "no branch or tag"),
     ]
     .into_iter()
