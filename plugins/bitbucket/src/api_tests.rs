@@ -8,6 +8,7 @@ use windlass_sdk::forge::{
     CommitStatus, Hook, PullRequestState, PullRequests, Repositories, State, Status, WebhookAdmin,
 };
 use windlass_sdk::http::{Request, Response, answering};
+use windlass_sdk::testkit::forge_in_trouble;
 use windlass_sdk::{Connection, Disposition};
 
 use crate::Bitbucket;
@@ -347,4 +348,10 @@ fn a_comment_with_the_same_key_is_changed_in_a_data_center() {
     ];
     let (left, seen) = on(DATA_CENTER, answers, set);
     assert!(left.is_ok() && seen[1].1["text"].as_str().is_some_and(|text| text.contains("**out**")));
+}
+
+#[test]
+fn a_forge_that_fails_is_told_as_what_it_is_at_each_request() {
+    forge_in_trouble::<Bitbucket>(&cloud());
+    forge_in_trouble::<Bitbucket>(&data_center());
 }

@@ -12,7 +12,10 @@ use std::rc::Rc;
 
 use windlass_sdk::http::{Error, Request, Response, answering};
 use windlass_sdk::provider::Trigger;
+use windlass_sdk::testkit::{artifacts_in_trouble, provider_in_trouble};
 use windlass_sdk::{Connection, Disposition, Failure};
+
+use crate::CircleCi;
 
 /// An answer, and the request it is for as `METHOD path`.
 type Line = (&'static str, Result<Response, Error>);
@@ -95,4 +98,10 @@ fn advice(failure: &Failure) -> &'static str {
         Disposition::RateLimited(_) => "rate-limited",
         Disposition::Other(_) => "other",
     }
+}
+
+#[test]
+fn a_vendor_that_fails_is_told_as_what_it_is_at_each_request() {
+    provider_in_trouble::<CircleCi>(&connection());
+    artifacts_in_trouble::<CircleCi>(&connection());
 }

@@ -8,6 +8,7 @@ use windlass_sdk::forge::{
     CommitStatus, Hook, PullRequestState, PullRequests, Repositories, State, Status, WebhookAdmin,
 };
 use windlass_sdk::http::{Request, Response, answering};
+use windlass_sdk::testkit::forge_in_trouble;
 use windlass_sdk::{Connection, Disposition, Failure};
 
 use crate::Gitea;
@@ -210,4 +211,9 @@ fn a_comment_with_the_same_key_is_changed() {
     ];
     let (left, _) = on(answers, set("It is gone."));
     assert_eq!(left, Ok(()));
+}
+
+#[test]
+fn a_forge_that_fails_is_told_as_what_it_is_at_each_request() {
+    forge_in_trouble::<Gitea>(&connection());
 }

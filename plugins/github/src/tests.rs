@@ -1,7 +1,9 @@
 use serde_json::{Value, json};
-use windlass_sdk::Failure;
 use windlass_sdk::forge::{Change, ChangeKind, Delivery, Event, Forge, Push};
-use windlass_sdk::testkit::{Cassette, replay_provider};
+use windlass_sdk::testkit::{
+    Cassette, artifacts_in_trouble, forge_in_trouble, provider_in_trouble, replay_provider,
+};
+use windlass_sdk::{Connection, Failure};
 
 use crate::GitHub;
 
@@ -187,4 +189,13 @@ fn a_delivery_without_the_event_header_is_not_githubs() {
 fn what_was_recorded_is_answered_again_and_no_fault_breaks_it() {
     let cassette = Cassette::read(include_str!("../fixtures/life.json"));
     assert_eq!(replay_provider::<GitHub>(&cassette), 8);
+}
+
+#[test]
+fn a_vendor_that_fails_is_told_as_what_it_is_at_each_request() {
+    let on =
+        Connection { base_url: "https://vendor.example".into(), settings: "{}".into(), extras: Vec::new() };
+    forge_in_trouble::<GitHub>(&on);
+    provider_in_trouble::<GitHub>(&on);
+    artifacts_in_trouble::<GitHub>(&on);
 }

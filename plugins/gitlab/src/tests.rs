@@ -1,8 +1,10 @@
 use serde_json::{Value, json};
 use windlass_sdk::forge::{Change, ChangeKind, Delivery, Event, Forge, Push};
 use windlass_sdk::provider::{self, BuildStatus, Webhooks};
-use windlass_sdk::testkit::{Cassette, replay_provider};
-use windlass_sdk::{Failure, Manifest};
+use windlass_sdk::testkit::{
+    Cassette, artifacts_in_trouble, forge_in_trouble, provider_in_trouble, replay_provider,
+};
+use windlass_sdk::{Connection, Failure, Manifest};
 
 use crate::GitLab;
 
@@ -191,4 +193,13 @@ fn the_signed_deliveries_come_before_those_with_a_token() {
 fn what_was_recorded_is_answered_again_and_no_fault_breaks_it() {
     let cassette = Cassette::read(include_str!("../fixtures/life.json"));
     assert_eq!(replay_provider::<GitLab>(&cassette), 8);
+}
+
+#[test]
+fn a_vendor_that_fails_is_told_as_what_it_is_at_each_request() {
+    let on =
+        Connection { base_url: "https://vendor.example".into(), settings: "{}".into(), extras: Vec::new() };
+    forge_in_trouble::<GitLab>(&on);
+    provider_in_trouble::<GitLab>(&on);
+    artifacts_in_trouble::<GitLab>(&on);
 }

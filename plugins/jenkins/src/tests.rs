@@ -11,7 +11,10 @@ use std::rc::Rc;
 
 use windlass_sdk::http::{Error, Request, Response, answering};
 use windlass_sdk::provider::{JobSpec, PipelineFile, Trigger};
+use windlass_sdk::testkit::{artifacts_in_trouble, provider_in_trouble};
 use windlass_sdk::{Connection, Disposition, Failure};
+
+use crate::Jenkins;
 
 /// An answer, and the request it is for as `METHOD path`.
 type Line = (&'static str, Result<Response, Error>);
@@ -90,4 +93,10 @@ fn advice(failure: &Failure) -> &'static str {
         Disposition::RateLimited(_) => "rate-limited",
         Disposition::Other(_) => "other",
     }
+}
+
+#[test]
+fn a_vendor_that_fails_is_told_as_what_it_is_at_each_request() {
+    provider_in_trouble::<Jenkins>(&connection());
+    artifacts_in_trouble::<Jenkins>(&connection());
 }

@@ -121,6 +121,11 @@ impl Call {
         }
     }
 
+    /// What the host answered to its requests.
+    pub(super) fn answers(&self) -> Vec<Result<Response, Error>> {
+        self.requests().map(|exchange| response(exchange.result.as_ref(), None)).collect()
+    }
+
     fn requests(&self) -> impl Iterator<Item = &Exchange> {
         self.exchange.iter().filter(|exchange| exchange.import.starts_with(HTTP))
     }

@@ -33,6 +33,7 @@ mod cassette;
 mod chance;
 mod forecast;
 mod notifier;
+mod outage;
 mod promises;
 mod provider;
 mod report;
@@ -43,6 +44,8 @@ mod shrink;
 mod story;
 mod subject;
 mod traffic;
+mod trials;
+mod trouble;
 mod world;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -52,12 +55,15 @@ use std::time::{Duration, Instant};
 pub use cassette::{Call, Cassette};
 pub use forecast::{Forecast, Foreseen, Outlook, forecast};
 pub use notifier::{failed_deployment, json_body, only_request, rendered};
+pub use outage::{artifacts_in_trouble, forge_in_trouble, provider_in_trouble};
 pub use provider::replay_provider;
 pub use report::{Broken, Report, Told};
 pub use rules::Rule;
 pub use scenario::{Before, Errors, HEALTH_TIMEOUT_MS, Interruption, Life, Moment, Scenario};
 pub use story::{STORY_TIMEOUT_MS, Story};
 pub use subject::{Native, Subject};
+pub use trials::{Ended, Trial, Trials};
+pub use trouble::Trouble;
 
 pub use crate::mutant;
 

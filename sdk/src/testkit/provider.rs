@@ -1,16 +1,17 @@
-//! A provider's recorded calls, made again natively.
+//! A provider's recorded calls, made again natively, and with an other side that fails at each of their requests.
 
 use serde_json::Value;
 
-use super::{Call, Cassette};
+use super::trials::Trials;
+use super::{Call, Cassette, outage};
 use crate::provider::{JobSpec, PipelineFile, Provider, Trigger};
 use crate::{Connection, Failure};
 
-/// Makes each recorded call of a provider again, with the recorded responses, and once more with each fault in each of them.
-/// Answers with how many calls that were; those of other interfaces are passed over.
+/// Makes each recorded call of a provider again, with the recorded responses, with each fault in each of them, and with an other
+/// side that fails from each request on. Answers with how many calls that were; those of other interfaces are passed over.
 ///
 /// # Panics
-/// If a call ends otherwise than recorded, asks for something else, or panics.
+/// If a call ends otherwise than recorded, asks for something else, or makes of a failing other side what it is not.
 pub fn replay_provider<P: Provider>(cassette: &Cassette) -> usize {
     cassette.calls.iter().filter(|call| replay::<P>(call)).count()
 }
@@ -19,22 +20,24 @@ fn replay<P: Provider>(call: &Call) -> bool {
     let on = || connection(&call.input[0]);
     let text = |at: usize| call.input.get(at).and_then(Value::as_str).unwrap_or_default();
     match call.function.as_str() {
-        "test-connection" => both(call, || P::test_connection(on())),
-        "create-job" => both(call, || P::create_job(on(), spec(&call.input[1]))),
-        "trigger-job" => both(call, || P::trigger_job(on(), text(1), trigger(&call.input[2]))),
-        "get-job-status" => both(call, || P::get_job_status(on(), text(1))),
-        "get-build-status" => both(call, || P::get_build_status(on(), text(1), text(2))),
-        "get-build-logs" => both(call, || {
-            P::get_build_logs(on(), text(1), text(2), call.input.get(3).and_then(Value::as_str))
+        "test-connection" => again(call, || P::test_connection(on()).map(|_| true)),
+        "create-job" => again(call, || P::create_job(on(), spec(&call.input[1])).map(|_| true)),
+        "trigger-job" => again(call, || P::trigger_job(on(), text(1), trigger(&call.input[2])).map(|_| true)),
+        "get-job-status" => again(call, || P::get_job_status(on(), text(1)).map(|_| true)),
+        "get-build-status" => again(call, || P::get_build_status(on(), text(1), text(2)).map(|_| true)),
+        "get-build-logs" => again(call, || {
+            let chunk = P::get_build_logs(on(), text(1), text(2), call.input.get(3).and_then(Value::as_str));
+            chunk.map(|chunk| !chunk.text.is_empty())
         }),
-        "cancel-build" => both(call, || P::cancel_build(on(), text(1), text(2))),
-        "delete-job" => both(call, || P::delete_job(on(), text(1))),
+        "cancel-build" => again(call, || P::cancel_build(on(), text(1), text(2)).map(|()| true)),
+        "delete-job" => again(call, || P::delete_job(on(), text(1)).map(|()| true)),
         _ => return false,
     }
     true
 }
 
-fn both<T>(call: &Call, work: impl Fn() -> Result<T, Failure>) {
+/// In all ways; `work` says whether its answer says anything.
+fn again(call: &Call, work: impl Fn() -> Result<bool, Failure>) {
     let was_good = call.output.as_ref().is_some_and(|output| output.get("ok").is_some());
     match call.answering(&work) {
         Ok(_) => assert!(was_good, "{} succeeds, and failed when it was recorded", call.function),
@@ -42,7 +45,11 @@ fn both<T>(call: &Call, work: impl Fn() -> Result<T, Failure>) {
             assert!(!was_good, "{} fails, and did not when it was recorded: {failure:?}", call.function)
         }
     }
-    call.with_faults(work);
+    call.with_faults(&work);
+    let trials = Trials::recorded(&call.function, call.answers());
+    if let Err(why) = outage::run(trials, |_, _| work()) {
+        panic!("{why}");
+    }
 }
 
 fn word(value: &Value, name: &str) -> String {
