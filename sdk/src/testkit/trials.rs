@@ -71,6 +71,9 @@ pub enum Ended {
     Answer { says_something: bool },
     /// With a failure and its code.
     Failure(Disposition, String),
+    /// With an answer that the host does not take, and why. What was made up may be as senseless, so only a wrong answer of the
+    /// other side's makes that a mistake.
+    Senseless(String),
     /// In no way that the contract knows.
     Crash(String),
 }
@@ -245,7 +248,9 @@ impl Trials {
         }
         let wanted = trouble.wanted();
         match ending {
-            Ended::Crash(why) => Some(format!("{said}, and it ended with no answer of the contract: {why}")),
+            Ended::Senseless(why) | Ended::Crash(why) => {
+                Some(format!("{said}, and that was no answer of the contract: {why}"))
+            }
             Ended::Failure(disposition, _) if trouble.fits(&disposition) => None,
             Ended::Failure(disposition, code) => {
                 let word = word_of(&disposition);

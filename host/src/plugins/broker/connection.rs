@@ -7,6 +7,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use http::HeaderMap;
 use url::Url;
+use windlass_sdk::testkit::Trial;
 use zeroize::Zeroizing;
 
 use super::path::Origin;
@@ -72,6 +73,7 @@ pub struct Connection {
     placeholders: Vec<(String, Secret)>,
     rotated: Option<Rotated>,
     heard: Option<Heard>,
+    trial: Option<Trial>,
 }
 
 impl fmt::Debug for Connection {
@@ -121,6 +123,7 @@ impl Connection {
             placeholders: Vec::new(),
             rotated: None,
             heard: None,
+            trial: None,
         })
     }
 
@@ -207,6 +210,13 @@ impl Connection {
         self
     }
 
+    /// The other side is that of a trial: no request ever leaves this machine, and no credential is put into one.
+    #[must_use]
+    pub(in crate::plugins) fn in_trial(mut self, trial: Trial) -> Self {
+        self.trial = Some(trial);
+        self
+    }
+
     pub fn id(&self) -> &str {
         &self.id
     }
@@ -248,6 +258,10 @@ impl Connection {
             (None, true) => Policy::anywhere(),
             (None, false) => Policy::internet(),
         }
+    }
+
+    pub(super) fn trial(&self) -> Option<&Trial> {
+        self.trial.as_ref()
     }
 
     pub(super) fn grants(&self, entry: &str) -> bool {

@@ -17,6 +17,7 @@ mod policy;
 mod refusal;
 mod scrub;
 mod session;
+mod stand_in;
 mod tokens;
 
 use std::sync::Arc;

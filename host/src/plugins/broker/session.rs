@@ -19,7 +19,7 @@ use super::path::Target;
 use super::policy::{self, Audience};
 use super::refusal::Refusal;
 use super::scrub::Scrubber;
-use super::{Broker, Outbound};
+use super::{Broker, Outbound, stand_in};
 use crate::domain::plugin::CredentialSlot;
 
 /// Most requests of one call, redirects and mints included.
@@ -191,6 +191,9 @@ impl Inner {
         let mut stale: Option<Arc<Minted>> = None;
         loop {
             self.spend()?;
+            if let Some(trial) = connection.trial() {
+                return stand_in::answer(trial, outgoing);
+            }
             let mut hop = outgoing.clone();
             let mut used = None;
             if audience == Audience::Own {

@@ -9,6 +9,7 @@ mod notifier;
 mod planner;
 mod provider;
 pub(super) mod strategy;
+mod trouble;
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -104,6 +105,7 @@ impl Plugins {
                 PluginKind::PipelineGenerator => generator::check(self, name),
                 PluginKind::Notifier => notifier::check(self, name),
             });
+            rules.extend(trouble::rule(self, name, kind));
         }
         Ok(rules)
     }
@@ -142,9 +144,12 @@ fn settings_of(plugins: &Plugins, name: &str) -> Result<Value, String> {
 
 /// The other side in calls of the suite: nobody listens there, so no request ever leaves this machine.
 fn target_of(plugins: &Plugins, name: &str) -> Result<Target, String> {
-    let connection =
-        Connection::new("conformance", "http://127.0.0.1:1").map_err(|error| error.to_string())?;
-    Ok(Target { connection: Arc::new(connection.grant(&[])), settings: settings_of(plugins, name)? })
+    Ok(Target { connection: Arc::new(nobody()?.grant(&[])), settings: settings_of(plugins, name)? })
+}
+
+/// A connection to an address where nobody listens.
+fn nobody() -> Result<Connection, String> {
+    Connection::new("conformance", "http://127.0.0.1:1").map_err(|error| error.to_string())
 }
 
 /// Whether two answers to the same question are the same, and neither is a crash.

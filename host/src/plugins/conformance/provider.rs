@@ -29,16 +29,7 @@ pub(super) fn check<'a>(plugins: &'a Plugins, name: &'a str) -> Vec<Rule<'a>> {
 
 async fn survives_silence(plugins: &Plugins, name: &str) -> Result<String, String> {
     let target = target_of(plugins, name)?;
-    let spec = CiJobSpec {
-        name: "job".into(),
-        description: String::new(),
-        folder: None,
-        repository_url: "https://forge.example/app.git".into(),
-        branch: "main".into(),
-        pipeline: vec![("pipeline".into(), "steps".into())],
-        parameters: Vec::new(),
-    };
-    let trigger = CiTrigger { ref_name: None, parameters: Vec::new(), idempotency_key: "key-1".into() };
+    let (spec, trigger) = (spec(), trigger());
     all([
         silent("test-connection", plugins.provider_test(name, &target).await),
         silent("create-job", plugins.provider_create_job(name, &target, &spec).await),
@@ -49,6 +40,24 @@ async fn survives_silence(plugins: &Plugins, name: &str) -> Result<String, Strin
         silent("cancel-build", plugins.provider_cancel(name, &target, "job", "7").await),
         silent("delete-job", plugins.provider_delete_job(name, &target, "job").await),
     ])
+}
+
+/// A job to be made.
+pub(super) fn spec() -> CiJobSpec {
+    CiJobSpec {
+        name: "job".into(),
+        description: String::new(),
+        folder: None,
+        repository_url: "https://forge.example/group/app.git".into(),
+        branch: "main".into(),
+        pipeline: vec![("pipeline".into(), "steps".into())],
+        parameters: Vec::new(),
+    }
+}
+
+/// A build to be started.
+pub(super) fn trigger() -> CiTrigger {
+    CiTrigger { ref_name: None, parameters: Vec::new(), idempotency_key: "key-1".into() }
 }
 
 /// Without a single answer nobody can know anything.

@@ -54,7 +54,9 @@ impl Provider for Plugin {
     }
 
     fn get_job_status(_: Connection, job: &str) -> Result<Job, Failure> {
-        found(send(Request::get(format!("/jobs/{}", segment(job))))?, "no-such-job", job)?;
+        let response = found(send(Request::get(format!("/jobs/{}", segment(job))))?, "no-such-job", job)?;
+        // A proxy's page says nothing about a job.
+        response.json::<serde_json::Value>()?;
         Ok(Job::new(job, job))
     }
 
@@ -116,6 +118,7 @@ fn build(build: VendorBuild) -> Build {
 mod tests {
     use super::*;
     use windlass_sdk::http::answering;
+    use windlass_sdk::testkit::provider_in_trouble;
 
     fn connection() -> Connection {
         Connection {
@@ -147,6 +150,11 @@ mod tests {
         let unknown = || Plugin::get_build_status(connection(), "a", "9");
         let failure = answering(|_| Ok(Response::new(404, "")), unknown).expect_err("there is none");
         assert_eq!(failure.code, "no-such-build");
+    }
+
+    #[test]
+    fn a_vendor_that_fails_is_told_as_what_it_is_at_each_request() {
+        provider_in_trouble::<Plugin>(&connection());
     }
 
     #[test]

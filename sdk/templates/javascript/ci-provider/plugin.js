@@ -35,7 +35,8 @@ export const provider = guarded({
   },
 
   getJobStatus(_connection, id) {
-    found(send('GET', jobPath(id)), 'no-such-job', id);
+    // A proxy's page says nothing about a job, and is no JSON.
+    found(send('GET', jobPath(id)), 'no-such-job', id).json();
     return job(id);
   },
 

@@ -59,7 +59,8 @@ class Provider(exports.Provider):
         return build(found(response, "no-such-job", job))
 
     def get_job_status(self, connection, id):
-        found(send("GET", job_path(id)), "no-such-job", id)
+        # A proxy's page says nothing about a job, and is no JSON.
+        read(found(send("GET", job_path(id)), "no-such-job", id))
         return job(id)
 
     def get_build_status(self, connection, job, id):
