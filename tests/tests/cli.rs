@@ -395,17 +395,31 @@ async fn plugins_are_installed_switched_off_and_on_and_approved() {
     plugin(&["enable", "guest"]).expect(0);
     let refused = plugin(&["enable", "guest"]).expect(1).err;
     assert!(refused.contains("is enabled already"), "{refused}");
-    guest.asking("token").write(&file);
+    guest.clone().asking("token").write(&file);
     let shown = plugin(&["install", &path]).expect(0).out;
     assert!(
         shown.contains("It asks for credential:token.") && shown.contains("windlass plugin approve"),
         "{shown}"
     );
     let inspected = plugin(&["inspect", "guest"]).expect(0).out;
-    assert!(inspected.contains("credential:token"), "{inspected}");
+    assert!(
+        inspected.contains("New in what it asks") && inspected.contains("credential:token"),
+        "{inspected}"
+    );
     plugin(&["approve", "guest", "--digest", "00"]).expect(1);
     let approved = plugin(&["approve", "guest", "-o", "json"]).expect(0).json();
     assert_eq!((&approved["state"], &approved["missing"]), (&json!("enabled"), &json!([])));
+    // The next one asks for another slot in the place of this one.
+    guest.asking("other").write(&file);
+    plugin(&["install", &path]).expect(0);
+    let approved = plugin(&["approve", "guest"]).expect(0).out;
+    for told in [
+        "The one that runs does not ask for credential:other.",
+        "Only the one that runs asks for credential:token.",
+        "loaded",
+    ] {
+        assert!(approved.contains(told), "{told} in {approved}");
+    }
     let count = plugin(&["list", "-o", "json"]).expect(0).json().as_array().unwrap().len();
     assert!(plugin(&["reload"]).expect(0).out.contains(&format!("{count} plugins are loaded")));
     // A component that breaks a rule is held back with the rule's name, and the good one runs on.

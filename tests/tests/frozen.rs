@@ -1,16 +1,20 @@
 //! What was released stays: the contract's types, and the components that were built against them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
+use serde_json::json;
 use tempfile::TempDir;
 use windlass::domain::build_config::BuildSettings;
+use windlass::domain::notification::{Notification, Severity};
+use windlass::domain::pipeline::PipelineModel;
 use windlass::domain::plugin::{PluginKind, PluginStatus};
 use windlass::domain::rollout::StackFacts;
 use windlass::domain::stack::RunSpec;
 use windlass::error::{Error, PluginErrorKind};
-use windlass::plugins::{PluginSource, Plugins, Settings, Source};
+use windlass::plugins::{Connection, PluginSource, Plugins, Settings, Source, Target};
 use windlass_tests::frozen::{Contract, texts};
 
 fn root() -> PathBuf {
@@ -137,13 +141,14 @@ async fn corpus() -> (TempDir, Vec<(String, Plugins, PluginStatus)>) {
 #[tokio::test]
 async fn every_component_built_with_a_released_sdk_still_loads_and_answers() {
     let (_folder, corpus) = corpus().await;
-    assert!(corpus.len() >= 3, "the corpus was found");
+    let mut kinds = BTreeSet::new();
     for (version, plugins, status) in corpus {
         let name = status.name.as_str();
         let info = status.info.clone().unwrap_or_else(|| {
             panic!("{name}, built with SDK {version}, no longer loads: {}", status.error.unwrap_or_default())
         });
         for kind in info.kinds {
+            kinds.insert(kind);
             let outcome = match kind {
                 PluginKind::GitForge => {
                     plugins.forge_parse(name, Vec::new(), Bytes::from_static(b"{}")).await.map(|_| ())
@@ -154,16 +159,41 @@ async fn every_component_built_with_a_released_sdk_still_loads_and_answers() {
                 PluginKind::DeploymentStrategy => {
                     plugins.strategy_validate(name, "{}", &stack()).await.map(|_| ())
                 }
-                // Released later; they join with the release that has them.
-                PluginKind::CiProvider | PluginKind::PipelineGenerator | PluginKind::Notifier => continue,
+                PluginKind::CiProvider => plugins.provider_test(name, &nobody()).await.map(|_| ()),
+                PluginKind::PipelineGenerator => {
+                    let model = PipelineModel::default();
+                    plugins.generator_validate(name, &model, &json!({})).await.map(|_| ())
+                }
+                PluginKind::Notifier => plugins.notifier_render(name, &nobody(), &event()).await.map(|_| ()),
             };
             match outcome {
                 Ok(()) => {}
-                // An empty delivery is none; saying so is an answer.
+                // An empty delivery is none, and nobody answers a provider; saying so is an answer.
                 Err(Error::Plugin(error)) if matches!(error.kind, PluginErrorKind::Failure { .. }) => {}
                 Err(error) => panic!("{name}, built with SDK {version}, no longer answers: {error}"),
             }
         }
+    }
+    assert_eq!(kinds, BTreeSet::from(PluginKind::ALL), "there is a component of each kind");
+}
+
+/// A connection to where nobody listens, on which nothing is granted.
+fn nobody() -> Target {
+    let connection = Connection::new("corpus", "http://127.0.0.1:1").expect("this is a base URL");
+    Target { connection: Arc::new(connection.grant(&[])), settings: json!({}) }
+}
+
+fn event() -> Notification {
+    Notification {
+        id: "event-1".into(),
+        kind: "deployment.failed".into(),
+        at: 1_700_000_000_000,
+        severity: Severity::Error,
+        title: "web was not deployed".into(),
+        text: String::new(),
+        stack: None,
+        url: None,
+        data: json!({}),
     }
 }
 

@@ -68,7 +68,7 @@ async fn what_is_pushed_has_the_layout_that_others_read() {
         json_of(&format!("{base}/blobs/{}", manifest["config"]["digest"].as_str().unwrap()), "*/*").await;
     assert_eq!((&config["architecture"], &config["os"]), (&json!("wasm"), &json!("wasip2")));
     assert_eq!(config["layerDigests"], json!([layer]));
-    let pulled = oci::pull(&format!("{}/team/guest:1.0.0", registry.address)).await.unwrap();
+    let pulled = oci::pull(&format!("{}/team/guest:1.0.0", registry.address), None).await.unwrap();
     assert_eq!((pulled.reference, pulled.component), (reference, component));
 }
 
@@ -169,6 +169,41 @@ async fn a_plugin_is_installed_from_a_registry_and_pinned() {
     assert_eq!(answer.status, 422);
     let lock = std::fs::read_to_string(server.data().join("windlass.lock")).unwrap();
     assert!(lock.contains(&reference), "{lock}");
+}
+
+#[tokio::test]
+async fn with_a_key_only_what_it_signed_is_installed() {
+    let Some(registry) = Registry::start("with a key only what it signed is installed").await else { return };
+    let reference = pushed(&registry, component()).await;
+    let folder = TempDir::new().unwrap();
+    let (key, path) = (SigningKey::from_slice(&[7; 32]).unwrap(), folder.path().join("cosign.pub"));
+    let config = folder.path().join("windlass.toml");
+    std::fs::write(&config, format!("[plugin_install]\ncosign_key = \"{}\"\n", path.display())).unwrap();
+    let server = TestServer::start_with(&[("WINDLASS_CONFIG", &config.display().to_string())]).await;
+    let source = json!({ "source": format!("oci:{}/team/guest:1.0.0", registry.address) });
+    let install = || server.post("/api/v1/plugins/install", source.clone());
+    // There is no such key yet, so nothing is taken.
+    let refused = async || {
+        let answer = install().await;
+        assert_eq!(answer.status, 422, "{}", answer.text);
+        assert_eq!(server.get("/api/v1/plugins/guest").await.status, 404);
+        answer.text
+    };
+    sign(&registry, &reference, &SigningKey::from_slice(&[8; 32]).unwrap()).await;
+    let text = refused().await;
+    assert!(text.contains("cannot be read"), "{text}");
+    std::fs::write(&path, key.verifying_key().to_public_key_pem(LineEnding::LF).unwrap()).unwrap();
+    let text = refused().await;
+    assert!(text.contains("none of its 1 signatures is by the key"), "{text}");
+    // A file says nothing about who made it.
+    let answer = server.post_component("/api/v1/plugins/install", component()).await;
+    assert!(answer.status == 422 && answer.text.contains("cosign sign"), "{}", answer.text);
+    sign(&registry, &reference, &key).await;
+    let answer = install().await.expect(200);
+    assert_eq!(answer["data"]["source"], format!("oci:{reference}"));
+    // The key that counts is the one that the file names now.
+    std::fs::write(&config, "").unwrap();
+    server.post_component("/api/v1/plugins/install", component()).await.expect(200);
 }
 
 /// The program, run in a folder with the log-ins that are kept there.

@@ -283,6 +283,7 @@ async fn an_upgrade_that_asks_for_more_waits_for_an_approval() {
     let plugin = shown(&server).await;
     assert_eq!((&plugin["state"], &plugin["digest"]), (&json!("awaiting_approval"), &old));
     assert_eq!(plugin["missing"], json!(["credential:token"]));
+    assert_eq!(plugin["change"], json!({ "new": ["credential:token"], "gone": [] }));
     assert_eq!(call(&server, 0).await, 201, "the old one runs on");
     // Somebody looked at another component than the one that asks now.
     let answer = server.post("/api/v1/plugins/guest/approve", json!({ "digest": old })).await;
@@ -293,6 +294,7 @@ async fn an_upgrade_that_asks_for_more_waits_for_an_approval() {
             .clone();
     assert_eq!((&plugin["state"], &plugin["digest"]), (&json!("enabled"), &held));
     assert_eq!(plugin["granted"], json!(["credential:token"]));
+    assert_eq!(plugin["change"], json!({ "new": [], "gone": [] }), "nothing waits any more");
     let lock = std::fs::read_to_string(folder.path().join("windlass.lock")).unwrap();
     assert!(lock.contains("credential:token") && lock.contains(held.as_str().unwrap()), "{lock}");
 }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 use windlass_tests::cli::{NOBODY, Run, command, run};
+use windlass_tests::components;
 use windlass_tests::guests::{ANSWER, Guest};
 use windlass_tests::ordering::{Order, strategy_ordering};
 
@@ -211,6 +212,34 @@ fn a_forge_that_takes_everything_for_a_ping_fails_the_suite() {
 fn a_forge_that_traps_fails_the_suite() {
     let failed = failures(&Guest::forge("fragile", "unreachable"));
     assert!(failed.contains(&"forge-refuses-malformed".to_owned()), "{failed:?}");
+}
+
+#[test]
+fn a_provider_that_takes_any_answer_for_a_good_one_fails_the_suite() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("careless.wasm"), components::CARELESS).unwrap();
+    let report = plugin_in(folder.path(), &["check", "careless.wasm", "-o", "json"]).expect(1).json();
+    let failed: Vec<&Value> =
+        report["findings"].as_array().unwrap().iter().filter(|finding| finding["passed"] == false).collect();
+    let rules: Vec<&Value> = failed.iter().map(|finding| &finding["rule"]).collect();
+    assert_eq!(rules, ["provider-tells-trouble"], "{report:#}");
+    // It says which call, which request, what was answered and what was expected; nothing that was right is told.
+    let detail = failed[0]["detail"].as_str().unwrap();
+    let wanted = "trigger-job: request 1 (POST /builds) was answered with 401, and it succeeded; expected is a failure \
+                  `auth-required`";
+    assert_eq!(detail, wanted);
+}
+
+#[test]
+fn the_guests_that_talk_to_a_server_pass_the_suite() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, component) in [("anvil", components::ANVIL), ("mirror", components::MIRROR)] {
+        fs::write(folder.path().join(format!("{name}.wasm")), component).unwrap();
+        let report = plugin_in(folder.path(), &["check", &format!("{name}.wasm"), "-o", "json"]);
+        let report = report.expect(0).json();
+        let rules = report["findings"].as_array().unwrap().iter();
+        assert!(rules.clone().any(|found| found["rule"].as_str().unwrap().ends_with("-tells-trouble")));
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::App;
 use super::plugin_lock::LockFile;
 use super::plugin_nodes;
-use crate::config::Config;
+use crate::config::{Config, PluginInstall};
 use crate::domain::admission::{PluginRecord, PluginState, check_grant};
 use crate::domain::event::{EventKind, NewEvent};
 use crate::domain::plugin::{PluginKind, PluginStatus};
@@ -80,10 +80,21 @@ pub async fn plugin_reload(app: &App) -> Result<Vec<PluginStatus>> {
 /// Puts a component in place under the name in its manifest.
 ///
 /// # Errors
-/// `Invalid` if it is no plugin of this contract; `Conflict` if the configuration file has a plugin of that name.
+/// `Invalid` if it is no plugin of this contract, or not signed by the key of the configuration, if there is one; `Conflict` if
+/// the configuration file has a plugin of that name.
 pub async fn plugin_install(app: &App, what: Install) -> Result<PluginStatus> {
     let refused = |why: String| Error::invalid("component", format!("the plugin is not installed: {why}"));
+    // A key counts from the moment on that it is in the file.
+    let PluginInstall { cosign_key } = current_config(app)?.plugin_install;
+    let key = Some(cosign_key.as_path()).filter(|key| !key.as_os_str().is_empty());
     let (source, component) = match what {
+        Install::Component(_) if key.is_some() => {
+            return Err(refused(
+                "`plugin_install.cosign_key` is set, and a file carries no signature. Please push it to a registry, sign it \
+                 there with `cosign sign`, and install oci:<reference>"
+                    .to_owned(),
+            ));
+        }
         Install::Component(bytes) => ("upload".to_owned(), bytes),
         Install::Source(text) => {
             let reference = text.strip_prefix("oci:").ok_or_else(|| {
@@ -92,7 +103,7 @@ pub async fn plugin_install(app: &App, what: Install) -> Result<PluginStatus> {
                     text.escape_debug()
                 ))
             })?;
-            let pulled = oci::pull(reference).await.map_err(refused)?;
+            let pulled = oci::pull(reference, key).await.map_err(refused)?;
             (format!("oci:{}", pulled.reference), pulled.component)
         }
     };

@@ -195,6 +195,8 @@ async fn plugin_inspect(session: &Session, name: &str) -> Outcome<()> {
             ("Conformance", conformity(&plugin)),
             ("Held back", plugin.held_digest.as_deref().unwrap_or("").into()),
             ("Asks in vain", joined(&plugin.missing)),
+            ("New in what it asks", joined(&plugin.change.new)),
+            ("Gone from what it asks", joined(&plugin.change.gone)),
             ("Granted", joined(&plugin.granted)),
             ("Calls", calls(&plugin.health).into()),
             ("Error", Cell::toned(plugin.error.as_deref().unwrap_or(""), Tone::Bad)),

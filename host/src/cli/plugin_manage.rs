@@ -54,7 +54,7 @@ pub async fn manage(session: &Session, command: &ManageCommand) -> Outcome<u8> {
         ManageCommand::Enable { name } => post(session, name, "enable", Value::Null).await.map_err(hint)?,
         ManageCommand::Disable { name } => post(session, name, "disable", Value::Null).await.map_err(hint)?,
         ManageCommand::Approve { name, digest } => {
-            post(session, name, "approve", json!({ "digest": digest })).await.map_err(hint)?
+            approve(session, name, digest.as_deref()).await.map_err(hint)?
         }
         ManageCommand::Remove { name } => {
             session.client.delete(&["plugins", name]).await.map_err(hint)?;
@@ -76,6 +76,31 @@ async fn post(session: &Session, name: &str, verb: &str, body: Value) -> Outcome
     session.client.post(&["plugins", name, verb], &body).await
 }
 
+/// Says first what is about to be granted, and grants it to no other component than the one it was said of.
+async fn approve(session: &Session, name: &str, digest: Option<&str>) -> Outcome<Value> {
+    let asks: Plugin = read(&session.client.get(&["plugins", name]).await?)?;
+    if !session.out.is_json() {
+        tell_asks(session, &asks);
+    }
+    let digest = digest.or(asks.held_digest.as_deref());
+    post(session, name, "approve", json!({ "digest": digest })).await
+}
+
+/// What a component that is held back asks for, and how that differs from the one that runs, if one does.
+fn tell_asks(session: &Session, plugin: &Plugin) {
+    let change = Some(&plugin.change).filter(|_| plugin.error.is_none());
+    let told = [
+        ("It asks for", Some(&plugin.missing)),
+        ("The one that runs does not ask for", change.map(|change| &change.new)),
+        ("Only the one that runs asks for", change.map(|change| &change.gone)),
+    ];
+    for (what, asks) in told {
+        if let Some(asks) = asks.filter(|asks| !asks.is_empty()) {
+            session.out.line(&format!("{what} {}.", clean(&asks.join(", "))));
+        }
+    }
+}
+
 fn component(path: &Path) -> Outcome<Vec<u8>> {
     let given = path.strip_prefix("path:").map_or_else(|_| path.to_owned(), PathBuf::from);
     std::fs::read(&given)
@@ -93,7 +118,7 @@ fn tell(session: &Session, value: &Value) -> Outcome<()> {
     let state = state(&plugin);
     out.line(&format!("Plugin {name} {version}: {}", state.text()));
     if !plugin.missing.is_empty() {
-        out.line(&format!("It asks for {}.", clean(&plugin.missing.join(", "))));
+        tell_asks(session, &plugin);
         out.line(&format!("Grant it with: windlass plugin approve {name}"));
     }
     Ok(())

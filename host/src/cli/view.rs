@@ -326,7 +326,15 @@ pub struct Plugin {
     pub held_digest: Option<String>,
     pub granted: Vec<String>,
     pub missing: Vec<String>,
+    #[serde(default)]
+    pub change: AskChange,
     pub health: PluginHealth,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub struct AskChange {
+    pub new: Vec<String>,
+    pub gone: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]

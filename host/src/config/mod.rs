@@ -18,8 +18,8 @@ pub use self::polling::Polling;
 pub use self::registry_login::RegistryLogin;
 pub use self::sections::{
     Acme, Backup, Build, Database, DockerConfig, Jobs, Log, LogFormat, Notifications, Oidc, Outgoing,
-    OwnCertificate, Plugin, PluginLimits, RecorderConfig, Retention, Rollouts, RouterConfig, Server,
-    SignOnRule, Strategies, Telemetry, Webhooks,
+    OwnCertificate, Plugin, PluginInstall, PluginLimits, RecorderConfig, Retention, Rollouts, RouterConfig,
+    Server, SignOnRule, Strategies, Telemetry, Webhooks,
 };
 pub use self::variable::{MasterKey, variable};
 use crate::error::{Error, Result};
@@ -79,6 +79,7 @@ pub struct Config {
     pub oidc: Oidc,
     pub strategies: Strategies,
     pub plugin_limits: PluginLimits,
+    pub plugin_install: PluginInstall,
     #[serde(default)]
     pub plugins: BTreeMap<String, Plugin>,
     /// Where the key is that seals secrets. It has no place in the file.

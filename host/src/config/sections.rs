@@ -13,6 +13,13 @@ pub struct PluginLimits {
     pub team_factor: u32,
 }
 
+/// What is installed over the API.
+#[derive(Debug, Clone, Deserialize)]
+pub struct PluginInstall {
+    /// Public key in PEM that has to have signed it; empty: none has to.
+    pub cosign_key: PathBuf,
+}
+
 #[derive(Debug, Clone, Deserialize)]
 pub struct Notifications {
     /// After which a message is given up; at least 1.

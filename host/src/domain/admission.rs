@@ -137,6 +137,22 @@ pub fn asks(manifest: &Manifest) -> Vec<String> {
     asks
 }
 
+/// How what a component asks for differs from what another one does.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AskChange {
+    /// The other one does not ask for it.
+    pub new: Vec<String>,
+    /// Only the other one asks for it.
+    pub gone: Vec<String>,
+}
+
+/// What is new and what is gone in `asked`, compared with `before`; everything is new where nothing was before.
+pub fn ask_change(before: &[String], asked: &[String]) -> AskChange {
+    let without =
+        |all: &[String], others: &[String]| all.iter().filter(|ask| !others.contains(ask)).cloned().collect();
+    AskChange { new: without(asked, before), gone: without(before, asked) }
+}
+
 /// `https://host:port` of a permission for an origin that is not the connection's own, as it is written there.
 fn extra_origin(path: &str) -> Option<&str> {
     let (scheme, rest) = path.split_once("://")?;
@@ -319,6 +335,17 @@ mod tests {
         let record = record(PluginState::Quarantined, "b", Some("a"));
         assert_eq!(judge(Some(&record), &found("b")).runs, Runs::Earlier("a".into()));
         assert_eq!(judge(Some(&record), &found("c")).runs, Runs::Candidate);
+    }
+
+    #[test]
+    fn what_an_upgrade_asks_for_is_told_as_what_is_new_and_what_is_gone() {
+        let asks = |asks: &[&str]| asks.iter().map(|&ask| ask.to_owned()).collect::<Vec<_>>();
+        let (before, now) =
+            (asks(&["http:GET /a", "http:GET /b"]), asks(&["credential:token", "http:GET /b"]));
+        let wanted = AskChange { new: asks(&["credential:token"]), gone: asks(&["http:GET /a"]) };
+        assert_eq!(ask_change(&before, &now), wanted);
+        assert_eq!(ask_change(&now, &now), AskChange::default());
+        assert_eq!(ask_change(&[], &now), AskChange { new: now, gone: Vec::new() });
     }
 
     #[test]

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::UnixMs;
-use super::admission::{Conformity, PluginState};
+use super::admission::{AskChange, Conformity, PluginState};
 use super::breaker::BreakerStatus;
 
 /// The kinds of plugin this host can load.
@@ -286,6 +286,8 @@ pub struct PluginAdmission {
     pub granted: Vec<String>,
     /// What it asks for beyond that; see [`super::admission::asks`].
     pub missing: Vec<String>,
+    /// What the component that is held back asks for otherwise than the one that runs.
+    pub change: AskChange,
 }
 
 /// How a plugin's calls went lately.

@@ -7,8 +7,10 @@ use super::registry::{Entry, Found, Loader, Table};
 use super::settings::{PluginSource, Settings, Source};
 use super::source::source_name;
 use super::suite::Checked;
-use crate::domain::admission::{Candidate, Conformity, PluginState, Runs, Verdict, asks, is_granted, judge};
-use crate::domain::plugin::PluginAdmission;
+use crate::domain::admission::{
+    Candidate, Conformity, PluginState, Runs, Verdict, ask_change, asks, is_granted, judge,
+};
+use crate::domain::plugin::{PluginAdmission, PluginInfo};
 
 /// By the plugin's name.
 pub type Admitted = BTreeMap<String, Admission>;
@@ -23,17 +25,22 @@ pub struct Admission {
     pub conformity: Conformity,
     /// It was installed over the API.
     pub installed: bool,
+    /// What its manifest asks for; none if it could not be read.
+    pub asks: Option<Vec<String>>,
     /// Worth remembering. What could not be read may be there again at the next start, or on another node.
     pub is_settled: bool,
 }
 
 impl Admission {
-    /// For people; `running` is the digest of what runs.
-    pub(super) fn shown(&self, running: Option<&str>) -> PluginAdmission {
+    /// For people, with the digest that stands under the name and what runs there.
+    pub(super) fn shown(&self, listed: Option<&str>, running: Option<&PluginInfo>) -> PluginAdmission {
         let verdict = &self.verdict;
         let held = self.digest.as_deref().filter(|digest| {
-            verdict.state != PluginState::Enabled || (Some(*digest) != running && self.is_settled)
+            verdict.state != PluginState::Enabled || (Some(*digest) != listed && self.is_settled)
         });
+        let is_another = held != running.map(|info| info.digest.as_str());
+        let asked = self.asks.as_ref().filter(|_| held.is_some() && is_another);
+        let before = || running.map(|info| asks(&info.manifest)).unwrap_or_default();
         PluginAdmission {
             state: verdict.state,
             conformity: self.conformity,
@@ -43,6 +50,7 @@ impl Admission {
             reason: verdict.reason.clone(),
             granted: verdict.granted.clone(),
             missing: verdict.missing.clone(),
+            change: asked.map(|asked| ask_change(&before(), asked)).unwrap_or_default(),
         }
     }
 }
@@ -57,12 +65,14 @@ pub(super) fn admit(
     for (source, found, checked) in found {
         let record = settings.records.iter().find(|record| record.name == source.name);
         let (digest, asked, error) = match &found {
-            Found::Loaded(plugin) => (Some(plugin.info.digest.clone()), asks(&plugin.info.manifest), None),
-            Found::Failed { digest, error } => (digest.clone(), Vec::new(), Some(error.as_str())),
+            Found::Loaded(plugin) => {
+                (Some(plugin.info.digest.clone()), Some(asks(&plugin.info.manifest)), None)
+            }
+            Found::Failed { digest, error } => (digest.clone(), None, Some(error.as_str())),
         };
         let candidate = Candidate {
             digest: digest.as_deref(),
-            asks: asked,
+            asks: asked.clone().unwrap_or_default(),
             error,
             breach: checked.breach.as_deref(),
             configured: &source.grant,
@@ -86,7 +96,8 @@ pub(super) fn admit(
         }
         let conformity = checked.conformity;
         let installed = matches!(source.source, Source::Kept { .. });
-        let admission = Admission { digest, source: shown, verdict, conformity, installed, is_settled };
+        let admission =
+            Admission { digest, source: shown, verdict, conformity, installed, asks: asked, is_settled };
         admitted.insert(source.name.clone(), admission);
         table.insert(source.name, entry);
     }

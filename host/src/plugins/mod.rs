@@ -316,7 +316,7 @@ impl Plugins {
     fn status(&self, name: &str, entry: &Entry) -> PluginStatus {
         let mut status = registry::status(name, entry);
         if let Some(admitted) = self.inner.admitted.load().get(name) {
-            status.admission = admitted.shown(status.digest.as_deref());
+            status.admission = admitted.shown(status.digest.as_deref(), status.info.as_ref());
             status.source.clone_from(&admitted.source);
         }
         let ledger = self.inner.runtime.supervisor.ledger(name);

@@ -61,11 +61,7 @@ pub(super) async fn obtain(
     if let Some(key) = key {
         let kept = components.read_beside(hex, "signatures.json");
         let kept = kept.and_then(|bytes| serde_json::from_slice::<Vec<Signed>>(&bytes).ok());
-        let signatures = match kept {
-            Some(signatures) if cosign::verify(key, pinned, &signatures).is_ok() => signatures,
-            _ => registry.signatures(hex).await?,
-        };
-        cosign::verify(key, pinned, &signatures)?;
+        let signatures = registry.signed(key, pinned, kept).await?;
         let text = serde_json::to_vec(&signatures).map_err(|error| error.to_string())?;
         components.keep_beside(hex, "signatures.json", &text);
     }
@@ -80,14 +76,17 @@ pub(super) async fn obtain(
     Ok(component)
 }
 
-/// Fetches what a reference names, with a tag or a digest.
+/// Fetches what a reference names, with a tag or a digest. With a key, only if a signature of it verifies.
 ///
 /// # Errors
 /// Says which part of the registry's answer is wrong, or that it does not answer.
-pub async fn pull(reference: &str) -> Result<Pulled, String> {
+pub async fn pull(reference: &str, key: Option<&Path>) -> Result<Pulled, String> {
     let parsed = parse(reference)?;
     let registry = Registry::new(&parsed)?;
     let (manifest, digest) = registry.manifest().await?;
+    if let Some(key) = key {
+        registry.signed(key, &digest, None).await?;
+    }
     let component = registry.blob(&layer(&manifest)?, COMPONENT_BYTES).await?;
     let reference = format!("{}/{}@{digest}", parsed.registry(), parsed.repository());
     Ok(Pulled { reference, component })
@@ -226,6 +225,22 @@ impl Registry {
             return Err(format!("the registry sent {found} for {}", text::line(&layer.digest, 128)));
         }
         Ok(bytes.bytes)
+    }
+
+    /// The signatures of the manifest with this digest, of which one is by the key: those that were kept, or those in the
+    /// registry now.
+    async fn signed(
+        &self,
+        key: &Path,
+        digest: &str,
+        kept: Option<Vec<Signed>>,
+    ) -> Result<Vec<Signed>, String> {
+        if let Some(kept) = kept.filter(|kept| cosign::verify(key, digest, kept).is_ok()) {
+            return Ok(kept);
+        }
+        let signatures = self.signatures(digest.trim_start_matches("sha256:")).await?;
+        cosign::verify(key, digest, &signatures)?;
+        Ok(signatures)
     }
 
     /// Signatures that are kept beside the manifest with this digest.

@@ -15,7 +15,7 @@ use crate::app::plugin::{
     plugin_approve, plugin_disable, plugin_enable, plugin_inspect, plugin_is_builtin, plugin_list,
     plugin_remove,
 };
-use crate::domain::admission::{Conformity, PluginState};
+use crate::domain::admission::{AskChange, Conformity, PluginState};
 use crate::domain::plugin::{PluginHealth, PluginInfo, PluginStatus};
 use crate::error::{Error, Result};
 
@@ -153,6 +153,7 @@ struct PluginPage {
     is_builtin_too: bool,
     granted: Vec<String>,
     missing: Vec<String>,
+    change: AskChange,
     cpu: String,
     wall: String,
     failures: Vec<Failure>,
@@ -197,6 +198,7 @@ fn page(app: &App, session: &Session, name: &str, alert: String) -> Result<Plugi
         is_builtin_too: plugin_is_builtin(name),
         granted: admission.granted.clone(),
         missing: admission.missing.clone(),
+        change: admission.change.clone(),
         cpu: millis(health.cpu_us_last_minute),
         wall: millis(health.wall_us_last_minute),
         failures: failures(health),

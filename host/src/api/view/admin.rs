@@ -156,7 +156,18 @@ pub struct PluginView {
     pub granted: Vec<String>,
     /// What it asks for beyond that.
     pub missing: Vec<String>,
+    /// What the component that is held back asks for otherwise than the one that runs.
+    pub change: AskChangeView,
     pub health: PluginHealthView,
+}
+
+#[derive(Debug, Default, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AskChangeView {
+    /// The one that runs does not ask for it; everything, if none runs.
+    pub new: Vec<String>,
+    /// Only the one that runs asks for it.
+    pub gone: Vec<String>,
 }
 
 #[derive(Debug, Default, Serialize, ToSchema)]
@@ -239,6 +250,7 @@ impl From<PluginStatus> for PluginView {
             last_good_digest: admission.last_good_digest,
             granted: admission.granted,
             missing: admission.missing,
+            change: AskChangeView { new: admission.change.new, gone: admission.change.gone },
             health: status.health.into(),
             ..Self::default()
         };

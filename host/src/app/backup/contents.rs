@@ -68,7 +68,12 @@ pub(super) fn wanted(config: &Config) -> Result<Vec<Wanted>> {
         files
             .extend(plugin.cosign_key.iter().map(|path| Wanted::needed(path, format!("plugins/{name}.pub"))));
     }
-    for (path, name) in [(&config.oidc.root, "oidc-root.pem"), (&config.acme.root, "acme-root.pem")] {
+    let single = [
+        (&config.oidc.root, "oidc-root.pem"),
+        (&config.acme.root, "acme-root.pem"),
+        (&config.plugin_install.cosign_key, "plugin-install.pub"),
+    ];
+    for (path, name) in single {
         if !path.as_os_str().is_empty() {
             files.push(Wanted::needed(path, name.into()));
         }

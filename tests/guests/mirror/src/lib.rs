@@ -98,7 +98,12 @@ impl WebhookAdmin for Mirror {
     fn register(_: Connection, hook: Hook) -> Result<String, Failure> {
         let body = json!({ "url": hook.url, "secret": hook.secret_placeholder });
         let request = Request::post(path(&hook.repository, "/hooks")).json(&body)?;
-        Ok(sent(request, "no-such-repository")?.text())
+        let id = sent(request, "no-such-repository")?.text();
+        if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+            let said = "Mirror's answer is no id of a hook.";
+            return Err(Failure::permanent("malformed-response", said).after_sending());
+        }
+        Ok(id)
     }
 
     fn unregister(_: Connection, name: &str, hook_id: &str) -> Result<(), Failure> {
