@@ -545,6 +545,11 @@ async fn what_a_plugin_asks_for_is_shown_and_granted_on_its_page() {
     browser.press("form[action$='/approve'] button").await;
     browser.wait_text("#plugin .badge", "loaded").await;
     browser.wait_text("#plugin dl", "passed the suite").await;
+    // What the next one asks for is shown beside what the one that runs does.
+    let guest = Guest::good("guest").asking("other").build();
+    server.post_component("/api/v1/plugins/install", guest).await.expect(200);
+    browser.wait_text("#ask-change", "credential:other").await;
+    browser.wait_text("#ask-change", "credential:token").await;
     // What was installed can be removed, and only that.
     browser.press("a[data-dialog='remove']").await;
     browser.press("#remove form button").await;

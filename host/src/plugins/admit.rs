@@ -8,7 +8,7 @@ use super::settings::{PluginSource, Settings, Source};
 use super::source::source_name;
 use super::suite::Checked;
 use crate::domain::admission::{
-    Candidate, Conformity, PluginState, Runs, Verdict, ask_change, asks, is_granted, judge,
+    AskChange, Candidate, Conformity, PluginState, Runs, Verdict, ask_change, asks, is_granted, judge,
 };
 use crate::domain::plugin::{PluginAdmission, PluginInfo};
 
@@ -25,8 +25,8 @@ pub struct Admission {
     pub conformity: Conformity,
     /// It was installed over the API.
     pub installed: bool,
-    /// What its manifest asks for; none if it could not be read.
-    pub asks: Option<Vec<String>>,
+    /// What its manifest asks for; nothing if that could not be read.
+    pub asks: Vec<String>,
     /// Worth remembering. What could not be read may be there again at the next start, or on another node.
     pub is_settled: bool,
 }
@@ -38,9 +38,13 @@ impl Admission {
         let held = self.digest.as_deref().filter(|digest| {
             verdict.state != PluginState::Enabled || (Some(*digest) != listed && self.is_settled)
         });
-        let is_another = held != running.map(|info| info.digest.as_str());
-        let asked = self.asks.as_ref().filter(|_| held.is_some() && is_another);
-        let before = || running.map(|info| asks(&info.manifest)).unwrap_or_default();
+        let change = match verdict.state {
+            PluginState::AwaitingApproval => {
+                let before = running.map(|info| asks(&info.manifest)).unwrap_or_default();
+                ask_change(&before, &self.asks)
+            }
+            _ => AskChange::default(),
+        };
         PluginAdmission {
             state: verdict.state,
             conformity: self.conformity,
@@ -50,7 +54,7 @@ impl Admission {
             reason: verdict.reason.clone(),
             granted: verdict.granted.clone(),
             missing: verdict.missing.clone(),
-            change: asked.map(|asked| ask_change(&before(), asked)).unwrap_or_default(),
+            change,
         }
     }
 }
@@ -65,14 +69,12 @@ pub(super) fn admit(
     for (source, found, checked) in found {
         let record = settings.records.iter().find(|record| record.name == source.name);
         let (digest, asked, error) = match &found {
-            Found::Loaded(plugin) => {
-                (Some(plugin.info.digest.clone()), Some(asks(&plugin.info.manifest)), None)
-            }
-            Found::Failed { digest, error } => (digest.clone(), None, Some(error.as_str())),
+            Found::Loaded(plugin) => (Some(plugin.info.digest.clone()), asks(&plugin.info.manifest), None),
+            Found::Failed { digest, error } => (digest.clone(), Vec::new(), Some(error.as_str())),
         };
         let candidate = Candidate {
             digest: digest.as_deref(),
-            asks: asked.clone().unwrap_or_default(),
+            asks: asked.clone(),
             error,
             breach: checked.breach.as_deref(),
             configured: &source.grant,
