@@ -29,8 +29,8 @@ const OBJECT: &str = r#"{"id":7,"number":7,"iid":7,"name":"app","slug":"app","fu
 /// How the other side answers before it fails.
 #[derive(Clone, Debug)]
 enum Manner {
-    /// Always with this status and body.
-    Always(u16, String),
+    /// Always with 200 and this body.
+    Always(String),
     /// What is asked for is not there, and what is sent is taken.
     Empty,
     /// As it was recorded.
@@ -118,8 +118,8 @@ impl Trial {
         }
         match (self.trouble, &self.manner) {
             (Some((from, trouble)), _) if n >= from => trouble.answer(),
-            (_, Manner::Always(status, body)) => Ok(Response::new(*status, body.as_str())),
-            (_, Manner::Empty) if matches!(method, "GET" | "HEAD") => Ok(Response::new(404, "{}")),
+            (_, Manner::Always(body)) => Ok(Response::new(200, body.as_str())),
+            (_, Manner::Empty) if is_read(method) => Ok(Response::new(404, "{}")),
             (_, Manner::Empty) => Ok(Response::new(200, OBJECT)),
             (_, Manner::Recorded(answers)) => answers.get(n).cloned().unwrap_or(Err(Error::Timeout)),
         }
@@ -165,13 +165,12 @@ pub struct Trials {
 impl Trials {
     /// For a call of the contract, with an other side that is made up.
     pub fn of(call: &str) -> Self {
-        let always = |body: String| Manner::Always(200, body);
         let manners = [
-            always(OBJECT.to_owned()),
-            always(format!("[{OBJECT}]")),
-            always("{}".to_owned()),
-            always("[]".to_owned()),
-            always(String::new()),
+            Manner::Always(OBJECT.to_owned()),
+            Manner::Always(format!("[{OBJECT}]")),
+            Manner::Always("{}".to_owned()),
+            Manner::Always("[]".to_owned()),
+            Manner::Always(String::new()),
             Manner::Empty,
         ];
         let (jobs, builds) = names_in(call);
@@ -240,7 +239,8 @@ impl Trials {
     }
 
     fn wrong(&self, from: usize, trouble: Trouble, asked: &[String], ending: Ended) -> Option<String> {
-        let request = asked.get(from).map_or("it was not sent again", String::as_str);
+        // Where it did not come to this request again, nothing was answered wrongly.
+        let request = asked.get(from)?;
         let said =
             format!("{}: request {} ({request}) was answered with {}", self.call, from + 1, trouble.words());
         if asked.len() >= BUDGET {
@@ -257,7 +257,7 @@ impl Trials {
                 Some(format!("{said}, and it failed with {word} (`{code}`); expected is a failure {wanted}"))
             }
             Ended::Answer { says_something } => {
-                let is_read = asked.get(from).is_some_and(|request| request.starts_with("GET "));
+                let is_read = request.split(' ').next().is_some_and(is_read);
                 let may = self.may_succeed(trouble, is_read, from > 0, says_something);
                 (!may).then(|| format!("{said}, and it succeeded; expected is a failure {wanted}"))
             }
@@ -282,6 +282,11 @@ impl Trials {
             }
         }
     }
+}
+
+/// Whether it changes nothing on the other side.
+fn is_read(method: &str) -> bool {
+    matches!(method, "GET" | "HEAD")
 }
 
 /// The names to try for the job and the build that a call is about.
