@@ -28,6 +28,9 @@
 //!
 //! Most worlds let a strategy split the requests, show previews and ask people; in the others the host says that it cannot, by
 //! the extras of the stack. What traffic there is differs too, from none to plenty.
+//!
+//! What sends requests meets [`Trouble`]: [`provider_in_trouble`] and [`forge_in_trouble`] answer each request of each call in
+//! every wrong way, as the conformance suite does with the compiled component.
 
 mod cassette;
 mod chance;
