@@ -210,7 +210,7 @@ async fn stack_commits(
 /// Lists what a folder of a commit contains. Links are shown and never followed.
 #[utoipa::path(get, path = "/api/v1/stacks/{stack}/files", tag = "code", params(FilesQuery),
     responses((status = 200, body = Success<FilesView>), (status = 409), (status = 502), (status = 503)),
-    security(("token" = ["viewer:stack"])))]
+    security(("token" = ["developer:stack"])))]
 async fn stack_files(
     State(app): State<App>,
     _: Auth,
@@ -225,7 +225,7 @@ async fn stack_files(
 /// Shows a file of a commit, if it is text.
 #[utoipa::path(get, path = "/api/v1/stacks/{stack}/files/content", tag = "code", params(FileQuery),
     responses((status = 200, body = Success<FileView>), (status = 409), (status = 502), (status = 503)),
-    security(("token" = ["viewer:stack"])))]
+    security(("token" = ["developer:stack"])))]
 async fn stack_file(
     State(app): State<App>,
     _: Auth,

@@ -1,7 +1,7 @@
 //! What is in a stack's repository, for people who may see the stack: commits, files, branches and tags.
 //!
-//! All of it is read from the mirror that builds fetch. Whoever sees the stack sees what its builds are made of, and nothing
-//! of any other repository.
+//! All of it is read from the mirror that builds fetch, and so of this repository only. The server's credentials may open
+//! what a person's own do not, so folders and files are for those who may change the stack.
 
 use std::sync::Arc;
 use std::time::Duration;

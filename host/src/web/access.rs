@@ -14,7 +14,7 @@ pub const PAGES: &[(&str, &str, &str)] = &[
     ("GET", "/stacks/{stack}/plan", "viewer:stack"),
     ("GET", "/stacks/{stack}/build-plan", "viewer:stack"),
     ("GET", "/stacks/{stack}/commits", "viewer:stack"),
-    ("GET", "/stacks/{stack}/files", "viewer:stack"),
+    ("GET", "/stacks/{stack}/files", "developer:stack"),
     ("POST", "/stacks/{stack}/deploy", "deployer:stack"),
     ("POST", "/stacks/{stack}/rollback", "deployer:stack"),
     ("POST", "/stacks/{stack}/delete", "admin:stack"),
