@@ -8,7 +8,10 @@
 //!
 //! - **Errors**: "worse" is that `points` more of 100 answers fail than of the stable release's. The stable release's own
 //!   rate is not known but sampled too, so each hypothesis is taken with the rate that fits both samples best
-//!   (the profile likelihood of two binomials).
+//!   (the profile likelihood of two binomials). One that is far worse fits "worse by `points`" hardly better than "as good", so
+//!   "worse" is taken with some multiples of `points` in equal parts: a mixture of such tests keeps what they promise
+//!   (H. Robbins, "Statistical Methods Related to the Law of the Iterated Logarithm", 1970). To be as good it has to be so
+//!   in comparison with `points` alone.
 //! - **Latency**: an answer is *slow* if it takes longer than the stable release's 95th percentile and what is tolerated
 //!   on top. Of an equally fast release at most 5 % of the answers are; "worse" is that 10 % are. How many
 //!   are is read from the three percentiles of a sample, interpolated as if the logarithms of the times were normal
@@ -33,6 +36,10 @@ const REJECT: f64 = 6.903;
 /// A release that is exactly `points` worse is taken for good five times in a thousand, a worse one more
 /// rarely: ln(0.005 / (1 - 0.001)).
 const ACCEPT: f64 = -5.297;
+/// How much worse a worse release may be, in multiples of what is tolerated.
+const MULTIPLES: [f64; 3] = [1.0, 3.0, 9.0];
+/// What nobody tolerates; beyond it a multiple means nothing.
+const HIGHEST_MARGIN: f64 = 0.95;
 /// Shares of slow answers under the two hypotheses.
 const SLOW_IF_AS_GOOD: f64 = 0.05;
 const SLOW_IF_WORSE: f64 = 0.10;
@@ -84,11 +91,28 @@ pub fn verdict(evidence: f64) -> Verdict {
 /// Evidence that `points` more of 100 answers fail than of the stable release's: the logarithm of the likelihood ratio, above
 /// 0 if it looks worse.
 pub fn errors(new: Tally, stable: Tally, points: u64) -> f64 {
-    let margin = points as f64 / 100.0;
+    let least = points as f64 / 100.0;
     let pooled = Tally { requests: new.requests + stable.requests, errors: new.errors + stable.errors };
-    let rate = stable_rate(new, stable, margin);
-    let worse = likelihood(new, rate + margin) + likelihood(stable, rate);
-    worse - likelihood(pooled, pooled.rate())
+    let as_good = likelihood(pooled, pooled.rate());
+    let worse_by = |margin: f64| {
+        let rate = stable_rate(new, stable, margin);
+        likelihood(new, rate + margin) + likelihood(stable, rate) - as_good
+    };
+    let just_worse = worse_by(least);
+    if just_worse <= 0.0 {
+        return just_worse;
+    }
+    let margins = MULTIPLES.into_iter().map(|multiple| multiple * least);
+    let evidence = margins.map(|margin| if margin < HIGHEST_MARGIN { worse_by(margin) } else { just_worse });
+    mean_of_exponentials(evidence)
+}
+
+/// The logarithm of the mean of what these are the logarithms of.
+fn mean_of_exponentials(logarithms: impl Iterator<Item = f64> + Clone) -> f64 {
+    let (largest, count) = logarithms
+        .clone()
+        .fold((f64::NEG_INFINITY, 0.0), |(largest, count), one| (one.max(largest), count + 1.0));
+    largest + (logarithms.map(|one| (one - largest).exp()).sum::<f64>() / count).ln()
 }
 
 /// The stable release's rate that fits both samples best if the new one's is higher by `margin`. The likelihood is
@@ -173,6 +197,43 @@ mod tests {
         assert_eq!(errors_of((0, 0), (0, 0)), Verdict::Inconclusive);
         assert_eq!(errors_of((100, 0), (900, 0)), Verdict::Inconclusive);
         assert_eq!(errors_of((20, 1), (180, 0)), Verdict::Inconclusive);
+    }
+
+    #[test]
+    fn far_worse_is_seen_soon_even_if_little_is_known_of_the_stable_release() {
+        assert_eq!(errors_of((300, 45), (200, 0)), Verdict::Failed);
+        assert_eq!(errors_of((60, 12), (200, 0)), Verdict::Failed);
+        assert_eq!(errors_of((300, 9), (200, 6)), Verdict::Inconclusive);
+    }
+
+    /// Of 4000 releases that are exactly as good, looked at after each ten requests, hardly one is taken for worse.
+    #[test]
+    fn looking_again_and_again_takes_hardly_a_good_release_for_a_worse_one() {
+        let mut state = 7_u64;
+        let mut random = move || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as f64 / f64::from(1_u32 << 31)
+        };
+        let mut failed = 0;
+        for world in 0..4_000_u32 {
+            let rate = [0.0, 0.01, 0.05, 0.2][(world % 4) as usize];
+            let (mut new, mut stable) = (Tally::default(), Tally::default());
+            for _ in 0..60 {
+                for (tally, requests) in [(&mut new, 10), (&mut stable, 30)] {
+                    tally.requests += requests;
+                    tally.errors += (0..requests).filter(|_| random() < rate).count() as u64;
+                }
+                match verdict(errors(new, stable, 3)) {
+                    Verdict::Inconclusive => {}
+                    Verdict::Success => break,
+                    Verdict::Failed => {
+                        failed += 1;
+                        break;
+                    }
+                }
+            }
+        }
+        assert!(failed <= 8, "{failed} of 4000");
     }
 
     #[test]
