@@ -77,7 +77,7 @@ impl Work {
         }
         let is_named = |name: &String| work.entries.iter().any(|entry| entry.wanted.name == *name);
         work.gone = there.iter().filter(|name| wanted.prune && !is_named(name)).cloned().collect();
-        plan.extend(work.gone.iter().map(|name| EntryChanges::gone(name)));
+        plan.extend(work.gone.iter().map(EntryChanges::gone));
         Ok(work)
     }
 
