@@ -52,7 +52,7 @@ fn names(page: &Value, field: &str) -> Vec<String> {
 async fn the_history_is_told_page_by_page_with_what_became_of_each_commit() {
     let (_git, repo, server, [first, second]) = start().await;
     let page = server.get("/api/v1/stacks/web/commits?limit=1").await.expect(200);
-    assert_eq!(names(&page, "sha"), [second.clone()]);
+    assert_eq!(names(&page, "sha"), std::slice::from_ref(&second));
     assert_eq!((&page["data"]["ref"], &page["data"]["commitSha"]), (&json!("main"), &json!(second)));
     assert_eq!(page["data"]["behind"], Value::Null);
     // A push in between moves nothing from one page to another.

@@ -12,6 +12,7 @@ use crate::app::notify::rule::{rule_create, rule_delete, rule_list};
 use crate::app::people::teams::team_find;
 use crate::domain::Id;
 use crate::domain::notify::{Channel, RulePlan};
+use crate::domain::plugin::PluginKind;
 use crate::domain::server_file::{ChannelEntry, changes};
 use crate::error::{Error, Result};
 use crate::store::stacks;
@@ -72,6 +73,8 @@ impl Work {
                     "a channel stays with its plugin; give this one another name",
                 )));
             }
+            let is_there = app.plugins.check(&entry.plugin, PluginKind::Notifier);
+            is_there.map_err(|error| at(Error::invalid("plugin", error.to_string())))?;
             channel_check(app, &input(&entry, None), who).map_err(&at)?;
             let changes = changes(&entry, stored)?;
             if stored.is_none() || !changes.is_empty() {
