@@ -215,6 +215,11 @@ fn filled(
         let named = argument.get_value_names().and_then(|names| names.first());
         let named = named.map_or_else(|| argument.get_id().to_string(), ToString::to_string).to_lowercase();
         let parameter = match (noun.as_str(), named.split('|').next().unwrap_or_default()) {
+            // Of a repository, which nobody keeps here.
+            (_, "path") => {
+                words.push("no-such-file".into());
+                continue;
+            }
             ("job", "build") => "ci_build",
             ("job", "job") => "ci_job",
             ("webhook", "id") => "event",

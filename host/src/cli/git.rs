@@ -272,8 +272,13 @@ async fn hosts(session: &Session) -> Outcome<()> {
         session.out.json(&value);
         return Ok(());
     }
+    let known: Vec<KnownHost> = read(&value)?;
+    if known.is_empty() {
+        session.out.line("No key is pinned yet: that happens when a git server is first reached by ssh.");
+        return Ok(());
+    }
     let mut table = Table::new(&["HOST", "KIND", "FINGERPRINT"]);
-    for one in read::<Vec<KnownHost>>(&value)? {
+    for one in known {
         table.row(cells![one.host, one.kind, one.fingerprint]);
     }
     table.print(&session.out);

@@ -12,9 +12,13 @@ use crate::world::World;
 
 const WIDTH: u64 = 360;
 
-/// What cannot be shown here: there is no repository to plan a build of, and no provider to have begun one.
-const IN_VAIN: [(&str, u64); 2] =
-    [("/stacks/{stack}/build-plan", 422), ("/ci-builds/{ci_build}/artifacts", 409)];
+/// What cannot be shown here: nobody answers where the repository should be, and no provider has begun a build.
+const IN_VAIN: [(&str, u64); 4] = [
+    ("/stacks/{stack}/build-plan", 503),
+    ("/stacks/{stack}/commits", 503),
+    ("/stacks/{stack}/files", 503),
+    ("/ci-builds/{ci_build}/artifacts", 409),
+];
 
 /// What a page tells of itself, asked for in one go. A control is what can be pressed and where it leads.
 const LOOK: &str = r#"
