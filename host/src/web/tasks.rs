@@ -58,7 +58,8 @@ impl From<TaskRow> for Row {
             TaskStatus::Failed => (Tone::Bad, "failed"),
             TaskStatus::Cancelled => (Tone::Stopped, "cancelled"),
         };
-        let took = row.started_at.map(|start| duration(row.finished_at.unwrap_or_else(now) - start));
+        let begun = row.started_at.filter(|_| row.status != TaskStatus::Queued);
+        let took = begun.map(|start| duration(row.finished_at.unwrap_or_else(now) - start));
         Self {
             what,
             link,
