@@ -115,22 +115,33 @@ fn a_package_that_leaves_its_line_may_break() {
     assert_eq!(found, ["the package windlass:build-planner is gone"]);
 }
 
+async fn start(folder: &Path, sources: &[PluginSource]) -> Plugins {
+    let mut settings = Settings::new(folder);
+    settings.builtin = false;
+    settings.sources = sources.to_vec();
+    Plugins::start(settings).await.expect("the engine starts")
+}
+
 /// Every component of the corpus, by the version of the SDK it was built with.
 async fn corpus() -> (TempDir, Vec<(String, Plugins, PluginStatus)>) {
     let folder = TempDir::new().expect("a temporary folder");
     let mut loaded = Vec::new();
     for release in versions("tests/corpus") {
         let version = release.file_name().expect("a version").to_string_lossy().into_owned();
-        let mut settings = Settings::new(folder.path().join(&version));
-        settings.builtin = false;
+        let mut sources = Vec::new();
         for entry in std::fs::read_dir(&release).expect("a release can be read") {
             let path = entry.expect("an entry").path();
             if path.extension().is_some_and(|extension| extension == "wasm") {
                 let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
-                settings.sources.push(PluginSource::new(name, Source::Path(path)));
+                sources.push(PluginSource::new(name, Source::Path(path)));
             }
         }
-        let plugins = Plugins::start(settings).await.expect("the engine starts");
+        // They are granted whatever they ask for, which is known once they were read.
+        let asking = start(&folder.path().join("asking"), &sources).await;
+        for source in &mut sources {
+            source.grant = asking.inspect(&source.name).expect("it is listed").admission.missing;
+        }
+        let plugins = start(&folder.path().join(&version), &sources).await;
         for status in plugins.list() {
             loaded.push((version.clone(), plugins.clone(), status));
         }
