@@ -14,7 +14,7 @@ ifeq ($(RUSTUP_HOME)$(wildcard $(HOME)/.rustup/toolchains),)
   endif
 endif
 
-.PHONY: help setup setup-build setup-docker setup-test setup-examples setup-pipelines setup-signers setup-sockets setup-oidc setup-schemathesis setup-vendors setup-around setup-bench build demo demo-stop check check-format check-warnings test fuzz schemathesis bench fmt
+.PHONY: help setup setup-build setup-docker setup-test setup-examples setup-pipelines setup-signers setup-sockets setup-oidc setup-schemathesis setup-vendors setup-around setup-bench build demo demo-stop check check-format check-warnings test crash fuzz schemathesis bench fmt
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -87,6 +87,9 @@ setup-around: setup-docker setup-test setup-examples setup-pipelines setup-signe
 
 test: setup-build ## all the tests, against a real Docker Engine, PostgreSQL and a browser
 	@scripts/test.sh
+
+crash: setup ## kill the server at every point of every scenario, where `make test` does so in most of them
+	@WINDLASS_CRASH=everywhere scripts/test.sh crash
 
 schemathesis: setup-build setup-schemathesis ## ask the API for whatever its document allows, more than 20,000 times
 	cargo build --workspace --locked

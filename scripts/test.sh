@@ -11,8 +11,8 @@ cd "$(dirname "$0")/.."
 # The features of the dependencies are those of the whole workspace: for a part of it cargo would compile them again.
 cargo=(cargo test --workspace --locked)
 
-# What takes longer than this hangs: it is ended, so that what it wrote is seen. In seconds; the longest takes less than half of it.
-limit=1500
+# What takes longer than this hangs: it is ended, so that what it wrote is seen. In seconds; the longest takes about half of it.
+limit=2400
 
 # run NAME ARGUMENTS...: one test program; its output is kept in the folder `results` and printed whole.
 run() {
