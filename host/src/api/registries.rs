@@ -12,7 +12,8 @@ use super::error::ApiResult;
 use super::extract::{Auth, Body, PageQuery, Params, Success, ok};
 use super::view::{PageView, RegistryView};
 use crate::app::App;
-use crate::app::registry::{self, RegistryInput};
+use crate::app::registry;
+use crate::domain::registry::RegistryInput;
 
 pub fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()

@@ -1,60 +1,17 @@
 //! Registries of images: their log-ins, whether they work, and which one an image needs.
 
-use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
-use utoipa::ToSchema;
 
 use super::{App, outgoing_policy};
 use crate::config::RegistryLogin;
 use crate::docker::{Docker, LogLine};
 use crate::domain::image_name::{HUB, registry_of};
 use crate::domain::page::{Page, PageRequest};
-use crate::domain::registry::{Registry, check_address};
+use crate::domain::registry::{Registry, RegistryInput};
 use crate::domain::release::Release;
-use crate::domain::stack::check_name;
 use crate::error::{Error, Result};
 use crate::network::{Outgoing, Policy, Trouble};
 use crate::store::{self, builds, registries};
-
-/// What a person writes to create or change a registry. Unknown fields are refused.
-#[derive(Clone, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct RegistryInput {
-    pub name: String,
-    /// `registry.example:5000` as images name it, or `docker.io`.
-    pub address: String,
-    #[serde(default)]
-    pub username: String,
-    /// Password or access token. Left out in a change: the stored one is kept.
-    #[serde(default)]
-    pub password: Option<String>,
-}
-
-/// Without the password.
-impl std::fmt::Debug for RegistryInput {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "RegistryInput({} at {})", self.name, self.address)
-    }
-}
-
-/// What can be said of it without asking the registry.
-///
-/// # Errors
-/// `Invalid`, naming the field.
-pub fn check(input: &RegistryInput) -> Result<()> {
-    check_name("name", &input.name)?;
-    check_address(&input.address)?;
-    if input.username.len() > 255 || input.username.chars().any(char::is_control) {
-        return Err(Error::invalid(
-            "username",
-            "a user's name has at most 255 characters, none of them control characters",
-        ));
-    }
-    if input.username.is_empty() && input.password.as_deref().is_some_and(|text| !text.is_empty()) {
-        return Err(Error::invalid("username", "a password needs the user's name it belongs to"));
-    }
-    Ok(())
-}
 
 fn context(row: &Registry) -> String {
     format!("registries/{}/password", row.id)
@@ -75,7 +32,7 @@ fn seal(app: &App, row: &mut Registry, password: Option<&str>) -> Result<()> {
 }
 
 pub async fn registry_create(app: &App, input: RegistryInput) -> Result<Registry> {
-    check(&input)?;
+    input.check()?;
     let now = store::now();
     let mut row = Registry {
         id: store::new_id(),
@@ -93,7 +50,7 @@ pub async fn registry_create(app: &App, input: RegistryInput) -> Result<Registry
 
 /// A password stays with its address: whoever changes the address has to give it again.
 pub async fn registry_update(app: &App, reference: &str, input: RegistryInput) -> Result<Registry> {
-    check(&input)?;
+    input.check()?;
     let mut row = registry_view(app, reference).await?;
     if row.address != input.address {
         row.password = None;

@@ -1,5 +1,9 @@
 //! Log-ins to registries of images.
 
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::stack::check_name;
 use super::{Id, UnixMs};
 use crate::error::{Error, Result};
 
@@ -17,6 +21,48 @@ pub struct Registry {
     pub password: Option<String>,
     pub created_at: UnixMs,
     pub updated_at: UnixMs,
+}
+
+/// What a person writes to create or change a registry. Unknown fields are refused.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RegistryInput {
+    pub name: String,
+    /// `registry.example:5000` as images name it, or `docker.io`.
+    pub address: String,
+    #[serde(default)]
+    pub username: String,
+    /// Password or access token; in a file a reference. Left out in a change: the stored one is kept.
+    #[serde(default)]
+    pub password: Option<String>,
+}
+
+/// Without the password.
+impl std::fmt::Debug for RegistryInput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "RegistryInput({} at {})", self.name, self.address)
+    }
+}
+
+impl RegistryInput {
+    /// What can be said of it without asking the registry.
+    ///
+    /// # Errors
+    /// `Invalid`, naming the field.
+    pub fn check(&self) -> Result<()> {
+        check_name("name", &self.name)?;
+        check_address(&self.address)?;
+        if self.username.len() > 255 || self.username.chars().any(char::is_control) {
+            return Err(Error::invalid(
+                "username",
+                "a user's name has at most 255 characters, none of them control characters",
+            ));
+        }
+        if self.username.is_empty() && self.password.as_deref().is_some_and(|text| !text.is_empty()) {
+            return Err(Error::invalid("username", "a password needs the user's name it belongs to"));
+        }
+        Ok(())
+    }
 }
 
 /// The rule for the address of a registry: what an image's name may begin with.

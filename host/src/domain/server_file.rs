@@ -15,6 +15,7 @@ use super::notify::RulePlan;
 use super::people::DEFAULT_NAME;
 use super::preview::PreviewSettings;
 use super::protection::Protection;
+use super::registry::RegistryInput;
 use super::repository::RepositoryInput;
 use super::schedule::SchedulePlan;
 use super::stack::RunSpec;
@@ -29,7 +30,7 @@ pub struct ServerFile {
     pub version: u32,
     /// Log-ins for registries of images.
     #[serde(default)]
-    pub registries: Option<Vec<RegistryEntry>>,
+    pub registries: Option<Vec<RegistryInput>>,
     #[serde(default)]
     pub stacks: Option<Vec<StackEntry>>,
     /// Where teams are told what happens.
@@ -39,20 +40,6 @@ pub struct ServerFile {
 
 fn first() -> u32 {
     1
-}
-
-/// A registry; the fields are those of the API's `POST /api/v1/registries`.
-#[derive(Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct RegistryEntry {
-    pub name: String,
-    /// `registry.example:5000` as images name it, or `docker.io`.
-    pub address: String,
-    #[serde(default)]
-    pub username: String,
-    /// A reference.
-    #[serde(default)]
-    pub password: Option<String>,
 }
 
 /// A channel with its rules; the fields are those of the API's `POST /api/v1/teams/{team}/channels`.
@@ -89,13 +76,6 @@ pub struct ChannelEntry {
     /// What it is told of single stacks, by their names.
     #[serde(default)]
     pub stack_rules: BTreeMap<String, Vec<RulePlan>>,
-}
-
-/// Without what is secret.
-impl std::fmt::Debug for RegistryEntry {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "RegistryEntry({} at {})", self.name, self.address)
-    }
 }
 
 /// Without what is secret.
@@ -305,20 +285,22 @@ impl StackEntry {
     }
 }
 
-impl RegistryEntry {
-    /// As [`StackEntry::resolve`]. A password stays with its address.
-    ///
-    /// # Errors
-    /// As there.
-    pub fn resolve(&mut self, given: &BTreeMap<String, String>, stored: Option<&Self>) -> Result<()> {
-        let is_same = |old: &&Self| old.address == self.address;
-        let old = stored.filter(is_same).and_then(|old| old.password.clone());
-        match self.password {
-            Some(_) => fill(&mut self.password, "password", given, old.as_deref()),
-            None => {
-                self.password = old.filter(|_| !self.username.is_empty());
-                Ok(())
-            }
+/// As [`StackEntry::resolve`], for the password of a registry. It stays with its address.
+///
+/// # Errors
+/// As there.
+pub fn fill_password(
+    registry: &mut RegistryInput,
+    given: &BTreeMap<String, String>,
+    stored: Option<&RegistryInput>,
+) -> Result<()> {
+    let is_same = |old: &&RegistryInput| old.address == registry.address;
+    let old = stored.filter(is_same).and_then(|old| old.password.clone());
+    match registry.password {
+        Some(_) => fill(&mut registry.password, "password", given, old.as_deref()),
+        None => {
+            registry.password = old.filter(|_| !registry.username.is_empty());
+            Ok(())
         }
     }
 }

@@ -11,9 +11,9 @@ use super::stack::to;
 use super::stacks::PageQuery;
 use super::ui::When;
 use crate::app::App;
-use crate::app::registry::{self, RegistryInput};
+use crate::app::registry;
 use crate::domain::page::PageRequest;
-use crate::domain::registry::Registry;
+use crate::domain::registry::{Registry, RegistryInput};
 use crate::error::{Error, Result};
 
 struct RegistryRow {

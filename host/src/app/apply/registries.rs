@@ -2,18 +2,16 @@
 
 use super::{Action, EntryChanges, Section, Wanted};
 use crate::app::App;
-use crate::app::registry::{
-    RegistryInput, check, login, registry_create, registry_delete, registry_list, registry_update,
-};
+use crate::app::registry::{login, registry_create, registry_delete, registry_list, registry_update};
 use crate::domain::page::PageRequest;
-use crate::domain::registry::Registry;
-use crate::domain::server_file::{RegistryEntry, changes};
+use crate::domain::registry::{Registry, RegistryInput};
+use crate::domain::server_file::{changes, fill_password};
 use crate::error::Result;
 
 /// What is to be done about registries.
 #[derive(Default)]
 pub(super) struct Work {
-    changed: Vec<(RegistryEntry, Action)>,
+    changed: Vec<(RegistryInput, Action)>,
     gone: Vec<String>,
 }
 
@@ -22,7 +20,7 @@ impl Work {
     pub(super) async fn new(
         app: &App,
         wanted: &Wanted,
-        section: Option<Vec<RegistryEntry>>,
+        section: Option<Vec<RegistryInput>>,
         plan: &mut Vec<EntryChanges>,
     ) -> Result<Self> {
         let mut work = Self::default();
@@ -36,8 +34,8 @@ impl Work {
             let at = Section::Registries.entry(wanted, n);
             let current = there.iter().find(|row| row.name == entry.name);
             let current = current.map(|row| said(app, row)).transpose()?;
-            entry.resolve(&wanted.secrets, current.as_ref()).map_err(&at)?;
-            check(&input(&entry)).map_err(&at)?;
+            fill_password(&mut entry, &wanted.secrets, current.as_ref()).map_err(&at)?;
+            entry.check().map_err(&at)?;
             let changes = changes(&entry, current.as_ref())?;
             let action = if current.is_none() { Action::Create } else { Action::Change };
             if current.is_none() || !changes.is_empty() {
@@ -52,8 +50,8 @@ impl Work {
     pub(super) async fn carry_out(&self, app: &App) -> Result<()> {
         for (entry, action) in &self.changed {
             let done = match action {
-                Action::Create => registry_create(app, input(entry)).await,
-                Action::Change | Action::Delete => registry_update(app, &entry.name, input(entry)).await,
+                Action::Create => registry_create(app, entry.clone()).await,
+                Action::Change | Action::Delete => registry_update(app, &entry.name, entry.clone()).await,
             };
             done.map_err(|error| Section::Registries.stopped(&entry.name, error))?;
         }
@@ -81,13 +79,8 @@ async fn all(app: &App) -> Result<Vec<Registry>> {
 }
 
 /// A registry as a file would say it, with its password in the clear: to be compared, never shown.
-fn said(app: &App, row: &Registry) -> Result<RegistryEntry> {
+fn said(app: &App, row: &Registry) -> Result<RegistryInput> {
     let password = login(app, row)?.map(|login| login.password);
     let (name, address, username) = (row.name.clone(), row.address.clone(), row.username.clone());
-    Ok(RegistryEntry { name, address, username, password })
-}
-
-fn input(entry: &RegistryEntry) -> RegistryInput {
-    let RegistryEntry { name, address, username, password } = entry.clone();
-    RegistryInput { name, address, username, password }
+    Ok(RegistryInput { name, address, username, password })
 }
