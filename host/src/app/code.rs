@@ -138,8 +138,16 @@ pub async fn file_content(
 /// As [`commit_list`].
 pub async fn ref_list(app: &App, stack: &str) -> Result<(Looked, Vec<Named>, bool)> {
     let at = look(app, stack, None).await?;
-    let (names, more) = app.git.names(&at.mirror).await?;
+    let (names, more) = refs_at(app, &at).await?;
     Ok((at, names, more))
+}
+
+/// The same for a repository that was looked at just now: the git server is not asked once more.
+///
+/// # Errors
+/// `Internal` if the mirror cannot be read.
+pub async fn refs_at(app: &App, at: &Looked) -> Result<(Vec<Named>, bool)> {
+    app.git.names(&at.mirror).await
 }
 
 /// Finds a commit in the stack's mirror, which is fetched before if that was not done lately. Where the git server does not

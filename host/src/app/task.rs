@@ -2,7 +2,7 @@
 
 use super::App;
 use crate::domain::Id;
-use crate::domain::page::{DEFAULT_LIMIT, MAX_LIMIT};
+use crate::domain::page::{Page, PageRequest};
 use crate::domain::task::TaskRow;
 use crate::error::{Error, Result};
 use crate::queue;
@@ -17,31 +17,19 @@ pub enum TaskChoice {
     All { before: Option<Id> },
 }
 
-/// Some tasks, and the id that the next page is asked for with.
-#[derive(Debug)]
-pub struct TaskPage {
-    pub items: Vec<TaskRow>,
-    pub next: Option<Id>,
-}
-
 /// At most `limit` tasks.
-pub async fn task_list(app: &App, choice: TaskChoice, limit: Option<i64>) -> Result<TaskPage> {
-    let limit = limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_LIMIT);
+pub async fn task_list(app: &App, choice: TaskChoice, limit: Option<i64>) -> Result<Page<TaskRow, Id>> {
+    let PageRequest { limit, .. } = PageRequest::new(None, limit);
     let mut conn = app.db.read().await?;
-    let before = match choice {
+    match choice {
         TaskChoice::Unfinished => {
-            let items = tasks::list_unfinished(&mut conn, limit).await?;
-            return Ok(TaskPage { items, next: None });
+            Ok(Page { items: tasks::list_unfinished(&mut conn, limit).await?, next: None })
         }
-        TaskChoice::All { before } => before,
-    };
-    let mut items = tasks::list(&mut conn, before.as_ref(), limit + 1).await?;
-    let is_more = i64::try_from(items.len()).is_ok_and(|found| found > limit);
-    if is_more {
-        items.pop();
+        TaskChoice::All { before } => {
+            let rows = tasks::list(&mut conn, before.as_ref(), limit + 1).await?;
+            Ok(Page::from_rows(rows, limit, |task| task.id.clone()))
+        }
     }
-    let next = items.last().filter(|_| is_more).map(|task| task.id.clone());
-    Ok(TaskPage { items, next })
 }
 
 /// Lets a queued task run now instead of at its time.

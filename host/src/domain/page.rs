@@ -24,19 +24,19 @@ impl PageRequest {
 }
 
 #[derive(Debug, Clone, Serialize)]
-pub struct Page<T> {
+pub struct Page<T, K = i64> {
     pub items: Vec<T>,
-    /// Pass as `before` to get the next page; absent on the last one.
-    pub next: Option<i64>,
+    /// Pass as `before` to get the next page; absent on the last one. It is the key that the rows are sorted by.
+    pub next: Option<K>,
 }
 
-impl<T> Page<T> {
+impl<T, K> Page<T, K> {
     /// `rows` has been asked for with `limit + 1`; the extra row only says that there is more.
-    pub fn from_rows(mut rows: Vec<T>, limit: i64, seq: impl Fn(&T) -> i64) -> Self {
+    pub fn from_rows(mut rows: Vec<T>, limit: i64, key: impl Fn(&T) -> K) -> Self {
         let limit = usize::try_from(limit).unwrap_or(0);
         let more = rows.len() > limit;
         rows.truncate(limit);
-        let next = if more { rows.last().map(seq) } else { None };
+        let next = if more { rows.last().map(key) } else { None };
         Self { items: rows, next }
     }
 }

@@ -153,7 +153,7 @@ pub async fn commits(
 async fn commits_page(app: &App, session: &Session, name: &str, asked: &CommitsQuery) -> Result<CommitsPage> {
     let git_ref = given(&asked.git_ref);
     let history = code::commit_list(app, name, git_ref, asked.cursor.as_deref(), Some(PAGE)).await?;
-    let (_, names, _) = code::ref_list(app, name).await?;
+    let (names, _) = code::refs_at(app, &history.at).await?;
     let place = Place::of(&history.at);
     let next = history.next.map(|cursor| query(&[("ref", &place.git_ref), ("cursor", &cursor)]));
     Ok(CommitsPage {

@@ -2,11 +2,11 @@
 
 use super::{Action, EntryChanges, Section, Wanted};
 use crate::app::App;
-use crate::app::registry::{login, registry_create, registry_delete, registry_list, registry_update};
-use crate::domain::page::PageRequest;
+use crate::app::registry::{login, registry_create, registry_delete, registry_update};
 use crate::domain::registry::{Registry, RegistryInput};
 use crate::domain::server_file::{changes, fill_password};
 use crate::error::Result;
+use crate::store::registries;
 
 /// What is to be done about registries.
 #[derive(Default)]
@@ -25,7 +25,7 @@ impl Work {
     ) -> Result<Self> {
         let mut work = Self::default();
         let Some(entries) = section else { return Ok(work) };
-        let there = all(app).await?;
+        let there = registries::all(&mut *app.db.read().await?).await?;
         if wanted.prune {
             let is_named = |row: &&Registry| entries.iter().any(|entry| entry.name == row.name);
             work.gone = there.iter().filter(|row| !is_named(row)).map(|row| row.name.clone()).collect();
@@ -63,18 +63,6 @@ impl Work {
             registry_delete(app, name).await.map_err(|error| Section::Registries.stopped(name, error))?;
         }
         Ok(())
-    }
-}
-
-async fn all(app: &App) -> Result<Vec<Registry>> {
-    let (mut all, mut before) = (Vec::new(), None);
-    loop {
-        let page = registry_list(app, PageRequest::new(before, Some(200))).await?;
-        all.extend(page.items);
-        before = page.next;
-        if before.is_none() {
-            return Ok(all);
-        }
     }
 }
 
