@@ -19,6 +19,7 @@ EXPOSE 8080
 "#;
 
 const START: &str = r##"#!/bin/busybox sh
+if /bin/busybox grep -q late /version.txt; then /bin/busybox sleep 1; fi
 /bin/busybox mkdir -p /www
 echo "version $(/bin/busybox cat /version.txt) commit $WINDLASS_COMMIT" > /www/index.html
 if /bin/busybox grep -q broken /version.txt; then
@@ -129,6 +130,13 @@ impl Fixture {
         let url = self.git.url("app");
         let event = self.server.push_webhook(&self.webhook, &self.secret, &url, "main", sha).await;
         let event = self.server.wait_webhook(&event).await;
+        if event["reason"] == "duplicate_of" {
+            // A server that has just started looks into its repositories, and may find the commit before it is told.
+            let deployments = self.server.get("/api/v1/stacks/web/deployments").await.expect(200);
+            let deployments = deployments["data"]["items"].as_array().unwrap();
+            let its = deployments.iter().find(|deployment| deployment["commitSha"] == sha);
+            return its.unwrap_or_else(|| panic!("no deployment of {sha}: {event}"))["seq"].to_string();
+        }
         assert_eq!(event["reason"], "deployed", "{event}");
         let id = event["deploymentId"].as_str().unwrap();
         self.server.get(&format!("/api/v1/deployments/{id}")).await.expect(200)["data"]["seq"].to_string()

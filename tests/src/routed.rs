@@ -1,16 +1,20 @@
 //! A stack behind the router, and people who visit it.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime};
 
+use reqwest::Client;
 use serde_json::{Value, json};
 
 use crate::fixture::Fixture;
 use crate::port::free_port;
 
 pub const HOST: &str = "app.windlass.test";
+
+/// So many bad answers are enough to see what went wrong.
+const MANY: usize = 20;
 
 /// One stack named `web` whose requests go through the router.
 pub struct Routed {
@@ -103,41 +107,59 @@ impl Routed {
     /// So many, with such a pause between two requests.
     pub fn some_visitors(&self, count: usize, pause: Duration) -> Visitors {
         let stop = Arc::new(AtomicBool::new(false));
-        let counts = Arc::new([AtomicU64::new(0), AtomicU64::new(0)]);
+        let good = Arc::new(AtomicU64::new(0));
+        let bad = Arc::new(Mutex::new(Vec::new()));
         let tasks = (0..count)
             .map(|_| {
                 let (client, url) = (self.client(), self.url());
-                let (stop, counts) = (stop.clone(), counts.clone());
+                let (stop, good, bad) = (stop.clone(), good.clone(), bad.clone());
                 tokio::spawn(async move {
                     while !stop.load(Ordering::Relaxed) {
-                        let is_good = match client.get(&url).send().await {
-                            Ok(answer) => answer.status().is_success() && answer.bytes().await.is_ok(),
-                            Err(_) => false,
-                        };
-                        counts[usize::from(!is_good)].fetch_add(1, Ordering::Relaxed);
+                        let asked = Instant::now();
+                        match visit(&client, &url).await {
+                            Ok(()) => _ = good.fetch_add(1, Ordering::Relaxed),
+                            Err(why) => {
+                                let (waited, now) = (asked.elapsed(), SystemTime::now());
+                                let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs_f64();
+                                bad.lock().unwrap().push(format!("{why} (at {now:.3}, after {waited:.3?})"));
+                            }
+                        }
                         tokio::time::sleep(pause).await;
                     }
                 })
             })
             .collect();
-        Visitors { stop, counts, tasks }
+        Visitors { stop, good, bad, tasks }
     }
+}
+
+/// A page, or why there is none.
+async fn visit(client: &Client, url: &str) -> Result<(), String> {
+    let answer = client.get(url).send().await.map_err(|error| format!("{error:?}"))?;
+    let status = answer.status();
+    let text = answer.text().await.map_err(|error| format!("{status}: {error:?}"))?;
+    if status.is_success() { Ok(()) } else { Err(format!("{status}: {}", text.trim_end())) }
 }
 
 pub struct Visitors {
     stop: Arc<AtomicBool>,
-    /// Good answers, and everything else.
-    counts: Arc<[AtomicU64; 2]>,
+    good: Arc<AtomicU64>,
+    /// What was seen instead of a good answer.
+    bad: Arc<Mutex<Vec<String>>>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
 }
 
 impl Visitors {
-    /// How many good answers they got, and how many others.
+    /// How many good answers they got, and how many others, of which the first are printed.
     pub async fn leave(self) -> (u64, u64) {
         self.stop.store(true, Ordering::Relaxed);
         for task in self.tasks {
             task.await.unwrap();
         }
-        (self.counts[0].load(Ordering::Relaxed), self.counts[1].load(Ordering::Relaxed))
+        let bad = self.bad.lock().unwrap();
+        for why in bad.iter().take(MANY) {
+            println!("a visitor saw: {why}");
+        }
+        (self.good.load(Ordering::Relaxed), bad.len() as u64)
     }
 }

@@ -40,7 +40,8 @@ async fn requests_wait_while_the_only_copy_is_replaced() {
     let (_, deployment) = routed.fixture.deploy("one").await;
     assert_eq!(deployment["status"], "successful", "{}", routed.fixture.explain(&deployment).await);
     let visitors = routed.visitors();
-    let (second, deployment) = routed.fixture.deploy("two").await;
+    // A container runs long before its program listens, also when it is started again.
+    let (second, deployment) = routed.fixture.deploy("two, late").await;
     assert_eq!(deployment["status"], "successful", "{}", routed.fixture.explain(&deployment).await);
     let (_, broken) = routed.fixture.deploy("broken").await;
     assert_eq!(broken["status"], "rolled_back", "{}", routed.fixture.explain(&broken).await);

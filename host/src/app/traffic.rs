@@ -1,6 +1,7 @@
 //! The route table of this server: what its stacks' weights and containers say, kept in the router.
 
 use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -97,8 +98,9 @@ pub async fn trust_all(app: &App, stack: &Id) {
 
 async fn publish_locked(app: &App, state: &mut State) -> Result<()> {
     state.behind = true;
-    let wanted = wanted(app, state).await?;
-    let version = app.router.health().await?.version;
+    let served = app.router.table().await?;
+    let version = served.version;
+    let wanted = wanted(app, state, &served).await?;
     if version != state.version || state.table.as_ref() != Some(&wanted) {
         let numbered = RouteTable { version: version + 1, ..wanted.clone() };
         app.router.apply(&numbered).await?;
@@ -109,7 +111,8 @@ async fn publish_locked(app: &App, state: &mut State) -> Result<()> {
     Ok(())
 }
 
-async fn wanted(app: &App, state: &State) -> Result<RouteTable> {
+/// The table as it should be, `served` being the one in use.
+async fn wanted(app: &App, state: &State, served: &RouteTable) -> Result<RouteTable> {
     let mut conn = app.db.read().await?;
     let known = stacks::list_routed(&mut conn).await?;
     let rolling = deployments::list_nonterminal(&mut conn).await?;
@@ -136,7 +139,7 @@ async fn wanted(app: &App, state: &State) -> Result<RouteTable> {
             // What runs there runs on without us, and so do its requests.
             Err(error) if stack.target.is_some() => {
                 tracing::debug!(stack = %stack.name, error = error.for_log(), "[@router:table] a target does not answer");
-                let instances = known_instances(app, &stack.name).await?;
+                let instances = known_instances(served, &stack.name).collect();
                 all.push(Routed {
                     name: stack.name,
                     traffic: stack.traffic,
@@ -149,13 +152,9 @@ async fn wanted(app: &App, state: &State) -> Result<RouteTable> {
             }
             Err(error) => return Err(error),
         };
-        let is_proven = |view: &ContainerView| {
-            state.proven.get(&stack.id).is_none_or(|known| known.contains(&view.container.id))
-        };
         views.retain(|view| !state.leaving.contains(&view.container.name));
-        // Where nothing is healthy any more, an answer of something sick is better than none.
-        if views.iter().any(is_proven) {
-            views.retain(is_proven);
+        if held {
+            retain_ready(&mut views, state.proven.get(&stack.id), known_instances(served, &stack.name));
         }
         let instances = views.iter().filter_map(|view| reachable(view, &paths)).collect();
         all.push(Routed { name: stack.name, traffic: stack.traffic, weights, instances, candidate, held });
@@ -187,19 +186,32 @@ fn reachable(view: &ContainerView, paths: &HashMap<Id, Option<String>>) -> Optio
     Some(Reachable { release: release.clone(), address, health_path })
 }
 
-/// Where the router sends a stack's requests now.
-async fn known_instances(app: &App, stack: &str) -> Result<Vec<Reachable>> {
-    let table = app.router.table().await?;
-    let shares =
-        table.routes.into_iter().filter(|route| route.name == stack).flat_map(|route| route.releases);
-    Ok(shares
-        .flat_map(|share| share.targets.into_iter().map(move |target| (share.release.clone(), target)))
-        .map(|(release, target)| Reachable {
-            release: Id::from_text(release),
-            address: target.address,
-            health_path: target.probe.map(|probe| probe.path),
-        })
-        .collect())
+/// Of a stack that is being rolled out, the containers that passed their gate. While there are none, those that get requests
+/// already do so, because an answer of something sick is better than none; one that was started meanwhile does not listen yet.
+fn retain_ready(
+    views: &mut Vec<ContainerView>,
+    proven: Option<&HashSet<String>>,
+    served: impl Iterator<Item = Reachable>,
+) {
+    let is_proven = |view: &ContainerView| proven.is_some_and(|known| known.contains(&view.container.id));
+    if views.iter().any(is_proven) {
+        views.retain(is_proven);
+    } else {
+        let served: HashSet<SocketAddr> = served.map(|instance| instance.address).collect();
+        views.retain(|view| view.address().is_some_and(|address| served.contains(&address)));
+    }
+}
+
+/// Where the router sends a stack's requests by its table.
+fn known_instances(table: &RouteTable, stack: &str) -> impl Iterator<Item = Reachable> {
+    let routes = table.routes.iter().filter(move |route| route.name == stack);
+    let shares = routes.flat_map(|route| &route.releases);
+    let targets = shares.flat_map(|share| share.targets.iter().map(move |target| (share, target)));
+    targets.map(|(share, target)| Reachable {
+        release: Id::from_text(share.release.clone()),
+        address: target.address,
+        health_path: target.probe.as_ref().map(|probe| probe.path.clone()),
+    })
 }
 
 /// What the router counted of a stack's releases since their shares last changed.
