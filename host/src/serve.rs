@@ -5,7 +5,7 @@ mod headers;
 mod listen;
 mod log;
 
-pub use footprint::{keep_no_core, return_free_memory, return_large_buffers};
+pub use footprint::{keep_no_core, return_large_buffers, return_memory_of_the_start};
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -180,7 +180,7 @@ async fn tend(app: App, stop: CancellationToken) {
         }
         if swept && tidied.is_none_or(|at| at.elapsed() >= TIDY_PAUSE) {
             housekeeping::tidy(&app).await;
-            return_free_memory();
+            return_memory_of_the_start();
             tidied = Some(std::time::Instant::now());
         }
         let is_done = swept && left.is_empty();

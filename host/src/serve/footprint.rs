@@ -13,14 +13,55 @@ pub fn return_large_buffers() {
     }
 }
 
-/// Gives the system what the allocator keeps of memory that is free: most of it is from the start, when many things are read and
-/// few of them kept (malloc_trim(3)).
-pub fn return_free_memory() {
+/// Gives the system what the start needed and nothing after it does: memory that the allocator keeps though it is free, for many
+/// things are read then and few of them kept (malloc_trim(3)), and the program's own pages. The kernel maps 64 KiB around each
+/// page that is touched, and a start goes through much of the program once; the pages stay in the system's file cache, where
+/// whoever needs one finds it (madvise(2), MADV_DONTNEED).
+pub fn return_memory_of_the_start() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     // SAFETY: the call takes a number, and may be made at any time.
     unsafe {
         libc::malloc_trim(0);
     }
+    #[cfg(target_os = "linux")]
+    if let Ok(smaps) = std::fs::read_to_string("/proc/self/smaps") {
+        for range in program_pages(&smaps, return_memory_of_the_start as *const () as usize) {
+            let start = std::ptr::with_exposed_provenance_mut(range.start);
+            // SAFETY: the range is of the running program's file, which stays mapped until the end, is not written to, and
+            // was not: each of its pages is read again as it was.
+            let dropped =
+                unsafe { rustix::mm::madvise(start, range.len(), rustix::mm::Advice::LinuxDontNeed) };
+            if let Err(error) = dropped {
+                tracing::debug!(%error, "[@server:memory] the program's pages stay");
+            }
+        }
+    }
+}
+
+/// Where the file that has the code at `address` is mapped and can neither be written nor was (proc_pid_smaps(5)): what the
+/// loader changed in it counts as anonymous.
+#[cfg(target_os = "linux")]
+fn program_pages(smaps: &str, address: usize) -> Vec<std::ops::Range<usize>> {
+    let mut mappings = Vec::new();
+    for line in smaps.lines() {
+        let mut words = line.split_whitespace();
+        let (Some(first), Some(second)) = (words.next(), words.next()) else { continue };
+        if let Some((start, end)) = first.split_once('-')
+            && let (Ok(start), Ok(end)) = (usize::from_str_radix(start, 16), usize::from_str_radix(end, 16))
+        {
+            // Its place in the file, the file's device and number.
+            let file = (words.nth(1), words.next());
+            mappings.push((start..end, file, !second.contains('w')));
+        } else if first == "Anonymous:"
+            && let Some((_, _, clean)) = mappings.last_mut()
+        {
+            *clean &= second == "0";
+        }
+    }
+    let own = mappings.iter().find(|(range, ..)| range.contains(&address)).map(|(_, file, _)| *file);
+    let own = own.filter(|(_, number)| number.is_some_and(|number| number != "0"));
+    let clean = mappings.into_iter().filter(|(_, file, clean)| *clean && own == Some(*file));
+    clean.map(|(range, ..)| range).collect()
 }
 
 /// Has the system write no core file of this process and let nobody but root look into its memory: secrets are in it while
@@ -34,5 +75,42 @@ pub fn keep_no_core() {
         limited.and(rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable));
     if let Err(error) = limited {
         eprintln!("windlass: core files of this process cannot be turned off: {error}");
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    const SMAPS: &str = "\
+55d0-55e0 r--p 00000000 fd:01 77 /usr/bin/windlass
+Rss: 64 kB
+Anonymous: 0 kB
+55e0-55f0 r-xp 00001000 fd:01 77 /usr/bin/windlass
+Anonymous: 0 kB
+55f0-5600 r--p 00002000 fd:01 77 /usr/bin/windlass
+Anonymous: 4 kB
+5600-5610 rw-p 00003000 fd:01 77 /usr/bin/windlass
+Anonymous: 0 kB
+5610-5620 rw-p 00000000 00:00 0 [heap]
+Anonymous: 8 kB
+7f00-7f10 r-xp 00000000 fd:01 78 /usr/lib/libc.so.6
+Anonymous: 0 kB
+";
+
+    #[test]
+    fn only_pages_of_the_program_that_nobody_wrote_are_given_back() {
+        assert_eq!(program_pages(SMAPS, 0x55e8), [0x55d0..0x55e0, 0x55e0..0x55f0]);
+        assert_eq!(program_pages(SMAPS, 0x5618), [], "no file");
+        assert_eq!(program_pages(SMAPS, 0x9000), [], "nothing there");
+    }
+
+    #[test]
+    fn the_program_runs_on_without_its_pages() {
+        let smaps = std::fs::read_to_string("/proc/self/smaps").expect("this is Linux");
+        assert!(!program_pages(&smaps, program_pages as *const () as usize).is_empty());
+        return_memory_of_the_start();
+        let sum: usize = (0..1_000).map(|number: usize| number.to_string().len()).sum();
+        assert_eq!(sum, 2_890);
     }
 }
