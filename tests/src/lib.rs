@@ -36,6 +36,7 @@ pub mod script;
 pub mod search;
 pub mod sender;
 pub mod server;
+pub mod token_gate;
 pub mod tools;
 pub mod vendors;
 pub mod world;

@@ -10,12 +10,15 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use windlass_tests::cli::run;
-use windlass_tests::docker::{Registry, TestEngine, eventually, unique};
+use windlass_tests::docker::{Registry, TestEngine, busybox, eventually, unique};
 use windlass_tests::fixture::{Fixture, HEALTHY_WITHIN_S, fetch};
 use windlass_tests::git_server::File;
 use windlass_tests::port::free_port;
+use windlass_tests::registry::{self, Registry as OpenRegistry};
 use windlass_tests::server::{ADMIN_TOKEN, docker};
+use windlass_tests::token_gate::TokenGate;
 use windlass_tests::tools::{skipped, this_test};
 
 const SECRET: &str = "planted-s3cret-of-this-test";
@@ -490,11 +493,13 @@ async fn platforms_that_the_engine_cannot_build_for_are_refused_with_words() {
     let image = base(&engine);
     for (platforms, words) in [
         (json!(["windows/amd64"]), "another system"),
-        (json!(["linux/amd64", "linux/arm64"]), "names 2 platforms"),
+        (json!(["linux/riscv64", "linux/s390x"]), "or nothing could be deployed"),
     ] {
         let build = json!({
             "buildType": "auto",
-            "options": { "baseImages": { "static": image }, "platforms": platforms },
+            "options": {
+                "baseImages": { "static": image }, "platforms": platforms, "push": ["registry.example/web"],
+            },
         });
         let fixture = stack(build, &[]).await;
         let deployment = deploy(&fixture, &[("index.html", "x")], "failed").await;
@@ -510,12 +515,172 @@ async fn options_that_make_no_sense_are_refused_when_the_stack_is_made() {
         (json!({ "buildType": "script", "options": { "commands": ["make"] } }), "build.options.image"),
         (json!({ "options": { "secrets": ["NO_SUCH"] } }), "build.options.secrets"),
         (json!({ "options": { "push": ["registry.example/web:v1"] } }), "build.options.push"),
+        (json!({ "options": { "platforms": ["linux/amd64", "linux/arm64"] } }), "build.options.platforms"),
         (json!({ "buildType": "auto", "options": { "projectType": "cobol" } }), "build.options.projectType"),
     ] {
         let answer = fixture.server.post("/api/v1/stacks", json!({ "name": "other", "build": build })).await;
         assert_eq!(answer.status, 422, "{}", answer.text);
         assert!(answer.text.contains(field), "{field} is not named: {}", answer.text);
     }
+}
+
+/// The engine's own platform last, and one whose programs it does not run.
+fn two_platforms() -> [String; 2] {
+    let own = docker(&["version", "--format", "{{.Server.Arch}}"]).trim().to_string();
+    let other = if own == "arm64" { "amd64" } else { "arm64" };
+    [other.to_string(), own].map(|architecture| format!("linux/{architecture}"))
+}
+
+/// What a registry answers about a repository: type and bytes. None if it has no such thing.
+async fn registered(address: &str, repository: &str, what: &str) -> Option<(String, Vec<u8>)> {
+    let (_, name) = repository.split_once('/').unwrap();
+    let list = "application/vnd.docker.distribution.manifest.list.v2+json";
+    let image = "application/vnd.docker.distribution.manifest.v2+json";
+    let asked = reqwest::Client::new()
+        .get(format!("http://{address}/v2/{name}/{what}"))
+        .header("accept", format!("{list}, {image}"))
+        .basic_auth("ada", Some(Registry::PASSWORD));
+    let answer = asked.send().await.unwrap();
+    if answer.status() == 404 {
+        return None;
+    }
+    assert_eq!(answer.status(), 200);
+    let kind = answer.headers()["content-type"].to_str().unwrap().to_string();
+    Some((kind, answer.bytes().await.unwrap().to_vec()))
+}
+
+/// Checks that there is an index under this tag, with all platforms and what they lead to. Answers with its digest, and with
+/// the content address of each platform's image.
+async fn index(address: &str, repository: &str, tag: &str) -> (String, Vec<String>) {
+    let digest = |bytes: &[u8]| format!("sha256:{}", hex::encode(Sha256::digest(bytes)));
+    let (kind, bytes) = registered(address, repository, &format!("manifests/{tag}")).await.unwrap();
+    assert!(kind.ends_with("manifest.list.v2+json"), "{kind}");
+    let parsed: Value = serde_json::from_slice(&bytes).unwrap();
+    let entries = parsed["manifests"].as_array().unwrap();
+    assert_eq!(entries.len(), 2, "{parsed}");
+    let mut images = Vec::new();
+    for (entry, platform) in entries.iter().zip(two_platforms()) {
+        let named = &entry["platform"];
+        let named = format!("{}/{}", named["os"].as_str().unwrap(), named["architecture"].as_str().unwrap());
+        assert_eq!(named, platform);
+        let named = entry["digest"].as_str().unwrap();
+        let (kind, manifest) = registered(address, repository, &format!("manifests/{named}")).await.unwrap();
+        assert_eq!((entry["mediaType"].as_str(), digest(&manifest).as_str()), (Some(kind.as_str()), named));
+        assert_eq!(entry["size"], manifest.len());
+        let manifest: Value = serde_json::from_slice(&manifest).unwrap();
+        let image = manifest["config"]["digest"].as_str().unwrap();
+        let (_, config) = registered(address, repository, &format!("blobs/{image}")).await.unwrap();
+        let config: Value = serde_json::from_slice(&config).unwrap();
+        assert_eq!(format!("linux/{}", config["architecture"].as_str().unwrap()), platform);
+        images.push(image.to_string());
+    }
+    (digest(&bytes), images)
+}
+
+fn for_two_platforms(repository: &str, cache: Value) -> Value {
+    json!({ "build": {
+        "healthCheckPath": "/health",
+        "healthCheckTimeout": HEALTHY_WITHIN_S,
+        "options": { "push": [repository], "platforms": two_platforms(), "cache": cache },
+    }})
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_commit_is_built_for_several_platforms_and_pushed_under_one_name() {
+    let Some(registry) = Registry::start() else {
+        skipped(&this_test(), "there is no docker-registry; scripts/setup-test.sh installs it");
+        return;
+    };
+    let (pushed, cache) = (repository(&registry), repository(&registry));
+    let kept = json!({ "mode": "registry", "image": format!("{cache}:cache") });
+    let fixture = Fixture::start_with(true, &[], for_two_platforms(&pushed, kept)).await;
+    let login = json!({
+        "name": "team", "address": registry.address, "username": "ada", "password": Registry::PASSWORD,
+    });
+    fixture.server.post("/api/v1/registries", login).await.expect(201);
+
+    let (_, one) = fixture.deploy(&unique("one")).await;
+    assert_eq!(one["status"], "successful", "{}", fixture.explain(&one).await);
+    let built = build_of(&fixture, &one).await;
+    let (image_tag, own) = (built["imageTag"].as_str().unwrap(), built["imageDigest"].as_str().unwrap());
+    let tag = image_tag.rsplit(':').next().unwrap();
+    let (digest, images) = index(&registry.address, &pushed, tag).await;
+    assert_eq!(built["pushed"], json!([format!("{pushed}@{digest}")]));
+    assert_eq!(images[1], own, "the engine's own platform is what is deployed");
+    index(&registry.address, &cache, "cache").await;
+    let log = fixture.server.log_of(&one["seq"].to_string()).await;
+    for (number, platform) in two_platforms().iter().enumerate() {
+        assert!(log.contains(&format!("Platform {} of 2: {platform}", number + 1)), "{log}");
+    }
+    assert!(!log.contains(Registry::PASSWORD), "{log}");
+    let there = docker(&["images", "--quiet", "--no-trunc"]);
+    assert!(there.contains(own) && !there.contains(&images[0]), "the engine keeps what it can run");
+
+    // The engine loses its own as well; by the index's digest it gets that one back.
+    let (_, two) = fixture.deploy(&unique("two")).await;
+    assert_eq!(two["status"], "successful", "{}", fixture.explain(&two).await);
+    docker(&["rmi", "-f", own]);
+    let back =
+        fixture.server.post("/api/v1/stacks/web/rollback", json!({})).await.expect(202)["data"].clone();
+    let back = fixture.server.wait_deployment(&back["seq"].to_string()).await;
+    assert_eq!(back["status"], "successful", "{}", fixture.explain(&back).await);
+    let log = fixture.server.log_of(&back["seq"].to_string()).await;
+    assert!(log.contains(&format!("pulling {pushed}@{digest}")), "{log}");
+    docker(&["rmi", "-f", own]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registry_that_wants_tokens_gets_the_index_too() {
+    let Some(behind) = OpenRegistry::start(&this_test()).await else { return };
+    let gate = TokenGate::start(&behind).await;
+    let pushed = format!("{}/{}", gate.address, unique("wl-push"));
+    let fixture =
+        Fixture::start_with(true, &[], for_two_platforms(&pushed, json!({ "mode": "local" }))).await;
+    let login = json!({
+        "name": "team", "address": gate.address, "username": registry::USER, "password": registry::PASSWORD,
+    });
+    fixture.server.post("/api/v1/registries", login).await.expect(201);
+    let (_, deployment) = fixture.deploy(&unique("one")).await;
+    assert_eq!(deployment["status"], "successful", "{}", fixture.explain(&deployment).await);
+    let built = build_of(&fixture, &deployment).await;
+    let tag = built["imageTag"].as_str().unwrap().rsplit(':').next().unwrap().to_string();
+    let (digest, _) = index(&behind.address, &pushed, &tag).await;
+    assert_eq!(built["pushed"], json!([format!("{pushed}@{digest}")]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_platform_that_cannot_be_built_leaves_the_registry_as_it_was() {
+    let Some(registry) = Registry::start() else {
+        skipped(&this_test(), "there is no docker-registry; scripts/setup-test.sh installs it");
+        return;
+    };
+    let pushed = repository(&registry);
+    let mut settings = for_two_platforms(&pushed, json!({ "mode": "local" }));
+    let mut platforms = two_platforms();
+    platforms.reverse();
+    settings["build"]["options"]["platforms"] = json!(platforms);
+    let fixture = Fixture::start_with(true, &[], settings).await;
+    let login = json!({
+        "name": "team", "address": registry.address, "username": "ada", "password": Registry::PASSWORD,
+    });
+    fixture.server.post("/api/v1/registries", login).await.expect(201);
+    let [own, other] = platforms.map(|platform| platform.replace("linux/", "program-"));
+    let program = std::fs::read(busybox()).unwrap();
+    let dockerfile = "FROM scratch\nARG TARGETARCH\nCOPY program-$TARGETARCH /bin/busybox\nRUN [\"/bin/busybox\", \"true\"]\n";
+    let files = [
+        File { path: &own, mode: "100755", content: &program },
+        File { path: &other, mode: "100755", content: b"no program of this machine" },
+        File { path: "Dockerfile", mode: "100644", content: dockerfile.as_bytes() },
+    ];
+    let sha = fixture.repo.commit_files("main", &files, &unique("two programs"));
+    let number = fixture.push(&sha).await;
+    let deployment = fixture.server.wait_deployment(&number).await;
+    assert_eq!(deployment["status"], "failed", "{}", fixture.explain(&deployment).await);
+    let error = deployment["error"].as_str().unwrap();
+    assert!(error.contains("exec format error") && error.contains("emulation"), "{error}");
+    let log = fixture.server.log_of(&number).await;
+    assert!(log.contains("Platform 2 of 2"), "{log}");
+    assert_eq!(registered(&registry.address, &pushed, "tags/list").await, None);
 }
 
 /// This machine's own Node and npm on busybox, since there is no registry to take an image from. None where there is no Node.

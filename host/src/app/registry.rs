@@ -106,13 +106,21 @@ pub(super) fn login(app: &App, row: &Registry) -> Result<Option<RegistryLogin>> 
 /// # Errors
 /// `Invalid` for a registry where nobody goes, or that is not stored and where people of a team may not send this server.
 pub async fn login_for(app: &App, image: &str) -> Result<Vec<RegistryLogin>> {
+    way_to(app, image).await.map(|(_, logins)| logins)
+}
+
+/// The log-in of an image's registry, and where this server itself may go to ask it.
+///
+/// # Errors
+/// As [`login_for`].
+pub async fn way_to(app: &App, image: &str) -> Result<(Policy, Vec<RegistryLogin>)> {
     let registry = registry_of(image);
     let stored = stored_at(app, registry).await?;
+    let policy = if stored.is_some() { Policy::anywhere() } else { outgoing_policy(&app.config) };
     if registry != HUB {
-        let policy = if stored.is_some() { Policy::anywhere() } else { outgoing_policy(&app.config) };
-        check_reach(registry, policy).await?;
+        check_reach(registry, policy.clone()).await?;
     }
-    login_at(app, registry, stored).await
+    Ok((policy, login_at(app, registry, stored).await?))
 }
 
 /// The log-in for an image's registry: a stored one, else what `docker login` keeps for the user who runs the server.

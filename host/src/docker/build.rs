@@ -149,6 +149,15 @@ impl Docker {
         }
     }
 
+    /// The platform whose programs the engine's machine runs as they are, such as `linux/amd64`.
+    ///
+    /// # Errors
+    /// `Unavailable` if the engine does not answer.
+    pub async fn platform(&self) -> Result<String> {
+        let facts = self.session().await?.facts;
+        Ok(format!("{}/{}", facts.os, architecture(&facts.arch)))
+    }
+
     async fn finish_build(
         &self,
         request: &BuildRequest,
@@ -265,11 +274,7 @@ fn can_do(request: &BuildRequest, facts: &EngineFacts) -> Result<()> {
     let Some(platform) = &request.platform else { return Ok(()) };
     let mut parts = platform.split('/');
     let (os, arch) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-    let own = match facts.arch.as_str() {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        other => other,
-    };
+    let own = architecture(&facts.arch);
     if os != facts.os {
         return Err(Error::failed(format!(
             "this engine builds for {}/{own}, and `{platform}` is another system; change `build.options.platforms`",
@@ -282,6 +287,15 @@ fn can_do(request: &BuildRequest, facts: &EngineFacts) -> Result<()> {
         )));
     }
     Ok(())
+}
+
+/// As platforms name it; some engines say what their kernel calls it.
+fn architecture(said: &str) -> &str {
+    match said {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
 }
 
 fn announcement(facts: &EngineFacts, context: &Context) -> String {

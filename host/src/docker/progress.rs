@@ -9,6 +9,12 @@ use bollard::{
 
 use super::lines::{Lines, LogLine, LogStream};
 
+/// What the kernel says of a program that it cannot run; it stands in a step's output only.
+const FOREIGN: &str = "exec format error";
+const FOREIGN_ADVICE: &str = "`exec format error` says that a program is for another processor than the engine's machine has, or \
+     is a script without `#!` in its first line. Steps for another platform need emulation there (QEMU in binfmt_misc); \
+     without it, compile in a stage `FROM --platform=$BUILDPLATFORM` and only copy afterwards";
+
 /// Follows one build and remembers what is needed to say why it failed.
 #[derive(Default)]
 pub(super) struct Progress {
@@ -17,6 +23,8 @@ pub(super) struct Progress {
     current: String,
     /// The first step that failed, with its error.
     failed: Option<(String, String)>,
+    /// A step has said [`FOREIGN`].
+    foreign: bool,
     /// The image's id, once the builder has named it.
     pub(super) image: Option<String>,
 }
@@ -38,6 +46,7 @@ impl Progress {
             None => {}
         }
         if let Some(text) = info.stream {
+            self.foreign |= text.contains(FOREIGN);
             let current = &mut self.current;
             self.classic.push(text.as_bytes(), |line| {
                 if line.starts_with("Step ") {
@@ -63,11 +72,12 @@ impl Progress {
 
     /// Why the build failed, naming the step.
     pub(super) fn failure(&self, error: &str) -> String {
-        match &self.failed {
+        let said = match &self.failed {
             Some((step, reason)) => format!("the build failed at `{step}`: {reason}"),
             None if !self.current.is_empty() => format!("the build failed at `{}`: {error}", self.current),
             None => format!("the build failed: {error}"),
-        }
+        };
+        if self.foreign || said.contains(FOREIGN) { format!("{said}; {FOREIGN_ADVICE}") } else { said }
     }
 
     fn graph(&mut self, status: StatusResponse, log: &mut dyn FnMut(LogLine)) {
@@ -76,6 +86,7 @@ impl Progress {
         }
         for piece in status.logs {
             let Some(step) = self.steps.get_mut(&piece.vertex) else { continue };
+            self.foreign |= String::from_utf8_lossy(&piece.msg).contains(FOREIGN);
             let stream = if piece.stream == 2 { LogStream::Stderr } else { LogStream::Stdout };
             let number = step.number;
             step.output.entry(piece.stream).or_default().push(&piece.msg, |line| {

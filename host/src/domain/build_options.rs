@@ -54,7 +54,8 @@ pub struct BuildOptions {
     pub push: Vec<String>,
     #[serde(skip_serializing_if = "Cache::is_local")]
     pub cache: Cache,
-    /// `linux/amd64`; the engine's own if empty. Engines without a multi-platform image store build one at a time.
+    /// `linux/amd64`; the engine's own if empty. Several are built one after the other, and need a registry in `push` that
+    /// keeps them under one name; what is deployed is the one that fits the engine.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub platforms: Vec<String>,
     /// Files to keep, as patterns relative to the repository's root (`dist/*.tar.gz`) after the last step.
@@ -111,8 +112,29 @@ impl BuildOptions {
                 format!("cpuPercent has to be between 1 and {MOST_CPU_PERCENT}; 100 is one core"),
             ));
         }
-        for platform in &self.platforms {
+        self.check_platforms()
+    }
+
+    /// An engine keeps one platform of an image. Only a registry has one name for several.
+    pub fn check_platforms(&self) -> Result<()> {
+        for (at, platform) in self.platforms.iter().enumerate() {
             check_platform(platform)?;
+            if self.platforms[..at].contains(platform) {
+                return Err(Error::invalid(
+                    "build.options.platforms",
+                    format!("`{platform}` is named twice; once is enough"),
+                ));
+            }
+        }
+        if self.platforms.len() > 1 && self.push.is_empty() {
+            return Err(Error::invalid(
+                "build.options.platforms",
+                format!(
+                    "{} platforms need a registry, because an engine keeps one platform of an image; name a repository in \
+                     `build.options.push`, or leave one platform",
+                    self.platforms.len()
+                ),
+            ));
         }
         Ok(())
     }
@@ -214,6 +236,9 @@ mod tests {
         assert_eq!(field(json!({ "push": ["registry.example/web:v1"] })), "push");
         assert_eq!(field(json!({ "push": ["web"] })), "push");
         assert_eq!(field(json!({ "platforms": ["linux"] })), "platforms");
+        assert_eq!(field(json!({ "platforms": ["linux/amd64", "linux/arm64"] })), "platforms");
+        let twice = json!({ "platforms": ["linux/amd64", "linux/amd64"], "push": ["registry.example/web"] });
+        assert_eq!(field(twice), "platforms");
         assert_eq!(field(json!({ "memoryMb": 1 })), "memoryMb");
         assert_eq!(field(json!({ "cpuPercent": 0 })), "cpuPercent");
         assert_eq!(field(json!({ "cache": { "mode": "registry", "image": "a b" } })), "cache.image");
@@ -223,7 +248,7 @@ mod tests {
     #[test]
     fn nothing_said_is_nothing_written() {
         assert_eq!(serde_json::to_string(&BuildOptions::default()).unwrap(), "{}");
-        let text = r#"{"push":["localhost:5000/web"],"cache":{"mode":"inline"},"platforms":["linux/arm/v7"],"submodules":true}"#;
+        let text = r#"{"push":["localhost:5000/web"],"cache":{"mode":"inline"},"platforms":["linux/amd64","linux/arm/v7"],"submodules":true}"#;
         let options: BuildOptions = serde_json::from_str(text).unwrap();
         options.check().unwrap();
         assert_eq!(serde_json::to_string(&options).unwrap(), text);

@@ -37,9 +37,32 @@ pub fn tag_of(image: &str) -> &str {
     }
 }
 
+/// `registry:5000/app:v1` → `registry:5000/app`.
+pub fn repository_of(image: &str) -> &str {
+    match image.rsplit_once(':') {
+        Some((repository, tag)) if !tag.contains('/') => repository,
+        _ => image,
+    }
+}
+
+/// What one platform's image is called beside the name that all platforms share: `registry:5000/app:v1-linux-arm64`.
+pub fn for_platform(image: &str, platform: &str) -> String {
+    format!("{}:{}-{}", repository_of(image), tag_of(image), platform.replace('/', "-"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_platform_has_a_name_beside_the_shared_one() {
+        for (image, named) in [
+            ("r.example:5000/web:v1", "r.example:5000/web:v1-linux-arm-v7"),
+            ("r.example:5000/web", "r.example:5000/web:latest-linux-arm-v7"),
+        ] {
+            assert_eq!(for_platform(image, "linux/arm/v7"), named);
+        }
+    }
 
     #[test]
     fn a_name_says_its_registry_and_its_tag() {

@@ -29,6 +29,7 @@ pub mod grade;
 pub mod head;
 pub mod health;
 pub mod id;
+pub mod image_index;
 pub mod image_name;
 pub mod log;
 pub mod look;

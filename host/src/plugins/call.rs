@@ -115,10 +115,9 @@ impl Runtime {
     pub(super) async fn fetch(
         &self,
         request: http::Request<Vec<u8>>,
-        may_be_private: bool,
+        policy: Policy,
         trusted: Option<&str>,
     ) -> std::result::Result<http::Response<Vec<u8>>, Refusal> {
-        let policy = if may_be_private { Policy::anywhere() } else { Policy::internet() };
         self.broker.fetch(request, policy, trusted).await
     }
 

@@ -72,6 +72,7 @@ use self::call::Runtime;
 use self::registry::{Entry, Loaded, Loader, Table};
 use crate::domain::plugin::{Ability, PluginInfo, PluginKind, PluginStatus, Problem, WebhookContract};
 use crate::error::{Error, PluginError, PluginErrorKind, Result};
+use crate::network::Policy;
 
 /// All plugins of this server. Cheap to clone.
 #[derive(Clone)]
@@ -213,18 +214,17 @@ impl Plugins {
     }
 
     /// A request of the server itself to an address that somebody has written down. It is resolved once and every address
-    /// checked; no redirect is followed. `may_be_private` is for what the operator has written into the configuration, and
-    /// even then no metadata service is reached. `trusted` are further authorities in PEM.
+    /// checked by the policy; no redirect is followed. `trusted` are further authorities in PEM.
     ///
     /// # Errors
     /// `Unavailable` with what refused it, or why there was no answer.
     pub async fn fetch(
         &self,
         request: http::Request<Vec<u8>>,
-        may_be_private: bool,
+        policy: Policy,
         trusted: Option<&str>,
     ) -> Result<http::Response<Vec<u8>>> {
-        let answer = self.runtime().fetch(request, may_be_private, trusted).await;
+        let answer = self.runtime().fetch(request, policy, trusted).await;
         answer.map_err(|refusal| Error::unavailable(refusal.said))
     }
 

@@ -8,8 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tempfile::TempDir;
 use tokio::net::TcpStream;
-use windlass::network::Network;
-use windlass::network::Pending;
+use windlass::network::{Network, Pending, Policy};
 use windlass::plugins::{Plugins, Settings};
 
 /// Addresses inside, in every form that a URL, a resolver or a browser has ever taken.
@@ -158,7 +157,7 @@ async fn no_form_of_an_address_inside_is_ever_connected_to() {
         {
             // What is no address of the web at all goes nowhere either.
             let Some(request) = request(&url) else { continue };
-            let answer = plugins.fetch(request, false, None).await;
+            let answer = plugins.fetch(request, Policy::internet(), None).await;
             assert!(answer.is_err(), "{url} was answered");
             assert_eq!(network.dialled.load(Ordering::Relaxed), 0, "{url} was dialled");
         }
@@ -170,7 +169,7 @@ async fn a_name_server_that_flips_its_answer_ten_thousand_times_gets_no_connecti
     let network = Arc::new(Liar::default());
     let (plugins, _folder) = plugins(network.clone()).await;
     for turn in 0..10_000 {
-        let answer = plugins.fetch(request("https://flip.example/").unwrap(), false, None).await;
+        let answer = plugins.fetch(request("https://flip.example/").unwrap(), Policy::internet(), None).await;
         assert!(answer.is_err(), "{turn}");
     }
     assert_eq!(network.asked.load(Ordering::Relaxed), 10_000, "each request asks anew, once");
@@ -183,11 +182,12 @@ async fn a_metadata_service_is_not_reached_even_where_the_network_is_the_operato
     let (plugins, _folder) = plugins(network.clone()).await;
     for form in ["169.254.169.254", "2852039166", "[::ffff:a9fe:a9fe]", "[fd00:ec2::254]", "100.100.100.200"]
     {
-        let answer = plugins.fetch(request(&format!("http://{form}/latest")).unwrap(), true, None).await;
+        let answer =
+            plugins.fetch(request(&format!("http://{form}/latest")).unwrap(), Policy::anywhere(), None).await;
         assert!(answer.is_err(), "{form}");
     }
     assert_eq!(network.dialled.load(Ordering::Relaxed), 0);
     // The same word lets the operator's own network be reached: the refusals above are not for want of a connection.
-    plugins.fetch(request("http://10.0.0.1/").unwrap(), true, None).await.unwrap_err();
+    plugins.fetch(request("http://10.0.0.1/").unwrap(), Policy::anywhere(), None).await.unwrap_err();
     assert_eq!(network.dialled.load(Ordering::Relaxed), 1);
 }

@@ -1,6 +1,8 @@
 //! Builds: fetch, plan, check out, build, and hand the release over to the rollout.
 
+mod index;
 mod own_file;
+mod platforms;
 mod preview;
 mod publish;
 mod run;

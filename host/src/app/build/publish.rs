@@ -1,9 +1,10 @@
 //! Where a built image goes, and where the layers of earlier ones come from.
 
+use super::index;
 use super::steps::Work;
 use crate::app::registry::login_for;
 use crate::domain::build_options::Cache;
-use crate::domain::image_name::tag_of;
+use crate::domain::image_name::{for_platform, repository_of, tag_of};
 use crate::domain::page::PageRequest;
 use crate::error::{Error, Result};
 use crate::store::builds;
@@ -18,30 +19,50 @@ pub(super) async fn push(work: &Work<'_>, tag: &str, digest: &str) -> Result<Vec
     let mut pushed = Vec::new();
     for repository in &options.push {
         let target = format!("{repository}:{}", tag_of(tag));
-        send(work, digest, &target).await?;
-        let facts = work.docker.image_inspect(digest).await?;
-        let prefix = format!("{repository}@");
-        let named =
-            facts.repo_digests.into_iter().find(|name| name.starts_with(&prefix)).ok_or_else(|| {
-                Error::failed(format!("the engine has pushed {target} and does not say under which digest"))
-            })?;
-        forget(work, &target).await?;
+        let named = publish(work, digest, &target).await?.ok_or_else(|| {
+            Error::failed(format!("the engine has pushed {target} and does not say under which digest"))
+        })?;
         work.log.line(&format!("Pushed {target} as {named}"));
         pushed.push(named);
     }
     if let Cache::Registry { image } = &options.cache {
-        send(work, digest, image).await?;
-        forget(work, image).await?;
+        publish(work, digest, image).await?;
         work.log.line(&format!("Pushed the layers for later builds as {image}"));
     }
     Ok(pushed)
 }
 
-async fn send(work: &Work<'_>, digest: &str, target: &str) -> Result<()> {
+/// Under one name, whether it is one image or several platforms' images. Answers with the name and digest that the registry
+/// has given it.
+async fn publish(work: &Work<'_>, digest: &str, target: &str) -> Result<Option<String>> {
+    if work.platforms.is_empty() {
+        return send(work, digest, target).await;
+    }
+    let mut images = Vec::new();
+    for image in &work.platforms {
+        let name = for_platform(target, &image.platform);
+        send(work, &image.digest, &name).await?;
+        images.push((name, image.platform.as_str()));
+    }
+    // The shared name comes last: until all platforms are there, it stays what it was.
+    tokio::select! {
+        named = index::put(work.app, target, &images) => named.map(Some),
+        () = work.task.cancel.cancelled() => Err(Error::cancelled("the push")),
+    }
+}
+
+async fn send(work: &Work<'_>, digest: &str, target: &str) -> Result<Option<String>> {
     let docker = &work.docker;
     let logins = login_for(work.app, target).await?;
     docker.tag(digest, target).await?;
-    docker.push(target, &logins, |line| work.log.line(&line.text), &work.task.cancel).await
+    let sent = docker.push(target, &logins, |line| work.log.line(&line.text), &work.task.cancel).await;
+    // With the name the engine forgets the digest as well.
+    let facts = docker.image_inspect(digest).await;
+    let forgotten = forget(work, target).await;
+    sent?;
+    forgotten?;
+    let prefix = format!("{}@", repository_of(target));
+    Ok(facts?.repo_digests.into_iter().find(|name| name.starts_with(&prefix)))
 }
 
 /// The name is the registry's; on the engine it would keep the image from ever being removed.

@@ -182,14 +182,12 @@ async fn run(
         commit: &commit,
         deadline,
         image: None,
+        platforms: Vec::new(),
         composition: None,
     };
-    for step in &steps {
-        work.step(step).await?;
-        crash::point("build: after a step");
-    }
-    task.progress(85).await?;
-    let made = work.finish().await?;
+    let made = work.make(&steps).await;
+    work.forget_platforms().await;
+    let made = made?;
     checkout.close().await;
     task.progress(90).await?;
     let (tag, digest) = made.image();

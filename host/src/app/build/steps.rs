@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use tracing::Instrument as _;
-
+use super::platforms::PlatformImage;
 use super::publish;
 use crate::app::App;
 use crate::app::artifact::artifacts_keep;
 use crate::app::compose::{Composed, Composition};
+use crate::app::crash;
 use crate::app::logs::LogWriter;
 use crate::app::registry::{all_logins, image_ensure};
 use crate::app::stack::StackView;
@@ -21,7 +21,6 @@ use crate::domain::plan::BuildStep;
 use crate::error::{Error, Result};
 use crate::git::Commit;
 use crate::queue::TaskContext;
-use crate::telemetry::step_span;
 
 /// One build while it runs.
 pub(super) struct Work<'a> {
@@ -37,6 +36,8 @@ pub(super) struct Work<'a> {
     /// When the whole build has to be over.
     pub(super) deadline: Instant,
     pub(super) image: Option<(String, String)>,
+    /// Where the image was built for several platforms: each of them, that of `image` as well.
+    pub(super) platforms: Vec<PlatformImage>,
     pub(super) composition: Option<Composition<'a>>,
 }
 
@@ -76,17 +77,23 @@ impl Made {
 }
 
 impl<'a> Work<'a> {
-    pub(super) async fn step(&mut self, step: &BuildStep) -> Result<()> {
+    pub(super) async fn make(&mut self, steps: &[BuildStep]) -> Result<Made> {
+        for step in steps {
+            self.step(step).await?;
+            crash::point("build: after a step");
+        }
+        self.task.progress(85).await?;
+        self.finish().await
+    }
+
+    async fn step(&mut self, step: &BuildStep) -> Result<()> {
         if self.task.cancel.is_cancelled() {
             return Err(Error::cancelled("the build"));
         }
         match step {
             BuildStep::DockerBuild { .. } => {
                 let request = self.request(step).await?;
-                let building =
-                    self.docker.build(request, |line| self.log.line(&line.text), &self.task.cancel);
-                let built = building.instrument(step_span("build image", "")).await?;
-                self.image = Some((built.tag, built.digest));
+                self.image = Some(self.build_all(request).await?);
             }
             BuildStep::RunInContainer { image, commands, working_directory, outputs } => {
                 self.run(image.as_deref(), commands, working_directory, outputs).await?;
@@ -113,7 +120,7 @@ impl<'a> Work<'a> {
     }
 
     /// After the last step: what is kept, and where the image is sent.
-    pub(super) async fn finish(&mut self) -> Result<Made> {
+    async fn finish(&mut self) -> Result<Made> {
         let options = &self.view.build.settings.options;
         if !options.artifacts.is_empty() {
             let kept = artifacts_keep(self.app, self.build, &options.artifacts, self.checkout).await?;
@@ -133,7 +140,7 @@ impl<'a> Work<'a> {
     }
 
     /// What is left of the build's time.
-    fn remaining(&self) -> Duration {
+    pub(super) fn remaining(&self) -> Duration {
         self.deadline.saturating_duration_since(Instant::now())
     }
 
@@ -170,7 +177,7 @@ impl<'a> Work<'a> {
             args: args.collect(),
             labels: labels.iter().cloned().chain([stack]).collect(),
             tags: tags.clone(),
-            platform: platform(&settings.options.platforms)?,
+            platform: settings.options.platforms.first().cloned(),
             modified_at: Some(self.commit.at),
             logins: all_logins(self.app).await?,
             timeout: self.remaining(),
@@ -227,18 +234,5 @@ impl<'a> Work<'a> {
             timeout: self.remaining(),
         };
         self.docker.run_commands(&run, |line| self.log.line(&line.text), &self.task.cancel).await
-    }
-}
-
-/// The one platform that an engine can build for at a time.
-fn platform(wanted: &[String]) -> Result<Option<String>> {
-    match wanted {
-        [] => Ok(None),
-        [one] => Ok(Some(one.clone())),
-        several => Err(Error::failed(format!(
-            "`build.options.platforms` names {} platforms, and an engine's own image store keeps one for each image; \
-             make a stack for each platform",
-            several.len()
-        ))),
     }
 }

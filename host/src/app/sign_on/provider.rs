@@ -26,6 +26,7 @@ use crate::app::App;
 use crate::config::{Config, Oidc};
 use crate::domain::sign_on::Person;
 use crate::error::{Error, Result};
+use crate::network::Policy;
 
 /// How long what the provider says about itself, its keys included, is believed.
 const KEPT: Duration = Duration::from_secs(3600);
@@ -248,7 +249,8 @@ impl Http {
             return Err(Error::unavailable(text));
         }
         let may_be_private = is_own && app.config.oidc.private_network;
-        app.plugins.fetch(request, may_be_private, root.as_deref()).await
+        let policy = if may_be_private { Policy::anywhere() } else { Policy::internet() };
+        app.plugins.fetch(request, policy, root.as_deref()).await
     }
 }
 

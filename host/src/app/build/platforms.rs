@@ -1,0 +1,73 @@
+//! One commit, built for each platform that the stack names. An engine keeps one platform under a name, so each has its own
+//! until a registry puts them together.
+
+use tracing::Instrument as _;
+
+use super::steps::Work;
+use crate::docker::BuildRequest;
+use crate::domain::image_name::for_platform;
+use crate::error::{Error, Result};
+use crate::telemetry::step_span;
+
+/// One of several.
+pub(super) struct PlatformImage {
+    pub(super) platform: String,
+    tag: String,
+    pub(super) digest: String,
+}
+
+impl Work<'_> {
+    /// Builds for all platforms, in their order. Answers with tag and content address of the image that the stack's engine runs.
+    pub(super) async fn build_all(&mut self, request: BuildRequest) -> Result<(String, String)> {
+        let options = &self.view.build.settings.options;
+        let platforms = &options.platforms;
+        if platforms.len() < 2 {
+            return self.build_one(request).await;
+        }
+        options.check_platforms()?;
+        let own = self.docker.platform().await?;
+        let below = format!("{own}/");
+        let deployed =
+            platforms.iter().position(|name| *name == own || name.starts_with(&below)).ok_or_else(|| {
+                Error::failed(format!(
+                    "the stack's engine runs {own}, and `build.options.platforms` names {}; add {own}, or nothing could \
+                     be deployed",
+                    platforms.join(", ")
+                ))
+            })?;
+        // A planner may build twice; the last image counts.
+        self.forget_platforms().await;
+        let mut image = None;
+        for (at, platform) in platforms.iter().enumerate() {
+            self.log.line(&format!("Platform {} of {}: {platform}", at + 1, platforms.len()));
+            let mut request = request.clone();
+            request.platform = Some(platform.clone());
+            request.timeout = self.remaining();
+            if at != deployed {
+                request.tags = request.tags.iter().take(1).map(|tag| for_platform(tag, platform)).collect();
+            }
+            let (tag, digest) = self.build_one(request).await?;
+            if at == deployed {
+                image = Some((tag.clone(), digest.clone()));
+            }
+            self.platforms.push(PlatformImage { platform: platform.clone(), tag, digest });
+        }
+        image.ok_or_else(|| Error::internal("the engine's own platform was not built"))
+    }
+
+    async fn build_one(&self, request: BuildRequest) -> Result<(String, String)> {
+        let building = self.docker.build(request, |line| self.log.line(&line.text), &self.task.cancel);
+        let built = building.instrument(step_span("build image", "")).await?;
+        Ok((built.tag, built.digest))
+    }
+
+    /// Takes the images that this engine does not run away from it. What stays because of an error, housekeeping takes.
+    pub(super) async fn forget_platforms(&mut self) {
+        let kept = self.image.as_ref().map(|(tag, _)| tag.clone());
+        for image in self.platforms.drain(..).filter(|image| kept.as_ref() != Some(&image.tag)) {
+            if let Err(error) = self.docker.remove_image(&image.tag).await {
+                tracing::debug!(image = image.tag, error = %error.for_log(), "[@server:builds] an image stays for now");
+            }
+        }
+    }
+}
