@@ -52,10 +52,9 @@ impl Drop for TokenGate {
 }
 
 async fn serve(State(gate): State<Arc<Gate>>, request: Request) -> Response {
-    let shown = |expected: String| {
-        let found = request.headers().get(header::AUTHORIZATION);
-        found.is_some_and(|value| value.as_bytes() == expected.as_bytes())
-    };
+    let found = request.headers().get(header::AUTHORIZATION).cloned();
+    let shown =
+        |expected: String| found.as_ref().is_some_and(|value| value.as_bytes() == expected.as_bytes());
     if request.uri().path() == "/token" {
         return match shown(format!("Basic {}", STANDARD.encode(format!("{USER}:{PASSWORD}")))) {
             true => Json(json!({ "token": TOKEN })).into_response(),
