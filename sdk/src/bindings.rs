@@ -134,6 +134,26 @@ pub mod forge {
             },
         });
     }
+
+    pub mod deployments {
+        pub use exports::windlass::git_forge::deployments::Guest as Wanted;
+
+        wit_bindgen::generate!({
+            path: ["../wit/types.wit", "../wit/host.wit", "../wit/plugin.wit", "../wit/git-forge.wit"],
+            inline: "
+                package windlass:sdk-deployments;
+                world deployments { export windlass:git-forge/deployments@0.1.0; }
+            ",
+            pub_export_macro: true,
+            export_macro_name: "export_interface",
+            default_bindings_module: "windlass_sdk::__private::forge::deployments",
+            additional_derives: [PartialEq],
+            with: {
+                "windlass:types/types@0.1.0": crate::bindings::base::windlass::types::types,
+                "windlass:git-forge/deployments@0.1.0": generate,
+            },
+        });
+    }
 }
 
 pub mod planner {

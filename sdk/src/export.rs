@@ -30,7 +30,7 @@
 /// ```
 ///
 /// The manifest is what the first kind's trait describes. Words: `forge` (`repository`, `webhook_admin`,
-/// `commit_status`, `pull_requests`), `provider` (`webhooks`, `artifacts`), `generator`, `planner`, `strategy` (`timing`),
+/// `commit_status`, `pull_requests`, `deployments`), `provider` (`webhooks`, `artifacts`), `generator`, `planner`, `strategy` (`timing`),
 /// `notifier`.
 #[macro_export]
 macro_rules! export_plugin {
@@ -95,7 +95,7 @@ macro_rules! __export_optional {
 }
 
 /// Exports a [`Forge`](crate::forge::Forge) as the component's only plugin, and the optional interfaces named after it:
-/// `repository`, `webhook_admin`, `commit_status`, `pull_requests`.
+/// `repository`, `webhook_admin`, `commit_status`, `pull_requests`, `deployments`.
 #[macro_export]
 macro_rules! export_forge {
     ($plugin:ty $(, $optional:ident)* $(,)?) => {

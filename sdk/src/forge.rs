@@ -47,8 +47,8 @@ use crate::{Failure, Manifest};
 pub use crate::{Delivery, malformed};
 pub use change::RefUpdate;
 pub use optional::{
-    CommitStatus, Hook, Page, PullRequest, PullRequestState, PullRequests, Repositories, RepositoryDetails,
-    State, Status, WebhookAdmin,
+    CommitStatus, Deployment, DeploymentState, Deployments, Hook, Page, PullRequest, PullRequestState,
+    PullRequests, Repositories, RepositoryDetails, State, Status, WebhookAdmin,
 };
 pub use wit::{Change, ChangeKind, Commit, Event, Push, Repository};
 pub use words::{asks_to_skip_ci, is_no_commit, unix_ms};

@@ -60,6 +60,7 @@ impl Anvil {
             .route("/repos/{repository}/hooks", post(hook_add))
             .route("/repos/{repository}/hooks/{hook}", delete(hook_remove))
             .route("/repos/{repository}/commits/{commit}/status", post(async || "ok"))
+            .route("/repos/{repository}/places/{id}", put(place))
             .route("/repos/{repository}/pulls", get(pulls))
             .route("/repos/{repository}/pulls/{number}", get(pull))
             .route("/repos/{repository}/pulls/{number}/comments/{key}", put(async || "ok"))
@@ -229,6 +230,10 @@ async fn hook_add(State(state): State<Shared>, Json(hook): Json<Value>) -> Strin
 
 async fn hook_remove(State(state): State<Shared>, Path((_, hook)): Path<(String, String)>) -> StatusCode {
     if lock(&state).hooks.remove(&hook).is_some() { StatusCode::NO_CONTENT } else { StatusCode::NOT_FOUND }
+}
+
+async fn place(Path((_, id)): Path<(String, String)>) -> Json<Value> {
+    Json(json!({ "id": id }))
 }
 
 fn pull_of(number: u64) -> Value {

@@ -14,7 +14,7 @@ use windlass::domain::plugin::PluginKind;
 use windlass::error::{Error, Result};
 use windlass::plugins::{Plugins, Secret, Target};
 
-use crate::sample::situation;
+use crate::sample::{placement, situation};
 
 /// The secret of a webhook that is registered; it is sent in a body.
 pub const HOOK: &str = "hook-s3cr3t.eight_x";
@@ -91,6 +91,7 @@ async fn of_a_forge(plugins: &Plugins, name: &str, target: &Target) -> Vec<Said>
         said(plugins.forge_register_hook(name, target, hook, &Secret::new(HOOK)).await),
         said(plugins.forge_unregister_hook(name, target, "a/b", "1").await),
         said(plugins.forge_set_status(name, target, &status).await),
+        said(plugins.forge_set_deployment(name, target, &placement("a/b", &"0".repeat(40))).await),
         said(plugins.forge_open_pull_requests(name, target, "a/b", None).await),
         said(plugins.forge_pull_request(name, target, "a/b", 1).await),
         said(plugins.forge_set_comment(name, target, ("a/b", 1), "k", "text").await),

@@ -9,6 +9,7 @@ use windlass::{
         cicd::{AuthType, CicdProvider, ProviderHealth},
         deployment::{Deployment, DeploymentStatus, RolloutState, TriggerType},
         event::{EventKind, NewEvent},
+        forge::{Placement, PlacementState},
         health::HealthCheck,
         log::LogSummary,
         people::DEFAULT_ID,
@@ -351,5 +352,22 @@ pub fn provider(name: &str) -> CicdProvider {
         health: ProviderHealth::default(),
         created_at: now(),
         updated_at: now(),
+    }
+}
+
+/// A deployment of a commit that the forge has not heard of, and that serves.
+pub fn placement(repository: &str, commit: &str) -> Placement {
+    Placement {
+        repository: repository.into(),
+        commit: commit.into(),
+        ref_name: "main".into(),
+        is_tag: false,
+        environment: "shop".into(),
+        transient: false,
+        key: "0190f7c2-7a3b-7c4d-8e5f-0123456789ab".into(),
+        id: None,
+        state: PlacementState::Success,
+        url: Some("https://shop.example/".into()),
+        log_url: Some("https://windlass.example/deployments/7".into()),
     }
 }

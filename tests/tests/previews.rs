@@ -68,7 +68,21 @@ impl Shop {
             File { path: "Dockerfile", mode: "100644", content: DOCKERFILE.as_bytes() },
             File { path: "index.html", mode: "100644", content: text.as_bytes() },
         ];
-        self.repo.commit_files(branch, &files, text)
+        let sha = self.repo.commit_files(branch, &files, text);
+        self.forge.world().commits.push(sha.clone());
+        sha
+    }
+
+    /// Commit and state of each deployment of an environment that the forge knows, and where it can be reached.
+    fn placed(&self, environment: &str) -> Vec<(String, String, Option<String>)> {
+        let world = self.forge.world();
+        let fits = world.deployments.iter().filter(|one| one.environment() == environment);
+        let told = fits.inspect(|one| assert_eq!(one.asked["transient_environment"], true)).map(|one| {
+            let text = |value: &Value| value.as_str().map(str::to_owned);
+            let url = one.statuses.iter().rev().find_map(|status| text(&status["environment_url"]));
+            (text(&one.asked["ref"]).unwrap_or_default(), one.state().to_owned(), url)
+        });
+        told.collect()
     }
 
     /// What the forge has open from now on; its webhook tells of it as the forge's own sample does.
@@ -186,15 +200,23 @@ async fn a_pull_request_is_shown_until_it_is_closed() {
     };
     eventually("the comment", async || told(&first[..12]) && told(&url)).await;
 
+    let environment = format!("preview/{name}");
+    let serves = |sha: &str| (sha.to_owned(), "success".to_owned(), Some(url.clone()));
+    eventually("the environment", async || shop.placed(&environment) == [serves(&first)]).await;
+
     let second = shop.commit("change-7", "change seven, better");
     shop.pulls("synchronize", &[fork, pull(7, "change-7", &second, "octo/app")]).await;
     shop.until("the new commit", |rows| shows(&rows[0], &second)).await;
     assert_eq!(shop.visit("pr-7.windlass.test").await.1, "change seven, better");
     eventually("the comment's new text", async || told(&second[..12])).await;
+    let retired = |sha: &str| (sha.to_owned(), "inactive".to_owned(), Some(url.clone()));
+    let both = [retired(&first), serves(&second)];
+    eventually("the environment's new commit", async || shop.placed(&environment) == both).await;
 
     shop.pulls("closed", &[]).await;
     shop.until("the end", <[Value]>::is_empty).await;
     shop.is_gone(7).await;
+    assert_eq!(shop.placed(&environment), [retired(&first), retired(&second)]);
     shop.server.get(&format!("/api/v1/stacks/{}", shop.name)).await.expect(200);
 }
 

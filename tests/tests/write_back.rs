@@ -82,6 +82,21 @@ impl Bench {
         world.statuses.iter().map(|status| (text(&status["state"]), text(&status["target_url"]))).collect()
     }
 
+    /// Commit and state of each deployment that the forge knows.
+    fn placed(&self) -> Vec<(String, String)> {
+        let world = self.forge.world();
+        let all = world.deployments.iter();
+        let all = all.inspect(|one| assert_eq!(one.environment(), self.name, "{one:?}"));
+        all.map(|one| (one.asked["ref"].as_str().unwrap().to_owned(), one.state().to_owned())).collect()
+    }
+
+    /// Waits until the forge has these deployments: commits and states, the newest last.
+    async fn expect_placed(&self, wanted: &[(&String, &str)]) {
+        let wanted: Vec<(String, String)> =
+            wanted.iter().map(|(sha, state)| ((*sha).clone(), (*state).to_owned())).collect();
+        eventually(&format!("{wanted:?}"), async || self.placed() == wanted).await;
+    }
+
     async fn repository(&self) -> Value {
         let path = format!("/api/v1/stacks/{}", self.name);
         self.server.get(&path).await.expect(200)["data"]["gitRepository"].clone()
@@ -131,6 +146,71 @@ async fn a_forge_shows_what_became_of_each_commit() {
     assert_eq!(bench.repository().await["commitStatusError"], Value::Null);
     let told = bench.server.cli(&["stack", "show", &bench.name]).expect(0).out;
     assert!(told.contains("Commit statuses"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forge_shows_which_deployment_serves() {
+    let mut bench = Bench::start(json!({})).await;
+    let first = bench.commit(GOOD);
+    let (number, _) = bench.deploy().await;
+    bench.expect_placed(&[(&first, "success")]).await;
+    let (told, page) = (bench.forge.world().deployments[0].clone(), bench.page(&number));
+    assert!(told.statuses.len() > 1, "it was shown before it had ended: {told:?}");
+    assert!(told.statuses.iter().all(|status| status["log_url"] == page), "{told:?}");
+    assert_eq!(told.asked["transient_environment"], false);
+
+    // The forge's id of it is known to the next process as well.
+    bench.server.kill();
+    bench.server.launch(&[]).await.unwrap();
+    let second = bench.commit(&format!("{GOOD}LABEL second=yes\n"));
+    bench.deploy().await;
+    bench.expect_placed(&[(&first, "inactive"), (&second, "success")]).await;
+
+    let broken = bench.commit(BAD);
+    bench.deploy().await;
+    let before = [(&first, "inactive"), (&second, "success"), (&broken, "failure")];
+    bench.expect_placed(&before).await;
+
+    let path = format!("/api/v1/stacks/{}/rollback", bench.name);
+    bench.server.post(&path, json!({})).await.expect(202);
+    let back = [(&first, "inactive"), (&second, "inactive"), (&broken, "failure"), (&first, "success")];
+    bench.expect_placed(&back).await;
+    eventually("no error", async || bench.repository().await["commitStatusError"].is_null()).await;
+
+    // By its id the last one is not to be found any more, which hinders nobody.
+    bench.forge.world().deployments.last_mut().unwrap().id += 1000;
+    let third = bench.commit(&format!("{GOOD}LABEL third=yes\n"));
+    bench.deploy().await;
+    let retired = (&first, "inactive");
+    bench.expect_placed(&[back[0], back[1], back[2], retired, (&third, "success")]).await;
+    eventually("no error", async || bench.repository().await["commitStatusError"].is_null()).await;
+    bench.server.delete(&format!("/api/v1/stacks/{}", bench.name)).await.expect_empty(204);
+    bench.expect_placed(&[back[0], back[1], back[2], retired, (&third, "inactive")]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_may_only_write_statuses_writes_those_and_the_rest_is_said() {
+    let bench = Bench::start(json!({})).await;
+    bench.forge.world().deployment_failure = Some(403);
+    bench.commit(BAD);
+    let (number, _) = bench.deploy().await;
+    let failure = ("failure".to_owned(), bench.page(&number));
+    eventually("the status", async || bench.shown().last() == Some(&failure)).await;
+    eventually("the error", async || {
+        bench.repository().await["commitStatusError"].as_str().is_some_and(|error| error.contains("403"))
+    })
+    .await;
+    assert!(bench.placed().is_empty() && bench.dashboard().await.contains("403"));
+    bench.forge.world().deployment_failure = None;
+    let (number, _) = bench.deploy().await;
+    let page = bench.page(&number);
+    eventually("the deployment", async || {
+        let world = bench.forge.world();
+        let mut ended = world.deployments.iter().filter(|one| one.state() == "failure");
+        ended.any(|one| one.statuses.iter().all(|status| status["log_url"] == page))
+    })
+    .await;
+    eventually("no error", async || bench.repository().await["commitStatusError"].is_null()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

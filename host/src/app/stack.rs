@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use super::App;
 use super::access::{Identity, require};
 use super::cicd::provider::check_teams;
-use super::forge::hook_drop;
+use super::forge::{deployments_drop, hook_drop};
 use super::people::teams::{project_insert, team_for};
 use super::repository::branch_fill;
 use super::webhook_secret::fresh;
@@ -311,6 +311,9 @@ pub async fn stack_delete(app: &App, reference: &str) -> Result<()> {
         docker.remove(&container.container.name, Some(view.stack.run.stop_timeout())).await?;
     }
     super::compose::remove(app, &view.stack).await?;
+    if let Some(row) = &view.repository {
+        deployments_drop(app, row, &view.stack).await;
+    }
     let id = view.stack.id.clone();
     let before = recorded(&view.stack, view.repository.as_ref(), &view.build);
     app.db

@@ -54,6 +54,19 @@ pub fn routed<'a>(app: &App, stack: &'a Stack) -> Option<&'a Traffic> {
     is_routed(app, stack).then_some(&stack.traffic)
 }
 
+/// Where users reach the stack, if it is through the router.
+pub fn public_url(app: &App, stack: &Stack) -> Option<String> {
+    let host = routed(app, stack)?.hosts.first()?;
+    let router = &app.config.router;
+    let (scheme, usual, listener) = match (router.https.first(), router.http.first()) {
+        (Some(at), _) => ("https", 443, at),
+        (None, Some(at)) => ("http", 80, at),
+        (None, None) => return None,
+    };
+    let port = if listener.port() == usual { String::new() } else { format!(":{}", listener.port()) };
+    Some(format!("{scheme}://{host}{port}/"))
+}
+
 /// Brings the router up to date. When this returns, new requests go where they should.
 ///
 /// # Errors

@@ -31,7 +31,7 @@ pub struct StackFlags {
     /// Look at the git server regularly for pushes, for repositories that cannot send webhooks.
     #[arg(long, requires = "repo")]
     poll: bool,
-    /// Do not show the forge what becomes of each commit.
+    /// Do not show the forge what becomes of each commit and deployment.
     #[arg(long, requires = "repo")]
     no_commit_status: bool,
     /// File with the private key for an ssh repository.

@@ -60,6 +60,100 @@ pub struct CommitStatus {
     pub url: Option<String>,
 }
 
+/// How a deployment stands where the forge shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PlacementState {
+    Queued,
+    InProgress,
+    Success,
+    Failure,
+    Cancelled,
+    RolledBack,
+    Inactive,
+}
+
+impl PlacementState {
+    pub const ALL: [Self; 7] = [
+        Self::Queued,
+        Self::InProgress,
+        Self::Success,
+        Self::Failure,
+        Self::Cancelled,
+        Self::RolledBack,
+        Self::Inactive,
+    ];
+
+    /// What a forge is to show of a deployment. Of all that have succeeded only one serves.
+    pub fn of(status: DeploymentStatus, serves: bool) -> Self {
+        match status {
+            DeploymentStatus::Pending => Self::Queued,
+            DeploymentStatus::Building | DeploymentStatus::Deploying => Self::InProgress,
+            DeploymentStatus::Successful if serves => Self::Success,
+            DeploymentStatus::Successful => Self::Inactive,
+            DeploymentStatus::Failed => Self::Failure,
+            DeploymentStatus::RolledBack => Self::RolledBack,
+            DeploymentStatus::Cancelled => Self::Cancelled,
+        }
+    }
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::InProgress => "in_progress",
+            Self::Success => "success",
+            Self::Failure => "failure",
+            Self::Cancelled => "cancelled",
+            Self::RolledBack => "rolled_back",
+            Self::Inactive => "inactive",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == text)
+    }
+
+    /// One line for people.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Queued => "Waiting for its turn",
+            Self::InProgress => "Building or deploying",
+            Self::Success => "Deployed",
+            Self::Failure => "The deployment failed",
+            Self::Cancelled => "The deployment was cancelled",
+            Self::RolledBack => "Rolled back to the release before",
+            Self::Inactive => "Serves no more",
+        }
+    }
+}
+
+/// What a forge calls the place that a stack is deployed to. Those of previews are in a group of their own.
+pub fn environment(stack: &str, is_preview: bool) -> String {
+    if is_preview { format!("preview/{stack}") } else { stack.to_owned() }
+}
+
+/// A deployment as a forge shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Placement {
+    /// One of the repository's clone URLs or its full name.
+    pub repository: String,
+    pub commit: String,
+    /// The branch or tag that the commit was found by.
+    pub ref_name: String,
+    pub is_tag: bool,
+    pub environment: String,
+    /// The environment ends with what it is for.
+    pub transient: bool,
+    /// The same in each call about it.
+    pub key: String,
+    /// The forge's own id of it, once there is one.
+    pub id: Option<String>,
+    pub state: PlacementState,
+    /// Where users reach it.
+    pub url: Option<String>,
+    pub log_url: Option<String>,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PullRequestState {
@@ -103,6 +197,23 @@ mod tests {
             let is_success = state == CommitState::Success;
             assert_eq!(is_success, status == DeploymentStatus::Successful, "{status:?}");
             assert!(!words.is_empty() && words.len() < 140, "{words}");
+        }
+    }
+
+    #[test]
+    fn of_the_deployments_that_succeeded_only_one_serves_at_the_forge() {
+        let of = PlacementState::of;
+        assert_eq!(of(DeploymentStatus::Successful, true), PlacementState::Success);
+        assert_eq!(of(DeploymentStatus::Successful, false), PlacementState::Inactive);
+        for status in
+            DeploymentStatus::ALL.into_iter().filter(|status| *status != DeploymentStatus::Successful)
+        {
+            assert_eq!(of(status, true), of(status, false), "{status:?}");
+            assert_ne!(of(status, true), PlacementState::Success, "{status:?}");
+        }
+        for state in PlacementState::ALL {
+            assert_eq!(PlacementState::parse(state.as_str()), Some(state));
+            assert!(!state.words().is_empty() && state.words().len() < 140);
         }
     }
 }

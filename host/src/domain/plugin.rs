@@ -71,17 +71,19 @@ pub enum Ability {
     WebhookAdmin,
     CommitStatus,
     PullRequests,
+    Deployments,
     Timing,
 }
 
 impl Ability {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Webhooks,
         Self::Artifacts,
         Self::Repository,
         Self::WebhookAdmin,
         Self::CommitStatus,
         Self::PullRequests,
+        Self::Deployments,
         Self::Timing,
     ];
 
@@ -93,6 +95,7 @@ impl Ability {
             Self::WebhookAdmin => "webhook-admin",
             Self::CommitStatus => "commit-status",
             Self::PullRequests => "pull-requests",
+            Self::Deployments => "deployments",
             Self::Timing => "timing",
         }
     }
@@ -101,9 +104,11 @@ impl Ability {
     pub fn kind(self) -> PluginKind {
         match self {
             Self::Webhooks | Self::Artifacts => PluginKind::CiProvider,
-            Self::Repository | Self::WebhookAdmin | Self::CommitStatus | Self::PullRequests => {
-                PluginKind::GitForge
-            }
+            Self::Repository
+            | Self::WebhookAdmin
+            | Self::CommitStatus
+            | Self::PullRequests
+            | Self::Deployments => PluginKind::GitForge,
             Self::Timing => PluginKind::DeploymentStrategy,
         }
     }

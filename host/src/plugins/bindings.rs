@@ -156,6 +156,20 @@ pub(super) mod pull_requests {
     });
 }
 
+pub(super) mod deployments {
+    wasmtime::component::bindgen!({
+        path: ["../wit/types.wit", "../wit/host.wit", "../wit/plugin.wit", "../wit/git-forge.wit"],
+        inline: "
+            package windlass:adapter-deployments;
+            world deployments { export windlass:git-forge/deployments@0.1.0; }
+        ",
+        with: {
+            "windlass:types/types@0.1.0": super::base::windlass::types::types,
+        },
+        additional_derives: [serde::Serialize],
+    });
+}
+
 pub(super) mod generator {
     wasmtime::component::bindgen!({
         path: ["../wit/types.wit", "../wit/plugin.wit", "../wit/pipeline-generator.wit"],

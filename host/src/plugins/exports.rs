@@ -8,6 +8,7 @@ use super::bindings::artifacts::exports::windlass::ci_provider::artifacts;
 use super::bindings::base::exports::windlass::plugin::manifest;
 use super::bindings::base::windlass::types::types::{Connection, Delivery, Failure, Problem};
 use super::bindings::commit_status::exports::windlass::git_forge::commit_status;
+use super::bindings::deployments::exports::windlass::git_forge::deployments;
 use super::bindings::forge::exports::windlass::git_forge::forge;
 use super::bindings::generator::exports::windlass::pipeline_generator::generator;
 use super::bindings::notifier::exports::windlass::notifier::renderer;
@@ -104,6 +105,9 @@ fn additions_of_a_forge(interface: &str, export: &Export, found: &mut Vec<String
         }
         "windlass:git-forge/commit-status" => {
             export.check::<(Connection, commit_status::Status), Answer<()>>("set-commit-status", found);
+        }
+        "windlass:git-forge/deployments" => {
+            export.check::<(Connection, deployments::Deployment), Answer<String>>("set-deployment", found);
         }
         "windlass:git-forge/pull-requests" => {
             type Page = Answer<pull_requests::Page>;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::answer::{count, cursor, id, link, whole, words};
 use super::bindings::commit_status::exports::windlass::git_forge::commit_status as status;
+use super::bindings::deployments::exports::windlass::git_forge::deployments as placed;
 use super::bindings::pull_requests::exports::windlass::git_forge::pull_requests as pulls;
 use super::bindings::repository::exports::windlass::git_forge::repository as wit;
 use super::bindings::webhook_admin::exports::windlass::git_forge::webhook_admin as admin;
@@ -13,7 +14,8 @@ use super::forge::commit_id;
 use super::target::Interface;
 use super::{Plugins, Target, text};
 use crate::domain::forge::{
-    CommitState, CommitStatus, PullRequest, PullRequestPage, PullRequestState, RepositoryDetails,
+    CommitState, CommitStatus, Placement, PlacementState, PullRequest, PullRequestPage, PullRequestState,
+    RepositoryDetails,
 };
 use crate::domain::plugin::{Ability, PluginKind};
 use crate::domain::reference;
@@ -44,6 +46,12 @@ const COMMIT_STATUS: Interface = Interface {
 const PULL_REQUESTS: Interface = Interface {
     ability: Some(Ability::PullRequests),
     name: "windlass:git-forge/pull-requests@0.1.0",
+    ..REPOSITORY
+};
+
+const DEPLOYMENTS: Interface = Interface {
+    ability: Some(Ability::Deployments),
+    name: "windlass:git-forge/deployments@0.1.0",
     ..REPOSITORY
 };
 
@@ -137,6 +145,18 @@ impl Plugins {
         self.call_target(name, (COMMIT_STATUS, "set-commit-status"), target, params, Ok::<(), _>).await
     }
 
+    /// Shows a deployment, or its new state, and answers with the forge's id of it. Idempotent.
+    pub async fn forge_set_deployment(
+        &self,
+        name: &str,
+        target: &Target,
+        placement: &Placement,
+    ) -> Result<String> {
+        let params = |on| (on, placement_to(placement));
+        let read = |id_there| id("deployment's id", id_there);
+        self.call_target(name, (DEPLOYMENTS, "set-deployment"), target, params, read).await
+    }
+
     /// Open pull requests, newest first, from the cursor on.
     pub async fn forge_open_pull_requests(
         &self,
@@ -214,6 +234,32 @@ fn status_to(given: &CommitStatus) -> status::Status {
         context: given.context.clone(),
         description: given.description.clone(),
         url: given.url.clone(),
+        extras: Vec::new(),
+    }
+}
+
+fn placement_to(given: &Placement) -> placed::Deployment {
+    placed::Deployment {
+        repository: given.repository.clone(),
+        commit: given.commit.clone(),
+        ref_name: given.ref_name.clone(),
+        is_tag: given.is_tag,
+        environment: given.environment.clone(),
+        transient: given.transient,
+        key: given.key.clone(),
+        id: given.id.clone(),
+        state: match given.state {
+            PlacementState::Queued => placed::State::Queued,
+            PlacementState::InProgress => placed::State::InProgress,
+            PlacementState::Success => placed::State::Success,
+            PlacementState::Failure => placed::State::Failure,
+            PlacementState::Cancelled => placed::State::Cancelled,
+            PlacementState::RolledBack => placed::State::RolledBack,
+            PlacementState::Inactive => placed::State::Inactive,
+        },
+        description: given.state.words().to_owned(),
+        url: given.url.clone(),
+        log_url: given.log_url.clone(),
         extras: Vec::new(),
     }
 }

@@ -420,19 +420,20 @@ pub async fn set_commit(conn: &mut Conn, id: &Id, commit: &str, tag: Option<&str
     hit(execute(conn, query).await?, Deployment::WHAT, id)
 }
 
-/// Remembers the state that the forge was shown.
-pub async fn set_told(conn: &mut Conn, id: &Id, status: DeploymentStatus) -> Result<()> {
-    let query =
-        query("UPDATE deployments SET told = $1 WHERE id = $2").bind(status.as_str()).bind(id.as_str());
-    hit(execute(conn, query).await?, Deployment::WHAT, id)
+/// What the forge takes for running or serving, as far as it was told.
+pub async fn list_open_at_forge(conn: &mut Conn, stack: &Id) -> Result<Vec<Deployment>> {
+    let query = query(select!(
+        "WHERE stack_id = $1 AND forge_state IN ('queued', 'in_progress', 'success') ORDER BY seq DESC"
+    ))
+    .bind(stack.as_str());
+    fetch_all(conn, query).await
 }
 
-/// The state that the forge was shown last.
-pub async fn told(conn: &mut Conn, id: &Id) -> Result<Option<DeploymentStatus>> {
-    let query = query("SELECT told FROM deployments WHERE id = $1").bind(id.as_str());
-    let row = query.fetch_optional(conn).await.map_err(fault)?;
-    let word = row.map_or(Ok(None), |row| Row(&row).text_opt("told"))?;
-    Ok(word.as_deref().and_then(DeploymentStatus::parse))
+/// The newest one that succeeded and was not taken back: what serves.
+pub async fn latest_successful(conn: &mut Conn, stack: &Id) -> Result<Option<Deployment>> {
+    let query = query(select!("WHERE stack_id = $1 AND status = 'successful' ORDER BY seq DESC LIMIT 1"))
+        .bind(stack.as_str());
+    fetch_opt(conn, query).await
 }
 
 /// What is shown of a deployment that a provider carries out.

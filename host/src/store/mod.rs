@@ -22,6 +22,7 @@ mod writer;
 
 pub mod approvals;
 pub mod artifacts;
+pub mod at_forge;
 pub mod audit;
 pub mod backups;
 pub mod badges;

@@ -7,6 +7,7 @@ mod artifacts;
 mod builds;
 mod convert;
 mod definition;
+mod deployments;
 mod files;
 mod hooks;
 mod jobs;
@@ -24,8 +25,8 @@ mod time;
 mod words;
 
 use windlass_sdk::forge::{
-    CommitStatus, Delivery, Event, Forge, Hook, Page, PullRequest, PullRequests, Repositories,
-    RepositoryDetails, Status, WebhookAdmin, malformed,
+    CommitStatus, Delivery, Deployment, Deployments, Event, Forge, Hook, Page, PullRequest, PullRequests,
+    Repositories, RepositoryDetails, Status, WebhookAdmin, malformed,
 };
 use windlass_sdk::provider::{
     Account, Artifact, ArtifactChunk, Artifacts, Build, Job, JobSpec, LogChunk, Provider, Trigger, Webhooks,
@@ -96,6 +97,12 @@ impl PullRequests for GitHub {
     }
 }
 
+impl Deployments for GitHub {
+    fn set_deployment(_: Connection, deployment: Deployment) -> Result<String, Failure> {
+        deployments::set(&deployment)
+    }
+}
+
 impl Provider for GitHub {
     fn describe() -> Manifest {
         manifest::describe()
@@ -162,5 +169,6 @@ impl Artifacts for GitHub {
 }
 
 windlass_sdk::export_plugin!(
-    GitHub: forge(repository, webhook_admin, commit_status, pull_requests), provider(webhooks, artifacts)
+    GitHub: forge(repository, webhook_admin, commit_status, pull_requests, deployments),
+    provider(webhooks, artifacts)
 );

@@ -54,6 +54,8 @@ fn permissions(manifest: Manifest) -> Manifest {
         .permission(&["GET", "POST"], "/repos/*/*/hooks", "finds and registers the webhook")
         .permission(&["PATCH", "DELETE"], "/repos/*/*/hooks/*", "renews and removes the webhook")
         .permission(&["POST"], "/repos/*/*/statuses/*", "shows a deployment beside its commit")
+        .permission(&["GET", "POST"], "/repos/*/*/deployments", "shows what was deployed where")
+        .permission(&["POST"], "/repos/*/*/deployments/*/statuses", "shows how a deployment goes")
         .permission(&["GET"], "/repos/*/*/pulls", "lists pull requests")
         .permission(&["GET"], "/repos/*/*/pulls/*", "reads a pull request")
         .permission(&["GET", "POST"], "/repos/*/*/issues/*/comments", "comments on a pull request")

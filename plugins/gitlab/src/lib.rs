@@ -7,6 +7,7 @@ mod builds;
 mod convert;
 mod definition;
 mod deliveries;
+mod deployments;
 mod files;
 mod hooks;
 mod jobs;
@@ -22,8 +23,8 @@ mod tests;
 mod words;
 
 use windlass_sdk::forge::{
-    CommitStatus, Delivery, Event, Forge, Hook, Page, PullRequest, PullRequests, Repositories,
-    RepositoryDetails, Status, WebhookAdmin,
+    CommitStatus, Delivery, Deployment, Deployments, Event, Forge, Hook, Page, PullRequest, PullRequests,
+    Repositories, RepositoryDetails, Status, WebhookAdmin,
 };
 use windlass_sdk::provider::{
     Account, Artifact, ArtifactChunk, Artifacts, Build, Job, JobSpec, LogChunk, Provider, Trigger, Webhooks,
@@ -95,6 +96,12 @@ impl PullRequests for GitLab {
     }
 }
 
+impl Deployments for GitLab {
+    fn set_deployment(connection: Connection, deployment: Deployment) -> Result<String, Failure> {
+        deployments::set(&connection, &deployment)
+    }
+}
+
 impl Provider for GitLab {
     fn describe() -> Manifest {
         manifest::describe()
@@ -161,5 +168,6 @@ impl Artifacts for GitLab {
 }
 
 windlass_sdk::export_plugin!(
-    GitLab: forge(repository, webhook_admin, commit_status, pull_requests), provider(webhooks, artifacts)
+    GitLab: forge(repository, webhook_admin, commit_status, pull_requests, deployments),
+    provider(webhooks, artifacts)
 );

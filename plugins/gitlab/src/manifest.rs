@@ -41,6 +41,8 @@ fn projects(manifest: Manifest) -> Manifest {
         .permission(&["GET", "POST"], "/api/v4/projects/*%2F*/hooks", "finds and registers the webhook")
         .permission(&["PUT", "DELETE"], "/api/v4/projects/*%2F*/hooks/*", "renews and removes the webhook")
         .permission(&["POST"], "/api/v4/projects/*%2F*/statuses/*", "shows a deployment beside its commit")
+        .permission(&["POST"], "/api/v4/projects/*%2F*/deployments", "shows what was deployed where")
+        .permission(&["GET", "PUT"], "/api/v4/projects/*%2F*/deployments/*", "shows how a deployment goes")
         .permission(&["GET"], "/api/v4/projects/*%2F*/merge_requests", "lists merge requests")
         .permission(&["GET"], "/api/v4/projects/*%2F*/merge_requests/*", "reads a merge request")
         .permission(

@@ -2,7 +2,8 @@ use serde_json::{Value, json};
 use windlass_sdk::forge::{Change, ChangeKind, Delivery, Event, Forge, Push};
 use windlass_sdk::provider::{self, BuildStatus, Webhooks};
 use windlass_sdk::testkit::{
-    Cassette, artifacts_in_trouble, forge_in_trouble, provider_in_trouble, replay_provider,
+    Cassette, artifacts_in_trouble, deployments_in_trouble, forge_in_trouble, provider_in_trouble,
+    replay_provider,
 };
 use windlass_sdk::{Connection, Failure, Manifest};
 
@@ -200,6 +201,7 @@ fn a_vendor_that_fails_is_told_as_what_it_is_at_each_request() {
     let on =
         Connection { base_url: "https://vendor.example".into(), settings: "{}".into(), extras: Vec::new() };
     forge_in_trouble::<GitLab>(&on);
+    deployments_in_trouble::<GitLab>(&on);
     provider_in_trouble::<GitLab>(&on);
     artifacts_in_trouble::<GitLab>(&on);
 }

@@ -1,9 +1,10 @@
 //! What a forge may be able to do beyond reading deliveries. Each trait is an interface of its own, exported by naming it:
-//! `export_forge!(Mine, repository, webhook_admin, commit_status, pull_requests)`.
+//! `export_forge!(Mine, repository, webhook_admin, commit_status, pull_requests, deployments)`.
 
 use super::{Component, Forge};
 use crate::bindings::forge::{
     commit_status::exports::windlass::git_forge::commit_status,
+    deployments::exports::windlass::git_forge::deployments,
     pull_requests::exports::windlass::git_forge::pull_requests,
     repository::exports::windlass::git_forge::repository,
     webhook_admin::exports::windlass::git_forge::webhook_admin,
@@ -11,6 +12,7 @@ use crate::bindings::forge::{
 use crate::{Connection, Failure};
 
 pub use commit_status::{State, Status};
+pub use deployments::{Deployment, State as DeploymentState};
 pub use pull_requests::{Page, PullRequest, State as PullRequestState};
 pub use repository::Details as RepositoryDetails;
 pub use webhook_admin::Hook;
@@ -141,5 +143,21 @@ impl<T: PullRequests> pull_requests::Guest for Component<T> {
         markdown: String,
     ) -> Result<(), Failure> {
         T::set_comment(connection, &repository, number, &key, &markdown)
+    }
+}
+
+/// Shows what was deployed where, and how that went.
+pub trait Deployments: Forge {
+    /// Tells of a deployment or of its new state, and answers with the forge's id of it. Idempotent: without an id, it may be
+    /// there already, under its key.
+    ///
+    /// # Errors
+    /// `permanent` with the code `no-such-commit`, or `no-such-deployment` for an id that is not there any more.
+    fn set_deployment(connection: Connection, deployment: Deployment) -> Result<String, Failure>;
+}
+
+impl<T: Deployments> deployments::Guest for Component<T> {
+    fn set_deployment(connection: Connection, deployment: Deployment) -> Result<String, Failure> {
+        T::set_deployment(connection, deployment)
     }
 }

@@ -58,7 +58,7 @@ use std::time::{Duration, Instant};
 pub use cassette::{Call, Cassette};
 pub use forecast::{Forecast, Foreseen, Outlook, forecast};
 pub use notifier::{failed_deployment, json_body, only_request, rendered};
-pub use outage::{artifacts_in_trouble, forge_in_trouble, provider_in_trouble};
+pub use outage::{artifacts_in_trouble, deployments_in_trouble, forge_in_trouble, provider_in_trouble};
 pub use provider::replay_provider;
 pub use report::{Broken, Report, Told};
 pub use rules::Rule;

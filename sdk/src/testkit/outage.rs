@@ -1,7 +1,10 @@
 //! A provider or a forge whose other side fails, natively: the rule of the suite in `cargo test`.
 
 use super::trials::{Ended, Trials};
-use crate::forge::{CommitStatus, Hook, PullRequests, Repositories, State, Status, WebhookAdmin};
+use crate::forge::{
+    CommitStatus, Deployment, DeploymentState, Deployments, Hook, PullRequests, Repositories, State, Status,
+    WebhookAdmin,
+};
 use crate::http::{Request, answering};
 use crate::provider::{Artifacts, JobSpec, PipelineFile, Provider, Trigger};
 use crate::{Connection, Failure};
@@ -57,7 +60,32 @@ pub fn artifacts_in_trouble<P: Artifacts>(on: &Connection) {
     ]);
 }
 
-/// As [`provider_in_trouble`], for a forge that can do all that a forge may.
+/// As [`provider_in_trouble`], for a forge's deployments: one that is new, and one that the forge knows.
+///
+/// # Panics
+/// As there.
+pub fn deployments_in_trouble<F: Deployments>(on: &Connection) {
+    let deployment = |id: Option<&str>| Deployment {
+        repository: REPOSITORY.to_owned(),
+        commit: "67b56589a45103f891bdee7c0546e5d40bc02001".to_owned(),
+        ref_name: "main".to_owned(),
+        is_tag: false,
+        environment: "app".to_owned(),
+        transient: false,
+        key: "0190f7c2-7a3b-7c4d-8e5f-0123456789ab".to_owned(),
+        id: id.map(str::to_owned),
+        state: DeploymentState::Success,
+        description: "Deployed".to_owned(),
+        url: Some("https://app.example/".to_owned()),
+        log_url: None,
+        extras: Vec::new(),
+    };
+    expect_good([None, Some("7")].map(|id| {
+        tried("set-deployment", |_, _| F::set_deployment(on.clone(), deployment(id)).map(|_| true))
+    }));
+}
+
+/// As [`provider_in_trouble`], for a forge that can do all else that a forge may.
 ///
 /// # Panics
 /// As there.

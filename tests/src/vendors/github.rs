@@ -4,6 +4,7 @@
 mod actions;
 pub mod app;
 mod contents;
+pub mod deployments;
 mod forge;
 mod shapes;
 
@@ -54,6 +55,9 @@ pub struct World {
     pub commits: Vec<String>,
     /// What a request for a status is answered with instead, if anything.
     pub status_failure: Option<u16>,
+    pub deployments: Vec<deployments::Placed>,
+    /// What a request about deployments is answered with instead, if anything.
+    pub deployment_failure: Option<u16>,
     pub comments: Vec<Value>,
     /// Pull requests that are open; two pages of invented ones if absent.
     pub pulls: Option<Vec<Value>>,
@@ -166,6 +170,8 @@ fn router(world: Shared) -> Router {
         .route(&at("/hooks"), get(forge::hooks).post(forge::hook_add))
         .route(&at("/hooks/{hook}"), patch(forge::hook_change).delete(forge::hook_remove))
         .route(&at("/statuses/{sha}"), post(forge::status))
+        .route(&at("/deployments"), get(deployments::list).post(deployments::add))
+        .route(&at("/deployments/{id}/statuses"), post(deployments::status))
         .route(&at("/commits/{sha}"), get(forge::commit))
         .route(&at("/pulls"), get(forge::pulls))
         .route(&at("/pulls/{number}"), get(forge::pull))

@@ -34,6 +34,8 @@ pub struct World {
     pub pipelines: Vec<Pipeline>,
     pub hooks: BTreeMap<u64, Value>,
     pub statuses: Vec<Value>,
+    /// By the number less one: `environment`, `sha`, `ref`, `tag` and `status`.
+    pub deployments: Vec<Value>,
     pub notes: Vec<Value>,
     pub scopes: Vec<String>,
     /// The project's own path of its pipeline, if it has one.
@@ -77,6 +79,7 @@ impl GitLab {
             pipelines: Vec::new(),
             hooks: BTreeMap::new(),
             statuses: Vec::new(),
+            deployments: Vec::new(),
             notes: Vec::new(),
             scopes: vec!["api".to_owned()],
             config_path: None,
@@ -129,6 +132,8 @@ fn router(world: Shared) -> Router {
         .route(&at("/hooks"), get(forge::hooks).post(forge::hook_add))
         .route(&at("/hooks/{id}"), put(forge::hook_change).delete(forge::hook_remove))
         .route(&at("/statuses/{sha}"), post(forge::status))
+        .route(&at("/deployments"), post(forge::deployment_add))
+        .route(&at("/deployments/{id}"), get(forge::deployment).put(forge::deployment_change))
         .route(&at("/merge_requests"), get(forge::merges))
         .route(&at("/merge_requests/{iid}"), get(forge::merge))
         .route(&at("/merge_requests/{iid}/notes"), get(forge::notes).post(forge::note_add))

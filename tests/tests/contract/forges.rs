@@ -4,7 +4,7 @@ use serde_json::json;
 use windlass::domain::forge::{CommitState, CommitStatus, PullRequestState};
 use windlass::plugins::Secret;
 use windlass_tests::anvil::Anvil;
-use windlass_tests::components;
+use windlass_tests::{components, sample};
 
 use super::{code, invalid, plugins, target};
 
@@ -49,7 +49,7 @@ async fn a_webhook_is_registered_with_a_secret_that_the_plugin_never_has() {
 }
 
 #[tokio::test]
-async fn commit_statuses_and_pull_requests_go_both_ways() {
+async fn commit_statuses_deployments_and_pull_requests_go_both_ways() {
     let anvil = Anvil::start().await;
     let (_folder, plugins) = plugins(&[("mirror", components::MIRROR)]).await;
     let target = target(&anvil.url, json!({}));
@@ -65,6 +65,16 @@ async fn commit_statuses_and_pull_requests_go_both_ways() {
     let seen = anvil.seen().pop().expect("a request");
     assert!(seen.path.ends_with("/commits/0000000000000000000000000000000000000000/status"), "{}", seen.path);
     assert!(seen.body.contains("good") && seen.body.contains("windlass/shop"), "{}", seen.body);
+
+    let mut placement = sample::placement("smith/blade", &"0".repeat(40));
+    for known in [None, Some("known-id".to_owned())] {
+        placement.id = known.clone();
+        let id = plugins.forge_set_deployment("mirror", &target, &placement).await.expect("it is told");
+        assert_eq!(id, known.unwrap_or_else(|| placement.key.clone()));
+    }
+    let seen = anvil.seen().pop().expect("a request");
+    assert!(seen.path.ends_with("/places/known-id"), "{}", seen.path);
+    assert!(seen.body.contains("\"good\"") && seen.body.contains("\"shop\""), "{}", seen.body);
 
     let page =
         plugins.forge_open_pull_requests("mirror", &target, "smith/blade", None).await.expect("a page");

@@ -69,7 +69,13 @@ async fn optional_interfaces_are_found_in_the_components_type() {
     assert_eq!(abilities("anvil"), [Ability::Webhooks, Ability::Artifacts]);
     assert_eq!(
         abilities("mirror"),
-        [Ability::Repository, Ability::WebhookAdmin, Ability::CommitStatus, Ability::PullRequests]
+        [
+            Ability::Repository,
+            Ability::WebhookAdmin,
+            Ability::CommitStatus,
+            Ability::PullRequests,
+            Ability::Deployments
+        ]
     );
 }
 

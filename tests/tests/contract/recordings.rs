@@ -10,7 +10,7 @@ use windlass::domain::pipeline::{PipelineModel, PipelineRepository};
 use windlass::domain::recording::{Outcome, Recording};
 use windlass::plugins::{Plugins, Recordings, Secret, Target};
 use windlass_tests::anvil::{Anvil, TOKEN};
-use windlass_tests::components;
+use windlass_tests::{components, sample};
 
 use super::{plugins, target};
 
@@ -75,6 +75,8 @@ async fn call_forge(plugins: &Plugins, target: &Target) {
     plugins.forge_register_hook("mirror", target, hook, &Secret::new(HOOK)).await.expect("a hook");
     plugins.forge_unregister_hook("mirror", target, of, "h1").await.expect("it is gone");
     plugins.forge_set_status("mirror", target, &status).await.expect("it is set");
+    let placement = sample::placement(of, &"0".repeat(40));
+    plugins.forge_set_deployment("mirror", target, &placement).await.expect("it is told");
     plugins.forge_open_pull_requests("mirror", target, of, Some("2")).await.expect("a page");
     plugins.forge_pull_request("mirror", target, of, 1).await.expect("one");
     plugins.forge_set_comment("mirror", target, (of, 1), "k", "It is **out**.").await.expect("it is left");
@@ -117,7 +119,7 @@ async fn calls_of_every_kind_are_recorded_and_replay_without_the_other_side() {
     drop(anvil);
 
     let calls = taken(&mut recordings);
-    assert_eq!(calls.len(), 23, "each call is one recording");
+    assert_eq!(calls.len(), 24, "each call is one recording");
     let requests = calls.iter().flat_map(|call| cassette(call).exchange);
     assert_eq!(requests.filter(|exchange| exchange.import.ends_with("#send")).count(), sent);
     for call in &calls {

@@ -9,9 +9,10 @@ mod gitlab_ci;
 mod minted;
 
 use windlass::domain::ci::CiBuild;
-use windlass::domain::forge::{CommitState, CommitStatus, PullRequestState};
+use windlass::domain::forge::{CommitState, CommitStatus, PlacementState, PullRequestState};
 use windlass::error::{Error, PluginErrorKind};
 use windlass::plugins::{Plugins, Secret, Target};
+use windlass_tests::sample::placement;
 use windlass_tests::vendors::bench::{Bench, spec, target};
 use windlass_tests::vendors::github::{self, GitHub};
 use windlass_tests::vendors::gitlab::{self, GitLab};
@@ -85,6 +86,56 @@ pub(crate) async fn of_a_repository(
     }
     status.commit = "0".repeat(39) + "1";
     assert_eq!(failure(plugins.forge_set_status(name, on, &status).await.unwrap_err()).0, "no-such-commit");
+    let mut placed = placement(repository, commit);
+    for state in [PlacementState::InProgress, PlacementState::Success, PlacementState::Inactive] {
+        placed.state = state;
+        let id = plugins.forge_set_deployment(name, on, &placed).await.unwrap();
+        assert_eq!(placed.id.get_or_insert(id.clone()), &id, "it stays the same one");
+    }
+    (placed.id, placed.commit) = (None, "0".repeat(39) + "1");
+    let unknown = plugins.forge_set_deployment(name, on, &placed).await.unwrap_err();
+    assert_eq!(failure(unknown).0, "no-such-commit");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deployment_is_told_in_each_vendors_words_and_an_unknown_one_is_named() {
+    let (github, gitlab, bench) = (GitHub::start().await, GitLab::start().await, Bench::start().await);
+    let (hub, lab) = (target(&github.fake.url, github::TOKEN), target(&gitlab.fake.url, gitlab::TOKEN));
+    for (state, at_github, at_gitlab) in [
+        (PlacementState::Queued, "queued", "running"),
+        (PlacementState::InProgress, "in_progress", "running"),
+        (PlacementState::Success, "success", "success"),
+        (PlacementState::Failure, "failure", "failed"),
+        (PlacementState::Cancelled, "error", "canceled"),
+        (PlacementState::RolledBack, "inactive", "failed"),
+        (PlacementState::Inactive, "inactive", "success"),
+    ] {
+        let mut told = placement("octo/app", github::COMMIT);
+        (told.state, told.key) = (state, state.as_str().replace('_', "-"));
+        let first = bench.plugins.forge_set_deployment("github", &hub, &told).await.unwrap();
+        // An attempt whose answer got lost: the key says that it is there.
+        assert_eq!(bench.plugins.forge_set_deployment("github", &hub, &told).await.unwrap(), first);
+        assert_eq!(github.world().deployments.last().unwrap().state(), at_github);
+        (told.repository, told.commit) = (gitlab::PROJECT.into(), gitlab::COMMIT.into());
+        bench.plugins.forge_set_deployment("gitlab", &lab, &told).await.unwrap();
+        assert_eq!(gitlab.world().deployments.last().unwrap()["status"], at_gitlab);
+    }
+    assert_eq!((github.world().deployments.len(), gitlab.world().deployments.len()), (7, 7));
+    let whole = github.world().deployments[2].clone();
+    assert_eq!((whole.environment(), &whole.asked["transient_environment"]), ("shop", &false.into()));
+    let told = whole.statuses.last().unwrap();
+    assert_eq!(told["environment_url"], "https://shop.example/");
+    assert_eq!(told["log_url"], "https://windlass.example/deployments/7");
+    for (name, on, repository, commit) in
+        [("github", &hub, "octo/app", github::COMMIT), ("gitlab", &lab, gitlab::PROJECT, gitlab::COMMIT)]
+    {
+        for id in ["9999", "no number"] {
+            let mut gone = placement(repository, commit);
+            gone.id = Some(id.into());
+            let refused = bench.plugins.forge_set_deployment(name, on, &gone).await.unwrap_err();
+            assert_eq!(failure(refused).0, "no-such-deployment", "{name}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,11 +1,13 @@
 //! What is remembered of the forge of a repository: what it was shown, and what went wrong.
 
 use windlass::domain::deployment::{Deployment, DeploymentStatus};
-use windlass::store::{deployments, new_id, repositories};
+use windlass::domain::forge::PlacementState;
+use windlass::store::{at_forge, deployments, new_id, now, repositories};
 use windlass_tests::{database::TestDb, on_both_databases, sample};
 
 on_both_databases!(
     a_commits_newest_deployment_is_found_and_what_was_told_of_it,
+    what_a_forge_takes_for_running_or_serving_is_listed_the_newest_first,
     an_error_is_news_only_when_it_changes,
     a_hook_is_remembered_until_it_is_gone,
 );
@@ -28,7 +30,7 @@ async fn a_commits_newest_deployment_is_found_and_what_was_told_of_it(test: Test
                 for n in [0, 1, 3] {
                     deployments::set_commit(tx, &stored[n].id, COMMIT, Some("v1")).await?;
                 }
-                deployments::set_told(tx, &stored[1].id, DeploymentStatus::Building).await?;
+                at_forge::set_told(tx, &stored[1].id, DeploymentStatus::Building).await?;
                 Ok(stored)
             })
         })
@@ -39,10 +41,62 @@ async fn a_commits_newest_deployment_is_found_and_what_was_told_of_it(test: Test
     assert_eq!((&found.id, found.commit_sha.as_str()), (&stored[1].id, COMMIT));
     assert_eq!(found.tag.as_deref(), Some("v1"));
     assert_eq!(deployments::latest_of_commit(&mut conn, &id, "else").await.unwrap(), None);
-    let told = deployments::told(&mut conn, &stored[1].id).await.unwrap();
+    let told = at_forge::told(&mut conn, &stored[1].id).await.unwrap();
     assert_eq!(told, Some(DeploymentStatus::Building));
-    assert_eq!(deployments::told(&mut conn, &stored[0].id).await.unwrap(), None);
-    assert_eq!(deployments::told(&mut conn, &new_id()).await.unwrap(), None);
+    assert_eq!(at_forge::told(&mut conn, &stored[0].id).await.unwrap(), None);
+    assert_eq!(at_forge::told(&mut conn, &new_id()).await.unwrap(), None);
+}
+
+async fn what_a_forge_takes_for_running_or_serving_is_listed_the_newest_first(test: TestDb) {
+    let stack = sample::store(&test.db, "web").await.stack;
+    let (id, own) = (stack.id.clone(), stack.clone());
+    let stored: Vec<Deployment> = test
+        .db
+        .write(move |tx| {
+            Box::pin(async move {
+                let mut stored = Vec::new();
+                for _ in 0..5 {
+                    stored.push(deployments::insert(tx, sample::deployment(&own)).await?);
+                }
+                for (n, state) in [
+                    (0, PlacementState::Success),
+                    (1, PlacementState::Inactive),
+                    (2, PlacementState::Failure),
+                    (3, PlacementState::InProgress),
+                ] {
+                    at_forge::set_placed(tx, &stored[n].id, Some(&format!("{n}7")), state).await?;
+                }
+                for (n, to) in [(0, DeploymentStatus::Successful), (3, DeploymentStatus::Failed)] {
+                    let (one, now) = (&stored[n].id, now());
+                    let deploying = DeploymentStatus::Deploying;
+                    deployments::transition(tx, one, DeploymentStatus::Pending, deploying, None, now).await?;
+                    deployments::transition(tx, one, deploying, to, None, now).await?;
+                }
+                Ok(stored)
+            })
+        })
+        .await
+        .unwrap();
+    let mut conn = test.db.read().await.unwrap();
+    let open = deployments::list_open_at_forge(&mut conn, &id).await.unwrap();
+    let numbers: Vec<i64> = open.iter().map(|one| one.seq).collect();
+    assert_eq!(numbers, [stored[3].seq, stored[0].seq]);
+    let serving = deployments::latest_successful(&mut conn, &id).await.unwrap().unwrap();
+    assert_eq!(serving.id, stored[0].id);
+    assert_eq!(deployments::latest_successful(&mut conn, &new_id()).await.unwrap(), None);
+    let known = at_forge::placed(&mut conn, &stored[0].id).await.unwrap();
+    assert_eq!(known, (Some("07".to_owned()), Some(PlacementState::Success)));
+    assert_eq!(at_forge::placed(&mut conn, &stored[4].id).await.unwrap(), (None, None));
+    assert_eq!(at_forge::placed(&mut conn, &new_id()).await.unwrap(), (None, None));
+    drop(conn);
+    // What the forge has no more neither runs nor serves there.
+    let one = stored[0].id.clone();
+    let write = test.db.write(move |tx| {
+        Box::pin(async move { at_forge::set_placed(tx, &one, None, PlacementState::Success).await })
+    });
+    write.await.unwrap();
+    let mut conn = test.db.read().await.unwrap();
+    assert_eq!(deployments::list_open_at_forge(&mut conn, &id).await.unwrap().len(), 1);
 }
 
 async fn an_error_is_news_only_when_it_changes(test: TestDb) {

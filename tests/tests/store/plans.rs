@@ -12,7 +12,7 @@ use windlass::{
         webhook::ReasonCode,
     },
     store::{
-        Conn, Db, approvals, artifacts,
+        Conn, Db, approvals, artifacts, at_forge,
         audit::{self, AuditFilter},
         backups, badges, build_args, build_configs, builds, ci_builds, cicd_jobs, cicd_providers,
         commit_fates, deployment_cicd_mappings, deployments, events, figures, git_heads, git_looks,
@@ -71,7 +71,10 @@ async fn read_everything(conn: &mut Conn) {
     deployments::push_of(conn, &id).await.unwrap();
     deployments::latest_of_commit(conn, &id, "x").await.unwrap();
     commit_fates::list(conn, &id, &["x"]).await.unwrap();
-    deployments::told(conn, &id).await.unwrap();
+    at_forge::told(conn, &id).await.unwrap();
+    at_forge::placed(conn, &id).await.unwrap();
+    deployments::list_open_at_forge(conn, &id).await.unwrap();
+    deployments::latest_successful(conn, &id).await.unwrap();
     releases::find_opt(conn, "1").await.unwrap();
     releases::list_by_stack(conn, &id, page).await.unwrap();
     rollout_steps::list(conn, &id).await.unwrap();

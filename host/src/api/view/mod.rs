@@ -144,7 +144,7 @@ pub struct RepositoryView {
     /// Until when the webhook secret before this one counts as well, if it was rotated.
     pub previous_webhook_secret_until: Option<String>,
     pub auto_sync: bool,
-    /// Whether the forge is shown what becomes of each commit.
+    /// Whether the forge is shown what becomes of each commit and deployment.
     pub commit_status: bool,
     /// Why the forge could not be shown the last one; absent if it could.
     pub commit_status_error: Option<String>,

@@ -31,6 +31,11 @@ use crate::error::{Error, Result};
 use crate::store::{deployments, events, rollout_steps};
 use rows::without_build;
 
+/// The dashboard's page of a deployment, as a link for elsewhere.
+pub fn page_of(app: &App, deployment: &Deployment) -> String {
+    format!("{}/deployments/{}", app.config.public_url(), deployment.seq)
+}
+
 /// Who asks, for the record.
 #[derive(Debug, Clone)]
 pub struct Caller {

@@ -1,9 +1,11 @@
-//! Commit statuses: the forge shows beside a commit what became of its deployment.
+//! Commit statuses: the forge shows beside a commit what became of its deployment. Where it has a list of deployments, the
+//! same task brings that up to date.
 //!
 //! A task does not carry a state, it looks: it shows what the newest deployment of the commit is when it runs. Those of a
 //! stack run one at a time. So however late a task is, an older state never takes the place of a newer one.
 
-use crate::app::deployment::status_event;
+use super::deployment::deployments_show;
+use crate::app::deployment::{page_of, status_event};
 use crate::app::stack::changed;
 use crate::app::{App, repository};
 use crate::domain::deployment::{Deployment, DeploymentStatus};
@@ -15,7 +17,7 @@ use crate::domain::task::{NewTask, Task};
 use crate::domain::{Id, stack::Stack};
 use crate::error::{Error, Result};
 use crate::queue::{self, Done, TaskContext};
-use crate::store::{self, Tx, deployments, events, repositories, stacks};
+use crate::store::{self, Tx, at_forge, deployments, events, repositories, stacks};
 
 /// Tells everybody which state a deployment is in from now on, its forge included, in the caller's transaction. As with
 /// every event: last.
@@ -44,11 +46,11 @@ pub(in crate::app) async fn owe(tx: &mut Tx, deployment: &Deployment) -> Result<
     queue::enqueue(tx, &task).await.map(|_| ())
 }
 
-fn is_shown(row: &GitRepository) -> bool {
+pub(super) fn is_shown(row: &GitRepository) -> bool {
     row.commit_status && row.has_token()
 }
 
-/// The task: shows the forge the newest state of a commit, unless it was shown that one already.
+/// The task: shows the forge the newest state of a commit, and the stack's deployments, unless it knows all that already.
 pub async fn commit_status_run(app: &App, task: &TaskContext, repository: &Id, commit: &str) -> Result<Done> {
     let _aside = task.step_aside();
     let mut conn = app.db.read().await?;
@@ -59,18 +61,29 @@ pub async fn commit_status_run(app: &App, task: &TaskContext, repository: &Id, c
     let Some(newest) = deployments::latest_of_commit(&mut conn, &stack.id, commit).await? else {
         return Ok(Done::Finished);
     };
-    let is_told = deployments::told(&mut conn, &newest.id).await? == Some(newest.status);
+    let is_told = at_forge::told(&mut conn, &newest.id).await? == Some(newest.status);
     drop(conn);
-    if is_told || !app.plugins.has_ability(&row.provider, Ability::CommitStatus) {
-        return Ok(Done::Finished);
-    }
-    let shown = show(app, &row, &stack, &newest).await;
+    let is_due = !is_told && app.plugins.has_ability(&row.provider, Ability::CommitStatus);
+    let status = if is_due { Some(show(app, &row, &stack, &newest).await) } else { None };
+    let shown = match (status, deployments_show(app, &row, &stack, &newest).await) {
+        (None, None) => return Ok(Done::Finished),
+        (Some(status), placed) => both(status, placed.unwrap_or(Ok(()))),
+        (None, Some(placed)) => placed,
+    };
     if let Err(error) = &shown {
         let number = newest.seq;
         tracing::info!(number, error = %error.for_log(), "[@deploy:forge] a forge was not shown a deployment");
     }
-    note(app, &row, &newest, shown.as_ref().err()).await?;
+    note(app, &row, shown.as_ref().err()).await?;
     shown.map(|()| Done::Finished)
+}
+
+/// Of two failures the one that another try may mend, so that there is another try.
+pub(super) fn both(first: Result<()>, second: Result<()>) -> Result<()> {
+    match (first, second) {
+        (Err(_), Err(second)) if second.is_transient() => Err(second),
+        (first, second) => first.and(second),
+    }
 }
 
 async fn show(app: &App, row: &GitRepository, stack: &Stack, deployment: &Deployment) -> Result<()> {
@@ -82,25 +95,18 @@ async fn show(app: &App, row: &GitRepository, stack: &Stack, deployment: &Deploy
         state,
         context: status_context(&stack.name),
         description: words.to_owned(),
-        url: Some(format!("{}/deployments/{}", app.config.public_url(), deployment.seq)),
+        url: Some(page_of(app, deployment)),
     };
-    app.plugins.forge_set_status(&row.provider, &target, &status).await
+    app.plugins.forge_set_status(&row.provider, &target, &status).await?;
+    let (id, status) = (deployment.id.clone(), deployment.status);
+    app.db.write(move |tx| Box::pin(async move { at_forge::set_told(tx, &id, status).await })).await
 }
 
-/// Remembers what was shown, or why nothing was; what changes thereby is news of the stack.
-async fn note(
-    app: &App,
-    row: &GitRepository,
-    deployment: &Deployment,
-    failure: Option<&Error>,
-) -> Result<()> {
-    let (row, id, status) = (row.clone(), deployment.id.clone(), deployment.status);
-    let failure = failure.map(ToString::to_string);
+/// Remembers why not all was shown; what changes thereby is news of the stack.
+async fn note(app: &App, row: &GitRepository, failure: Option<&Error>) -> Result<()> {
+    let (row, failure) = (row.clone(), failure.map(ToString::to_string));
     let write = app.db.write(move |tx| {
         Box::pin(async move {
-            if failure.is_none() {
-                deployments::set_told(tx, &id, status).await?;
-            }
             if repositories::set_commit_status_error(tx, &row.id, failure.as_deref()).await? {
                 events::append(tx, changed(&row.stack_id, "commit_status")).await?;
             }

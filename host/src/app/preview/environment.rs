@@ -2,7 +2,7 @@
 
 use crate::app::build::credentials;
 use crate::app::stack::{StackInput, StackView, stack_make, stack_update, stack_view, unchanged};
-use crate::app::traffic::is_routed;
+use crate::app::traffic::{is_routed, public_url};
 use crate::app::{App, stack};
 use crate::domain::build_options::Cache;
 use crate::domain::preview::{Preview, PreviewWatch, run_spec, stack_name};
@@ -79,15 +79,7 @@ fn is_own(found: &crate::domain::stack::Stack, parent: &StackView, wanted: &Stac
 pub async fn address(app: &App, child: &StackView) -> Option<String> {
     child.active_release.as_ref()?;
     if is_routed(app, &child.stack) {
-        let router = &app.config.router;
-        let (scheme, usual, listener) = match (router.https.first(), router.http.first()) {
-            (Some(at), _) => ("https", 443, at),
-            (None, Some(at)) => ("http", 80, at),
-            (None, None) => return None,
-        };
-        let host = child.stack.traffic.hosts.first()?;
-        let port = if listener.port() == usual { String::new() } else { format!(":{}", listener.port()) };
-        return Some(format!("{scheme}://{host}{port}/"));
+        return public_url(app, &child.stack);
     }
     let containers = stack::containers(app, &child.stack).await?;
     let port = containers

@@ -2,7 +2,7 @@
 
 use super::environment::{self, address, input};
 use super::found;
-use crate::app::deployment::{Caller, deployment_cancel, deployment_create};
+use crate::app::deployment::{Caller, deployment_cancel, deployment_create, page_of};
 use crate::app::stack::{StackView, changed, stack_delete, stack_update, stack_view};
 use crate::app::{App, housekeeping, repository};
 use crate::domain::deployment::{Deployment, DeploymentStatus, TriggerType};
@@ -198,7 +198,7 @@ async fn tell(
 ) -> Result<()> {
     let Some(repository) = &parent.repository else { return Ok(()) };
     let commit: String = row.commit.chars().take(12).collect();
-    let page = format!("{}/deployments/{}", app.config.public_url(), last.seq);
+    let page = page_of(app, last);
     let text = match address(app, child).await.filter(|_| last.status == DeploymentStatus::Successful) {
         Some(url) => format!("Preview of {commit}: {url} ([deployment {}]({page}))", last.seq),
         None => format!("The preview of {commit} could not be deployed: [deployment {}]({page})", last.seq),

@@ -10,7 +10,7 @@ use windlass_sdk::testkit::{Ended, Trial, Trials};
 
 use super::provider::{spec, trigger};
 use super::{Rule, nobody, settings_of};
-use crate::domain::forge::{CommitState, CommitStatus};
+use crate::domain::forge::{CommitState, CommitStatus, Placement, PlacementState};
 use crate::domain::plugin::{Ability, PluginKind};
 use crate::error::{Disposition, Error, PluginError, PluginErrorKind, Result};
 use crate::plugins::{Plugins, Secret, Target};
@@ -23,7 +23,7 @@ const REPOSITORY: &str = "group/app";
 const SECRET: &str = "conformance-secret-0123456789";
 
 /// The functions that may send requests, by what exports them.
-const CALLS: [(PluginKind, Option<Ability>, &[&str]); 6] = [
+const CALLS: [(PluginKind, Option<Ability>, &[&str]); 7] = [
     (
         PluginKind::CiProvider,
         None,
@@ -42,6 +42,7 @@ const CALLS: [(PluginKind, Option<Ability>, &[&str]); 6] = [
     (PluginKind::GitForge, Some(Ability::Repository), &["get-default-branch", "get-repository-details"]),
     (PluginKind::GitForge, Some(Ability::WebhookAdmin), &["register", "unregister"]),
     (PluginKind::GitForge, Some(Ability::CommitStatus), &["set-commit-status"]),
+    (PluginKind::GitForge, Some(Ability::Deployments), &["set-deployment"]),
     (PluginKind::GitForge, Some(Ability::PullRequests), &["list-open", "get-pull-request", "set-comment"]),
 ];
 
@@ -125,6 +126,7 @@ async fn of_forge(plugins: &Plugins, name: &str, call: &str, on: &Target) -> Res
         }
         "unregister" => plugins.forge_unregister_hook(name, on, REPOSITORY, "7").await.map(|()| true),
         "set-commit-status" => plugins.forge_set_status(name, on, &status()).await.map(|()| true),
+        "set-deployment" => plugins.forge_set_deployment(name, on, &placement()).await.map(|_| true),
         "list-open" => plugins.forge_open_pull_requests(name, on, REPOSITORY, None).await.map(|_| true),
         "get-pull-request" => plugins.forge_pull_request(name, on, REPOSITORY, 7).await.map(|_| true),
         _ => {
@@ -142,6 +144,22 @@ fn status() -> CommitStatus {
         context: "windlass/app".into(),
         description: "Deployed".into(),
         url: None,
+    }
+}
+
+fn placement() -> Placement {
+    Placement {
+        repository: REPOSITORY.into(),
+        commit: "67b56589a45103f891bdee7c0546e5d40bc02001".into(),
+        ref_name: "main".into(),
+        is_tag: false,
+        environment: "app".into(),
+        transient: false,
+        key: "0190f7c2-7a3b-7c4d-8e5f-0123456789ab".into(),
+        id: None,
+        state: PlacementState::Success,
+        url: None,
+        log_url: None,
     }
 }
 

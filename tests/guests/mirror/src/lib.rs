@@ -3,8 +3,8 @@
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use windlass_sdk::forge::{
-    CommitStatus, Delivery, Event, Forge, Hook, Page, PullRequest, PullRequestState, PullRequests,
-    Repositories, RepositoryDetails, State, Status, WebhookAdmin,
+    CommitStatus, Delivery, Deployment, DeploymentState, Deployments, Event, Forge, Hook, Page, PullRequest,
+    PullRequestState, PullRequests, Repositories, RepositoryDetails, State, Status, WebhookAdmin,
 };
 use windlass_sdk::http::{Request, Response, segment};
 use windlass_sdk::{Connection, Failure, Manifest, WebhookContract, WebhookScheme};
@@ -128,6 +128,28 @@ impl CommitStatus for Mirror {
     }
 }
 
+impl Deployments for Mirror {
+    /// Mirror's own id of a deployment is the key that it was told.
+    fn set_deployment(_: Connection, deployment: Deployment) -> Result<String, Failure> {
+        let state = match deployment.state {
+            DeploymentState::Queued | DeploymentState::InProgress => "wait",
+            DeploymentState::Success => "good",
+            _ => "bad",
+        };
+        let body = json!({ "commit": deployment.commit, "place": deployment.environment, "state": state });
+        let id = deployment.id.unwrap_or(deployment.key);
+        let request = Request::put(path(&deployment.repository, &format!("/places/{}", segment(&id))));
+        let told = sent(request.json(&body)?, "no-such-deployment")?.json::<Map<String, Value>>()?;
+        match told.get("id").and_then(Value::as_str) {
+            Some(id) => Ok(id.to_owned()),
+            None => {
+                let said = "Mirror's answer has no id of a deployment.";
+                Err(Failure::permanent("malformed-response", said).after_sending())
+            }
+        }
+    }
+}
+
 impl PullRequests for Mirror {
     fn list_open(_: Connection, name: &str, cursor: Option<&str>) -> Result<Page, Failure> {
         let request = Request::get(path(name, "/pulls")).query("page", cursor.unwrap_or("1"));
@@ -149,4 +171,4 @@ impl PullRequests for Mirror {
     }
 }
 
-windlass_sdk::export_forge!(Mirror, repository, webhook_admin, commit_status, pull_requests);
+windlass_sdk::export_forge!(Mirror, repository, webhook_admin, commit_status, pull_requests, deployments);

@@ -23,7 +23,7 @@ pub async fn hooks(State(world): State<Shared>) -> Reply {
 }
 
 /// Refuses if a test wants that.
-fn fails(code: Option<u16>) -> Result<(), Refusal> {
+pub(super) fn fails(code: Option<u16>) -> Result<(), Refusal> {
     match code.and_then(|code| StatusCode::from_u16(code).ok()) {
         Some(code) => Err(Refusal(code, "This does not work now")),
         None => Ok(()),

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::deployments::Placed;
 use super::{COMMIT, Job, REPOSITORY, Run, World};
 
 const CREATED: &str = "2026-03-04T05:06:07Z";
@@ -130,6 +131,29 @@ pub fn status(url: &str, asked: &Value) -> Value {
         "url": format!("{url}/repos/{REPOSITORY}/statuses/{COMMIT}"), "avatar_url": null, "id": 1, "node_id": "S_1",
         "state": asked["state"], "description": asked["description"], "target_url": asked["target_url"],
         "context": asked["context"], "created_at": CREATED, "updated_at": CREATED, "creator": user(url),
+    })
+}
+
+pub fn deployment(url: &str, one: &Placed) -> Value {
+    let repository = format!("{url}/repos/{REPOSITORY}");
+    let base = format!("{repository}/deployments/{}", one.id);
+    json!({
+        "url": base, "id": one.id, "node_id": "D_1", "sha": one.asked["ref"], "ref": one.asked["ref"], "task": "deploy",
+        "payload": one.asked["payload"], "environment": one.environment(), "description": one.asked["description"],
+        "creator": user(url), "created_at": CREATED, "updated_at": CREATED, "statuses_url": format!("{base}/statuses"),
+        "repository_url": repository, "transient_environment": one.asked["transient_environment"] == true,
+    })
+}
+
+pub fn deployment_status(url: &str, deployment: u64, asked: &Value) -> Value {
+    let repository = format!("{url}/repos/{REPOSITORY}");
+    let base = format!("{repository}/deployments/{deployment}");
+    let link = |name: &str| asked[name].as_str().unwrap_or_default();
+    json!({
+        "url": format!("{base}/statuses/1"), "id": 1, "node_id": "DS_1", "state": asked["state"], "creator": user(url),
+        "description": asked["description"], "deployment_url": base, "repository_url": repository,
+        "target_url": link("log_url"), "log_url": link("log_url"), "environment_url": link("environment_url"),
+        "created_at": CREATED, "updated_at": CREATED,
     })
 }
 

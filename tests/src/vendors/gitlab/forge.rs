@@ -95,6 +95,51 @@ pub async fn status(
     Ok((StatusCode::CREATED, Json(answer)).into_response())
 }
 
+/// GitLab answers with the environment as an object.
+fn deployment_of(id: usize, told: &Value) -> Value {
+    json!({
+        "id": id, "iid": id, "ref": told["ref"], "sha": told["sha"], "status": told["status"],
+        "created_at": "2026-03-04T05:06:07.000Z", "updated_at": "2026-03-04T05:06:07.000Z",
+        "environment": { "id": 9, "name": told["environment"], "slug": "app" },
+    })
+}
+
+pub async fn deployment_add(State(world): State<Shared>, Json(body): Json<Value>) -> Response {
+    let mut world = lock(&world);
+    let why = match () {
+        () if body["sha"] != COMMIT => json!({ "sha": ["The commit does not exist"] }),
+        () if body["ref"] != "main" => json!({ "ref": ["The branch or tag does not exist"] }),
+        () => Value::Null,
+    };
+    if !why.is_null() {
+        return (StatusCode::BAD_REQUEST, Json(json!({ "message": why }))).into_response();
+    }
+    world.deployments.push(body.clone());
+    (StatusCode::CREATED, Json(deployment_of(world.deployments.len(), &body))).into_response()
+}
+
+fn told(world: &mut super::World, id: usize) -> Result<&mut Value, Refusal> {
+    id.checked_sub(1).and_then(|nth| world.deployments.get_mut(nth)).ok_or(MISSING)
+}
+
+pub async fn deployment(State(world): State<Shared>, Path((_, id)): Path<(String, usize)>) -> Reply {
+    Ok(Json(deployment_of(id, told(&mut lock(&world), id)?)))
+}
+
+pub async fn deployment_change(
+    State(world): State<Shared>,
+    Path((_, id)): Path<(String, usize)>,
+    Json(body): Json<Value>,
+) -> Reply {
+    let mut world = lock(&world);
+    let told = told(&mut world, id)?;
+    if told["status"] == body["status"] {
+        return Err(Refusal(StatusCode::BAD_REQUEST, "Status cannot transition"));
+    }
+    told["status"] = body["status"].clone();
+    Ok(Json(deployment_of(id, told)))
+}
+
 fn merge_of(url: &str, iid: u64) -> Value {
     let (state, source) = match iid {
         1 => ("merged", 7),
