@@ -2,11 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use windlass_tests::browser::Browser;
+use windlass_tests::cli::run;
 use windlass_tests::git_server::{File, GitServer};
 use windlass_tests::server::TestServer;
 use windlass_tests::vendors::github::{GitHub, app};
+use windlass_tests::vendors::gitlab::{self, GitLab, oauth};
 
 const TOKEN: &str = "token-of-the-repository";
 
@@ -139,6 +143,85 @@ async fn git_and_the_forge_are_asked_with_tokens_of_an_app() {
     drop(world);
     let log = std::fs::read_to_string(server.server_log()).unwrap();
     assert!(!log.contains(&app::token(1)) && !log.contains("PRIVATE KEY"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn git_and_the_forge_are_asked_with_tokens_that_a_refresh_token_was_traded_for() {
+    let git = GitServer::start_with_token(&oauth::access_token(1)).await;
+    let repo = git.create(gitlab::PROJECT);
+    repo.commit_files("main", &[File { path: "a", mode: "100644", content: b"a" }], "one");
+    let forge = GitLab::start_before(git.router()).await;
+    let mut server = TestServer::start().await;
+    let url = format!("{}/{}.git", forge.fake.url, gitlab::PROJECT);
+    let repository = json!({
+        "url": url, "branch": "main", "provider": "gitlab", "authType": "http_token",
+        "credentials": {
+            "clientId": oauth::CLIENT, "clientSecret": oauth::CLIENT_SECRET, "refreshToken": oauth::refresh_token(0),
+        },
+    });
+    let input = |name: &str, repository: &Value| json!({ "name": name, "repository": repository });
+    for (change, field) in [
+        (json!({ "clientId": null }), "repository.credentials.clientId"),
+        (json!({ "refreshToken": null }), "repository.credentials.refreshToken"),
+        (json!({ "token": TOKEN }), "repository.credentials.clientId"),
+    ] {
+        let mut wrong = repository.clone();
+        wrong["credentials"].as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        let refused = server.post("/api/v1/stacks", input("wrong", &wrong)).await.expect(422);
+        assert_eq!(refused["field"], field, "{refused}");
+    }
+    let mut other = repository.clone();
+    other["provider"] = "gitea".into();
+    let refused = server.post("/api/v1/stacks", input("wrong", &other)).await.expect(422);
+    assert!(refused.to_string().contains("makes no tokens from a refresh token"), "{refused}");
+
+    let made = server.post("/api/v1/stacks", input("web", &repository)).await;
+    assert!(!made.text.contains(oauth::CLIENT_SECRET) && !made.text.contains("refresh-"), "{}", made.text);
+    made.expect(201);
+    let test = async |server: &TestServer| {
+        server.post("/api/v1/repositories/test", json!({ "stack": "web" })).await.expect(200)["data"].clone()
+    };
+    assert_eq!(test(&server).await["branchExists"], true);
+    let user = STANDARD.encode(format!("oauth2:{}", oauth::access_token(1)));
+    let of_git = forge.fake.seen().into_iter().rfind(|seen| seen.path().ends_with("/info/refs")).unwrap();
+    assert_eq!(of_git.header("authorization"), Some(format!("Basic {user}").as_str()));
+    server.post("/api/v1/stacks/web/webhook", json!({})).await.expect(200);
+    assert_eq!((forge.world().oauth.traded, forge.world().hooks.len()), (1, 1));
+
+    // The next process has the newest refresh token: GitLab takes each of them once.
+    server.kill();
+    server.launch(&[]).await.unwrap();
+    server.post("/api/v1/stacks/web/webhook", json!({})).await.expect(200);
+    assert_eq!((forge.world().oauth.traded, forge.world().hooks.len()), (2, 1));
+    let log = std::fs::read_to_string(server.server_log()).unwrap();
+    for secret in [oauth::access_token(1), oauth::refresh_token(1), oauth::CLIENT_SECRET.to_owned()] {
+        assert!(!log.contains(&secret), "{log}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_line_takes_a_refresh_token_from_the_environment() {
+    let git = GitServer::start_with_token(&oauth::access_token(1)).await;
+    let repo = git.create(gitlab::PROJECT);
+    repo.commit_files("main", &[File { path: "a", mode: "100644", content: b"a" }], "one");
+    let forge = GitLab::start_before(git.router()).await;
+    let server = TestServer::start().await;
+    let url = format!("{}/{}.git", forge.fake.url, gitlab::PROJECT);
+    let words = ["stack", "create", "--name", "typed", "--repo", url.as_str(), "--provider", "gitlab"];
+    let of_oauth = [
+        "--oauth-client-id",
+        oauth::CLIENT,
+        "--oauth-refresh-token-env",
+        "REFRESH",
+        "--oauth-client-secret-env",
+        "CLIENT_SECRET",
+    ];
+    let mut command = server.command(&[&words[..], &of_oauth].concat());
+    command.env("REFRESH", oauth::refresh_token(0)).env("CLIENT_SECRET", oauth::CLIENT_SECRET);
+    run(command).expect(0);
+    let tested = server.cli(&["stack", "test-connection", "typed"]).expect(0);
+    assert_eq!(tested.out, "Connected. The branch `main` is there.\n");
+    assert_eq!(forge.world().oauth.traded, 1, "the branch was looked for with the same token");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,16 +9,20 @@ use super::App;
 use super::audit::{Call, during};
 use super::cicd::provider;
 use super::notify::channel;
+use super::stack::credentials_context;
 use crate::domain::Id;
+use crate::domain::repository::redact_url;
 use crate::error::{Error, Result};
 use crate::plugins::{Rotated, Rotation};
-use crate::store::{Tx, cicd_providers, notification_channels};
+use crate::store::{Tx, cicd_providers, notification_channels, repositories};
 
 /// Whose credentials they are: a sealed map with a secret for each slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::app) enum Holder {
     Provider,
     Channel,
+    /// Further stacks may deploy from the same repository with the same token, its previews among them.
+    Repository,
 }
 
 /// Who keeps the refresh tokens of a connection.
@@ -34,19 +38,56 @@ async fn keep(app: App, holder: Holder, id: Id, rotation: Rotation) -> Result<bo
     during(call, write).await
 }
 
-/// False if the credentials are others by now: a person's are not overwritten.
-async fn replace(app: &App, tx: &mut Tx, holder: Holder, id: &Id, rotation: &Rotation) -> Result<bool> {
-    let held = match holder {
+/// One place where credentials are kept.
+struct Held {
+    id: Id,
+    name: String,
+    sealed: Option<String>,
+    context: String,
+}
+
+async fn held(tx: &mut Tx, holder: Holder, id: &Id) -> Result<Vec<Held>> {
+    Ok(match holder {
         Holder::Provider => {
             let row = cicd_providers::find_opt(tx, id.as_str()).await?;
-            row.map(|row| (row.name, row.credentials, provider::context(id, "credentials")))
+            let context = provider::context(id, "credentials");
+            row.map(|row| Held { id: row.id, name: row.name, sealed: row.credentials, context })
+                .into_iter()
+                .collect()
         }
         Holder::Channel => {
             let row = notification_channels::find_opt(tx, id.as_str()).await?;
-            row.map(|row| (row.name, row.credentials, channel::context(id)))
+            let context = channel::context(id);
+            row.map(|row| Held { id: row.id, name: row.name, sealed: row.credentials, context })
+                .into_iter()
+                .collect()
         }
-    };
-    let Some((name, Some(sealed), context)) = held else { return Ok(false) };
+        Holder::Repository => {
+            let Some(own) = repositories::find_opt(tx, id).await? else { return Ok(Vec::new()) };
+            let all = repositories::list_by_provider(tx, &own.provider).await?;
+            let same = all.into_iter().filter(|row| row.url == own.url);
+            same.map(|row| Held {
+                context: credentials_context(&row.id),
+                name: redact_url(&row.url),
+                sealed: row.credentials,
+                id: row.id,
+            })
+            .collect()
+        }
+    })
+}
+
+/// False if the credentials are others by now: a person's are not overwritten.
+async fn replace(app: &App, tx: &mut Tx, holder: Holder, id: &Id, rotation: &Rotation) -> Result<bool> {
+    let mut is_kept = false;
+    for place in held(tx, holder, id).await? {
+        is_kept |= replace_in(app, tx, holder, place, rotation).await?;
+    }
+    Ok(is_kept)
+}
+
+async fn replace_in(app: &App, tx: &mut Tx, holder: Holder, held: Held, rotation: &Rotation) -> Result<bool> {
+    let Held { id, name, sealed: Some(sealed), context } = held else { return Ok(false) };
     let plain = app.vault.open_sealed(&context, &sealed)?;
     let mut credentials: BTreeMap<String, String> =
         serde_json::from_slice(&plain).map_err(Error::internal)?;
@@ -58,8 +99,9 @@ async fn replace(app: &App, tx: &mut Tx, holder: Holder, id: &Id, rotation: &Rot
     let plain = serde_json::to_vec(&credentials).map_err(Error::internal)?;
     let sealed = app.vault.seal(&context, &plain)?;
     match holder {
-        Holder::Provider => cicd_providers::set_credentials(tx, id, Some(sealed)).await?,
-        Holder::Channel => notification_channels::set_credentials(tx, id, Some(sealed)).await?,
+        Holder::Provider => cicd_providers::set_credentials(tx, &id, Some(sealed)).await?,
+        Holder::Channel => notification_channels::set_credentials(tx, &id, Some(sealed)).await?,
+        Holder::Repository => repositories::set_credentials(tx, &id, &sealed).await?,
     }
     let facts = json!({ "of": name, "id": id.as_str(), "slot": rotation.slot, "replaced": true });
     tx.changed("credential", Value::Null, facts);

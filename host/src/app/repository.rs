@@ -9,6 +9,7 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::build::{auth, auth_of, credentials};
+use super::credential::{Holder, keeper};
 use super::stack::stack_view;
 use super::{App, outgoing_policy};
 use crate::domain::Id;
@@ -63,6 +64,22 @@ impl<'a> Place<'a> {
     fn is_app(&self) -> bool {
         self.auth_type == GitAuthType::HttpToken && self.credentials.is_app()
     }
+
+    fn is_oauth(&self) -> bool {
+        self.auth_type == GitAuthType::HttpToken && self.credentials.is_oauth()
+    }
+
+    /// What the recipe of the slot needs to know beside the secret.
+    fn settings(&self) -> serde_json::Value {
+        let known = &self.credentials;
+        if self.is_app() {
+            return json!({ "app_id": known.app_id, "installation_id": known.installation_id });
+        }
+        if self.is_oauth() {
+            return json!({ "client_id": known.client_id });
+        }
+        json!({})
+    }
 }
 
 /// How the forge of a repository is asked about it, and what the repository is called there.
@@ -85,13 +102,8 @@ fn target_at(app: &App, place: &Place<'_>) -> Result<(Target, String)> {
     let origin = format!("{}://{}", remote.scheme.as_str(), remote.authority());
     let origin =
         Url::parse(&origin).map_err(|why| Error::invalid("repository.url", format!("{origin}: {why}")))?;
-    let settings = match place.is_app() {
-        true => json!({
-            "app_id": place.credentials.app_id, "installation_id": place.credentials.installation_id,
-        }),
-        false => json!({}),
-    };
-    let target = Target { connection: Arc::new(connection(app, place, &origin)?), settings };
+    let target =
+        Target { connection: Arc::new(connection(app, place, &origin)?), settings: place.settings() };
     let path = remote.path.trim_matches('/');
     Ok((target, path.strip_suffix(".git").unwrap_or(path).to_owned()))
 }
@@ -106,30 +118,37 @@ pub async fn mirror_of(app: &App, row: &GitRepository) -> Result<Id> {
         let stack = store::stacks::find(&mut conn, row.stack_id.as_str()).await?;
         store::projects::find(&mut conn, stack.project_id.as_str()).await?.team_id
     };
-    let credentials = Zeroizing::new(
-        serde_json::to_vec(&(row.auth_type.as_str(), credentials(app, row)?)).map_err(Error::internal)?,
-    );
+    let mut known = credentials(app, row)?;
+    if known.refresh_token.is_some() {
+        // It is another one tomorrow, so it cannot say who else may read this mirror: nobody does.
+        known.refresh_token = Some(row.id.to_string());
+    }
+    let credentials =
+        Zeroizing::new(serde_json::to_vec(&(row.auth_type.as_str(), known)).map_err(Error::internal)?);
     app.git.mirror_of(&team, &row.url, &credentials)
 }
 
-/// The user beside an app's token, for git servers that look at it.
-const APP_USER: &str = "x-access-token";
+/// The user beside a token that was made, where the plugin names none.
+const TOKEN_USER: &str = "x-access-token";
 
-/// How git logs in: with what is stored, or with a token that was made from an app's key.
+/// How git logs in: with what is stored, or with a token that was made from an app's key or a refresh token.
 pub(super) async fn git_auth(app: &App, place: Place<'_>) -> Result<GitAuth> {
-    if !place.is_app() {
+    if !place.is_app() && !place.is_oauth() {
         return auth_of(place.auth_type, place.credentials);
     }
     let (target, _) = target_at(app, &place)?;
-    let slot = app_slot(&slots(app, place.provider)?, place.provider)?.name.clone();
-    let token = app.plugins.forge_token(place.provider, &target, &slot).await?;
+    let slots = slots(app, place.provider)?;
+    let slot = minting_slot(&slots, &place)?;
+    let token = app.plugins.forge_token(place.provider, &target, &slot.name).await?;
     let token = String::from_utf8_lossy(token.expose()).into_owned();
-    let username = place.credentials.username.unwrap_or_else(|| APP_USER.to_owned());
+    let usual = || slot.git_user().unwrap_or(TOKEN_USER).to_owned();
+    let username = place.credentials.username.unwrap_or_else(usual);
     Ok(GitAuth::HttpToken { username: Some(username), token })
 }
 
-/// What is wrong with a repository that an app is to log in to, as far as it can be said without asking the forge.
-pub(super) fn app_check(app: &App, given: &RepositoryInput) -> Result<()> {
+/// What is wrong with a repository that an app or an OAuth application is to log in to, as far as it can be said without asking
+/// the forge.
+pub(super) fn minting_check(app: &App, given: &RepositoryInput) -> Result<()> {
     let place = Place::described(given);
     let (target, _) = target_at(app, &place)?;
     match app.plugins.settings_problems(place.provider, &target.settings)?.first() {
@@ -144,13 +163,17 @@ fn slots(app: &App, plugin: &str) -> Result<Vec<CredentialSlot>> {
     Ok(app.plugins.inspect(plugin)?.info.map(|info| info.manifest.credentials).unwrap_or_default())
 }
 
-fn app_slot<'a>(slots: &'a [CredentialSlot], plugin: &str) -> Result<&'a CredentialSlot> {
-    let none = || {
+/// The slot for an app's key, or for a refresh token.
+fn minting_slot<'a>(slots: &'a [CredentialSlot], place: &Place<'_>) -> Result<&'a CredentialSlot> {
+    let is_app = place.is_app();
+    let fits = |slot: &&CredentialSlot| if is_app { slot.is_app() } else { slot.is_refresh() };
+    slots.iter().find(fits).ok_or_else(|| {
+        let what = if is_app { "an app's key" } else { "a refresh token" };
         Error::conflict(format!(
-            "the forge plugin `{plugin}` makes no tokens from an app's key; give it a token instead"
+            "the forge plugin `{}` makes no tokens from {what}; give it a token instead",
+            place.provider
         ))
-    };
-    slots.iter().find(|slot| slot.is_app()).ok_or_else(none)
+    })
 }
 
 /// What a connection test found.
@@ -259,11 +282,17 @@ fn connection(app: &App, place: &Place<'_>, url: &Url) -> Result<Connection> {
     let id = format!("repository {}", place.id);
     let connection = Connection::new(id, &api_base(url, &bases)?)?.grant(&words);
     // A person of a team wrote the URL, as that of any repository.
-    let connection = connection.within(outgoing_policy(&app.config));
-    match secret(&slots, place)? {
-        Some((slot, secret)) if is_granted(&granted, &format!("credential:{}", slot.name)) => {
-            connection.secret(&slot.name, Secret::new(secret))
-        }
+    let mut connection = connection.within(outgoing_policy(&app.config));
+    if !place.id.is_empty() {
+        connection = connection.on_rotated(keeper(app, Holder::Repository, &Id::from_text(place.id)));
+    }
+    let Some((slot, secret)) = secret(&slots, place)? else { return Ok(connection) };
+    if !is_granted(&granted, &format!("credential:{}", slot.name)) {
+        return Ok(connection);
+    }
+    let connection = connection.secret(&slot.name, Secret::new(secret))?;
+    match (slot.companion(), &place.credentials.client_secret) {
+        (Some(name), Some(secret)) => connection.secret(&name, Secret::new(secret.clone())),
         _ => Ok(connection),
     }
 }
@@ -273,9 +302,13 @@ fn secret<'a>(
     slots: &'a [CredentialSlot],
     place: &Place<'_>,
 ) -> Result<Option<(&'a CredentialSlot, String)>> {
-    if place.is_app() {
-        let slot = app_slot(slots, place.provider)?;
-        return Ok(Some((slot, place.credentials.private_key.clone().unwrap_or_default())));
+    let minted_from = match (place.is_app(), place.is_oauth()) {
+        (true, _) => Some(&place.credentials.private_key),
+        (_, true) => Some(&place.credentials.refresh_token),
+        _ => None,
+    };
+    if let Some(secret) = minted_from {
+        return Ok(Some((minting_slot(slots, place)?, secret.clone().unwrap_or_default())));
     }
     let GitAuth::HttpToken { username, token } = auth_of(place.auth_type, place.credentials.clone())? else {
         return Ok(None);

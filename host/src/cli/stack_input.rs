@@ -50,6 +50,16 @@ pub struct StackFlags {
     /// File with the app's private key.
     #[arg(long, value_name = "FILE", requires = "app_id")]
     app_key: Option<PathBuf>,
+    /// Id of an OAuth application, in place of a token: tokens are made from its refresh token.
+    #[arg(long, value_name = "ID", requires = "repo", requires = "oauth_refresh_token_env")]
+    #[arg(conflicts_with_all = ["ssh_key", "git_token_env", "app_id"])]
+    oauth_client_id: Option<String>,
+    /// Environment variable that holds the refresh token.
+    #[arg(long, value_name = "VARIABLE", requires = "oauth_client_id")]
+    oauth_refresh_token_env: Option<String>,
+    /// Environment variable that holds that application's secret, if it has one.
+    #[arg(long, value_name = "VARIABLE", requires = "oauth_client_id")]
+    oauth_client_secret_env: Option<String>,
     /// How images are built: docker_build, auto, script, or what a planner of your own is called.
     #[arg(long, value_name = "TYPE", conflicts_with = "compose_file")]
     build_type: Option<String>,
@@ -229,6 +239,16 @@ impl StackFlags {
         append(build, "environmentVariables", variables)
     }
 
+    /// What access tokens are traded for, if there is an OAuth application.
+    fn oauth(&self) -> Outcome<Option<Value>> {
+        let Some(name) = &self.oauth_refresh_token_env else { return Ok(None) };
+        let mut credentials = json!({ "clientId": self.oauth_client_id, "refreshToken": variable(name)? });
+        if let Some(name) = &self.oauth_client_secret_env {
+            credentials["clientSecret"] = variable(name)?.into();
+        }
+        Ok(Some(credentials))
+    }
+
     fn apply_credentials(&self, repository: &mut Map<String, Value>) -> Outcome<()> {
         let key = |file: &PathBuf| std::fs::read_to_string(file).map_err(|error| unreadable(file, &error));
         let (kind, credentials) = match (&self.ssh_key, &self.git_token_env, &self.app_key) {
@@ -240,7 +260,10 @@ impl StackFlags {
                     json!({ "appId": app, "installationId": installation, "privateKey": key(file)? });
                 ("http_token", credentials)
             }
-            (None, None, None) => return Ok(()),
+            (None, None, None) => match self.oauth()? {
+                Some(credentials) => ("http_token", credentials),
+                None => return Ok(()),
+            },
         };
         repository.insert("authType".into(), kind.into());
         repository.insert("credentials".into(), credentials);

@@ -173,14 +173,25 @@ impl CredentialSlot {
         self.injection == APP
     }
 
+    /// Whether its secret is a refresh token, which is traded for access tokens.
+    pub fn is_refresh(&self) -> bool {
+        self.injection == REFRESH
+    }
+
+    /// The user that git names beside a token which was made for this slot.
+    pub fn git_user(&self) -> Option<&str> {
+        let found = self.extras.iter().find(|(name, _)| name == "git-user");
+        found.map(|(_, user)| user.as_str()).filter(|user| !user.is_empty())
+    }
+
     /// Whether its secret goes into requests as it is, without a recipe.
     pub fn is_plain(&self) -> bool {
-        !self.is_app() && self.injection != REFRESH && self.injection != "crumb"
+        !self.is_app() && !self.is_refresh() && self.injection != "crumb"
     }
 
     /// Name of the secret that may go with this one: the client's, with which a refresh token is traded.
     pub fn companion(&self) -> Option<String> {
-        (self.injection == REFRESH).then(|| format!("{}-client", self.name))
+        self.is_refresh().then(|| format!("{}-client", self.name))
     }
 
     /// The first variable of its recipe that these settings do not fill in.
@@ -357,6 +368,8 @@ mod tests {
         let settings = serde_json::json!({ "app_id": "7", "installation_id": "" });
         assert_eq!(slot.unfilled(&settings), Some("installation_id"));
         let refresh = CredentialSlot { injection: "oauth2".into(), ..slot };
-        assert_eq!(refresh.companion().as_deref(), Some("app-client"));
+        assert_eq!((refresh.companion().as_deref(), refresh.git_user()), (Some("app-client"), None));
+        let user = vec![("git-user".to_owned(), "oauth2".to_owned())];
+        assert_eq!(CredentialSlot { extras: user, ..refresh }.git_user(), Some("oauth2"));
     }
 }

@@ -134,12 +134,26 @@ pub struct GitCredentials {
     /// Where that app is installed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub installation_id: Option<String>,
+    /// With authType `http_token` and instead of `token`: the OAuth application that the refresh token was given to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<String>,
+    /// That application's secret, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_secret: Option<String>,
+    /// What tokens are made from. Where the forge replaces it each time, the newest is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refresh_token: Option<String>,
 }
 
 impl GitCredentials {
     /// Whether they are an app's, from whose key tokens are made.
     pub fn is_app(&self) -> bool {
         self.app_id.is_some() || self.installation_id.is_some()
+    }
+
+    /// Whether they are an OAuth application's, whose refresh token is traded for tokens.
+    pub fn is_oauth(&self) -> bool {
+        self.client_id.is_some() || self.refresh_token.is_some()
     }
 
     /// The first thing that this way of logging in needs and that is not there.
@@ -152,6 +166,11 @@ impl GitCredentials {
             ]
             .into_iter()
             .find_map(|(name, value)| value.is_none().then_some(name)),
+            GitAuthType::HttpToken if self.is_oauth() => {
+                [("clientId", &self.client_id), ("refreshToken", &self.refresh_token)]
+                    .into_iter()
+                    .find_map(|(name, value)| value.is_none().then_some(name))
+            }
             GitAuthType::HttpToken if self.token.is_none() => Some("token"),
             GitAuthType::SshKey if self.private_key.is_none() => Some("privateKey"),
             _ => None,

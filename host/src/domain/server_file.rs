@@ -255,6 +255,13 @@ impl StackEntry {
                         old.private_key.as_deref(),
                     )?;
                     fill(&mut new.passphrase, &format!("{at}.passphrase"), given, old.passphrase.as_deref())?;
+                    let secret = old.client_secret.as_deref();
+                    fill(&mut new.client_secret, &format!("{at}.clientSecret"), given, secret)?;
+                    // The stored one may have taken the place of the one that is given, which is worth nothing then.
+                    let is_newer = old.refresh_token.is_some() && old.client_id == new.client_id;
+                    let (nothing, stored) = (BTreeMap::new(), old.refresh_token.as_deref());
+                    let given = if is_newer { &nothing } else { given };
+                    fill(&mut new.refresh_token, &format!("{at}.refreshToken"), given, stored)?;
                 }
                 // What is left out is kept, as long as it is of the same kind.
                 None => {

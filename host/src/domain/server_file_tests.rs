@@ -54,6 +54,29 @@ fn references_get_their_values_or_keep_what_is_stored() {
 }
 
 #[test]
+fn a_refresh_token_is_taken_once_and_the_stored_one_is_newer_from_then_on() {
+    let oauth = "{ clientId: mine, refreshToken: '${REFRESH}', clientSecret: '${SECRET}' }";
+    let text = FILE.replace("{ token: '${GIT_TOKEN}' }", oauth);
+    let pairs = given(&[("REFRESH", "first"), ("SECRET", "quiet"), ("KEY", "hunter3")]);
+    let known = |entry: &StackEntry| {
+        let kept = entry.repository.as_ref().and_then(|row| row.credentials.clone()).expect("some");
+        (kept.refresh_token.expect("one"), kept.client_secret.expect("one"))
+    };
+    let mut stored = web(&text);
+    stored.resolve(&pairs, None).expect("resolved");
+    assert_eq!(known(&stored), ("first".into(), "quiet".into()));
+    // The forge has replaced it since.
+    let kept = stored.repository.as_mut().and_then(|row| row.credentials.as_mut()).expect("some");
+    kept.refresh_token = Some("second".into());
+    let mut again = web(&text);
+    again.resolve(&pairs, Some(&stored)).expect("resolved");
+    assert_eq!(known(&again).0, "second");
+    let mut other = web(&text.replace("mine", "another"));
+    other.resolve(&pairs, Some(&stored)).expect("resolved");
+    assert_eq!(known(&other).0, "first", "it is another application's");
+}
+
+#[test]
 fn a_secret_in_the_file_is_refused() {
     let mut entry = web(&FILE.replace("${KEY}", "in the clear"));
     let refused = entry.resolve(&given(&BOTH), None).expect_err("refused").to_string();

@@ -171,6 +171,14 @@ pub async fn set_synced(conn: &mut Conn, id: &Id, commit: &str, now: UnixMs) -> 
     hit(execute(conn, query).await?, GitRepository::WHAT, id)
 }
 
+/// Replaces the sealed credentials and nothing else.
+pub async fn set_credentials(conn: &mut Conn, id: &Id, sealed: &str) -> Result<()> {
+    let query = query("UPDATE git_repositories SET credentials = $1 WHERE id = $2")
+        .bind(sealed.to_owned())
+        .bind(id.as_str());
+    hit(execute(conn, query).await?, GitRepository::WHAT, id)
+}
+
 /// Remembers why the forge could not be shown what has become of a commit; `None` once it was. True if that is news.
 pub async fn set_commit_status_error(conn: &mut Conn, id: &Id, error: Option<&str>) -> Result<bool> {
     let query = query(

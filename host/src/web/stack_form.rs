@@ -31,6 +31,9 @@ pub struct StackForm {
     pub installation_id: String,
     /// The app's.
     pub app_key: String,
+    pub client_id: String,
+    pub client_secret: String,
+    pub refresh_token: String,
     pub webhook_secret: String,
     pub build_type: String,
     /// A command a line.
@@ -190,6 +193,9 @@ impl StackForm {
             app_id: text("app_id"),
             installation_id: text("installation_id"),
             app_key: fields.text("app_key"),
+            client_id: text("client_id"),
+            client_secret: text("client_secret"),
+            refresh_token: text("refresh_token"),
             webhook_secret: text("webhook_secret"),
             build_type: text("build_type"),
             pre_build: text("pre_build"),

@@ -16,6 +16,8 @@ use crate::error::{Error, Result};
 
 /// What the form calls `http_token` with an app's key, from which tokens are made.
 const APP: &str = "app";
+/// The same with a refresh token.
+const OAUTH: &str = "oauth";
 
 impl StackForm {
     /// The value that the form means; `old` gives what a form does not show.
@@ -53,15 +55,15 @@ impl StackForm {
             return Ok(None);
         }
         let auth_type = match self.auth.as_str() {
-            APP => GitAuthType::HttpToken,
+            APP | OAUTH => GitAuthType::HttpToken,
             word => GitAuthType::parse(word).unwrap_or(GitAuthType::None),
         };
         let is_kept = old.is_some_and(|row| row.auth_type == auth_type && row.credentials.is_some());
         let some = |text: &str| Some(text.to_string()).filter(|text| !text.trim().is_empty());
-        let is_app = self.auth == APP;
+        let (is_app, is_oauth) = (self.auth == APP, self.auth == OAUTH);
         let credentials = GitCredentials {
             username: some(&self.username),
-            token: some(&self.token).filter(|_| auth_type == GitAuthType::HttpToken && !is_app),
+            token: some(&self.token).filter(|_| auth_type == GitAuthType::HttpToken && !is_app && !is_oauth),
             private_key: match auth_type {
                 GitAuthType::SshKey => some(&self.private_key),
                 _ => some(&self.app_key).filter(|_| is_app),
@@ -69,8 +71,14 @@ impl StackForm {
             passphrase: some(&self.passphrase).filter(|_| auth_type == GitAuthType::SshKey),
             app_id: some(&self.app_id).filter(|_| is_app),
             installation_id: some(&self.installation_id).filter(|_| is_app),
+            client_id: some(&self.client_id).filter(|_| is_oauth),
+            client_secret: some(&self.client_secret).filter(|_| is_oauth),
+            refresh_token: some(&self.refresh_token).filter(|_| is_oauth),
         };
-        let typed = credentials.token.is_some() || credentials.private_key.is_some() || credentials.is_app();
+        let typed = credentials.token.is_some()
+            || credentials.private_key.is_some()
+            || credentials.is_app()
+            || credentials.is_oauth();
         let credentials = match auth_type {
             GitAuthType::None => None,
             _ if is_kept && !typed => None,

@@ -7,6 +7,9 @@ use windlass_sdk::{Connection, Failure};
 
 use crate::edition::Edition;
 
+/// A token, and a refresh token, which the host trades for access tokens.
+const SLOTS: &[&str] = &["token", "oauth"];
+
 /// Code and message of the failure for a repository that cannot be seen.
 pub const NO_REPOSITORY: (&str, &str) =
     ("no-such-repository", "There is no such repository, or the token may not see it.");
@@ -97,7 +100,7 @@ impl Api {
 /// # Errors
 /// What the status means otherwise; 403 with the code `missing-right` and `right`, which the token lacks.
 pub fn sent(request: Request, right: &str, missing: (&str, &str)) -> Result<Response, Failure> {
-    let response = request.header("accept", "application/json").credential("token").send()?;
+    let response = request.header("accept", "application/json").send_with(SLOTS)?;
     match response.status {
         404 => Err(Failure::permanent(missing.0, missing.1).after_sending()),
         403 if response.header("retry-after").is_none() => {

@@ -3,12 +3,20 @@
 use windlass_sdk::params::{self, Param};
 use windlass_sdk::{Connection, Failure};
 
-pub const PARAMS: &[Param] = &[Param::choice(
-    "edition",
-    "auto",
-    &["auto", "cloud", "data-center"],
-    "Which API answers; `auto` takes bitbucket.org for Cloud and everything else for Data Center",
-)];
+pub const PARAMS: &[Param] = &[
+    Param::choice(
+        "edition",
+        "auto",
+        &["auto", "cloud", "data-center"],
+        "Which API answers; `auto` takes bitbucket.org for Cloud and everything else for Data Center",
+    ),
+    Param::text(
+        "client_id",
+        "",
+        200,
+        "Key of the OAuth consumer whose refresh token is the credential `oauth`",
+    ),
+];
 
 /// Methods, path and reason. What stands before `repositories` depends on the base URL.
 pub const PERMISSIONS: &[(&[&str], &str, &str)] = &[

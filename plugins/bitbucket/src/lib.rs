@@ -38,9 +38,21 @@ impl Forge for Bitbucket {
         .settings_schema(windlass_sdk::params::schema(edition::PARAMS))
         .credential(
             "token",
-            "An access token of the repository, project or workspace",
+            "An access token of the repository, project or workspace; or leave it empty and fill in `oauth`",
             "bearer",
             true,
+        )
+        .minted_credential(
+            "oauth",
+            "Cloud: a refresh token of an OAuth consumer, with its secret as `oauth-client` and the setting `client_id`",
+            "oauth2",
+            false,
+            &[
+                ("mint-path", "/site/oauth2/access_token"),
+                ("mint-client", "{client_id}"),
+                ("mint-client-by", "basic"),
+                ("git-user", "x-token-auth"),
+            ],
         );
         for (methods, path, reason) in edition::PERMISSIONS {
             manifest = manifest.permission(methods, path, reason);

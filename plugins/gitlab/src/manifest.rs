@@ -25,7 +25,7 @@ pub fn describe() -> Manifest {
         "A refresh token of an OAuth application, with its secret as `oauth-client` and the setting `client_id`",
         "oauth2",
         false,
-        &[("mint-path", "/oauth/token"), ("mint-client", "{client_id}")],
+        &[("mint-path", "/oauth/token"), ("mint-client", "{client_id}"), ("git-user", "oauth2")],
     )
     .with("generator", "gitlab-ci")
     .with("trigger", "keyed")

@@ -73,6 +73,15 @@ pub(crate) type Shared = Arc<Mutex<World>>;
 
 impl GitLab {
     pub async fn start() -> Self {
+        Self::start_with(None).await
+    }
+
+    /// At the same address as what answers everything else, such as a git server.
+    pub async fn start_before(rest: Router) -> Self {
+        Self::start_with(Some(rest)).await
+    }
+
+    async fn start_with(rest: Option<Router>) -> Self {
         let world = Arc::new(Mutex::new(World {
             url: String::new(),
             files: BTreeMap::new(),
@@ -89,7 +98,10 @@ impl GitLab {
         let kept = world.clone();
         let fake = Fake::start(move |url| {
             lock(&kept).url = url.to_owned();
-            router(kept)
+            match rest {
+                Some(rest) => router(kept).fallback_service(rest),
+                None => router(kept),
+            }
         })
         .await;
         Self { fake, world }

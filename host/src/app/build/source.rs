@@ -72,6 +72,8 @@ pub async fn secrets_of(app: &App, view: &StackView) -> Result<Vec<String>> {
         secrets.extend(credentials.token);
         secrets.extend(credentials.private_key);
         secrets.extend(credentials.passphrase);
+        secrets.extend(credentials.client_secret);
+        secrets.extend(credentials.refresh_token);
     }
     secrets.extend(logins_of(app, settings).await?.into_iter().map(|login| login.password));
     Ok(secrets)

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::{StackInput, StackView, stack_facts};
-use crate::app::repository::app_check;
+use crate::app::repository::minting_check;
 use crate::app::{App, target};
 use crate::domain::plugin::PluginKind;
 use crate::domain::reference;
@@ -134,15 +134,17 @@ fn check_credentials(app: &App, given: &RepositoryInput) -> Result<()> {
             format!("authType `{}` needs credentials.{missing}", given.auth_type.as_str()),
         ));
     }
-    let field = "repository.credentials.appId";
-    match credentials.is_app() {
+    let (is_app, is_oauth) = (credentials.is_app(), credentials.is_oauth());
+    let field = if is_app { "repository.credentials.appId" } else { "repository.credentials.clientId" };
+    let refused = |why: &str| Err(Error::invalid(field, why));
+    match is_app || is_oauth {
         true if given.auth_type != GitAuthType::HttpToken => {
-            Err(Error::invalid(field, "an app's tokens are for authType `http_token`"))
+            refused("the tokens of an app or an OAuth application are for authType `http_token`")
         }
-        true if credentials.token.is_some() => {
-            Err(Error::invalid(field, "give either a token or an app's key, from which tokens are made"))
+        true if credentials.token.is_some() || (is_app && is_oauth) => {
+            refused("give either a token, or an app's key or a refresh token, from which tokens are made")
         }
-        true => app_check(app, given).map_err(|error| Error::invalid(field, error.to_string())),
+        true => minting_check(app, given).map_err(|error| Error::invalid(field, error.to_string())),
         false => Ok(()),
     }
 }

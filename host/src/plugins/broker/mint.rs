@@ -38,6 +38,8 @@ pub(in crate::plugins) struct Recipe {
     path: String,
     issuer: Option<String>,
     client: Option<String>,
+    /// Client and secret go as user and password instead of in the form.
+    client_by_basic: bool,
     token: String,
     header: String,
     expires: String,
@@ -67,8 +69,14 @@ impl Recipe {
         if how == How::AppJwt && issuer.is_none() {
             return Err("it has no `mint-issuer`, which app-jwt needs".into());
         }
+        let client_by_basic = match extra("mint-client-by").as_deref() {
+            None | Some("form") => false,
+            Some("basic") => true,
+            Some(_) => return Err("its `mint-client-by` is neither `form` nor `basic`".into()),
+        };
         Ok(Self {
             how,
+            client_by_basic,
             path: path.ok_or("it has no `mint-path` that begins with `/`")?,
             issuer,
             client: extra("mint-client"),
@@ -119,12 +127,18 @@ impl Recipe {
             How::OAuth2 => {
                 let mut form =
                     format!("grant_type=refresh_token&refresh_token={}", percent_encoded(secret.expose()));
-                if let Some(client) = &self.client {
-                    let client = filled(client, connection, str::to_owned)?;
-                    form.push_str(&format!("&client_id={}", percent_encoded(client.as_bytes())));
-                }
-                if let Some(secret) = connection.secret_of(&format!("{slot}-client")) {
-                    form.push_str(&format!("&client_secret={}", percent_encoded(secret.expose())));
+                let client = self.client.as_ref().map(|client| filled(client, connection, str::to_owned));
+                let client = client.transpose()?.map(|client| percent_encoded(client.as_bytes()));
+                let secret = connection.secret_of(&format!("{slot}-client"));
+                let secret = secret.map(|secret| percent_encoded(secret.expose()));
+                if self.client_by_basic {
+                    let pair = format!("{}:{}", client.unwrap_or_default(), secret.unwrap_or_default());
+                    inject::basic(&Secret::new(pair), &mut outgoing)?;
+                } else {
+                    let fields = [("client_id", client), ("client_secret", secret)];
+                    for (name, value) in fields.into_iter().filter_map(|(name, value)| Some((name, value?))) {
+                        form.push_str(&format!("&{name}={value}"));
+                    }
                 }
                 let kind = HeaderValue::from_static("application/x-www-form-urlencoded");
                 outgoing.headers.insert(CONTENT_TYPE, kind);

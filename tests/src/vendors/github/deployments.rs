@@ -38,7 +38,7 @@ impl Placed {
     }
 }
 
-pub async fn list(
+pub(crate) async fn list(
     State(world): State<Shared>,
     Query(query): Query<HashMap<String, String>>,
 ) -> Result<Json<Value>, Refusal> {
@@ -51,7 +51,7 @@ pub async fn list(
     Ok(Json(found.map(|one| shapes::deployment(&world.url, one)).collect()))
 }
 
-pub async fn add(State(world): State<Shared>, Json(body): Json<Value>) -> Made {
+pub(crate) async fn add(State(world): State<Shared>, Json(body): Json<Value>) -> Made {
     let mut world = lock(&world);
     fails(world.deployment_failure)?;
     let sha = body["ref"].as_str().unwrap_or_default();
@@ -67,7 +67,7 @@ pub async fn add(State(world): State<Shared>, Json(body): Json<Value>) -> Made {
     Ok((StatusCode::CREATED, Json(answer)))
 }
 
-pub async fn status(
+pub(crate) async fn status(
     State(world): State<Shared>,
     Path((_, _, id)): Path<(String, String, u64)>,
     Json(body): Json<Value>,
