@@ -11,6 +11,7 @@ use axum::http::{StatusCode, header};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use windlass::domain::forge::{CommitState, CommitStatus};
+use windlass::domain::plugin::Ability;
 use windlass::plugins::{Connection, PluginSource, Plugins, Secret, Settings, Source, Target};
 
 const TOKEN: &str = "t0ken-of-the-forge";
@@ -79,6 +80,7 @@ impl Forge {
     /// Everything that the host may ask of a forge, once.
     async fn is_asked_for_everything(&self, repository: &str) {
         let (plugins, name, target) = (&self.plugins, self.name, &self.target);
+        assert!(!plugins.has_ability(name, Ability::Deployments), "{name} has none that could be written");
         let branch = plugins.forge_default_branch(name, target, repository).await.expect("a branch");
         assert_eq!(branch, "main", "{name}");
         let details = plugins.forge_repository(name, target, repository).await.expect("details");

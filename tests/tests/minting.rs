@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -158,6 +158,41 @@ async fn a_refresh_token_that_is_replaced_is_handed_on_and_used_from_then_on() {
     let refused = connection.secret("login", Secret::new("refused-token")).expect("a secret");
     let said = send(&plugins, &refused, &get).await.denied();
     assert!(said.contains("did not accept the secret `login` (status 400"), "{said}");
+}
+
+#[tokio::test]
+async fn a_client_is_proven_as_user_and_password_where_the_other_side_wants_that() {
+    let peer = Peer::start(|seen| {
+        if seen.target != "/oauth/token" {
+            return text(200, seen.echo());
+        }
+        let form = String::from_utf8_lossy(&seen.body).into_owned();
+        assert_eq!(form, "grant_type=refresh_token&refresh_token=refresh-a");
+        let pair = STANDARD.encode("me%2Ftoo:client%3Asecret");
+        assert_eq!(seen.header("authorization"), Some(format!("Basic {pair}").as_str()));
+        text(200, r#"{ "access_token": "an-access-token", "expires_in": 600 }"#)
+    })
+    .await;
+    let recipe = [("mint-path", "/oauth/token"), ("mint-client", "{client}"), ("mint-client-by", "basic")];
+    let guest = sender().with_credential("login", "oauth2", &recipe).with_schema(SCHEMA);
+    let (plugins, _folder) = start(guest, None).await;
+    let connection = connection(&peer, "login", "refresh-a")
+        .secret("login-client", Secret::new("client:secret"))
+        .expect("a secret")
+        .variable("client", "me/too");
+    let told = send(&plugins, &connection, &Sending::new("GET", "/x").credential("login")).await.ok();
+    assert!(told.contains("Bearer [secret]"), "{told}");
+
+    let folder = TempDir::new().expect("a temporary folder");
+    let path = folder.path().join("sender.wasm");
+    let odd = [("mint-path", "/oauth/token"), ("mint-client-by", "post")];
+    sender().with_credential("login", "oauth2", &odd).write(&path);
+    let mut settings = Settings::new(folder.path().join("plugins"));
+    settings.builtin = false;
+    settings.sources.push(trusted("sender", path));
+    let plugins = Plugins::start(settings).await.expect("the engine starts");
+    let error = plugins.inspect("sender").expect("it is listed").error.expect("it is refused");
+    assert!(error.contains("neither `form` nor `basic`"), "{error}");
 }
 
 /// Trades each refresh token once, for one that has a further letter.

@@ -13,18 +13,33 @@ use crate::names;
 struct Known {
     id: u64,
     status: String,
+    #[serde(default)]
+    environment: Option<Environment>,
+}
+
+#[derive(Deserialize)]
+struct Environment {
+    id: u64,
+    external_url: Option<String>,
 }
 
 pub fn set(connection: &Connection, deployment: &Deployment) -> Result<String, Failure> {
     let (api, project) = (Api::default(), names::project(connection, &deployment.repository)?);
-    let path = format!("{}/deployments", names::address(&project));
-    match &deployment.id {
-        Some(id) => change(&api, &format!("{path}/{}", number(id)?), &deployment.state),
-        None => create(&api, &path, deployment),
+    let project = names::address(&project);
+    let path = format!("{project}/deployments");
+    let known = match &deployment.id {
+        Some(id) => change(&api, &format!("{path}/{}", number(id)?), &deployment.state)?,
+        None => create(&api, &path, deployment)?,
+    };
+    if let (Some(environment), Some(url)) = (&known.environment, &deployment.url)
+        && environment.external_url.as_deref().unwrap_or_default().is_empty()
+    {
+        lead_to(&api, &format!("{project}/environments/{}", environment.id), url)?;
     }
+    Ok(known.id.to_string())
 }
 
-fn create(api: &Api, path: &str, deployment: &Deployment) -> Result<String, Failure> {
+fn create(api: &Api, path: &str, deployment: &Deployment) -> Result<Known, Failure> {
     let body = json!({
         "environment": deployment.environment, "sha": deployment.commit, "ref": deployment.ref_name,
         "tag": deployment.is_tag, "status": word(&deployment.state),
@@ -33,19 +48,26 @@ fn create(api: &Api, path: &str, deployment: &Deployment) -> Result<String, Fail
     let said = complaint(&response);
     let code = if said.contains("commit does not exist") { "no-such-commit" } else { "invalid-deployment" };
     let response = api.checked(response, &[(400, code), (404, "no-such-repository")])?;
-    api.json::<Known>(&response).map(|made| made.id.to_string())
+    api.json(&response)
 }
 
-fn change(api: &Api, path: &str, state: &DeploymentState) -> Result<String, Failure> {
+fn change(api: &Api, path: &str, state: &DeploymentState) -> Result<Known, Failure> {
     let unknown = &[(404, "no-such-deployment")];
     let known: Known = api.get(path, unknown)?;
     // GitLab takes a status for a step, and there is none from a status to itself.
     if known.status == word(state) {
-        return Ok(known.id.to_string());
+        return Ok(known);
     }
     let request = Request::put(path).json(&json!({ "status": word(state) }))?;
     let response = api.write(request, &[(404, "no-such-deployment"), (400, "invalid-deployment")])?;
-    api.json::<Known>(&response).map(|changed| changed.id.to_string())
+    api.json(&response)
+}
+
+/// Says where an environment can be reached that has no address yet. What people have entered stays.
+fn lead_to(api: &Api, environment: &str, url: &str) -> Result<(), Failure> {
+    let request = Request::put(environment).json(&json!({ "external_url": url }))?;
+    let response = api.write(request, &[(404, "no-such-environment"), (400, "invalid-deployment")])?;
+    api.json::<Environment>(&response).map(|_| ())
 }
 
 fn word(state: &DeploymentState) -> &'static str {

@@ -36,6 +36,8 @@ pub struct World {
     pub statuses: Vec<Value>,
     /// By the number less one: `environment`, `sha`, `ref`, `tag` and `status`.
     pub deployments: Vec<Value>,
+    /// Where the one environment can be reached.
+    pub external_url: Option<String>,
     pub notes: Vec<Value>,
     pub scopes: Vec<String>,
     /// The project's own path of its pipeline, if it has one.
@@ -89,6 +91,7 @@ impl GitLab {
             hooks: BTreeMap::new(),
             statuses: Vec::new(),
             deployments: Vec::new(),
+            external_url: None,
             notes: Vec::new(),
             scopes: vec!["api".to_owned()],
             config_path: None,
@@ -146,6 +149,7 @@ fn router(world: Shared) -> Router {
         .route(&at("/statuses/{sha}"), post(forge::status))
         .route(&at("/deployments"), post(forge::deployment_add))
         .route(&at("/deployments/{id}"), get(forge::deployment).put(forge::deployment_change))
+        .route(&at("/environments/9"), put(forge::environment_change))
         .route(&at("/merge_requests"), get(forge::merges))
         .route(&at("/merge_requests/{iid}"), get(forge::merge))
         .route(&at("/merge_requests/{iid}/notes"), get(forge::notes).post(forge::note_add))

@@ -87,6 +87,10 @@ pub(crate) async fn of_a_repository(
     status.commit = "0".repeat(39) + "1";
     assert_eq!(failure(plugins.forge_set_status(name, on, &status).await.unwrap_err()).0, "no-such-commit");
     let mut placed = placement(repository, commit);
+    if name == "gitlab" {
+        // How an environment gets its address is not in the part of the document that there is.
+        placed.url = None;
+    }
     for state in [PlacementState::InProgress, PlacementState::Success, PlacementState::Inactive] {
         placed.state = state;
         let id = plugins.forge_set_deployment(name, on, &placed).await.unwrap();
@@ -121,6 +125,12 @@ async fn a_deployment_is_told_in_each_vendors_words_and_an_unknown_one_is_named(
         assert_eq!(gitlab.world().deployments.last().unwrap()["status"], at_gitlab);
     }
     assert_eq!((github.world().deployments.len(), gitlab.world().deployments.len()), (7, 7));
+    assert_eq!(gitlab.world().external_url.as_deref(), Some("https://shop.example/"));
+    let mut moved = placement(gitlab::PROJECT, gitlab::COMMIT);
+    moved.url = Some("https://elsewhere.example/".into());
+    bench.plugins.forge_set_deployment("gitlab", &lab, &moved).await.unwrap();
+    let kept = gitlab.world().external_url.clone();
+    assert_eq!(kept.as_deref(), Some("https://shop.example/"), "people may have entered it");
     let whole = github.world().deployments[2].clone();
     assert_eq!((whole.environment(), &whole.asked["transient_environment"]), ("shop", &false.into()));
     let told = whole.statuses.last().unwrap();

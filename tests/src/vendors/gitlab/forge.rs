@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use super::{COMMIT, MISSING, PROJECT, Refusal, Shared, lock};
+use super::{COMMIT, MISSING, PROJECT, Refusal, Shared, World, lock};
 
 type Reply = Result<Json<Value>, Refusal>;
 
@@ -96,12 +96,29 @@ pub async fn status(
 }
 
 /// GitLab answers with the environment as an object.
-fn deployment_of(id: usize, told: &Value) -> Value {
+fn deployment_of(world: &World, id: usize) -> Value {
+    let told = &world.deployments[id - 1];
+    let mut environment = environment_of(world);
+    environment["name"] = told["environment"].clone();
     json!({
         "id": id, "iid": id, "ref": told["ref"], "sha": told["sha"], "status": told["status"],
         "created_at": "2026-03-04T05:06:07.000Z", "updated_at": "2026-03-04T05:06:07.000Z",
-        "environment": { "id": 9, "name": told["environment"], "slug": "app" },
+        "environment": environment,
     })
+}
+
+fn environment_of(world: &World) -> Value {
+    let mut environment = json!({ "id": 9, "name": "app", "slug": "app" });
+    if let Some(url) = &world.external_url {
+        environment["external_url"] = url.as_str().into();
+    }
+    environment
+}
+
+pub async fn environment_change(State(world): State<Shared>, Json(body): Json<Value>) -> Json<Value> {
+    let mut world = lock(&world);
+    world.external_url = body["external_url"].as_str().map(str::to_owned);
+    Json(environment_of(&world))
 }
 
 pub async fn deployment_add(State(world): State<Shared>, Json(body): Json<Value>) -> Response {
@@ -114,16 +131,17 @@ pub async fn deployment_add(State(world): State<Shared>, Json(body): Json<Value>
     if !why.is_null() {
         return (StatusCode::BAD_REQUEST, Json(json!({ "message": why }))).into_response();
     }
-    world.deployments.push(body.clone());
-    (StatusCode::CREATED, Json(deployment_of(world.deployments.len(), &body))).into_response()
-}
-
-fn told(world: &mut super::World, id: usize) -> Result<&mut Value, Refusal> {
-    id.checked_sub(1).and_then(|nth| world.deployments.get_mut(nth)).ok_or(MISSING)
+    world.deployments.push(body);
+    let number = world.deployments.len();
+    (StatusCode::CREATED, Json(deployment_of(&world, number))).into_response()
 }
 
 pub async fn deployment(State(world): State<Shared>, Path((_, id)): Path<(String, usize)>) -> Reply {
-    Ok(Json(deployment_of(id, told(&mut lock(&world), id)?)))
+    let world = lock(&world);
+    if !(1..=world.deployments.len()).contains(&id) {
+        return Err(MISSING);
+    }
+    Ok(Json(deployment_of(&world, id)))
 }
 
 pub async fn deployment_change(
@@ -132,12 +150,12 @@ pub async fn deployment_change(
     Json(body): Json<Value>,
 ) -> Reply {
     let mut world = lock(&world);
-    let told = told(&mut world, id)?;
+    let told = id.checked_sub(1).and_then(|nth| world.deployments.get_mut(nth)).ok_or(MISSING)?;
     if told["status"] == body["status"] {
         return Err(Refusal(StatusCode::BAD_REQUEST, "Status cannot transition"));
     }
     told["status"] = body["status"].clone();
-    Ok(Json(deployment_of(id, told)))
+    Ok(Json(deployment_of(&world, id)))
 }
 
 fn merge_of(url: &str, iid: u64) -> Value {
