@@ -4,11 +4,13 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use reqwest::Method;
 use serde_json::{Value, json};
+use windlass_sdk::http::segment;
 use windlass_tests::browser::Browser;
 use windlass_tests::cli::run;
 use windlass_tests::git_server::{File, GitServer};
-use windlass_tests::server::TestServer;
+use windlass_tests::server::{ADMIN_TOKEN, TestServer};
 use windlass_tests::vendors::github::{GitHub, app};
 use windlass_tests::vendors::gitlab::{self, GitLab, oauth};
 
@@ -200,7 +202,7 @@ async fn git_and_the_forge_are_asked_with_tokens_that_a_refresh_token_was_traded
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_command_line_takes_a_refresh_token_from_the_environment() {
+async fn the_command_line_and_the_form_take_a_refresh_token() {
     let git = GitServer::start_with_token(&oauth::access_token(1)).await;
     let repo = git.create(gitlab::PROJECT);
     repo.commit_files("main", &[File { path: "a", mode: "100644", content: b"a" }], "one");
@@ -221,7 +223,27 @@ async fn the_command_line_takes_a_refresh_token_from_the_environment() {
     run(command).expect(0);
     let tested = server.cli(&["stack", "test-connection", "typed"]).expect(0);
     assert_eq!(tested.out, "Connected. The branch `main` is there.\n");
-    assert_eq!(forge.world().oauth.traded, 1, "the branch was looked for with the same token");
+    let refresh = oauth::refresh_token(0);
+    let fields = [
+        ("name", "of-the-form"),
+        ("url", url.as_str()),
+        ("branch", "main"),
+        ("provider", "gitlab"),
+        ("auth", "oauth"),
+        ("client_id", oauth::CLIENT),
+        ("client_secret", oauth::CLIENT_SECRET),
+        ("refresh_token", refresh.as_str()),
+        ("test-connection", "yes"),
+    ];
+    let body = fields.map(|(name, value)| format!("{name}={}", segment(value))).join("&");
+    let request = server
+        .stranger(Method::POST, "/stacks/new")
+        .header("cookie", format!("windlass_token={ADMIN_TOKEN}"))
+        .header("origin", server.url.as_str())
+        .header("content-type", "application/x-www-form-urlencoded");
+    let page = request.body(body).send().await.unwrap().text().await.unwrap();
+    assert!(page.contains("The branch `main` is there"), "{page}");
+    assert_eq!(forge.world().oauth.traded, 1, "all of that was done with one access token");
 }
 
 #[tokio::test(flavor = "multi_thread")]
