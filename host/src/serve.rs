@@ -81,6 +81,7 @@ pub async fn serve(file: Option<&Path>) -> Result<()> {
     let plugin_tender = tokio::spawn(plugin::plugin_tend(app.clone(), stop.clone()));
     let target_watch = tokio::spawn(target::target_watch(app.clone(), stop.clone()));
     let provider_watch = tokio::spawn(cicd::health::health_watch(app.clone(), stop.clone()));
+    let job_watch = tokio::spawn(cicd::watch::job_watch(app.clone(), stop.clone()));
     let backuper = tokio::spawn(backup::backup_keep(app.clone(), stop.clone()));
     let teller = tokio::spawn(notify::spread_keep(app.clone(), stop.clone()));
     // The router is left running: the next server adopts it.
@@ -103,6 +104,7 @@ pub async fn serve(file: Option<&Path>) -> Result<()> {
     previewer.abort();
     scheduler.abort();
     provider_watch.abort();
+    job_watch.abort();
     target_watch.abort();
     teller.abort();
     backuper.abort();

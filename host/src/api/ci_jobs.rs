@@ -16,16 +16,21 @@ use super::view::{PageView, time, times};
 use crate::app::App;
 use crate::app::access::require;
 use crate::app::cicd::build::{self, Wanted};
-use crate::app::cicd::job;
+use crate::app::cicd::change::{self, FileChange, JobChange};
+use crate::app::cicd::{job, provider, watch};
 use crate::domain::access::{Role, Subject};
 use crate::domain::cicd::{CicdJob, JobParams};
+use crate::domain::difference::DiffLine;
 use crate::domain::page::PageRequest;
+use crate::error::Error;
 
 pub fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(ci_job_list, ci_job_create))
-        .routes(routes!(ci_job_view, ci_job_delete))
+        .routes(routes!(ci_job_view, ci_job_update, ci_job_delete))
         .routes(routes!(ci_job_trigger))
+        .routes(routes!(ci_job_sync))
+        .routes(routes!(ci_job_diff))
         .routes(routes!(ci_job_builds))
 }
 
@@ -50,6 +55,8 @@ pub(super) struct CicdJobView {
     status: Option<&'static str>,
     last_build_number: Option<String>,
     last_synced_at: Option<String>,
+    /// When the provider is next asked whether somebody else has started a build; null for a job that is not watched.
+    look_at: Option<String>,
     creator_id: Option<String>,
     team_id: Option<String>,
     created_at: String,
@@ -73,6 +80,7 @@ impl From<CicdJob> for CicdJobView {
             status: job.status.map(|status| status.as_str()),
             last_build_number: job.last_build_number,
             last_synced_at: times(job.last_synced_at),
+            look_at: times(job.look_at),
             creator_id: job.creator_id,
             team_id: job.team_id,
             created_at: time(job.created_at),
@@ -164,6 +172,73 @@ async fn ci_job_view(
     Ok(ok(job::job_view(&app, &key).await?.into()))
 }
 
+/// What a change of a job comes to.
+#[derive(Debug, Serialize, ToSchema)]
+struct JobChangeView {
+    /// Of what the job is asked to be, as JSON and without its files.
+    definition: Vec<DiffLine>,
+    /// The files of the pipeline, as they are written today from what the job was and is to be.
+    files: Vec<FileChangeView>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct FileChangeView {
+    path: String,
+    lines: Vec<DiffLine>,
+}
+
+impl From<JobChange> for JobChangeView {
+    fn from(change: JobChange) -> Self {
+        let file = |FileChange { path, lines }| FileChangeView { path, lines };
+        Self { definition: change.definition, files: change.files.into_iter().map(file).collect() }
+    }
+}
+
+/// What a job is to be. A file for one names its provider, which stays.
+async fn definition(app: &App, key: &str, mut given: Map<String, Value>) -> ApiResult<JobParams> {
+    let named = given.remove("provider");
+    let params: JobParams = serde_json::from_value(Value::Object(given))
+        .map_err(|error| Error::invalid("", error.to_string()))?;
+    let Some(named) = named else { return Ok(params) };
+    let job = job::job_view(app, key).await?;
+    let at = provider::provider_view(app, job.provider_id.as_str()).await?;
+    let names = [at.id.to_string(), at.seq.to_string(), at.name];
+    if named.as_str().is_some_and(|named| names.iter().any(|name| name == named)) {
+        return Ok(params);
+    }
+    let message =
+        format!("the job is at provider `{}` and stays there; make another one elsewhere", names[2]);
+    Err(Error::invalid("provider", message).into())
+}
+
+/// Changes a job in place, at the provider as well. Name, repository and folder may be left out, and stay.
+#[utoipa::path(put, path = "/api/v1/ci/jobs/{ci_job}", tag = "providers", request_body = JobParams,
+    responses((status = 200, body = Success<CicdJobView>), (status = 404), (status = 409), (status = 422)),
+    security(("token" = ["admin:ci_job"])))]
+async fn ci_job_update(
+    State(app): State<App>,
+    _: Auth,
+    Path(key): Path<String>,
+    Body(request): Body<Map<String, Value>>,
+) -> ApiResult<Json<Success<CicdJobView>>> {
+    let params = definition(&app, &key, request).await?;
+    Ok(ok(change::job_update(&app, &key, params).await?.into()))
+}
+
+/// Tells what changing a job like this would change. Nothing is sent to the provider.
+#[utoipa::path(post, path = "/api/v1/ci/jobs/{ci_job}/diff", tag = "providers", request_body = JobParams,
+    responses((status = 200, body = Success<JobChangeView>), (status = 404), (status = 409), (status = 422)),
+    security(("token" = ["admin:ci_job"])))]
+async fn ci_job_diff(
+    State(app): State<App>,
+    _: Auth,
+    Path(key): Path<String>,
+    Body(request): Body<Map<String, Value>>,
+) -> ApiResult<Json<Success<JobChangeView>>> {
+    let params = definition(&app, &key, request).await?;
+    Ok(ok(change::job_difference(&app, &key, params).await?.into()))
+}
+
 /// Deletes a job at the provider, and what is known of its builds.
 #[utoipa::path(delete, path = "/api/v1/ci/jobs/{ci_job}", tag = "providers",
     responses((status = 204), (status = 404), (status = 409), (status = 422)),
@@ -187,6 +262,18 @@ async fn ci_job_trigger(
     let wanted = Wanted { parameters, ref_name, timeout_secs, retries };
     let build = build::build_trigger(&app, &key, wanted).await?;
     Ok((StatusCode::ACCEPTED, ok(build.into())))
+}
+
+/// Has the provider asked about a job now: a build that somebody else has started is followed from then on.
+#[utoipa::path(post, path = "/api/v1/ci/jobs/{ci_job}/sync", tag = "providers",
+    responses((status = 202, body = Success<CicdJobView>), (status = 404), (status = 409)),
+    security(("token" = ["deployer:ci_job"])))]
+async fn ci_job_sync(
+    State(app): State<App>,
+    _: Auth,
+    Path(key): Path<String>,
+) -> ApiResult<(StatusCode, Json<Success<CicdJobView>>)> {
+    Ok((StatusCode::ACCEPTED, ok(watch::job_sync(&app, &key).await?.into())))
 }
 
 /// Lists a job's builds, newest first.

@@ -1,4 +1,4 @@
-//! `job list | make | run | builds | show | logs | cancel | rerun | artifacts | delete`: jobs at providers, and their builds.
+//! `job list | make | update | run | sync | builds | show | logs | cancel | rerun | artifacts | delete`: jobs at providers, and their builds.
 
 use std::path::PathBuf;
 
@@ -10,9 +10,11 @@ use super::failure::{Failure, Outcome, exit};
 use super::output::Tone;
 use super::stack_input::read_file;
 use super::table::{Cell, Table, cells, details};
-use super::text::{ago, bytes};
+use super::text::{ago, bytes, clean};
 use super::view::Items;
-use super::{Session, client::read, logs};
+use super::{Session, client::read, logs, template};
+use crate::domain::cicd::Origin;
+use crate::domain::difference::{DiffLine, nearby};
 
 #[derive(Debug, Subcommand)]
 pub enum JobCommand {
@@ -26,15 +28,34 @@ pub enum JobCommand {
     #[command(after_help = "\
 A file has, as TOML or JSON: provider, name, repository (url, branch); and what it does: scripts (path, parameters) on hosts (name,
 ip, environment), files of a pipeline (path, content), or committed = true if the repository has it. If needed: description,
-folder, parameters with their defaults, generator and its settings, report, retries and retry_delay_secs, and failover: the
+folder, parameters with their defaults, generator and its settings, report, watch, retries and retry_delay_secs, and failover: the
 second provider for builds that do not begin (provider, after_secs, and how its pipeline comes about).")]
     Make {
         /// TOML or JSON file; - reads standard input.
         #[arg(short, long, value_name = "FILE")]
         file: PathBuf,
     },
+    /// Change a job at its provider. Its builds and their logs stay.
+    #[command(after_help = "\
+The file is as for `job make`; provider, name, repository and folder may be left out, and stay. What would differ is shown, and is
+done with --yes. The job of a stack follows the stack: change it with `windlass provider assign`.")]
+    Update {
+        /// Number or id of the job.
+        job: String,
+        /// TOML or JSON file; - reads standard input.
+        #[arg(short, long, value_name = "FILE")]
+        file: PathBuf,
+        /// Yes, do what is shown.
+        #[arg(short, long)]
+        yes: bool,
+    },
     /// Start a build.
     Run(RunArgs),
+    /// Have the provider asked now whether somebody else has started a build.
+    Sync {
+        /// Number or id of the job.
+        job: String,
+    },
     /// List a job's builds, newest first.
     Builds {
         /// Number or id of the job.
@@ -138,7 +159,19 @@ pub async fn job(session: &Session, command: &JobCommand) -> Outcome<u8> {
             let value = client.post(&["ci", "jobs"], &Value::Object(read_file(file)?)).await?;
             show_job(session, &value)?;
         }
+        JobCommand::Update { job, file, yes } => {
+            update(session, job, &Value::Object(read_file(file)?), *yes).await?;
+        }
         JobCommand::Run(args) => return run(session, args).await,
+        JobCommand::Sync { job } => {
+            let value = client.post(&["ci", "jobs", job, "sync"], &json!({})).await?;
+            match session.out.is_json() {
+                true => session.out.json(&value),
+                false => session
+                    .out
+                    .note("The provider is being asked; `windlass job builds` shows what it found."),
+            }
+        }
         JobCommand::Builds { job } => builds(session, &client.list(&["ci", "jobs", job, "builds"]).await?)?,
         JobCommand::Show { build } => show(session, &client.get(&["ci", "builds", build]).await?)?,
         JobCommand::Logs { build, follow } => {
@@ -171,6 +204,11 @@ fn tone(status: &str) -> Tone {
         "running" => Tone::Busy,
         _ => Tone::Faint,
     }
+}
+
+/// Who that is, for people.
+fn started_by(origin: &str) -> &str {
+    Origin::parse(origin).map_or(origin, |known| known.label())
 }
 
 async fn list(session: &Session, provider: Option<&str>) -> Outcome<()> {
@@ -219,6 +257,43 @@ fn show_job(session: &Session, value: &Value) -> Outcome<()> {
     Ok(())
 }
 
+#[derive(Debug, Deserialize)]
+struct Change {
+    definition: Vec<DiffLine>,
+    files: Vec<FileChange>,
+}
+
+#[derive(Debug, Deserialize)]
+struct FileChange {
+    path: String,
+    lines: Vec<DiffLine>,
+}
+
+async fn update(session: &Session, job: &str, wanted: &Value, yes: bool) -> Outcome<()> {
+    let (client, out) = (&session.client, &session.out);
+    let value = client.post(&["ci", "jobs", job, "diff"], wanted).await?;
+    if out.is_json() && !yes {
+        out.json(&value);
+        return Ok(());
+    }
+    let change: Change = read(&value)?;
+    let mut parts = vec![("The job", &change.definition)];
+    parts.extend(change.files.iter().map(|file| (file.path.as_str(), &file.lines)));
+    parts.retain(|(_, lines)| !nearby(lines, 0).is_empty());
+    for (name, lines) in parts.iter().filter(|_| !out.is_json()) {
+        out.line(&out.paint(Tone::Strong, &clean(name)));
+        template::difference(out, lines);
+    }
+    if parts.is_empty() {
+        out.note("The job is to be as it is already.");
+    }
+    if !yes {
+        out.note("Nothing is changed yet. Say --yes to do that.");
+        return Ok(());
+    }
+    show_job(session, &client.put(&["ci", "jobs", job], wanted).await?)
+}
+
 async fn run(session: &Session, args: &RunArgs) -> Outcome<u8> {
     let mut parameters = Map::new();
     for pair in &args.set {
@@ -257,7 +332,7 @@ fn builds(session: &Session, value: &Value) -> Outcome<()> {
     for one in builds {
         let note = one.error.or(one.trouble).unwrap_or_default();
         let (status, created) = (Cell::toned(&one.status, tone(&one.status)), ago(&one.created_at));
-        table.row(cells![one.seq, one.number, status, one.origin, created, note]);
+        table.row(cells![one.seq, one.number, status, started_by(&one.origin), created, note]);
     }
     table.print(out);
     Ok(())
@@ -275,7 +350,7 @@ fn show(session: &Session, value: &Value) -> Outcome<()> {
         ("Build", Cell::toned(one.seq.to_string(), Tone::Strong)),
         ("Number there", one.number.as_str().into()),
         ("Status", Cell::toned(&one.status, tone(&one.status))),
-        ("Started by", one.origin.as_str().into()),
+        ("Started by", started_by(&one.origin).into()),
         ("Created", ago(&one.created_at).into()),
         ("Finished", finished.into()),
         ("Page", one.url.as_deref().unwrap_or("").into()),

@@ -9,12 +9,12 @@ use serde_json::Value;
 use super::Session;
 use super::client::read;
 use super::failure::{Failure, Outcome, exit};
-use super::output::Tone;
+use super::output::{Output, Tone};
 use super::stack_input::read_file;
 use super::table::{Cell, Table, cells, details};
 use super::text::{ago, clean, log_line};
 use super::view::Items;
-use crate::domain::difference::{Change, DiffLine};
+use crate::domain::difference::{Change, DiffLine, nearby};
 use crate::domain::template::TemplateContent;
 
 #[derive(Debug, Subcommand)]
@@ -195,17 +195,17 @@ async fn diff(
     }
     let diff: Diff = read(&value)?;
     out.line(&out.paint(Tone::Strong, &format!("{} {} → {}", clean(name), diff.from, diff.to)));
-    let changed = |at: usize| diff.lines[at].change != Change::Same;
-    let mut is_gap = false;
-    for (at, line) in diff.lines.iter().enumerate() {
-        let around = at.saturating_sub(CONTEXT)..(at + CONTEXT + 1).min(diff.lines.len());
-        if !around.into_iter().any(changed) {
-            is_gap = true;
-            continue;
-        }
-        if std::mem::take(&mut is_gap) {
+    difference(out, &diff.lines);
+    Ok(())
+}
+
+/// The changed lines, with some around them.
+pub(super) fn difference(out: &Output, lines: &[DiffLine]) {
+    for line in nearby(lines, CONTEXT) {
+        let Some(line) = line else {
             out.line(&out.paint(Tone::Faint, "  …"));
-        }
+            continue;
+        };
         let (sign, tone) = match line.change {
             Change::Same => (' ', Tone::Faint),
             Change::Removed => ('-', Tone::Bad),
@@ -213,7 +213,6 @@ async fn diff(
         };
         out.line(&out.paint(tone, &format!("{sign} {}", log_line(&line.text, false))));
     }
-    Ok(())
 }
 
 async fn delete(session: &Session, name: &str, yes: bool, scope: &ScopeArgs) -> Outcome<()> {

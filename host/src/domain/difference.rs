@@ -38,6 +38,27 @@ pub fn difference(old: &str, new: &str) -> Vec<DiffLine> {
     lines
 }
 
+/// The changed lines with some `around` them; nothing stands for those that are left out in between.
+pub fn nearby(lines: &[DiffLine], around: usize) -> Vec<Option<&DiffLine>> {
+    let is_near = |at: usize| {
+        let near = at.saturating_sub(around)..(at + around + 1).min(lines.len());
+        lines[near].iter().any(|line| line.change != Change::Same)
+    };
+    let mut shown = Vec::new();
+    let mut is_gap = false;
+    for (at, line) in lines.iter().enumerate() {
+        if !is_near(at) {
+            is_gap = true;
+            continue;
+        }
+        if std::mem::take(&mut is_gap) {
+            shown.push(None);
+        }
+        shown.push(Some(line));
+    }
+    shown
+}
+
 /// By the longest common subsequence.
 fn middle(old: &[&str], new: &[&str], push: &mut impl FnMut(Change, &[&str])) {
     if old.len().saturating_mul(new.len()) > CELLS {
@@ -107,5 +128,14 @@ mod tests {
         };
         assert_eq!(side(Change::Added).join("\n"), old);
         assert_eq!(side(Change::Removed).join("\n"), new);
+    }
+
+    #[test]
+    fn what_is_far_from_a_change_is_left_out() {
+        let lines = difference("1\n2\n3\n4\n5", "1\n2\n3\n4\nx");
+        let shown: Vec<&str> =
+            nearby(&lines, 1).into_iter().map(|line| line.map_or("…", |line| line.text.as_str())).collect();
+        assert_eq!(shown, ["…", "4", "5", "x"]);
+        assert!(nearby(&difference("same", "same"), 1).is_empty());
     }
 }

@@ -182,7 +182,7 @@ impl Runtime {
         // the way to another thread and back is most of the call. The runtime gives this thread's other work away.
         let is_quick = callee.outbound.is_none() && !imports_wasi;
         let work = move |runtime: &Self| {
-            runtime.call_blocking(&callee, function.name, occasion, |store, pre| {
+            runtime.call_blocking(&callee, function, occasion, |store, pre| {
                 let state = store.data_mut();
                 if is_recorded || imports_wasi {
                     let tape = function.tape(&params);
@@ -243,10 +243,11 @@ impl Runtime {
     pub(super) fn call_blocking<R>(
         &self,
         callee: &Callee,
-        call: &'static str,
+        function: Function,
         occasion: Occasion,
         work: impl FnOnce(&mut Store<GuestState>, &InstancePre<GuestState>) -> Result<R, CallError>,
     ) -> Result<R> {
+        let (call, kind) = (function.name, function.kind());
         let failed = |kind| PluginError { plugin: callee.name.to_string(), call, kind };
         if let Some(watch) = &callee.watch {
             self.supervisor.enter(watch, &callee.purpose).map_err(failed)?;
@@ -270,12 +271,12 @@ impl Runtime {
         let result = result.map_err(|kind| scrubbed(kind, state));
         let (wall, cpu) = (clock.started.elapsed(), clock.cpu());
         let error = result.as_ref().err();
-        self.metrics.record(&callee.name, call, error, wall);
+        self.metrics.record((&callee.name, kind), call, error, wall);
         let opened = callee
             .watch
             .as_ref()
             .is_some_and(|watch| self.supervisor.leave(watch, &callee.purpose, call, error, (cpu, wall)));
-        self.metrics.spent(&callee.name, cpu, opened);
+        self.metrics.spent((&callee.name, kind), cpu, opened);
         self.record(callee, call, occasion, (&clock, cpu), error, store.data_mut());
         result.map_err(|kind| failed(kind).into())
     }

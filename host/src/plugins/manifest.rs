@@ -6,6 +6,7 @@ use super::broker::{Injection, check_pattern};
 use super::call::{CallError, Callee, Runtime, nonsense};
 use super::recorder::Occasion;
 use super::signature::{self, is_header};
+use super::tape::Function;
 use super::{schema, text};
 use crate::domain::plugin::{
     Ability, CredentialSlot, Manifest, Permission, PluginKind, TimestampRule, WebhookContract, WebhookScheme,
@@ -18,9 +19,11 @@ const SCHEMA_BYTES: usize = 256 << 10;
 /// How old a signed delivery may be where its scheme does not say.
 const TOLERANCE_SECS: u32 = 300;
 
+const DESCRIBE: Function = Function { interface: "windlass:plugin/manifest@0.1.0", name: "describe" };
+
 /// Calls `describe`. Only done once for a digest.
 pub(super) fn read(runtime: &Runtime, callee: &Callee) -> Result<Manifest> {
-    runtime.call_blocking(callee, "describe", Occasion::Unknown, |store, pre| {
+    runtime.call_blocking(callee, DESCRIBE, Occasion::Unknown, |store, pre| {
         let base = BasePre::new(pre.clone())?.instantiate(&mut *store)?;
         let manifest = base.windlass_plugin_manifest().call_describe(store)?;
         let lists = [manifest.kinds.len(), manifest.credentials.len(), manifest.permissions.len()];

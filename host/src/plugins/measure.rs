@@ -45,7 +45,7 @@ pub async fn bare_decide(plugins: &Plugins, name: &str, memory: &[u8], rounds: u
     let params = (memory.to_vec(), situation_to(&situation()));
     let timed = plugins.runtime().on_slot(move |runtime| {
         let once = |params| {
-            runtime.call_blocking(&callee, DECIDE.name, Occasion::Unrecorded, |store, pre| {
+            runtime.call_blocking(&callee, DECIDE, Occasion::Unrecorded, |store, pre| {
                 let answer: Answer = DECIDE.run(store, pre, params)?;
                 Ok(answer.map_err(CallError::from)?.memory.len())
             })

@@ -16,6 +16,7 @@ use crate::error::PluginErrorKind;
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Outcome {
     plugin: String,
+    kind: &'static str,
     call: &'static str,
     outcome: &'static str,
 }
@@ -23,6 +24,7 @@ struct Outcome {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Call {
     plugin: String,
+    kind: &'static str,
     call: &'static str,
 }
 
@@ -35,6 +37,7 @@ struct Sent {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Plugin {
     plugin: String,
+    kind: &'static str,
 }
 
 #[derive(Clone)]
@@ -92,8 +95,9 @@ impl Metrics {
         self.requests.get_or_create(&Sent { plugin: plugin.to_owned(), outcome }).inc();
     }
 
-    pub(super) fn spent(&self, plugin: &str, cpu: Duration, opened: bool) {
-        let labels = Plugin { plugin: plugin.to_owned() };
+    /// `kind` is what the plugin was called as: it may be of several.
+    pub(super) fn spent(&self, (plugin, kind): (&str, &'static str), cpu: Duration, opened: bool) {
+        let labels = Plugin { plugin: plugin.to_owned(), kind };
         self.cpu.get_or_create(&labels).inc_by(cpu.as_secs_f64());
         if opened {
             self.opened.get_or_create(&labels).inc();
@@ -102,14 +106,16 @@ impl Metrics {
 
     pub(super) fn record(
         &self,
-        plugin: &str,
+        (plugin, kind): (&str, &'static str),
         call: &'static str,
         error: Option<&PluginErrorKind>,
         took: Duration,
     ) {
         let outcome = error.map_or("ok", |kind| outcome(kind).as_str());
-        self.calls.get_or_create(&Outcome { plugin: plugin.to_owned(), call, outcome }).inc();
-        self.durations.get_or_create(&Call { plugin: plugin.to_owned(), call }).observe(took.as_secs_f64());
+        self.calls.get_or_create(&Outcome { plugin: plugin.to_owned(), kind, call, outcome }).inc();
+        self.durations
+            .get_or_create(&Call { plugin: plugin.to_owned(), kind, call })
+            .observe(took.as_secs_f64());
     }
 }
 

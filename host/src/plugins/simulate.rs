@@ -10,7 +10,7 @@ use super::bindings::strategy::StrategyPre;
 use super::bindings::strategy::exports::windlass::deployment_strategy::strategy as wit;
 use super::call::{Callee, Runtime};
 use super::recorder::Occasion;
-use super::strategy::{LONGEST_WAIT, stack_to as facts_to};
+use super::strategy::{DECIDE, LONGEST_WAIT, VALIDATE, stack_to as facts_to};
 use crate::domain::plugin::{Ability, PluginKind};
 use crate::domain::rollout::StackFacts;
 use crate::error::{Error, Result};
@@ -62,7 +62,7 @@ impl Subject for Guest {
     fn validate(&self, params: &str, stack: &kit::Stack) -> Result<Vec<windlass_sdk::Problem>, String> {
         let stack = stack_to(stack);
         let problems =
-            self.runtime.call_blocking(&self.callee, "validate", Occasion::Unrecorded, |store, pre| {
+            self.runtime.call_blocking(&self.callee, VALIDATE, Occasion::Unrecorded, |store, pre| {
                 let strategy = StrategyPre::new(pre.clone())?.instantiate(&mut *store)?;
                 let guest = strategy.windlass_deployment_strategy_strategy();
                 Ok(guest.call_validate(store, params, &stack)?)
@@ -73,7 +73,7 @@ impl Subject for Guest {
 
     fn decide(&self, memory: &[u8], situation: &kit::Situation) -> Result<kit::Step, String> {
         let situation = situation_to(situation);
-        let step = self.runtime.call_blocking(&self.callee, "decide", Occasion::Unrecorded, |store, pre| {
+        let step = self.runtime.call_blocking(&self.callee, DECIDE, Occasion::Unrecorded, |store, pre| {
             let strategy = StrategyPre::new(pre.clone())?.instantiate(&mut *store)?;
             let guest = strategy.windlass_deployment_strategy_strategy();
             Ok(guest.call_decide(store, memory, &situation)??)
@@ -87,7 +87,7 @@ impl Subject for Guest {
         }
         let params = (params.to_owned(), stack.replicas, stack.health_timeout_ms);
         self.runtime
-            .call_blocking(&self.callee, LONGEST_WAIT.name, Occasion::Unrecorded, |store, pre| {
+            .call_blocking(&self.callee, LONGEST_WAIT, Occasion::Unrecorded, |store, pre| {
                 Ok(LONGEST_WAIT.run(store, pre, params)?)
             })
             .map_err(|error| error.to_string())

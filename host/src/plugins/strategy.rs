@@ -18,7 +18,7 @@ const MEMORY_BYTES: usize = 64 << 10;
 const ACTIONS: usize = 64;
 const WEIGHTS: usize = 64;
 
-const VALIDATE: Function =
+pub(super) const VALIDATE: Function =
     Function { interface: "windlass:deployment-strategy/strategy@0.1.0", name: "validate" };
 pub(super) const DECIDE: Function = Function { name: "decide", ..VALIDATE };
 pub(super) const LONGEST_WAIT: Function =

@@ -31,6 +31,13 @@ pub(super) struct Tape {
 }
 
 impl Function {
+    /// Which part of the contract it is of, which is the kind of the plugin that is called as one: `ci-provider`. What every
+    /// plugin has to have is of `plugin`.
+    pub(super) fn kind(self) -> &'static str {
+        let package = self.interface.split('/').next().unwrap_or_default();
+        package.strip_prefix("windlass:").unwrap_or(package)
+    }
+
     /// The input is noted before anything can go wrong.
     pub(super) fn tape(self, params: &impl Serialize) -> Tape {
         let (input, cut) = written(params);

@@ -12,7 +12,7 @@ use crate::{
     domain::{
         Id, UnixMs,
         ci::CiStatus,
-        cicd::{CicdBuild, Origin, Start},
+        cicd::{CicdBuild, CicdJob, Origin, Start},
         log::LogSummary,
         page::{Page, PageRequest},
     },
@@ -251,6 +251,26 @@ pub async fn set_trouble(conn: &mut Conn, id: &Id, trouble: Option<&str>, now: U
     .bind(now)
     .bind(id.as_str());
     hit(execute(conn, statement).await?, CicdBuild::WHAT, id)
+}
+
+/// Whether a build that others seem to have started may be one of ours whose name is not known yet: one of the job that has no
+/// number, or one whose start the provider is just being told.
+pub async fn may_be_ours(conn: &mut Conn, job: &CicdJob) -> Result<bool> {
+    let statement = query(select!(
+        "WHERE settled_at IS NULL AND ((job_id = $1 AND number = '') OR (start = 'sent' AND job_id IN \
+         (SELECT id FROM cicd_jobs WHERE provider_id = $2))) LIMIT 1"
+    ));
+    let statement = statement.bind(job.id.as_str()).bind(job.provider_id.as_str());
+    Ok(fetch_opt::<CicdBuild>(conn, statement).await?.is_some())
+}
+
+/// Whether another job of the provider has the build with this page: a provider may not be able to tell two jobs apart.
+pub async fn is_elsewhere(conn: &mut Conn, job: &CicdJob, external: &str, url: &str) -> Result<bool> {
+    let statement = query(select!(
+        "WHERE external_id = $1 AND url = $2 AND job_id IN (SELECT id FROM cicd_jobs WHERE provider_id = $3) LIMIT 1"
+    ));
+    let statement = statement.bind(plain(external)).bind(plain(url)).bind(job.provider_id.as_str());
+    Ok(fetch_opt::<CicdBuild>(conn, statement).await?.is_some())
 }
 
 /// How many builds there are by plugin and status.

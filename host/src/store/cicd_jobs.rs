@@ -13,7 +13,7 @@ use crate::{
         Id, UnixMs,
         access::Reach,
         ci::{CiJob, CiStatus},
-        cicd::CicdJob,
+        cicd::{CicdJob, LOOK_MS},
         page::{Page, PageRequest},
     },
     error::{Error, Result},
@@ -23,8 +23,8 @@ macro_rules! select {
     ($tail:literal) => {
         concat!(
             "SELECT id, seq, provider_id, external_id, name, description, parameters, trigger_token, trigger_url, job_url, \
-             status, last_build_number, last_synced_at, spec, made_at, creator_id, team_id, created_at, updated_at \
-             FROM cicd_jobs ",
+             status, last_build_number, last_synced_at, spec, made_at, look_at, creator_id, team_id, created_at, \
+             updated_at FROM cicd_jobs ",
             $tail
         )
     };
@@ -58,6 +58,7 @@ impl Entity for CicdJob {
             last_synced_at: row.int_opt("last_synced_at")?,
             spec: row.json("spec")?,
             made_at: row.int_opt("made_at")?,
+            look_at: row.int_opt("look_at")?,
             creator_id: row.text_opt("creator_id")?,
             team_id: row.text_opt("team_id")?,
             created_at: row.int("created_at")?,
@@ -154,6 +155,24 @@ pub async fn list_by_provider(conn: &mut Conn, provider: &Id, page: PageRequest)
     fetch_page(conn, page, query, |job: &CicdJob| job.seq).await
 }
 
+/// Those that are to be asked about by now, the longest waiting first.
+pub async fn list_due(conn: &mut Conn, now: UnixMs, most: i64) -> Result<Vec<CicdJob>> {
+    let query = query(select!("WHERE look_at <= $1 ORDER BY look_at LIMIT $2")).bind(now).bind(most);
+    fetch_all(conn, query).await
+}
+
+/// Takes the look that is due, and says when the next one is: true for exactly one caller.
+pub async fn claim_look(conn: &mut Conn, job: &CicdJob, next: Option<UnixMs>) -> Result<bool> {
+    let statement = query("UPDATE cicd_jobs SET look_at = $1 WHERE id = $2 AND look_at = $3");
+    Ok(execute(conn, statement.bind(next).bind(job.id.as_str()).bind(job.look_at)).await? > 0)
+}
+
+/// Has a job that is watched asked about at this time, unless that is to be sooner.
+pub async fn look_by(conn: &mut Conn, id: &Id, at: UnixMs) -> Result<()> {
+    let statement = query("UPDATE cicd_jobs SET look_at = $1 WHERE id = $2 AND look_at > $1");
+    execute(conn, statement.bind(at).bind(id.as_str())).await.map(|_| ())
+}
+
 /// What it is to be has changed: it has to be made again.
 pub async fn respecify(conn: &mut Conn, job: &CicdJob, now: UnixMs) -> Result<()> {
     let statement = query(
@@ -167,7 +186,7 @@ pub async fn respecify(conn: &mut Conn, job: &CicdJob, now: UnixMs) -> Result<()
     hit(execute(conn, statement).await?, CicdJob::WHAT, &job.id)
 }
 
-/// The provider has it. Where another row is the same job already, that one takes this one's place, and is answered.
+/// The provider has it, and is soon asked whether somebody else builds there. Where another row is the same job already, that one takes this one's place, and is answered.
 pub async fn made(conn: &mut Conn, job: &CicdJob, said: &CiJob, now: UnixMs) -> Result<Id> {
     let other = find_external(conn, &job.provider_id, &said.id).await?.filter(|other| other.id != job.id);
     let id = match &other {
@@ -187,13 +206,14 @@ pub async fn made(conn: &mut Conn, job: &CicdJob, said: &CiJob, now: UnixMs) -> 
     };
     let statement = query(
         "UPDATE cicd_jobs SET external_id = $1, job_url = $2, trigger_url = $3, made_at = $4, last_synced_at = $4, \
-         updated_at = $4 WHERE id = $5",
+         updated_at = $4, look_at = $6 WHERE id = $5",
     )
     .bind(plain(&said.id))
     .bind(plain_opt(said.url.as_deref()))
     .bind(plain_opt(said.trigger_url.as_deref()))
     .bind(now)
-    .bind(id.as_str());
+    .bind(id.as_str())
+    .bind(now + LOOK_MS.0);
     hit(execute(conn, statement).await?, CicdJob::WHAT, id)?;
     Ok(id.clone())
 }

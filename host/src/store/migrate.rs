@@ -66,6 +66,11 @@ const MIGRATIONS: &[Migration] = &[
     Migration { version: 27, name: "record", text: include_str!("../../../migrations/0027_record.sql") },
     Migration { version: 30, name: "record", text: include_str!("../../../migrations/0030_record.sql") },
     Migration { version: 32, name: "at_forge", text: include_str!("../../../migrations/0032_at_forge.sql") },
+    Migration {
+        version: 33,
+        name: "job_watch",
+        text: include_str!("../../../migrations/0033_job_watch.sql"),
+    },
 ];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (

@@ -17,6 +17,7 @@ use crate::api;
 use crate::app::cicd::build::{Wanted, build_list, build_trigger};
 use crate::app::cicd::job::{job_create, job_delete, job_view};
 use crate::app::cicd::provider::{provider_list, provider_view};
+use crate::app::cicd::watch::job_sync;
 use crate::app::{App, schedule};
 use crate::domain::cicd::{CicdJob, CicdProvider};
 use crate::domain::page::PageRequest;
@@ -205,6 +206,9 @@ async fn facts(app: &App, job: &CicdJob) -> Result<Vec<(&'static str, String)>> 
         };
         facts.push(("Builds that do not begin", format!("go to {second} after {} s", other.after_secs)));
     }
+    if job.look_at.is_some() {
+        facts.push(("Builds of others", "found by asking now and then".to_owned()));
+    }
     Ok(facts)
 }
 
@@ -237,6 +241,12 @@ pub async fn trigger(
             render_with(api::status(&error), &page(&app, &session, job, None, Some(form)).await?)
         }
     }
+}
+
+/// Has the provider asked now whether there is a build that is not known here.
+pub async fn sync(State(app): State<App>, _: Session, Path(key): Path<String>) -> PageResult {
+    let job = job_sync(&app, &key).await?;
+    Ok(to(&format!("/ci-jobs/{}", job.seq)))
 }
 
 pub async fn delete(State(app): State<App>, session: Session, Path(key): Path<String>) -> PageResult {

@@ -27,6 +27,7 @@ pub struct JobForm {
     pub second: String,
     pub after: String,
     pub second_committed: bool,
+    pub watch: bool,
     pub errors: Vec<FieldError>,
 }
 
@@ -65,6 +66,7 @@ impl JobForm {
             second: second.map_or(String::new(), |row| row.seq.to_string()),
             after: other.map_or(String::new(), |other| shown(other.after_secs)),
             second_committed: other.is_some_and(|other| other.committed),
+            watch: job.watch,
             errors: Vec::new(),
         }
     }
@@ -86,6 +88,7 @@ impl JobForm {
             second: fields.trimmed("second"),
             after: fields.trimmed("after"),
             second_committed: fields.ticked("second_committed"),
+            watch: fields.ticked("watch"),
             errors: Vec::new(),
         }
     }
@@ -109,6 +112,7 @@ impl JobForm {
             retries: number("retries", &self.retries, 0)?,
             retry_delay_secs: number("retry_delay_secs", &self.retry_delay, 0)?,
             failover: self.failover(kept.failover.as_ref())?,
+            watch: self.watch,
             ..kept
         })
     }
@@ -217,7 +221,7 @@ mod tests {
             "name": "shop", "repository": { "url": "https://git.example/shop.git", "branch": "main" },
             "hosts": [{ "name": "a", "ip": "192.0.2.1", "environment": "prod" }],
             "scripts": [{ "path": "deploy.sh", "parameters": { "LEVEL": "a = b", "DRY": "no" } }, { "path": "x.sh" }],
-            "parameters": { "TARGET": "staging" }, "settings": { "kept": true }, "retries": 2,
+            "parameters": { "TARGET": "staging" }, "settings": { "kept": true }, "retries": 2, "watch": true,
         }))
         .unwrap();
         let form = JobForm::of(&job, &[]);

@@ -17,6 +17,7 @@ mod form;
 mod health_check;
 mod history;
 mod hosts;
+mod job_edit;
 mod job_form;
 mod log;
 mod look;
@@ -197,6 +198,8 @@ fn provider_pages() -> Router<App> {
         .route("/providers/{provider}/test", post(providers::test))
         .route("/ci-jobs/{ci_job}", get(ci_jobs::show))
         .route("/ci-jobs/{ci_job}/trigger", post(ci_jobs::trigger))
+        .route("/ci-jobs/{ci_job}/edit", get(job_edit::edit).post(job_edit::update))
+        .route("/ci-jobs/{ci_job}/sync", post(ci_jobs::sync))
         .route("/ci-jobs/{ci_job}/delete", post(ci_jobs::delete))
         .route("/ci-jobs/{ci_job}/schedules", get(schedules::job_list).post(schedules::job_create))
         .route("/ci-jobs/{ci_job}/schedules/{schedule}/switch", post(schedules::job_switch))

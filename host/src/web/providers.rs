@@ -122,7 +122,7 @@ impl From<CicdBuild> for BuildRow {
             seq: row.seq,
             number: row.number,
             badge: badge(row.status),
-            origin: row.origin.as_str(),
+            origin: row.origin.label(),
             created: When::new(row.created_at),
             note: row.error.or(row.trouble).unwrap_or_default(),
         }
@@ -260,7 +260,7 @@ async fn build_page(app: &App, session: &Session, key: &str, error: Option<Error
 }
 
 fn facts(row: &CicdBuild) -> Vec<(&'static str, String)> {
-    let mut facts = vec![("Started by", row.origin.as_str().to_owned())];
+    let mut facts = vec![("Started by", row.origin.label().to_owned())];
     if !row.number.is_empty() {
         facts.push(("Number there", row.number.clone()));
     }

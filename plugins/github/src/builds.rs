@@ -68,7 +68,8 @@ pub fn to_build(run: &Run) -> Build {
 pub fn trigger(id: &str, trigger: &Trigger) -> Result<Build, Failure> {
     let (api, job) = (Api::default(), Job::read(id)?);
     let ref_name = match trigger.ref_name.as_ref().or(job.branch.as_ref()) {
-        Some(name) => name.clone(),
+        // Tags come by their full names, and GitHub lists runs by the short ones.
+        Some(name) => name.strip_prefix("refs/tags/").unwrap_or(name).to_owned(),
         None => repository::get::<Repository>(&api, &job.repository, "no-such-job")?.default_branch,
     };
     let Some(file) = files::find(&api, &job.repository, &job.path(), &ref_name)? else {

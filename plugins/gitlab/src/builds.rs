@@ -68,6 +68,8 @@ pub fn trigger(id: &str, trigger: &Trigger) -> Result<Build, Failure> {
     let ref_name = trigger.ref_name.as_ref().or(job.branch.as_ref()).or(project.default_branch.as_ref());
     let ref_name =
         ref_name.ok_or_else(|| no_job(format!("The repository of `{}` is empty.", job.project)))?;
+    // Tags come by their full names, and GitLab lists pipelines by the short ones.
+    let ref_name = ref_name.strip_prefix("refs/tags/").unwrap_or(ref_name);
     let path = project.pipeline_path();
     // The file may also be in another project or at a URL; then only GitLab can check the values.
     let is_elsewhere = path.contains('@') || path.contains("://");

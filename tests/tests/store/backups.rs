@@ -129,6 +129,7 @@ const LATER: &[(&str, &[&str])] = &[
     ("build_configs", &["auto_deploy_tags"]),
     ("builds", &["log_kept"]),
     ("ci_builds", &["log_kept"]),
+    ("cicd_jobs", &["look_at"]),
     ("protections", &["covers_previews"]),
     ("audit_log", &["team_id", "project_id"]),
 ];

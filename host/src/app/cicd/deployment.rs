@@ -8,26 +8,27 @@ use crate::domain::Id;
 use crate::domain::build::Build;
 use crate::domain::cicd::{CicdBuild, CicdJob, CicdProvider, JobRepository, Mapping, Origin, StackCi};
 use crate::domain::deployment::Deployment;
+use crate::domain::head::TAGS;
 use crate::error::{Error, Result};
 use crate::store::{
     self, Tx, ci_builds, cicd_jobs, cicd_providers, deployment_cicd_mappings as mappings, deployments,
-    stack_ci, stacks,
+    repositories, stack_ci, stacks,
 };
 
 /// Inserts a deployment of a stack that a provider deploys, in the caller's transaction: the job first, then the deployment,
 /// the mapping between them, and the build with the task that starts it. `source` says what is to be built.
 pub async fn enter(tx: &mut Tx, ci: StackCi, deployment: &Deployment, source: &Build) -> Result<Deployment> {
     let provider = cicd_providers::find(tx, ci.provider_id.as_str()).await?;
-    let job = job_of(tx, &ci, &provider, source, deployment.triggered_by_user.clone()).await?;
+    let job = job_of(tx, &ci, &provider, deployment, source).await?;
     let mut deployment = Deployment { build_id: None, ..deployment.clone() };
     deployment.rollout.label = format!("Waiting for job {} at {}", job.name, provider.name);
     let deployment = deployments::insert(tx, deployment).await?;
     announce(tx, &deployment, deployment.status).await?;
-    let own_branch =
-        job.spec.repository.as_ref().is_some_and(|repository| repository.branch == source.git_ref);
+    let name = full_name(&deployment, source);
+    let own_branch = job.spec.repository.as_ref().is_some_and(|repository| repository.branch == name);
     let wanted = Wanted {
         parameters: ci.settings.parameters.clone(),
-        ref_name: (!own_branch).then(|| source.git_ref.clone()),
+        ref_name: (!own_branch).then_some(name),
         timeout_secs: Some(ci.settings.timeout_secs),
         retries: Some(ci.settings.retries),
     };
@@ -49,13 +50,30 @@ pub async fn enter(tx: &mut Tx, ci: StackCi, deployment: &Deployment, source: &B
     Ok(deployment)
 }
 
+/// What is built: a tag by its full name, since providers that want to know which of the two it is cannot tell.
+fn full_name(deployment: &Deployment, source: &Build) -> String {
+    match &deployment.tag {
+        Some(tag) if *tag == source.git_ref => format!("{TAGS}{tag}"),
+        _ => source.git_ref.clone(),
+    }
+}
+
+/// The branch whose job it is to be: a tag has none, so it is the one that the stack follows.
+async fn branch_of(tx: &mut Tx, deployment: &Deployment, source: &Build) -> Result<String> {
+    let repository = match &deployment.repository_id {
+        Some(id) if full_name(deployment, source).starts_with(TAGS) => repositories::find_opt(tx, id).await?,
+        _ => None,
+    };
+    Ok(repository.map_or_else(|| source.git_ref.clone(), |row| row.branch))
+}
+
 /// The stack's job as it is to be now. It is made, or made anew if it has changed, before the build starts.
 async fn job_of(
     tx: &mut Tx,
     ci: &StackCi,
     provider: &CicdProvider,
+    deployment: &Deployment,
     source: &Build,
-    creator: Option<String>,
 ) -> Result<CicdJob> {
     let name = stacks::find(tx, ci.stack_id.as_str()).await?.name;
     let known = match &ci.job_id {
@@ -64,9 +82,13 @@ async fn job_of(
     };
     // A job builds one branch; another one that is asked for now and then is no reason to change it.
     let kept = known.as_ref().and_then(|job| job.spec.repository.clone());
-    let repository = kept
-        .filter(|kept| kept.url == source.git_url)
-        .unwrap_or(JobRepository { url: source.git_url.clone(), branch: source.git_ref.clone() });
+    let repository = match kept.filter(|kept| kept.url == source.git_url) {
+        Some(kept) => kept,
+        None => {
+            let branch = branch_of(tx, deployment, source).await?;
+            JobRepository { url: source.git_url.clone(), branch }
+        }
+    };
     let spec = stack::completed(ci.settings.job.clone(), &name, repository);
     if let Some(job) = known {
         if job.spec == spec {
@@ -74,6 +96,7 @@ async fn job_of(
         }
         return successor::respecify(tx, provider, job, spec).await;
     }
+    let creator = deployment.triggered_by_user.clone();
     let job = cicd_jobs::insert(tx, job::new(provider, spec, creator)).await?;
     let row = StackCi { job_id: Some(job.id.clone()), updated_at: store::now(), ..ci.clone() };
     stack_ci::put(tx, &row).await?;

@@ -11,6 +11,7 @@ use crate::domain::access::Reach;
 use crate::domain::ci::CiJob;
 use crate::domain::cicd::{CicdJob, CicdProvider, JobParams};
 use crate::domain::page::{Page, PageRequest};
+use crate::domain::stack::Stack;
 use crate::error::{Error, Result};
 use crate::store::{self, ci_builds, cicd_jobs, cicd_providers, stack_ci, stacks};
 
@@ -69,6 +70,7 @@ pub(super) fn new(provider: &CicdProvider, spec: JobParams, creator: Option<Stri
         last_synced_at: None,
         spec,
         made_at: None,
+        look_at: None,
         creator_id: creator,
         team_id: provider.team_id.clone(),
         created_at: now,
@@ -144,6 +146,15 @@ pub async fn job_view(app: &App, key: &str) -> Result<CicdJob> {
     cicd_jobs::find(&mut conn, key).await
 }
 
+/// The stack that is deployed by it, which it then follows.
+pub async fn job_stack(app: &App, id: &Id) -> Result<Option<Stack>> {
+    let mut conn = app.db.read().await?;
+    match stack_ci::by_job(&mut conn, id).await? {
+        Some(row) => stacks::find(&mut conn, row.stack_id.as_str()).await.map(Some),
+        None => Ok(None),
+    }
+}
+
 /// Newest first.
 pub async fn job_list(app: &App, page: PageRequest, reach: &Reach) -> Result<Page<CicdJob>> {
     let mut conn = app.db.read().await?;
@@ -172,14 +183,13 @@ pub(super) async fn job_and_provider(app: &App, id: &Id) -> Result<(CicdJob, Cic
 pub async fn job_delete(app: &App, key: &str) -> Result<()> {
     let job = job_view(app, key).await?;
     let (job, provider) = job_and_provider(app, &job.id).await?;
-    let mut conn = app.db.read().await?;
-    if let Some(row) = stack_ci::by_job(&mut conn, &job.id).await? {
-        let stack = stacks::find(&mut conn, row.stack_id.as_str()).await?;
+    if let Some(stack) = job_stack(app, &job.id).await? {
         let (job, stack) = (job.name, stack.name);
         return Err(Error::conflict(format!(
             "stack `{stack}` is deployed by job `{job}`; remove its provider first"
         )));
     }
+    let mut conn = app.db.read().await?;
     if let Some(build) =
         ci_builds::list_open(&mut conn).await?.into_iter().find(|build| build.job_id == job.id)
     {

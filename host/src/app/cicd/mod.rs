@@ -6,6 +6,7 @@
 
 mod apply;
 pub mod build;
+pub mod change;
 pub mod deployment;
 pub mod health;
 pub mod job;
@@ -15,11 +16,13 @@ pub mod provider;
 mod run;
 pub mod stack;
 mod successor;
+pub mod watch;
 
 pub use health::Budgets;
 pub use log::Live;
-pub use run::{ci_build_run, ci_job_run};
+pub use run::ci_build_run;
 pub use successor::successor;
+pub use watch::ci_job_run;
 
 use std::sync::Arc;
 

@@ -5,18 +5,16 @@
 
 use bytes::Bytes;
 
-use super::{apply, build, provider};
+use super::{apply, build, provider, watch};
 use crate::app::App;
+use crate::domain::Id;
 use crate::domain::ci::{CiBuild, CiEvent};
 use crate::domain::cicd::{CicdJob, CicdProvider};
 use crate::domain::plugin::{PluginKind, WebhookContract};
-use crate::domain::task::{NewTask, Task};
 use crate::domain::webhook::{MatchedSecret, Origin, ReasonCode};
-use crate::domain::{Id, UnixMs};
 use crate::error::{Error, Result};
 use crate::plugins::signature::{self, SignatureError};
 use crate::plugins::unrecorded;
-use crate::queue;
 use crate::store::webhooks::{self, NewDelivery};
 use crate::store::{self, Conn, Tx, ci_builds, cicd_jobs, cicd_providers};
 
@@ -202,23 +200,9 @@ async fn take(tx: &mut Tx, one: &Known, verified: bool) -> Result<()> {
             for build in open.iter().filter(|build| build.job_id == one.job.id && build.number.is_empty()) {
                 build::hint(tx, &build.id).await?;
             }
-            look(tx, &one.job.id).await
+            watch::look(tx, &one.job.id).await
         }
     }
-}
-
-/// Has the provider asked about the job: somebody else may have started a build.
-async fn look(tx: &mut Tx, job: &Id) -> Result<()> {
-    let task = NewTask {
-        id: store::new_id(),
-        task: Task::CiJob { job_id: job.clone() },
-        priority: 0,
-        unique_key: Some(format!("ci_job:{job}")),
-        concurrency_key: None,
-        run_at: None::<UnixMs>,
-        trace: None,
-    };
-    queue::enqueue(tx, &task).await.map(|_| ())
 }
 
 /// The row of a report. Headers that carry a secret are stored without it.

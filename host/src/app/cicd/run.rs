@@ -1,4 +1,4 @@
-//! The tasks: one takes a build a step further, one looks at a job.
+//! The task that takes a build a step further.
 
 use std::time::Duration;
 
@@ -11,9 +11,7 @@ use crate::app::gate::{Gate, gate_look, gate_tell};
 use crate::app::logs::{LogKind, log_keep_after_task};
 use crate::domain::Id;
 use crate::domain::ci::{CiBuild, CiStatus, CiTrigger};
-use crate::domain::cicd::{
-    CicdBuild, CicdJob, CicdProvider, Origin, Start, Step, next_step, poll_after_ms, values,
-};
+use crate::domain::cicd::{CicdBuild, CicdJob, CicdProvider, Start, Step, next_step, poll_after_ms, values};
 use crate::domain::recording::Subject;
 use crate::error::{Disposition, Error, PluginErrorKind, Result};
 use crate::plugins::{Target, with_subject};
@@ -409,54 +407,4 @@ fn may_have_got_through(error: &Error) -> bool {
         Error::Internal(_) => true,
         _ => false,
     }
-}
-
-/// Asks about a job, and takes over its newest build if nobody here has started it.
-pub async fn ci_job_run(app: &App, context: &TaskContext, id: &Id) -> Result<Done> {
-    let _aside = context.step_aside();
-    let (job, provider) = job_and_provider(app, id).await?;
-    if !provider.is_active || job.made_at.is_none() {
-        return Ok(Done::Finished);
-    }
-    let target = target(app, &provider)?;
-    let said = app.plugins.provider_job_status(&provider.kind, &target, &job.external_id).await?;
-    let adopted = app
-        .db
-        .write(move |tx| {
-            Box::pin(async move {
-                cicd_jobs::synced(tx, &job.id, &said, store::now()).await?;
-                let Some(newest) = said.last_build else { return Ok(None) };
-                adopt(tx, &job, &newest).await
-            })
-        })
-        .await?;
-    if let Some(build) = adopted {
-        tracing::info!(
-            "[@service:cicd:build] build {} at provider {} was started by somebody else and is followed now",
-            build.number,
-            provider.name
-        );
-    }
-    Ok(Done::Finished)
-}
-
-/// None if it is known, or may be one of ours that has no number yet.
-async fn adopt(tx: &mut store::Tx, job: &CicdJob, newest: &CiBuild) -> Result<Option<CicdBuild>> {
-    if ci_builds::find_external(tx, &job.id, &newest.id).await?.is_some() {
-        return Ok(None);
-    }
-    let open = ci_builds::list_open(tx).await?;
-    let is_nameless = |build: &CicdBuild| build.job_id == job.id && build.number.is_empty();
-    if open.iter().any(is_nameless) {
-        return Ok(None);
-    }
-    let mut build = build::new(job, Origin::Outside, build::Wanted::default());
-    // What it was started with is not known.
-    build.parameters = serde_json::Map::new();
-    build.learn(newest);
-    let build = ci_builds::insert(tx, build).await?;
-    cicd_jobs::set_status(tx, &job.id, build.status, &build.number, store::now()).await?;
-    events::append(tx, apply::status(&build)).await?;
-    build::enqueue(tx, &build.id).await?;
-    Ok(Some(build))
 }

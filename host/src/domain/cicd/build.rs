@@ -62,7 +62,7 @@ pub enum Origin {
     Rerun,
     /// The one before failed.
     Retry,
-    /// Not this server; it was heard of.
+    /// Not this server; it was heard of, or found.
     Outside,
     Schedule,
     /// The one before did not begin at the first provider.
@@ -94,6 +94,14 @@ impl Origin {
 
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|one| one.as_str() == word)
+    }
+
+    /// Who that is, for people.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Outside => "somebody outside",
+            other => other.as_str(),
+        }
     }
 }
 
@@ -154,7 +162,10 @@ pub fn next_step(build: &CicdBuild, job_is_made: bool, keyed: bool, now: UnixMs)
         return Step::Follow;
     }
     let is_over = now >= build.deadline_at;
+    // What others have started is theirs to stop.
+    let is_theirs = build.origin == Origin::Outside && !build.cancel_requested;
     match build.start {
+        Start::Known if is_over && is_theirs => Step::Expire,
         Start::Known if now >= build.deadline_at + GRACE_MS => Step::Expire,
         Start::Known if is_over || build.cancel_requested => Step::Cancel,
         Start::Known => Step::Follow,
@@ -173,6 +184,14 @@ pub fn poll_after_ms(asked: Option<u32>, quiet_ms: UnixMs) -> UnixMs {
         Some(secs) => (i64::from(secs) * 1000).clamp(500, 300_000),
         None => (quiet_ms / 8).clamp(1000, 60_000),
     }
+}
+
+/// The shortest and the longest pause between two looks at a job.
+pub const LOOK_MS: (UnixMs, UnixMs) = (30_000, 300_000);
+
+/// How long to wait before a provider is asked about a job again: the longer nothing was built, the seldomer.
+pub fn look_after_ms(quiet_ms: UnixMs) -> UnixMs {
+    (quiet_ms / 20).clamp(LOOK_MS.0, LOOK_MS.1)
 }
 
 impl CicdBuild {
@@ -282,6 +301,14 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn a_build_of_others_is_let_go_and_only_stopped_if_somebody_here_wants_that() {
+        let mut build = CicdBuild { origin: Origin::Outside, start: Start::Known, ..build() };
+        assert_eq!(next_step(&build, true, true, 1_000_000), Step::Expire);
+        build.cancel_requested = true;
+        assert_eq!(next_step(&build, true, true, 1_000_000), Step::Cancel);
+    }
+
+    #[test]
     fn news_that_come_late_or_twice_change_nothing() {
         let mut build = build();
         assert!(build.learn(&said(CiStatus::Running)));
@@ -301,5 +328,6 @@ pub(super) mod tests {
         assert_eq!(poll_after_ms(None, 86_400_000), 60_000);
         assert_eq!(poll_after_ms(Some(0), 0), 500);
         assert_eq!(poll_after_ms(Some(7), 0), 7000);
+        assert_eq!([0, 1_200_000, 86_400_000].map(look_after_ms), [30_000, 60_000, 300_000]);
     }
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::build::{CicdBuild, Start};
+use super::build::{CicdBuild, Origin, Start};
 use super::job::{JobFile, JobParams};
 use crate::domain::UnixMs;
 use crate::domain::ci::CiStatus;
@@ -87,7 +87,8 @@ impl CicdBuild {
     /// may have: two builds would deploy at once.
     pub fn moves_in(&self, after_secs: u32, now: UnixMs) -> Option<(UnixMs, String)> {
         let is_decided = self.failover.is_some() || self.cancel_requested || self.settled_at.is_some();
-        if is_decided || self.status != CiStatus::Pending {
+        // What others have started is not ours to stop.
+        if is_decided || self.origin == Origin::Outside || self.status != CiStatus::Pending {
             return None;
         }
         let patience = i64::from(after_secs) * 1000;

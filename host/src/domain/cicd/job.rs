@@ -32,6 +32,8 @@ pub struct CicdJob {
     pub spec: JobParams,
     /// When the provider had it.
     pub made_at: Option<UnixMs>,
+    /// When the provider is next asked whether somebody else has started a build; never for a job that nobody watches.
+    pub look_at: Option<UnixMs>,
     pub creator_id: Option<String>,
     pub team_id: Option<String>,
     pub created_at: UnixMs,
@@ -67,6 +69,8 @@ pub struct JobParams {
     pub retries: u32,
     /// Seconds before that; each time twice as many. At most 3600.
     pub retry_delay_secs: u32,
+    /// Builds that others start at the provider are found without its reports. The job of a stack is watched anyway.
+    pub watch: bool,
     /// A second provider, for builds that do not begin.
     pub failover: Option<Failover>,
 }

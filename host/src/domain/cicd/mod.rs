@@ -9,7 +9,7 @@ mod rate;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-pub use build::{CicdBuild, Origin, Start, Step, next_step, poll_after_ms};
+pub use build::{CicdBuild, LOOK_MS, Origin, Start, Step, look_after_ms, next_step, poll_after_ms};
 pub use failover::{Failover, LEAVE_MS};
 pub use job::{CicdJob, Host, JobFile, JobParams, JobRepository, JobScript, check_retries, values};
 pub use provider::{AuthType, CicdProvider, ProviderHealth, ProviderState};

@@ -154,6 +154,11 @@ fn a_project_with_a_definition_starts_by_it() {
     let wanted =
         json!({ "definition_id": id, "config": { "branch": "main" }, "checkout": { "branch": "main" } });
     assert_eq!(body(&requests[0]), wanted);
+    let with = with_settings(&json!({ "definitions": { "github/org/app": id } }).to_string());
+    let wish = Trigger { ref_name: Some("refs/tags/v1".to_owned()), ..trigger(&[]) };
+    let (build, requests) = scripted(vec![(RUN, created())], || CircleCi::trigger_job(with, JOB, wish));
+    let wanted = json!({ "definition_id": id, "config": { "tag": "v1" }, "checkout": { "tag": "v1" } });
+    assert!(build.is_ok() && body(&requests[0]) == wanted);
     let lines = vec![("POST /api/v2/project/circleci/O1/P1/pipeline/run", created())];
     let (build, requests) =
         scripted(lines, || CircleCi::trigger_job(connection(), "circleci/O1/P1:main", trigger(&[])));

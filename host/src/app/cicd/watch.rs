@@ -1,0 +1,181 @@
+//! Builds that others start at the provider: heard of by a report, or found by asking now and then about the jobs that are
+//! watched. Those are the jobs of stacks, and whichever say so.
+//!
+//! A provider tells only which build is the newest. Of several that were started between two looks, the last one is found.
+
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use tokio_util::sync::CancellationToken;
+
+use super::job::{active, job_and_provider, job_stack, job_view};
+use super::{apply, build, target};
+use crate::app::App;
+use crate::domain::Id;
+use crate::domain::ci::{CiBuild, CiJob};
+use crate::domain::cicd::{CicdBuild, CicdJob, CicdProvider, LOOK_MS, Origin, ProviderState, look_after_ms};
+use crate::domain::task::{NewTask, Task};
+use crate::error::{Error, Result};
+use crate::plugins::unrecorded;
+use crate::queue::{self, Done, TaskContext};
+use crate::store::{self, Tx, ci_builds, cicd_jobs, events};
+
+const ROUND: Duration = Duration::from_secs(1);
+/// Jobs that are asked about in one round at most, so that however many are watched, it costs no more.
+const AT_ONCE: usize = 5;
+/// After which a provider has not told in time.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Seconds that a build of others is followed, a week: how long it may take is not ours to say.
+const TIMEOUT_SECS: u32 = 604_800;
+
+/// Asks about the jobs that are watched until `stop`.
+pub async fn job_watch(app: App, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(ROUND) => {}
+        }
+        if let Err(error) = round(&app).await {
+            tracing::warn!("[@service:cicd:watch] jobs cannot be watched: {}", error.for_log());
+        }
+    }
+}
+
+async fn round(app: &App) -> Result<()> {
+    let mut conn = app.db.read().await?;
+    let due = cicd_jobs::list_due(&mut conn, store::now(), AT_ONCE as i64).await?;
+    drop(conn);
+    // Nobody wants to replay looks at which there was nothing new.
+    let look = |job: CicdJob| async move {
+        let looked = unrecorded(look_if_due(app, &job)).await;
+        (job, looked)
+    };
+    let mut looks = futures_util::stream::iter(due.into_iter().map(look)).buffer_unordered(AT_ONCE);
+    while let Some((job, looked)) = looks.next().await {
+        if let Err(error) = looked {
+            let name = &job.name;
+            tracing::debug!("[@service:cicd:watch] job {name} cannot be looked at: {}", error.for_log());
+        }
+    }
+    Ok(())
+}
+
+/// Asks about a job if no other node does, and if it is still to be watched.
+async fn look_if_due(app: &App, job: &CicdJob) -> Result<()> {
+    let (job, provider) = (job.clone(), job_and_provider(app, &job.id).await?.1);
+    let is_watched = job.spec.watch || job_stack(app, &job.id).await?.is_some();
+    let now = store::now();
+    let can_tell = matches!(provider.health.state(now), ProviderState::Healthy | ProviderState::Unknown);
+    let can_be_asked = provider.is_active && job.made_at.is_some() && can_tell;
+    let pause = if can_be_asked { look_after_ms(now - job.updated_at) } else { LOOK_MS.1 };
+    let next = is_watched.then(|| now + app.ci_budgets.stretched(&provider.id, pause));
+    let due = job.clone();
+    let claim = app.db.write(move |tx| Box::pin(async move { cicd_jobs::claim_look(tx, &due, next).await }));
+    if !claim.await? || !is_watched || !can_be_asked {
+        return Ok(());
+    }
+    let target = target(app, &provider)?;
+    let asked = app.plugins.provider_job_status(&provider.kind, &target, &job.external_id);
+    let said = tokio::time::timeout(PATIENCE, asked).await;
+    let said = said.map_err(|_| Error::timeout("the answer of the provider", PATIENCE.as_secs()))??;
+    if said.last_build.as_ref().is_some_and(|newest| is_history(&job, newest)) {
+        return synced(app, job, CiJob { last_build: None, ..said }, &provider).await;
+    }
+    synced(app, job, said, &provider).await
+}
+
+/// What ended before the job was known here is nobody's news.
+fn is_history(job: &CicdJob, newest: &CiBuild) -> bool {
+    newest.status.is_final() && newest.finished_at.or(newest.started_at).is_some_and(|at| at < job.created_at)
+}
+
+/// Asks about a job, and takes over its newest build if nobody here has started it.
+pub async fn ci_job_run(app: &App, context: &TaskContext, id: &Id) -> Result<Done> {
+    let _aside = context.step_aside();
+    let (job, provider) = job_and_provider(app, id).await?;
+    if !provider.is_active || job.made_at.is_none() {
+        return Ok(Done::Finished);
+    }
+    let target = target(app, &provider)?;
+    let said = app.plugins.provider_job_status(&provider.kind, &target, &job.external_id).await?;
+    synced(app, job, said, &provider).await?;
+    Ok(Done::Finished)
+}
+
+async fn synced(app: &App, job: CicdJob, said: CiJob, provider: &CicdProvider) -> Result<()> {
+    let sync = app.db.write(move |tx| {
+        Box::pin(async move {
+            cicd_jobs::synced(tx, &job.id, &said, store::now()).await?;
+            match said.last_build {
+                Some(newest) => adopt(tx, &job, &newest).await,
+                None => Ok(None),
+            }
+        })
+    });
+    if let Some(build) = sync.await? {
+        tracing::info!(
+            "[@service:cicd:build] build {} at provider {} was started by somebody else and is followed now",
+            build.number,
+            provider.name
+        );
+    }
+    Ok(())
+}
+
+/// None if it is known, or may be one of ours that has no number yet.
+async fn adopt(tx: &mut Tx, job: &CicdJob, newest: &CiBuild) -> Result<Option<CicdBuild>> {
+    if ci_builds::find_external(tx, &job.id, &newest.id).await?.is_some()
+        || ci_builds::may_be_ours(tx, job).await?
+    {
+        return Ok(None);
+    }
+    if let Some(url) = &newest.url
+        && ci_builds::is_elsewhere(tx, job, &newest.id, url).await?
+    {
+        return Ok(None);
+    }
+    // It is followed, and neither started again nor moved: that is for those who have started it.
+    let wanted =
+        build::Wanted { timeout_secs: Some(TIMEOUT_SECS), retries: Some(0), ..build::Wanted::default() };
+    let mut build = build::new(job, Origin::Outside, wanted);
+    // What it was started with is not known.
+    build.parameters = serde_json::Map::new();
+    build.learn(newest);
+    let build = ci_builds::insert(tx, build).await?;
+    let now = store::now();
+    cicd_jobs::set_status(tx, &job.id, build.status, &build.number, now).await?;
+    // Where somebody builds, there will be more.
+    cicd_jobs::look_by(tx, &job.id, now + LOOK_MS.0).await?;
+    events::append(tx, apply::status(&build)).await?;
+    build::enqueue(tx, &build.id).await?;
+    Ok(Some(build))
+}
+
+/// Has the provider asked about a job now.
+pub async fn job_sync(app: &App, key: &str) -> Result<CicdJob> {
+    let job = job_view(app, key).await?;
+    let (job, provider) = job_and_provider(app, &job.id).await?;
+    active(&provider)?;
+    if job.made_at.is_none() {
+        let name = &job.name;
+        let message = format!("job `{name}` is not made at the provider yet; its next build makes it");
+        return Err(Error::conflict(message));
+    }
+    let id = job.id.clone();
+    app.db.write(move |tx| Box::pin(async move { look(tx, &id).await })).await?;
+    Ok(job)
+}
+
+/// The same in the caller's transaction: somebody else may have started a build.
+pub(super) async fn look(tx: &mut Tx, job: &Id) -> Result<()> {
+    let task = NewTask {
+        id: store::new_id(),
+        task: Task::CiJob { job_id: job.clone() },
+        priority: 0,
+        unique_key: Some(format!("ci_job:{job}")),
+        concurrency_key: None,
+        run_at: None,
+        trace: None,
+    };
+    queue::enqueue(tx, &task).await.map(|_| ())
+}
