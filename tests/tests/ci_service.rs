@@ -5,6 +5,7 @@
 
 mod ci_service {
     mod api;
+    mod change;
     mod crash;
     mod faces;
     mod failover;
@@ -12,10 +13,12 @@ mod ci_service {
     mod guarded;
     mod life;
     mod minted;
+    mod outside;
     mod reports;
     mod watch;
 }
 
+use reqwest::{Client, RequestBuilder};
 use serde_json::{Value, json};
 use windlass_tests::server::TestServer;
 use windlass_tests::vendors::circleci::{self, CircleCi};
@@ -44,6 +47,10 @@ trait Vendor {
     fn finish(&self, is_good: bool);
     /// How many builds were started here.
     fn builds(&self) -> usize;
+    /// The request by which another client starts a build of the stack's job.
+    fn outside(&self) -> RequestBuilder;
+    /// The pipeline of the stack's job as the vendor has it.
+    fn pipeline(&self) -> String;
 }
 
 /// Scripts from which the vendor's own generator makes a pipeline.
@@ -93,6 +100,16 @@ impl Vendor for Jenkins {
     fn builds(&self) -> usize {
         self.world().items.get("web").map_or(0, |item| item.builds.len())
     }
+
+    fn outside(&self) -> RequestBuilder {
+        let (username, token) = jenkins::TOKEN.split_once(':').unwrap();
+        let path = "/job/web/buildWithParameters?TARGET=theirs";
+        Client::new().post(format!("{}{path}", self.fake.url)).basic_auth(username, Some(token))
+    }
+
+    fn pipeline(&self) -> String {
+        self.world().items["web"].config.clone()
+    }
 }
 
 impl Vendor for GitHub {
@@ -127,6 +144,20 @@ impl Vendor for GitHub {
 
     fn builds(&self) -> usize {
         self.world().runs.len()
+    }
+
+    fn outside(&self) -> RequestBuilder {
+        let file = self.world().runs.last().unwrap().workflow.clone();
+        let path = format!("/repos/{}/actions/workflows/{file}/dispatches", github::REPOSITORY);
+        let request = Client::new().post(format!("{}{path}", self.fake.url)).bearer_auth(github::TOKEN);
+        request.header("user-agent", "somebody").json(&json!({ "ref": "main" }))
+    }
+
+    fn pipeline(&self) -> String {
+        let world = self.world();
+        let mut files = world.files.iter();
+        let workflow = files.find(|((branch, path), _)| branch == "main" && path.starts_with(".github/"));
+        workflow.unwrap().1.clone()
     }
 }
 
@@ -171,6 +202,15 @@ impl Vendor for GitLab {
     fn builds(&self) -> usize {
         self.world().pipelines.len()
     }
+
+    fn outside(&self) -> RequestBuilder {
+        let url = format!("{}/api/v4/projects/7/pipeline", self.fake.url);
+        Client::new().post(url).header("private-token", gitlab::TOKEN).json(&json!({ "ref": "main" }))
+    }
+
+    fn pipeline(&self) -> String {
+        self.world().files[&("main".to_owned(), ".gitlab-ci.yml".to_owned())].clone()
+    }
 }
 
 impl Vendor for CircleCi {
@@ -211,6 +251,15 @@ impl Vendor for CircleCi {
 
     fn builds(&self) -> usize {
         self.world().pipelines.iter().filter(|pipeline| !pipeline.request.is_null()).count()
+    }
+
+    fn outside(&self) -> RequestBuilder {
+        let url = format!("{}/api/v2/project/{}/pipeline", self.fake.url, circleci::SLUG);
+        Client::new().post(url).header("circle-token", circleci::TOKEN).json(&json!({ "branch": "main" }))
+    }
+
+    fn pipeline(&self) -> String {
+        self.world().pipelines.last().unwrap().source.clone()
     }
 }
 

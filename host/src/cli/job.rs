@@ -208,7 +208,10 @@ fn tone(status: &str) -> Tone {
 
 /// Who that is, for people.
 fn started_by(origin: &str) -> &str {
-    Origin::parse(origin).map_or(origin, |known| known.label())
+    match Origin::parse(origin) {
+        Some(known) => known.label(),
+        None => origin,
+    }
 }
 
 async fn list(session: &Session, provider: Option<&str>) -> Outcome<()> {

@@ -7,6 +7,7 @@ use super::{
         Entity, Row, as_seq, below, execute, fetch_all, fetch_opt, fetch_page, found, hit, json, over, plain,
         plain_opt, query,
     },
+    stack_ci,
 };
 use crate::{
     domain::{
@@ -186,7 +187,7 @@ pub async fn respecify(conn: &mut Conn, job: &CicdJob, now: UnixMs) -> Result<()
     hit(execute(conn, statement).await?, CicdJob::WHAT, &job.id)
 }
 
-/// The provider has it, and is soon asked whether somebody else builds there. Where another row is the same job already, that one takes this one's place, and is answered.
+/// The provider has it, and if it is watched, is soon asked whether somebody else builds there. Where another row is the same job already, that one takes this one's place, and is answered.
 pub async fn made(conn: &mut Conn, job: &CicdJob, said: &CiJob, now: UnixMs) -> Result<Id> {
     let other = find_external(conn, &job.provider_id, &said.id).await?.filter(|other| other.id != job.id);
     let id = match &other {
@@ -204,6 +205,8 @@ pub async fn made(conn: &mut Conn, job: &CicdJob, said: &CiJob, now: UnixMs) -> 
         }
         None => &job.id,
     };
+    let is_watched = job.spec.watch || stack_ci::by_job(conn, id).await?.is_some();
+    let look_at = is_watched.then_some(now + LOOK_MS.0);
     let statement = query(
         "UPDATE cicd_jobs SET external_id = $1, job_url = $2, trigger_url = $3, made_at = $4, last_synced_at = $4, \
          updated_at = $4, look_at = $6 WHERE id = $5",
@@ -213,7 +216,7 @@ pub async fn made(conn: &mut Conn, job: &CicdJob, said: &CiJob, now: UnixMs) -> 
     .bind(plain_opt(said.trigger_url.as_deref()))
     .bind(now)
     .bind(id.as_str())
-    .bind(now + LOOK_MS.0);
+    .bind(look_at);
     hit(execute(conn, statement).await?, CicdJob::WHAT, id)?;
     Ok(id.clone())
 }

@@ -1,6 +1,8 @@
 //! A deployment through each provider, from its creation to `completed`.
 
+use reqwest::Method;
 use serde_json::{Value, json};
+use windlass_tests::server::{push_body, sign};
 use windlass_tests::vendors::circleci::CircleCi;
 use windlass_tests::vendors::github::GitHub;
 use windlass_tests::vendors::gitlab::GitLab;
@@ -94,6 +96,45 @@ async fn circleci_is_given_parameters_under_the_names_that_it_knows() {
     service.wait_started(&number).await;
     let sent = service.vendor.world().pipelines.last().unwrap().request.clone();
     assert_eq!(sent["parameters"], json!({ "target": "production", "dry-run": true }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deployment_of_a_tag_reaches_circleci_as_one() {
+    let service = Service::<CircleCi>::start().await;
+    let server = &service.server;
+    let repository = json!({ "url": CircleCi::REPOSITORY, "branch": "main", "provider": "github" });
+    let (path, secret) = server
+        .create_stack(
+            json!({ "name": "tagged", "repository": repository, "build": { "autoDeployTags": ["v*"] } }),
+        )
+        .await;
+    server
+        .put("/api/v1/stacks/tagged/ci", json!({ "provider": "ci", "job": { "committed": true } }))
+        .await
+        .expect(200);
+    let mut body = push_body(CircleCi::REPOSITORY, "main", &"a".repeat(40));
+    body["ref"] = json!("refs/tags/v1");
+    let body = body.to_string();
+    let request = server
+        .stranger(Method::POST, &path)
+        .header("content-type", "application/json")
+        .header("x-github-event", "push")
+        .header("x-github-delivery", "delivery-of-v1")
+        .header("x-hub-signature-256", sign(&secret, body.as_bytes()));
+    let answer: Value = request.body(body).send().await.unwrap().json().await.unwrap();
+    let event = server.wait_webhook(answer["event_id"].as_str().unwrap()).await;
+    let number = event["deploymentId"].as_str().unwrap_or_else(|| panic!("{event}")).to_owned();
+    service.wait_started(&number).await;
+    let sent = service.vendor.world().pipelines.last().unwrap().request.clone();
+    assert_eq!((&sent["tag"], &sent["branch"]), (&json!("v1"), &Value::Null), "{sent}");
+    // It is a build of the job that the stack's branch has.
+    assert_eq!(service.carried(&number).await["job"]["external_id"], "gh/org/app:main");
+    // By hand a tag is named in full.
+    let deploy = json!({ "gitRef": "refs/tags/v2" });
+    let made = server.post("/api/v1/stacks/web/deploy", deploy).await.expect(202)["data"]["seq"].to_string();
+    service.wait_started(&made).await;
+    let sent = service.vendor.world().pipelines.last().unwrap().request.clone();
+    assert_eq!(sent["tag"], "v2", "{sent}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

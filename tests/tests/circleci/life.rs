@@ -1,7 +1,7 @@
 //! A pipeline from its start to its end.
 
-use serde_json::json;
-use windlass::domain::ci::CiStatus;
+use serde_json::{Value, json};
+use windlass::domain::ci::{CiStatus, CiTrigger};
 use windlass_tests::vendors::circleci::{CONFIG, TOKEN};
 use windlass_tests::vendors::rig::{Rig, target};
 use windlass_tests::vendors::tools::Prism;
@@ -66,6 +66,23 @@ async fn a_definition_is_started_within_circlecis_own_document() {
     rig.plugins.provider_trigger(NAME, &target, JOB, &trigger()).await.unwrap();
     let sent = circleci.world().pipelines[1].request.clone();
     assert_eq!((&sent["definition_id"], &sent["config"]), (&json!(id), &json!({ "branch": "main" })));
+    let of_tag = CiTrigger { ref_name: Some("refs/tags/v1".into()), ..trigger() };
+    rig.plugins.provider_trigger(NAME, &target, JOB, &of_tag).await.unwrap();
+    let sent = circleci.world().pipelines[2].request.clone();
+    assert_eq!((&sent["config"], &sent["checkout"]), (&json!({ "tag": "v1" }), &json!({ "tag": "v1" })));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tag_is_started_as_one_within_circlecis_own_document() {
+    let test = "a_tag_is_started_as_one_within_circlecis_own_document";
+    let (circleci, _) = bench().await;
+    let Some(prism) = Prism::start(DOCUMENT, &circleci.fake.url, test).await else { return };
+    let rig = Rig::start(NAME).await;
+    let target = target(&prism.url, "token", TOKEN, json!({}));
+    let of_tag = CiTrigger { ref_name: Some("refs/tags/v1".into()), ..trigger() };
+    rig.plugins.provider_trigger(NAME, &target, JOB, &of_tag).await.unwrap();
+    let sent = circleci.world().pipelines[1].request.clone();
+    assert_eq!((&sent["tag"], &sent["branch"]), (&json!("v1"), &Value::Null));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -24,6 +24,8 @@ on_both_databases!(
     a_job_that_two_rows_mean_becomes_one,
     a_build_is_known_to_a_job_once_and_goes_with_it,
     a_provider_that_a_stack_needs_stays,
+    a_look_that_is_due_is_taken_once,
+    what_may_be_ours_or_is_another_jobs_is_known,
 );
 
 fn job(provider: &CicdProvider, external: &str) -> CicdJob {
@@ -43,6 +45,7 @@ fn job(provider: &CicdProvider, external: &str) -> CicdJob {
         last_synced_at: None,
         spec: JobParams { name: "web".into(), committed: true, ..JobParams::default() },
         made_at: None,
+        look_at: None,
         creator_id: None,
         team_id: None,
         created_at: now(),
@@ -238,6 +241,65 @@ async fn a_build_is_known_to_a_job_once_and_goes_with_it(test: TestDb) {
         })
     });
     assert!(delete.await.unwrap().is_empty());
+}
+
+async fn a_look_that_is_due_is_taken_once(test: TestDb) {
+    let write = test.db.write(|tx| {
+        Box::pin(async move {
+            let (_, row) = stored(tx, "a").await;
+            let said = CiJob {
+                id: "a".into(),
+                name: "a".into(),
+                url: None,
+                trigger_url: None,
+                buildable: true,
+                last_build: None,
+            };
+            cicd_jobs::made(tx, &row, &said, 5).await?;
+            assert_eq!(cicd_jobs::list_due(tx, now(), 5).await?, [], "it is not watched");
+            let spec = JobParams { watch: true, ..row.spec.clone() };
+            cicd_jobs::made(tx, &CicdJob { spec, ..row.clone() }, &said, 5).await?;
+            cicd_jobs::look_by(tx, &row.id, 7).await?;
+            cicd_jobs::look_by(tx, &row.id, 9).await?;
+            assert_eq!(cicd_jobs::list_due(tx, 6, 5).await?, []);
+            let due = cicd_jobs::list_due(tx, 7, 5).await?.remove(0);
+            assert!(cicd_jobs::claim_look(tx, &due, Some(70)).await?);
+            assert!(!cicd_jobs::claim_look(tx, &due, Some(700)).await?);
+            let due = cicd_jobs::list_due(tx, 70, 5).await?.remove(0);
+            assert!(cicd_jobs::claim_look(tx, &due, None).await?);
+            assert_eq!(cicd_jobs::find(tx, row.id.as_str()).await?.look_at, None);
+            Ok(())
+        })
+    });
+    write.await.unwrap();
+}
+
+async fn what_may_be_ours_or_is_another_jobs_is_known(test: TestDb) {
+    let write = test.db.write(|tx| {
+        Box::pin(async move {
+            let (provider, first) = stored(tx, "a").await;
+            let second = cicd_jobs::insert(tx, job(&provider, "b")).await?;
+            let url = "https://ci.example/7";
+            let known = CicdBuild {
+                number: "7".into(),
+                url: Some(url.into()),
+                start: Start::Known,
+                ..build(&first, Some("7"))
+            };
+            ci_builds::insert(tx, known).await?;
+            assert!(!ci_builds::may_be_ours(tx, &second).await?);
+            assert!(ci_builds::is_elsewhere(tx, &second, "7", url).await?);
+            assert!(!ci_builds::is_elsewhere(tx, &second, "7", "https://ci.example/b/7").await?);
+            // What is just being started may be anybody's; what waits without a number, its own job's.
+            let waiting = ci_builds::insert(tx, build(&first, None)).await?;
+            assert!(ci_builds::may_be_ours(tx, &first).await?);
+            assert!(!ci_builds::may_be_ours(tx, &second).await?);
+            ci_builds::update(tx, &CicdBuild { start: Start::Sent, ..waiting }).await?;
+            assert!(ci_builds::may_be_ours(tx, &second).await?);
+            Ok(())
+        })
+    });
+    write.await.unwrap();
 }
 
 async fn a_provider_that_a_stack_needs_stays(test: TestDb) {
