@@ -1,4 +1,5 @@
-//! A thousand builds at a provider that run on and on, each in a job of its own: what following them costs.
+//! A thousand builds at a provider that run on and on, each in a job of its own that is watched for builds of others: what
+//! following and watching them costs.
 //!
 //! `WATCHED_JOBS` is another number of them, for a look at whether the benchmark works.
 
@@ -6,7 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use windlass::store::{Db, DbConfig, ci_builds, now};
+use windlass::store::{Db, DbConfig, ci_builds, cicd_jobs, now};
 use windlass_tests::vendors::jenkins::{Jenkins, TOKEN};
 
 use crate::machine::{cpu_time, load};
@@ -45,7 +46,13 @@ pub async fn watching(report: &mut Report) {
     let percent = 100.0 * used.as_secs_f64() / took.as_secs_f64();
     report.row("processor, of one core", percent, "%", Goal::AtMost(GOAL_PERCENT), "");
     let rate = requests as f64 / took.as_secs_f64();
-    report.row("requests to the provider", rate, "1/s", Goal::None, "status and log of each build");
+    report.row(
+        "requests to the provider",
+        rate,
+        "1/s",
+        Goal::None,
+        "status and log of each build, and its job",
+    );
     let each = used.as_secs_f64() * 1e6 / requests.max(1) as f64;
     report.row("processor for each request", each, "µs", Goal::None, "");
     assert_eq!(open(&server, "running").await, jobs, "all of them are followed still");
@@ -65,7 +72,7 @@ async fn start_all(server: &Server, vendor: &Jenkins, jobs: usize) {
             let job = json!({
                 "provider": "ci", "name": format!("job-{n}"),
                 "repository": { "url": "https://git.example/team/app.git", "branch": "main" },
-                "scripts": [{ "path": "deploy.sh" }],
+                "scripts": [{ "path": "deploy.sh" }], "watch": true,
             });
             let made = server.post_json("/api/v1/ci/jobs", &job).await;
             let path = format!("/api/v1/ci/jobs/{}/trigger", made["data"]["seq"]);
@@ -96,6 +103,8 @@ async fn fall_silent(folder: &Path) {
             for mut build in ci_builds::list_open(tx).await? {
                 build.updated_at = now() - SILENCE_MS;
                 ci_builds::update(tx, &build).await?;
+                cicd_jobs::set_status(tx, &build.job_id, build.status, &build.number, build.updated_at)
+                    .await?;
             }
             Ok(())
         })
