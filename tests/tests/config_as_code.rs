@@ -219,6 +219,88 @@ async fn registries_and_channels_are_made_changed_and_pruned_by_a_file_on_postgr
     registries_and_channels_are_made_changed_and_pruned_by_a_file(&variables).await;
 }
 
+const TEAMS: &str = "teams:
+  - name: owls
+providers:
+  - name: ci
+    type: jenkins
+    url: http://127.0.0.1:9/
+    credentials: { username: bot, token: '${CI_TOKEN}' }
+    team: owls
+";
+
+async fn teams_and_providers_are_made_changed_and_pruned_by_a_file(variables: &[(&str, &str)]) {
+    let server = TestServer::start_with(variables).await;
+    let given = json!({ "CI_TOKEN": "hunter2-provider" });
+    let planned = async |document: &str, secrets: &Value| {
+        let body = json!({ "name": "f.yaml", "document": document, "secrets": secrets, "prune": true });
+        server.post("/api/v1/apply/plan", body).await.expect(200)["data"].clone()
+    };
+    let applied = async |document: &str| {
+        let hash = planned(document, &given).await["hash"].clone();
+        let body = json!({
+            "name": "f.yaml", "document": document, "secrets": given, "prune": true, "planHash": hash,
+        });
+        server.post("/api/v1/apply", body).await.expect(200)["data"].clone()
+    };
+    let rest = |plan: Value| json!([plan["teams"], plan["providers"]]);
+    let first = planned(TEAMS, &given).await;
+    assert_eq!(told(&first, "teams"), [pair("create", "owls")]);
+    assert_eq!(told(&first, "providers"), [pair("create", "ci")]);
+    let done = applied(TEAMS).await;
+    let report = &done["providerReports"]["ci"];
+    assert!(report["url"].as_str().unwrap().ends_with("/deployment/webhooks/jenkins"), "{done:#}");
+    assert!(report["secret"].is_string() && !done.to_string().contains("hunter2"), "{done:#}");
+    // Once is enough, and what is stored is kept where no value comes.
+    let nothing = json!([json!([]), json!([])]);
+    assert_eq!(rest(planned(TEAMS, &given).await), nothing);
+    assert_eq!(rest(planned(TEAMS, &json!({})).await), nothing);
+    let provider = server.get("/api/v1/providers/ci").await.expect(200)["data"].clone();
+    let owls = server.get("/api/v1/teams/owls").await.expect(200)["data"]["id"].clone();
+    assert_eq!((&provider["team_id"], &provider["has_credentials"]), (&owls, &json!(true)), "{provider}");
+
+    let changed = TEAMS.replace("team: owls", "enabled: false");
+    let plan = planned(&changed, &given).await;
+    assert_eq!(told(&plan, "providers"), [pair("change", "ci")]);
+    applied(&changed).await;
+    let provider = server.get("/api/v1/providers/ci").await.expect(200)["data"].clone();
+    assert_eq!((&provider["team_id"], &provider["is_active"]), (&Value::Null, &json!(false)), "{provider}");
+
+    for (from, to, place) in [
+        ("'${CI_TOKEN}'", "in-the-clear", "f.yaml:"),
+        ("team: owls", "team: nobody", "f.yaml:"),
+        ("type: jenkins", "type: no-such", "f.yaml:"),
+        ("name: ci", "name: '1'", "f.yaml:"),
+    ] {
+        let document = TEAMS.replacen(from, to, 1);
+        let body = json!({ "name": "f.yaml", "document": document, "secrets": given });
+        let refused = server.post("/api/v1/apply/plan", body).await;
+        assert_eq!(refused.status, 422, "{to}: {}", refused.text);
+        let said = refused.json["error"].as_str().unwrap();
+        assert!(said.starts_with(place) && !said.contains("in-the-clear"), "{to}: {said}");
+    }
+    // Nothing is told of a team but that it is there, so only what is not named goes.
+    let none = "teams: []\nproviders: []\n";
+    let plan = planned(none, &given).await;
+    assert_eq!(told(&plan, "teams"), [pair("delete", "owls")]);
+    assert_eq!(told(&plan, "providers"), [pair("delete", "ci")]);
+    applied(none).await;
+    server.get("/api/v1/providers/ci").await.expect(404);
+    server.get("/api/v1/teams/owls").await.expect(404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn teams_and_providers_are_made_changed_and_pruned_by_a_file_on_sqlite() {
+    teams_and_providers_are_made_changed_and_pruned_by_a_file(&[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn teams_and_providers_are_made_changed_and_pruned_by_a_file_on_postgresql() {
+    let Some(database) = TestDb::postgres().await else { return };
+    let variables = [("WINDLASS_DATABASE_URL", database.url.as_str())];
+    teams_and_providers_are_made_changed_and_pruned_by_a_file(&variables).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_wrong_in_a_file_is_told_with_its_place_and_nothing_is_done() {
     let server = TestServer::start().await;

@@ -34,14 +34,16 @@ pub struct ApplyArgs {
     /// Do not ask. Needed where nobody can be asked.
     #[arg(short, long)]
     yes: bool,
-    /// Delete what the file's sections do not mention: stacks with their history and containers, schedules, registries and
-    /// channels. A section that is not in the file is left alone.
+    /// Delete what the file's sections do not mention: stacks with their history and containers, schedules, teams, providers,
+    /// registries and channels. A section that is not in the file is left alone.
     #[arg(long)]
     prune: bool,
 }
 
 #[derive(Debug, Deserialize)]
 struct Plan {
+    teams: Vec<EntryChanges>,
+    providers: Vec<EntryChanges>,
     registries: Vec<EntryChanges>,
     stacks: Vec<EntryChanges>,
     channels: Vec<EntryChanges>,
@@ -50,7 +52,8 @@ struct Plan {
 
 impl Plan {
     fn is_nothing(&self) -> bool {
-        self.registries.is_empty() && self.stacks.is_empty() && self.channels.is_empty()
+        let sections = [&self.teams, &self.providers, &self.registries, &self.stacks, &self.channels];
+        sections.into_iter().all(Vec::is_empty)
     }
 }
 
@@ -120,6 +123,15 @@ pub async fn apply(session: &Session, args: &ApplyArgs) -> Outcome<u8> {
         ));
         details(out, vec![("Webhook URL", webhook.url.into()), ("Secret", webhook.secret.into())]);
     }
+    let reports = value.get("providerReports").cloned().unwrap_or_default();
+    for (name, report) in read::<BTreeMap<String, Webhook>>(&reports)? {
+        out.line("");
+        out.line(&format!(
+            "Where {} reports to; the secret is shown this once:",
+            out.paint(Tone::Strong, &clean(&name))
+        ));
+        details(out, vec![("Report URL", report.url.into()), ("Secret", report.secret.into())]);
+    }
     let secrets = value.get("channelSecrets").cloned().unwrap_or_default();
     for (name, secret) in read::<BTreeMap<String, String>>(&secrets)? {
         out.line("");
@@ -154,10 +166,12 @@ fn references(text: &str) -> Vec<&str> {
 
 fn show(session: &Session, plan: Plan) {
     let out = &session.out;
+    let teams = plan.teams.into_iter().map(|one| ("team", one));
+    let providers = plan.providers.into_iter().map(|one| ("provider", one));
     let registries = plan.registries.into_iter().map(|one| ("registry", one));
     let stacks = plan.stacks.into_iter().map(|one| ("stack", one));
     let channels = plan.channels.into_iter().map(|one| ("channel", one));
-    for (what, entry) in registries.chain(stacks).chain(channels) {
+    for (what, entry) in teams.chain(providers).chain(registries).chain(stacks).chain(channels) {
         let (sign, tone, words) = match entry.action.as_str() {
             "create" => ("+", Tone::Good, "is created"),
             "delete" if what == "stack" => ("-", Tone::Bad, "is deleted with its history and its containers"),

@@ -59,6 +59,7 @@ pub mod rollout;
 pub mod route;
 pub mod schedule;
 pub mod sealed;
+pub mod server_entries;
 pub mod server_file;
 pub mod sign_on;
 pub mod stack;

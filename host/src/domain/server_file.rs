@@ -1,4 +1,5 @@
-//! A whole server as a file, for `windlass apply -f`: registries, stacks with everything that belongs to them, and channels.
+//! A whole server as a file, for `windlass apply -f`: teams, registries, CI/CD providers, stacks with everything that belongs to
+//! them, and channels.
 //!
 //! Secrets are never in the file. Where one belongs stands a reference, `${NAME}`, whose value comes beside the file; a
 //! reference without a value keeps what is stored.
@@ -18,6 +19,7 @@ use super::protection::Protection;
 use super::registry::RegistryInput;
 use super::repository::RepositoryInput;
 use super::schedule::SchedulePlan;
+use super::server_entries::{ProviderEntry, TeamEntry};
 use super::stack::RunSpec;
 use super::traffic::Traffic;
 use crate::error::{Error, Result};
@@ -28,6 +30,11 @@ pub struct ServerFile {
     /// 1.
     #[serde(default = "first")]
     pub version: u32,
+    #[serde(default)]
+    pub teams: Option<Vec<TeamEntry>>,
+    /// Connections to CI/CD providers.
+    #[serde(default)]
+    pub providers: Option<Vec<ProviderEntry>>,
     /// Log-ins for registries of images.
     #[serde(default)]
     pub registries: Option<Vec<RegistryInput>>,
@@ -89,7 +96,7 @@ fn default_team() -> String {
     DEFAULT_NAME.into()
 }
 
-fn yes() -> bool {
+pub(super) fn yes() -> bool {
     true
 }
 
@@ -168,6 +175,8 @@ impl ServerFile {
                 plan.check().map_err(|error| below(&format!("channels.{n}.rules"), error))?;
             }
         }
+        once("teams", "team", self.teams.iter().flatten().map(|team| team.name.clone()))?;
+        once("providers", "provider", self.providers.iter().flatten().map(|row| row.name.clone()))?;
         once("stacks", "stack", self.stacks.iter().flatten().map(|stack| stack.name.clone()))?;
         once("registries", "registry", self.registries.iter().flatten().map(|row| row.name.clone()))?;
         once("channels", "channel", self.channels.iter().flatten().map(ChannelEntry::full_name))
@@ -391,7 +400,7 @@ fn facts<T: Serialize>(entry: &T) -> Result<Facts> {
     Ok(facts)
 }
 
-fn fill(
+pub(super) fn fill(
     place: &mut Option<String>,
     field: &str,
     given: &BTreeMap<String, String>,

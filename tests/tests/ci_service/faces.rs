@@ -64,6 +64,24 @@ async fn the_command_line_connects_a_provider_and_runs_a_job() {
     assert!(code == 0 && text.contains("it is deployed"), "{text}");
     let (_, text) = cli(&server, &["job", "builds", "1"]).await;
     assert!(text.contains("success"), "{text}");
+    let file = write("changed.json", json!({ "scripts": [{ "path": "release.sh" }] }));
+    let (code, text) = cli(&server, &["job", "update", "1", "-f", &file]).await;
+    assert!(code == 0 && text.contains("release.sh") && text.contains("--yes"), "{text}");
+    assert!(!vendor.pipeline().contains("release.sh"), "it was only shown");
+    let (code, text) = cli(&server, &["job", "update", "1", "-f", &file, "--yes"]).await;
+    assert!(code == 0 && vendor.pipeline().contains("release.sh"), "{text}");
+    vendor.outside().send().await.unwrap();
+    let (code, text) = cli(&server, &["job", "sync", "1"]).await;
+    assert_eq!(code, 0, "{text}");
+    server
+        .wait_event("the build of somebody else", |event| {
+            (event["kind"] == "ci_build.status" && event["data"]["number"] == "2").then_some(())
+        })
+        .await;
+    let (_, text) = cli(&server, &["job", "builds", "1"]).await;
+    assert!(text.contains("somebody outside"), "{text}");
+    let shown = page(&server, "/ci-builds/2").await;
+    assert!(shown.contains("somebody outside"), "{shown}");
     let (code, text) = cli(&server, &["schedule", "create", "--job", "1", "--cron", "@daily"]).await;
     assert!(code == 0 && text.contains("job 1 (web)"), "{text}");
     let (_, text) = cli(&server, &["schedule", "list", "--job", "1"]).await;
@@ -72,6 +90,36 @@ async fn the_command_line_connects_a_provider_and_runs_a_job() {
     assert!(code == 2 && text.contains("<STACK>"), "{text}");
     let (code, text) = cli(&server, &["provider", "remove", "ci"]).await;
     assert!(code == 2 && text.contains("--yes"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_dashboard_shows_what_a_change_of_a_job_comes_to_before_it_does_it() {
+    let service = Service::<Jenkins>::start().await;
+    let asked = json!({
+        "provider": "ci", "name": "web", "repository": { "url": Jenkins::REPOSITORY, "branch": "main" },
+        "scripts": [{ "path": "deploy.sh" }],
+    });
+    let job = service.server.post("/api/v1/ci/jobs", asked).await.expect(201)["data"].clone();
+    let path = format!("/ci-jobs/{}/edit", job["seq"]);
+    let form = page(&service.server, &path).await;
+    assert!(form.contains("deploy.sh") && form.contains("Show what changes"), "{form}");
+    let send = async |seen: &str, scripts: &str| {
+        let fields = [("pipeline", "generated"), ("scripts", scripts), ("watch", "on"), ("seen", seen)];
+        let request = service.server.stranger(Method::POST, &path);
+        let request = request.header("cookie", format!("windlass_token={ADMIN_TOKEN}")).form(&fields);
+        request.send().await.unwrap().text().await.unwrap()
+    };
+    let shown = send("", "release.sh").await;
+    assert!(shown.contains("<ins>+") && shown.contains("release.sh"), "{shown}");
+    assert!(!service.vendor.pipeline().contains("release.sh"), "nothing is done yet");
+    let (_, rest) = shown.split_once("name=\"seen\" value=\"").unwrap();
+    let seen = rest.split('"').next().unwrap();
+    let other = send(seen, "another.sh").await;
+    assert!(other.contains("<ins>+") && other.contains("another.sh"), "that was not looked at: {other}");
+    send(seen, "release.sh").await;
+    assert!(service.vendor.pipeline().contains("release.sh"));
+    let after = page(&service.server, &format!("/ci-jobs/{}", job["seq"])).await;
+    assert!(after.contains("Builds of others"), "{after}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

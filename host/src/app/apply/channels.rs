@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Action, EntryChanges, Section, Wanted};
+use super::{Action, EntryChanges, Section, Wanted, teams};
 use crate::app::App;
 use crate::app::access::Identity;
 use crate::app::notify::channel::{
@@ -31,12 +31,12 @@ struct Entry {
 }
 
 impl Work {
-    /// Compares the file's channels with those that are there. `coming` are the stacks of the file.
+    /// Compares the file's channels with those that are there. `coming` are the stacks of the file, and its teams.
     pub(super) async fn new(
         app: &App,
         wanted: &Wanted,
         section: Option<Vec<ChannelEntry>>,
-        coming: &BTreeSet<String>,
+        (coming, teams): (&BTreeSet<String>, &teams::Work),
         who: &Identity,
         plan: &mut Vec<EntryChanges>,
     ) -> Result<Self> {
@@ -48,9 +48,11 @@ impl Work {
         }
         for (n, mut entry) in entries.into_iter().enumerate() {
             let at = Section::Channels.entry(wanted, n);
-            team_find(app, &entry.team).await.map_err(|_| {
-                at(Error::invalid("team", format!("there is no team `{}`", entry.team.escape_debug())))
-            })?;
+            if !teams.is_coming(&entry.team) {
+                team_find(app, &entry.team).await.map_err(|_| {
+                    at(Error::invalid("team", format!("there is no team `{}`", entry.team.escape_debug())))
+                })?;
+            }
             for stack in entry.stack_rules.keys().filter(|name| !coming.contains(*name)) {
                 let found = stacks::find_opt(&mut *app.db.read().await?, stack).await?;
                 found.ok_or_else(|| {

@@ -1,8 +1,10 @@
 //! `windlass apply`: makes the server what a file says. First a plan, then, if nothing has changed since, the work.
 
 mod channels;
+mod providers;
 mod registries;
 mod stacks;
+mod teams;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,6 +14,7 @@ use utoipa::ToSchema;
 
 use super::App;
 use super::access::Identity;
+use super::cicd::provider::ReportSetup;
 use super::stack::WebhookSetup;
 use crate::domain::change::Change;
 use crate::domain::server_file::ServerFile;
@@ -35,6 +38,8 @@ pub struct Wanted {
 #[derive(Debug, Clone, Default, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ApplyPlan {
+    pub teams: Vec<EntryChanges>,
+    pub providers: Vec<EntryChanges>,
     pub registries: Vec<EntryChanges>,
     pub stacks: Vec<EntryChanges>,
     /// By team and name.
@@ -43,7 +48,7 @@ pub struct ApplyPlan {
     pub hash: String,
 }
 
-/// What would become of one registry, stack or channel.
+/// What would become of one entry of a section.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct EntryChanges {
@@ -66,12 +71,15 @@ pub enum Action {
     Delete,
 }
 
-/// What was done, and what is shown this once: the webhooks of new stacks, and secrets that were made for new channels.
+/// What was done, and what is shown this once: the webhooks of new stacks, where new providers report to, and secrets that were
+/// made for new channels.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Applied {
     pub plan: ApplyPlan,
     pub webhooks: BTreeMap<String, WebhookSetup>,
+    /// By name of the provider.
+    pub provider_reports: BTreeMap<String, ReportSetup>,
     /// By team and name of the channel, which signs with it.
     pub channel_secrets: BTreeMap<String, String>,
 }
@@ -79,6 +87,8 @@ pub struct Applied {
 /// A part of the file.
 #[derive(Debug, Clone, Copy)]
 enum Section {
+    Teams,
+    Providers,
     Registries,
     Stacks,
     Channels,
@@ -88,6 +98,8 @@ impl Section {
     /// Says of errors where in the file their cause is: in the `n`th entry.
     fn entry(self, wanted: &Wanted, n: usize) -> impl Fn(Error) -> Error {
         let section = match self {
+            Self::Teams => "teams",
+            Self::Providers => "providers",
             Self::Registries => "registries",
             Self::Stacks => "stacks",
             Self::Channels => "channels",
@@ -98,6 +110,8 @@ impl Section {
     /// Says of an error on the way how far the work got.
     fn stopped(self, name: &str, error: Error) -> Error {
         let what = match self {
+            Self::Teams => "team",
+            Self::Providers => "provider",
             Self::Registries => "registry",
             Self::Stacks => "stack",
             Self::Channels => "channel",
@@ -115,6 +129,8 @@ impl Section {
 /// A plan with what carrying it out takes.
 struct Work {
     plan: ApplyPlan,
+    teams: teams::Work,
+    providers: providers::Work,
     registries: registries::Work,
     stacks: stacks::Work,
     channels: channels::Work,
@@ -140,14 +156,18 @@ pub async fn apply(app: &App, wanted: &Wanted, hash: &str, who: &Identity) -> Re
             "the server or the file has changed since this was planned, so nothing was done; look at the plan again",
         ));
     }
-    // Stacks may need a registry, and a channel's rules may name a stack.
+    // What is a team's needs the team, stacks may need a registry, and a channel's rules may name a stack.
+    work.teams.carry_out(app).await?;
+    let provider_reports = work.providers.carry_out(app, who).await?.into_iter().collect();
     work.registries.carry_out(app).await?;
     let webhooks = work.stacks.carry_out(app, who).await?.into_iter().collect();
     let channel_secrets = work.channels.carry_out(app, who).await?.into_iter().collect();
     work.channels.prune(app).await?;
     work.stacks.prune(app).await?;
     work.registries.prune(app).await?;
-    Ok(Applied { plan: work.plan, webhooks, channel_secrets })
+    work.providers.prune(app).await?;
+    work.teams.prune(app).await?;
+    Ok(Applied { plan: work.plan, webhooks, provider_reports, channel_secrets })
 }
 
 async fn work(app: &App, wanted: &Wanted, who: &Identity) -> Result<Work> {
@@ -155,11 +175,14 @@ async fn work(app: &App, wanted: &Wanted, who: &Identity) -> Result<Work> {
     file.check().map_err(|error| yaml::place(&wanted.name, &wanted.text, "", error))?;
     let coming: BTreeSet<String> = file.stacks.iter().flatten().map(|stack| stack.name.clone()).collect();
     let mut plan = ApplyPlan::default();
+    let teams = teams::Work::new(app, wanted, file.teams, who, &mut plan.teams).await?;
+    let providers = providers::Work::new(app, wanted, file.providers, &teams, &mut plan.providers).await?;
     let registries = registries::Work::new(app, wanted, file.registries, &mut plan.registries).await?;
     let stacks = stacks::Work::new(app, wanted, file.stacks, &mut plan.stacks).await?;
-    let channels = channels::Work::new(app, wanted, file.channels, &coming, who, &mut plan.channels).await?;
+    let channels =
+        channels::Work::new(app, wanted, file.channels, (&coming, &teams), who, &mut plan.channels).await?;
     plan.hash = hash(&plan, wanted)?;
-    Ok(Work { plan, registries, stacks, channels })
+    Ok(Work { plan, teams, providers, registries, stacks, channels })
 }
 
 /// Without the secrets: it is shown.

@@ -17,6 +17,7 @@ use crate::domain::cicd::{AuthType, CicdProvider, ProviderHealth};
 use crate::domain::event::{EventKind, NewEvent};
 use crate::domain::page::{Page, PageRequest};
 use crate::domain::plugin::{CredentialSlot, PluginKind};
+use crate::domain::server_entries::ProviderEntry;
 use crate::error::{Error, Result};
 use crate::store::{self, Tx, ci_builds, cicd_jobs, cicd_providers, events, stack_ci, stacks, teams};
 
@@ -178,6 +179,36 @@ pub async fn provider_update(app: &App, key: &str, input: ProviderInput) -> Resu
     provider_view(app, id.as_str()).await
 }
 
+/// Whether a new provider, or the stored one, could be what the input says. Nothing is asked, and nothing is stored.
+pub fn provider_check(app: &App, stored: Option<&CicdProvider>, input: &ProviderInput) -> Result<()> {
+    let mut provider = stored.cloned().unwrap_or_else(|| blank(None));
+    if stored.is_some() {
+        check_change(&provider, input)?;
+    }
+    fill(app, &mut provider, input)
+}
+
+/// A provider as a file would say it, with its secrets in the clear: to be compared, never shown.
+pub async fn provider_said(app: &App, provider: &CicdProvider) -> Result<ProviderEntry> {
+    let secret = webhook_secret(app, provider)?;
+    let row = provider.clone();
+    Ok(ProviderEntry {
+        name: row.name,
+        kind: row.kind,
+        url: row.url,
+        port: row.port,
+        auth_type: row.auth_type,
+        credentials: Some(credentials(app, provider)?).filter(|slots| !slots.is_empty()),
+        settings: row.settings,
+        webhook_secret: secret.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
+        private_network: row.private_network,
+        certificates: row.certificates,
+        tenant_id: row.tenant_id,
+        team: Some(team_name(app, provider).await?).filter(|name| !name.is_empty()),
+        enabled: row.is_active,
+    })
+}
+
 /// The id of the team that an administrator names.
 async fn team_of(app: &App, named: Option<&str>) -> Result<Option<String>> {
     let Some(key) = named.filter(|key| !key.is_empty()) else { return Ok(None) };
@@ -312,6 +343,18 @@ pub async fn provider_view(app: &App, key: &str) -> Result<CicdProvider> {
 pub async fn provider_list(app: &App, page: PageRequest, reach: &Reach) -> Result<Page<CicdProvider>> {
     let mut conn = app.db.read().await?;
     cicd_providers::list(&mut conn, page, reach).await
+}
+
+pub async fn provider_all(app: &App) -> Result<Vec<CicdProvider>> {
+    let (mut all, mut before) = (Vec::new(), None);
+    loop {
+        let page = provider_list(app, PageRequest::new(before, Some(200)), &Reach::EVERYTHING).await?;
+        all.extend(page.items);
+        before = page.next;
+        if before.is_none() {
+            return Ok(all);
+        }
+    }
 }
 
 /// Removes the connection with what is known of its jobs and builds; at the provider everything stays.
