@@ -64,7 +64,10 @@ async fn the_command_line_connects_a_provider_and_runs_a_job() {
     assert!(code == 0 && text.contains("it is deployed"), "{text}");
     let (_, text) = cli(&server, &["job", "builds", "1"]).await;
     assert!(text.contains("success"), "{text}");
-    let file = write("changed.json", json!({ "scripts": [{ "path": "release.sh" }] }));
+    let file = write(
+        "changed.json",
+        json!({ "scripts": [{ "path": "release.sh" }], "parameters": { "TARGET": "staging" } }),
+    );
     let (code, text) = cli(&server, &["job", "update", "1", "-f", &file]).await;
     assert!(code == 0 && text.contains("release.sh") && text.contains("--yes"), "{text}");
     assert!(!vendor.pipeline().contains("release.sh"), "it was only shown");
@@ -104,9 +107,10 @@ async fn the_dashboard_shows_what_a_change_of_a_job_comes_to_before_it_does_it()
     let form = page(&service.server, &path).await;
     assert!(form.contains("deploy.sh") && form.contains("Show what changes"), "{form}");
     let send = async |seen: &str, scripts: &str| {
-        let fields = [("pipeline", "generated"), ("scripts", scripts), ("watch", "on"), ("seen", seen)];
+        let body = format!("pipeline=generated&scripts={scripts}&watch=on&seen={seen}");
         let request = service.server.stranger(Method::POST, &path);
-        let request = request.header("cookie", format!("windlass_token={ADMIN_TOKEN}")).form(&fields);
+        let request = request.bearer_auth(ADMIN_TOKEN);
+        let request = request.header("content-type", "application/x-www-form-urlencoded").body(body);
         request.send().await.unwrap().text().await.unwrap()
     };
     let shown = send("", "release.sh").await;
