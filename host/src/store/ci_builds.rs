@@ -253,11 +253,11 @@ pub async fn set_trouble(conn: &mut Conn, id: &Id, trouble: Option<&str>, now: U
     hit(execute(conn, statement).await?, CicdBuild::WHAT, id)
 }
 
-/// Whether a build that others seem to have started may be one of ours whose name is not known yet: one of the job that has no
-/// number, or one whose start the provider is just being told.
+/// Whether a build that others seem to have started may be one of ours whose name is not known yet: one of the job that was
+/// started and has no number, or one whose start the provider is just being told.
 pub async fn may_be_ours(conn: &mut Conn, job: &CicdJob) -> Result<bool> {
     let statement = query(select!(
-        "WHERE settled_at IS NULL AND ((job_id = $1 AND number = '') OR (start = 'sent' AND job_id IN \
+        "WHERE settled_at IS NULL AND ((job_id = $1 AND number = '' AND start <> 'none') OR (start = 'sent' AND job_id IN \
          (SELECT id FROM cicd_jobs WHERE provider_id = $2))) LIMIT 1"
     ));
     let statement = statement.bind(job.id.as_str()).bind(job.provider_id.as_str());

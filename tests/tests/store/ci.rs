@@ -290,8 +290,10 @@ async fn what_may_be_ours_or_is_another_jobs_is_known(test: TestDb) {
             assert!(!ci_builds::may_be_ours(tx, &second).await?);
             assert!(ci_builds::is_elsewhere(tx, &second, "7", url).await?);
             assert!(!ci_builds::is_elsewhere(tx, &second, "7", "https://ci.example/b/7").await?);
-            // What is just being started may be anybody's; what waits without a number, its own job's.
+            // What is just being started may be anybody's; what was started and has no number, its own job's.
             let waiting = ci_builds::insert(tx, build(&first, None)).await?;
+            assert!(!ci_builds::may_be_ours(tx, &first).await?, "nothing was sent");
+            ci_builds::update(tx, &CicdBuild { start: Start::Known, ..waiting.clone() }).await?;
             assert!(ci_builds::may_be_ours(tx, &first).await?);
             assert!(!ci_builds::may_be_ours(tx, &second).await?);
             ci_builds::update(tx, &CicdBuild { start: Start::Sent, ..waiting }).await?;

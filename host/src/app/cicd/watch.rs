@@ -22,7 +22,7 @@ use crate::store::{self, Tx, ci_builds, cicd_jobs, events};
 
 const ROUND: Duration = Duration::from_secs(1);
 /// Jobs that are asked about in one round at most, so that however many are watched, it costs no more.
-const AT_ONCE: usize = 5;
+const AT_ONCE: u8 = 5;
 /// After which a provider has not told in time.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Seconds that a build of others is followed, a week: how long it may take is not ours to say.
@@ -43,14 +43,14 @@ pub async fn job_watch(app: App, stop: CancellationToken) {
 
 async fn round(app: &App) -> Result<()> {
     let mut conn = app.db.read().await?;
-    let due = cicd_jobs::list_due(&mut conn, store::now(), AT_ONCE as i64).await?;
+    let due = cicd_jobs::list_due(&mut conn, store::now(), AT_ONCE.into()).await?;
     drop(conn);
     // Nobody wants to replay looks at which there was nothing new.
     let look = |job: CicdJob| async move {
         let looked = unrecorded(look_if_due(app, &job)).await;
         (job, looked)
     };
-    let mut looks = futures_util::stream::iter(due.into_iter().map(look)).buffer_unordered(AT_ONCE);
+    let mut looks = futures_util::stream::iter(due.into_iter().map(look)).buffer_unordered(AT_ONCE.into());
     while let Some((job, looked)) = looks.next().await {
         if let Err(error) = looked {
             let name = &job.name;
