@@ -63,6 +63,8 @@ async fn lives<V: Vendor>() {
     let metrics = service.server.get("/metrics").await.text;
     let counted = format!("windlass_ci_builds_total{{provider=\"{}\",status=\"failure\"}} 1", V::NAME);
     assert!(metrics.contains(&counted), "{metrics}");
+    let called = format!("plugin=\"{}\",kind=\"ci-provider\",call=\"trigger-job\",outcome=\"ok\"", V::NAME);
+    assert!(metrics.contains(&format!("windlass_plugin_calls_total{{{called}}} 2")), "{metrics}");
     for counted in ["status=\"successful\"} 1", "status=\"failed\"} 1"] {
         assert!(metrics.contains(&format!("windlass_deployments_total{{{counted}")), "{metrics}");
     }
