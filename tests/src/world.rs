@@ -4,6 +4,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 use windlass::domain::access::Role;
+use windlass::domain::people::DEFAULT_ID;
 
 use crate::server::{ADMIN_TOKEN, Answer, TestServer};
 
@@ -99,6 +100,7 @@ impl World {
             ("job", text(&build["job_id"])),
             ("event", event),
             ("template", "owl-template".into()),
+            ("tenant", DEFAULT_ID.into()),
             ("team", "owls".into()),
             ("member", "owl-viewer".into()),
             ("invitation", text(&invitation["id"])),

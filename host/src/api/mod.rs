@@ -43,6 +43,7 @@ mod targets;
 mod tasks;
 mod teams;
 mod templates;
+mod tenants;
 mod view;
 mod webhooks;
 
@@ -114,6 +115,7 @@ fn routes() -> OpenApiRouter<App> {
         .merge(protections::router())
         .merge(people::router())
         .merge(teams::router())
+        .merge(tenants::router())
         .merge(sessions::router())
         .merge(providers::router())
         .merge(ci_jobs::router())

@@ -88,7 +88,7 @@ struct UserInput {
     /// 12 to 256 characters. Without one, the person logs in with a token.
     #[serde(default)]
     password: Option<String>,
-    /// `default` if left out; made if there is none of that name.
+    /// Name of the tenant: the first one if left out; made if there is none of that name.
     #[serde(default)]
     tenant: Option<String>,
     /// Administers the installation.

@@ -13,6 +13,7 @@ use super::view::TaskView;
 use crate::app::App;
 use crate::app::task::{self, TaskChoice};
 use crate::domain::Id;
+use crate::error::Error;
 
 pub fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(task_list)).routes(routes!(task_view)).routes(routes!(task_run_now))
@@ -41,15 +42,19 @@ struct TasksView {
 
 /// Lists tasks of the queue, newest first. Those that ended are kept for a while.
 #[utoipa::path(get, path = "/api/v1/tasks", tag = "tasks", params(TaskQuery),
-    responses((status = 200, body = Success<TasksView>)), security(("token" = ["admin:server"])))]
+    responses((status = 200, body = Success<TasksView>), (status = 422)), security(("token" = ["admin:server"])))]
 async fn task_list(
     State(app): State<App>,
     _: Auth,
     Params(query): Params<TaskQuery>,
 ) -> ApiResult<Json<Success<TasksView>>> {
-    let choice = match query.unfinished {
-        true => TaskChoice::Unfinished,
-        false => TaskChoice::All { before: query.before.map(Id::from_text) },
+    let choice = match (query.unfinished, query.before) {
+        (true, Some(_)) => {
+            let text = "what is unfinished is one list, oldest first, without pages: leave out `before`, or `unfinished`";
+            return Err(Error::invalid("before", text).into());
+        }
+        (true, None) => TaskChoice::Unfinished,
+        (false, before) => TaskChoice::All { before: before.map(Id::from_text) },
     };
     let page = task::task_list(&app, choice, query.limit).await?;
     let items = page.items.into_iter().map(TaskView::from).collect();

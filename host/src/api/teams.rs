@@ -114,7 +114,7 @@ impl From<Invitation> for InvitationView {
 struct TeamInput {
     /// 1 to 32 characters: a to z, 0 to 9, `-`, `_` and `.`.
     name: String,
-    /// `default` if left out; made if there is none of that name.
+    /// Name of the tenant: the first one if left out; made if there is none of that name.
     #[serde(default)]
     tenant: Option<String>,
 }

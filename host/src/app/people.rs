@@ -1,7 +1,8 @@
-//! People: made, listed, shut out and let in again. `teams` says where they belong, `invitations` how they come.
+//! People: made, listed, shut out and let in again. `tenants` and `teams` say where they belong, `invitations` how they come.
 
 pub mod invitations;
 pub mod teams;
+pub mod tenants;
 
 use super::App;
 use super::access::{Identity, require};
@@ -9,7 +10,7 @@ use crate::domain::Id;
 use crate::domain::access::{Grant, Role, Subject};
 use crate::domain::people::{DEFAULT_ID, DEFAULT_NAME, Membership, Team, User, is_name};
 use crate::error::{Error, Result};
-use crate::store::{self, memberships, projects, teams as team_rows, tokens, users};
+use crate::store::{self, memberships, projects, teams as team_rows, tenants as tenant_rows, tokens, users};
 
 /// Makes tenant, team, project and administrator of a new installation, and gives the administrator the tokens that were made
 /// before there were people. Answers the administrator's id. Several nodes may do it at the same time.
@@ -25,7 +26,7 @@ pub async fn people_bootstrap(app: &App) -> Result<Id> {
             move |tx| {
                 Box::pin(async move {
                     let now = store::now();
-                    let tenant_id = team_rows::tenant_ensure(tx, &id, DEFAULT_NAME, now).await?;
+                    let tenant_id = tenant_rows::ensure(tx, &id, DEFAULT_NAME, now).await?;
                     let team = Team {
                         id: id.clone(),
                         tenant_id: tenant_id.clone(),
@@ -100,19 +101,16 @@ pub async fn user_create(
     is_admin: bool,
 ) -> Result<User> {
     check_name("user", name)?;
-    let tenant = tenant.unwrap_or(DEFAULT_NAME);
-    check_name("tenant", tenant)?;
     let password_hash = match password {
         Some(password) => Some(app.passwords.hash(password).await?),
         None => None,
     };
     let user = User { is_admin, password_hash, ..new_user(store::new_id(), Id::from_text(""), name) };
-    let tenant = tenant.to_owned();
+    let tenant = tenant.map(str::to_owned);
     app.db
         .write(move |tx| {
             Box::pin(async move {
-                let tenant_id = team_rows::tenant_ensure(tx, &store::new_id(), &tenant, store::now()).await?;
-                let user = User { tenant_id, ..user };
+                let user = User { tenant_id: tenants::tenant_for(tx, tenant.as_deref()).await?, ..user };
                 users::insert(tx, &user).await?;
                 Ok(user)
             })

@@ -48,6 +48,7 @@ mod target;
 mod task;
 mod team;
 mod template;
+mod tenant;
 mod text;
 mod view;
 mod webhook;
@@ -211,6 +212,9 @@ pub enum Command {
     /// Accounts, and one's own password and second factor.
     #[command(subcommand)]
     User(people::UserCommand),
+    /// Tenants: people and teams that have nothing to do with those of another one.
+    #[command(subcommand)]
+    Tenant(tenant::TenantCommand),
     /// Teams: who is in them, in what role, and who is invited.
     #[command(subcommand)]
     Team(team::TeamCommand),
@@ -347,6 +351,7 @@ async fn remote(session: &Session, command: Command) -> Outcome<u8> {
         Command::Login(args) => people::login(session, &args).await,
         Command::Logout => people::logout(session).await,
         Command::User(command) => people::user(session, &command).await,
+        Command::Tenant(command) => tenant::tenant(session, &command).await,
         Command::Team(command) => team::team(session, &command).await,
         Command::Project(command) => team::project(session, &command).await,
         Command::Provider(command) => provider::provider(session, &command).await,

@@ -41,7 +41,7 @@ pub enum UserCommand {
         /// Administers the installation.
         #[arg(long)]
         admin: bool,
-        /// `default` if left out; made if there is none.
+        /// The first one if left out; made if there is none of that name.
         #[arg(long)]
         tenant: Option<String>,
     },

@@ -19,7 +19,7 @@ pub enum TeamCommand {
     /// Make a team.
     Create {
         name: String,
-        /// `default` if left out; made if there is none.
+        /// The first one if left out; made if there is none of that name.
         #[arg(long)]
         tenant: Option<String>,
     },

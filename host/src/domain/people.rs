@@ -8,6 +8,17 @@ use super::{Id, UnixMs};
 pub const DEFAULT_ID: &str = "00000000-0000-7000-8000-000000000000";
 pub const DEFAULT_NAME: &str = "default";
 
+/// People and teams that have nothing to do with those of another one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tenant {
+    pub id: Id,
+    pub name: String,
+    /// How many teams and people are in it now.
+    pub teams: i64,
+    pub people: i64,
+    pub created_at: UnixMs,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Team {
     pub id: Id,

@@ -71,6 +71,7 @@ const MIGRATIONS: &[Migration] = &[
         name: "job_watch",
         text: include_str!("../../../migrations/0033_job_watch.sql"),
     },
+    Migration { version: 34, name: "tenants", text: include_str!("../../../migrations/0034_tenants.sql") },
 ];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (

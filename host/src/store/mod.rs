@@ -68,6 +68,7 @@ pub mod task_stats;
 pub mod tasks;
 pub mod teams;
 pub mod templates;
+pub mod tenants;
 pub mod tokens;
 pub mod users;
 pub mod webhook_events;

@@ -1,12 +1,12 @@
-//! Tables `tenants` and `teams`.
+//! Table `teams`.
 
 use super::{
     Conn,
-    faults::{fault, on_unique},
+    faults::on_unique,
     rows::{Entity, Row, execute, fetch_all, fetch_opt, found, hit, id_text, query},
 };
 use crate::{
-    domain::{Id, UnixMs, people::Team},
+    domain::{Id, people::Team},
     error::Result,
 };
 
@@ -27,18 +27,6 @@ impl Entity for Team {
             created_at: row.int("created_at")?,
         })
     }
-}
-
-/// The id of the tenant of that name, which is made if there is none.
-pub async fn tenant_ensure(conn: &mut Conn, id: &Id, name: &str, now: UnixMs) -> Result<Id> {
-    let insert =
-        query("INSERT INTO tenants (id, name, created_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING")
-            .bind(id.as_str())
-            .bind(name.to_owned())
-            .bind(now);
-    execute(conn, insert).await?;
-    let row = query("SELECT id FROM tenants WHERE name = $1").bind(name.to_owned());
-    Row(&row.fetch_one(conn).await.map_err(fault)?).id("id")
 }
 
 /// `Conflict` if the name is taken.

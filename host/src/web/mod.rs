@@ -53,6 +53,7 @@ mod tasks;
 mod team;
 mod template_form;
 mod templates;
+mod tenants;
 mod timeline;
 mod ui;
 mod webhook_secret;
@@ -118,6 +119,9 @@ pub fn router() -> Router<App> {
         .route("/people/users", post(people::user_create))
         .route("/people/users/{user}/disable", post(people::user_disable))
         .route("/people/users/{user}/enable", post(people::user_enable))
+        .route("/people/tenants", get(tenants::list).post(tenants::create))
+        .route("/people/tenants/{tenant}/rename", post(tenants::rename))
+        .route("/people/tenants/{tenant}/delete", post(tenants::delete))
         .route("/people/teams", post(people::team_create))
         .route("/people/teams/{team}", get(team::show))
         .route("/people/teams/{team}/members", post(team::member_put))

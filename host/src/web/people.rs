@@ -14,7 +14,7 @@ use crate::api;
 use crate::app::App;
 use crate::app::login::password_change;
 use crate::app::people::invitations::invitation_join;
-use crate::app::people::{self as people, teams};
+use crate::app::people::{self as people, teams, tenants};
 use crate::app::second_factor::totp_is_active;
 use crate::domain::people::{Team, User};
 use crate::error::{Error, Result};
@@ -57,6 +57,8 @@ struct PeoplePage {
     frame: Frame,
     users: Vec<UserRow>,
     teams: Vec<Team>,
+    /// Names of the tenants, for who may choose one for something new.
+    tenants: Vec<String>,
     /// Administers the installation.
     is_admin: bool,
     has_password: bool,
@@ -69,6 +71,8 @@ struct PeoplePage {
 async fn page(app: &App, session: &Session, done: &str, error: Option<&Error>) -> PageResult {
     let who = &session.0.who;
     let users = people::user_list(app, who).await?;
+    let is_admin = who.rights.is_server_admin();
+    let tenants = if is_admin { tenants::tenant_list(app).await? } else { Vec::new() };
     let status = error.map_or(StatusCode::OK, api::status);
     render_with(
         status,
@@ -76,7 +80,8 @@ async fn page(app: &App, session: &Session, done: &str, error: Option<&Error>) -
             frame: Frame::new(session, "people", "People"),
             users: users.into_iter().map(|user| UserRow::new(user, &who.user)).collect(),
             teams: teams::team_list(app, who).await?,
-            is_admin: who.rights.is_server_admin(),
+            tenants: tenants.into_iter().map(|tenant| tenant.name).collect(),
+            is_admin,
             has_password: who.user.password_hash.is_some(),
             has_second_factor: totp_is_active(app, &who.user.id).await?,
             done: done.to_owned(),
@@ -102,11 +107,13 @@ pub async fn list(State(app): State<App>, session: Session) -> PageResult {
 pub struct UserForm {
     name: String,
     password: String,
+    #[serde(default)]
+    tenant: Option<String>,
 }
 
 pub async fn user_create(State(app): State<App>, session: Session, Form(form): Form<UserForm>) -> PageResult {
     let password = Some(form.password).filter(|text| !text.is_empty());
-    let made = people::user_create(&app, form.name.trim(), password, None, false).await;
+    let made = people::user_create(&app, form.name.trim(), password, form.tenant.as_deref(), false).await;
     answered(&app, &session, made, "The account is made. Give it a role on the page of a team.").await
 }
 
@@ -123,10 +130,12 @@ pub async fn user_enable(State(app): State<App>, session: Session, Path(id): Pat
 #[derive(Deserialize)]
 pub struct TeamForm {
     name: String,
+    #[serde(default)]
+    tenant: Option<String>,
 }
 
 pub async fn team_create(State(app): State<App>, session: Session, Form(form): Form<TeamForm>) -> PageResult {
-    match teams::team_create(&app, form.name.trim(), None).await {
+    match teams::team_create(&app, form.name.trim(), form.tenant.as_deref()).await {
         Ok(team) => Ok(to_team(&team.name)),
         Err(error) => answered::<()>(&app, &session, Err(error), "").await,
     }

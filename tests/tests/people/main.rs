@@ -11,6 +11,7 @@ mod pages;
 mod policies;
 mod reach;
 mod record;
+mod tenants;
 mod tokens;
 
 use windlass_tests::world;

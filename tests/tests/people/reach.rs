@@ -9,7 +9,7 @@ use windlass::domain::people::{Membership, Team, User};
 use windlass::domain::project::Project;
 use windlass::domain::token::{Token, TokenKind};
 use windlass::store::audit::{self, AuditFilter, Call};
-use windlass::store::{Tx, cicd_providers, memberships, new_id, now, projects, teams, tokens, users};
+use windlass::store::{Tx, cicd_providers, memberships, new_id, now, projects, teams, tenants, tokens, users};
 use windlass_tests::database::TestDb;
 use windlass_tests::{on_both_databases, sample};
 
@@ -17,7 +17,7 @@ on_both_databases!(lists_have_exactly_the_rows_that_the_rule_lets_one_see);
 
 /// Two teams with two projects each.
 async fn places(tx: &mut Tx) -> Vec<Project> {
-    let tenant = teams::tenant_ensure(tx, &new_id(), "default", now()).await.unwrap();
+    let tenant = tenants::ensure(tx, &new_id(), "default", now()).await.unwrap();
     let mut all = Vec::new();
     for name in ["a", "b"] {
         let team = Team { id: new_id(), tenant_id: tenant.clone(), name: name.into(), created_at: now() };
@@ -105,7 +105,7 @@ async fn lists_have_exactly_the_rows_that_the_rule_lets_one_see(test: TestDb) {
         .write(|tx| {
             Box::pin(async move {
                 let places = places(tx).await;
-                let tenant = teams::tenant_ensure(tx, &new_id(), "default", now()).await.unwrap();
+                let tenant = tenants::ensure(tx, &new_id(), "default", now()).await.unwrap();
                 let mut providers = Vec::new();
                 for (n, team) in [Some(0), Some(2), None].into_iter().enumerate() {
                     let team_id = team.map(|at: usize| places[at].team_id.to_string());

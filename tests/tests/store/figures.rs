@@ -9,7 +9,7 @@ use windlass::{
         stack::Stack,
     },
     error::Error,
-    store::{badges, deployments, figures, new_id, oidc_identities, stacks, teams, users},
+    store::{badges, deployments, figures, new_id, oidc_identities, stacks, teams, tenants, users},
 };
 use windlass_tests::{database::TestDb, on_both_databases, sample};
 
@@ -131,7 +131,7 @@ async fn an_account_at_a_provider_belongs_to_one_person(test: TestDb) {
         .db
         .write(|tx| {
             Box::pin(async move {
-                let tenant_id = teams::tenant_ensure(tx, &new_id(), "acme", 1).await?;
+                let tenant_id = tenants::ensure(tx, &new_id(), "acme", 1).await?;
                 let user = User {
                     id: new_id(),
                     tenant_id,

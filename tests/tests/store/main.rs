@@ -24,5 +24,6 @@ mod schema;
 mod tables;
 mod targets;
 mod templates;
+mod tenants;
 mod triggers;
 mod writes;

@@ -10,7 +10,7 @@ use windlass::{
         people::{DEFAULT_ID, DEFAULT_NAME, Team},
     },
     error::Error,
-    store::{new_id, notification_channels as channels, notification_deliveries as deliveries, now, teams},
+    store::{new_id, notification_channels as channels, notification_deliveries as deliveries, now, teams, tenants},
 };
 use windlass_tests::{database::TestDb, on_both_databases, sample};
 
@@ -83,7 +83,7 @@ async fn stored(test: &TestDb, name: &str, stack: Option<&Id>) -> (Channel, Rule
             Box::pin(async move {
                 let team = Id::from_text(DEFAULT_ID.to_owned());
                 if teams::find_opt(tx, DEFAULT_ID).await?.is_none() {
-                    let tenant_id = teams::tenant_ensure(tx, &team, DEFAULT_NAME, 1).await?;
+                    let tenant_id = tenants::ensure(tx, &team, DEFAULT_NAME, 1).await?;
                     let name = DEFAULT_NAME.to_owned();
                     teams::insert(tx, &Team { id: team, tenant_id, name, created_at: 1 }).await?;
                 }

@@ -19,7 +19,7 @@ use windlass::{
         invitations, key_rotations, memberships, new_id, notification_channels, notification_deliveries,
         oidc_identities, plugin_calls, previews, projects, protections, registries, releases, repositories,
         rollout_steps, routes, schedules, sealed, stack_ci, stacks, targets, task_stats, tasks, teams,
-        templates, tokens, users, webhook_events,
+        templates, tenants, tokens, users, webhook_events,
     },
 };
 use windlass_tests::{database::TestDb, sample};
@@ -134,6 +134,8 @@ async fn read_records(conn: &mut Conn, page: PageRequest, id: &windlass::domain:
     tokens::find_opt(conn, "x").await.unwrap();
     users::find_opt(conn, "x").await.unwrap();
     teams::find_opt(conn, "x").await.unwrap();
+    tenants::find(conn, "x").await.unwrap_err();
+    tenants::list(conn).await.unwrap();
     memberships::of_user(conn, id).await.unwrap();
     memberships::of_team(conn, id).await.unwrap();
     invitations::by_hash(conn, "x").await.unwrap();

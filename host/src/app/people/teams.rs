@@ -1,5 +1,6 @@
 //! Teams, who is in them, and what belongs to them.
 
+use super::tenants::tenant_for;
 use super::{check_name, membership};
 use crate::app::access::{Identity, only_team, require};
 use crate::app::cicd::provider::check_teams;
@@ -7,7 +8,7 @@ use crate::app::{App, audit};
 use crate::domain::Id;
 use crate::domain::access::{Grant, Owner, Role, Subject};
 use crate::domain::page::{Page, PageRequest};
-use crate::domain::people::{DEFAULT_ID, DEFAULT_NAME, Membership, Team};
+use crate::domain::people::{DEFAULT_ID, Membership, Team};
 use crate::domain::project::Project;
 use crate::error::{Error, Result};
 use crate::store::{self, Tx, memberships, projects, teams, users};
@@ -28,15 +29,12 @@ pub async fn team_find(app: &App, key: &str) -> Result<Team> {
 /// `Invalid` for a name that will not do, `Conflict` for one that is taken.
 pub async fn team_create(app: &App, name: &str, tenant: Option<&str>) -> Result<Team> {
     check_name("team", name)?;
-    let tenant = tenant.unwrap_or(DEFAULT_NAME).to_owned();
-    check_name("tenant", &tenant)?;
-    let name = name.to_owned();
+    let (name, tenant) = (name.to_owned(), tenant.map(str::to_owned));
     app.db
         .write(move |tx| {
             Box::pin(async move {
-                let now = store::now();
-                let tenant_id = teams::tenant_ensure(tx, &store::new_id(), &tenant, now).await?;
-                let team = Team { id: store::new_id(), tenant_id, name, created_at: now };
+                let tenant_id = tenant_for(tx, tenant.as_deref()).await?;
+                let team = Team { id: store::new_id(), tenant_id, name, created_at: store::now() };
                 teams::insert(tx, &team).await?;
                 Ok(team)
             })
