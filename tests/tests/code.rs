@@ -168,6 +168,8 @@ async fn host_keys_are_listed_and_forgotten_by_administrators_and_the_record_kno
         std::fs::create_dir_all(data.join("git")).unwrap();
         let lines = format!("git.example ssh-ed25519 {key}\n[git.example]:2222 ssh-ed25519 {key}\n");
         std::fs::write(data.join("git/known_hosts"), lines).unwrap();
+        std::fs::create_dir_all(data.join("targets")).unwrap();
+        std::fs::write(data.join("targets/known_hosts"), format!("10.0.0.8 ssh-ed25519 {key}\n")).unwrap();
     })
     .await;
     let hosts = async || {
@@ -175,17 +177,20 @@ async fn host_keys_are_listed_and_forgotten_by_administrators_and_the_record_kno
         let rows = listed["data"].as_array().unwrap().clone();
         rows.iter().map(|row| row["host"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
-    assert_eq!(hosts().await, ["git.example", "[git.example]:2222"]);
+    assert_eq!(hosts().await, ["git.example", "[git.example]:2222", "10.0.0.8"]);
+    let listed = server.get("/api/v1/git/hosts").await.expect(200)["data"].clone();
+    assert_eq!((&listed[0]["purpose"], &listed[2]["purpose"]), (&json!("git"), &json!("target")), "{listed}");
     let listed = server.cli(&["git", "hosts"]).expect(0).out;
     assert!(listed.contains("SHA256:") && listed.contains("[git.example]:2222"), "{listed}");
     assert!(page(&server, "/hosts").await.contains("[git.example]:2222"));
     server.cli(&["git", "forget", "[git.example]:2222"]).expect(0);
-    assert_eq!(hosts().await, ["git.example"]);
+    assert_eq!(hosts().await, ["git.example", "10.0.0.8"]);
+    server.cli(&["git", "forget", "10.0.0.8"]).expect(0);
     server.delete("/api/v1/git/hosts/git.example").await.expect_empty(204);
     assert_eq!(hosts().await, Vec::<String>::new());
     server.delete("/api/v1/git/hosts/git.example").await.expect(404);
     let record = server.get("/api/v1/audit?action=host_forget").await.expect(200);
-    assert_eq!(record["data"]["items"].as_array().unwrap().len(), 3, "{record:#}");
+    assert_eq!(record["data"]["items"].as_array().unwrap().len(), 4, "{record:#}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -299,7 +299,14 @@ async fn an_engine_is_reached_by_ssh_and_its_host_key_is_pinned() {
     fixture.server.put("/api/v1/targets/attic", again.clone()).await.expect(200);
     let answer = tested(&fixture.server, "attic").await;
     let error = answer["target"]["health"]["error"].as_str().unwrap_or_default();
-    assert!(error.contains("host key") && error.contains("known_hosts"), "{answer}");
+    let hosts = fixture.server.get("/api/v1/git/hosts").await.expect(200)["data"].clone();
+    let pinned = hosts.as_array().unwrap().iter().find(|row| row["purpose"] == "target").unwrap();
+    let host = pinned["host"].as_str().unwrap();
+    let advice = format!("`windlass git forget '{host}'`");
+    assert!(error.contains("host key") && error.contains(&advice), "{answer}, but {hosts}");
+    fixture.server.cli(&["git", "forget", host]).expect(0);
+    let answer = tested(&fixture.server, "attic").await;
+    assert_eq!(answer["connected"], true, "{answer}");
 
     again["name"] = "stranger".into();
     again["credentials"]["key"] = std::fs::read_to_string(machine.file("client.key")).unwrap().into();

@@ -1,4 +1,4 @@
-//! `/api/v1/git/hosts`: the ssh host keys of git servers that this server trusts.
+//! `/api/v1/git/hosts`: the ssh host keys of git servers and deploy targets that this server trusts.
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -15,14 +15,15 @@ pub fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(host_list)).routes(routes!(host_forget))
 }
 
-/// Lists the ssh host keys of git servers that were trusted when they were first seen. Each server of several has its own.
+/// Lists the ssh host keys of git servers and deploy targets that were trusted when they were first seen. Each server of several
+/// has its own.
 #[utoipa::path(get, path = "/api/v1/git/hosts", tag = "code", responses((status = 200, body = Success<Vec<KnownHost>>)),
     security(("token" = ["admin:server"])))]
 async fn host_list(State(app): State<App>, _: Auth) -> ApiResult<Json<Success<Vec<KnownHost>>>> {
     Ok(ok(host_key::host_list(&app).await?))
 }
 
-/// Forgets the keys of a git server, which got a new one: the next key that it shows is trusted.
+/// Forgets the keys of a git server or deploy target, which got a new one: the next key that it shows is trusted.
 #[utoipa::path(delete, path = "/api/v1/git/hosts/{host}", tag = "code", responses((status = 204), (status = 404)),
     security(("token" = ["admin:server"])))]
 async fn host_forget(State(app): State<App>, _: Auth, Path(host): Path<String>) -> ApiResult<StatusCode> {

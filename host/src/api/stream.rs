@@ -1,9 +1,11 @@
-//! Server-sent events (WHATWG HTML, "Server-sent events"): state changes, resumable with `Last-Event-ID`.
+//! Server-sent events (WHATWG HTML, "Server-sent events"): state changes, resumable with `Last-Event-ID`; and those of the past, in
+//! pages.
 
 use std::convert::Infallible;
 use std::time::Duration;
 
 use async_stream::stream;
+use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::IntoResponse;
@@ -15,17 +17,19 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::error::ApiResult;
-use super::extract::{Auth, Params};
-use super::view::EventView;
+use super::extract::{Auth, Params, Success, ok};
+use super::view::{EventView, PageView, PastEventView};
 use crate::app::access::require;
+use crate::app::event::EventChoice;
 use crate::app::{App, event, stack};
 use crate::domain::Id;
 use crate::domain::access::{Reach, Role, Subject};
 use crate::domain::event::Event;
+use crate::domain::page::PageRequest;
 use crate::error::Result;
 
 pub fn router() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(events))
+    OpenApiRouter::new().routes(routes!(events)).routes(routes!(event_list))
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -60,6 +64,37 @@ async fn events(
         None => event::latest_seq(&app).await?,
     };
     Ok(Sse::new(event_stream(app, stack_id, auth.reach(), cursor)).keep_alive(keep_alive()))
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct HistoryQuery {
+    /// Id, number or name of the stack whose events are wanted.
+    stack: Option<String>,
+    /// Id or number of the deployment whose events, and whose build's, are wanted.
+    deployment: Option<String>,
+    /// Such as `deployment.transition`.
+    kind: Option<String>,
+    /// `next` of the page before.
+    before: Option<i64>,
+    /// Events a page, 1 to 200; 50 if left out.
+    limit: Option<i64>,
+}
+
+/// Lists state changes of the past, newest first, as long as `retention.event_days` keeps them.
+#[utoipa::path(get, path = "/api/v1/events/history", tag = "events", params(HistoryQuery),
+    responses((status = 200, body = Success<PageView<PastEventView>>), (status = 404), (status = 422)),
+    security(("token" = ["viewer:any"])))]
+async fn event_list(
+    State(app): State<App>,
+    auth: Auth,
+    Params(query): Params<HistoryQuery>,
+) -> ApiResult<Json<Success<PageView<PastEventView>>>> {
+    let choice = EventChoice { stack: query.stack, deployment: query.deployment, kind: query.kind };
+    let request = PageRequest::new(query.before, query.limit);
+    let page = event::event_list(&app, &auth.who, &choice, request).await?;
+    Ok(ok(PageView::of(page, PastEventView::from)))
 }
 
 fn event_stream(

@@ -16,9 +16,11 @@ use crate::app::people::tenants;
 use crate::domain::people::Tenant;
 
 pub fn router() -> OpenApiRouter<App> {
-    OpenApiRouter::new()
-        .routes(routes!(tenant_list, tenant_create))
-        .routes(routes!(tenant_view, tenant_rename, tenant_delete))
+    OpenApiRouter::new().routes(routes!(tenant_list, tenant_create)).routes(routes!(
+        tenant_view,
+        tenant_rename,
+        tenant_delete
+    ))
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -96,11 +98,7 @@ async fn tenant_rename(
 /// Removes a tenant that nobody is in, and no team. The first one stays.
 #[utoipa::path(delete, path = "/api/v1/tenants/{tenant}", tag = "people", responses((status = 204), (status = 409)),
     security(("token" = ["admin:server"])))]
-async fn tenant_delete(
-    State(app): State<App>,
-    _: Auth,
-    Path(tenant): Path<String>,
-) -> ApiResult<StatusCode> {
+async fn tenant_delete(State(app): State<App>, _: Auth, Path(tenant): Path<String>) -> ApiResult<StatusCode> {
     tenants::tenant_delete(&app, &tenant).await?;
     Ok(StatusCode::NO_CONTENT)
 }

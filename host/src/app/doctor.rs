@@ -17,6 +17,8 @@ use crate::config::Config;
 use crate::docker::Docker;
 pub use security::{security, security_check};
 
+/// People who repair something look at the page about it, which looks anew each time.
+pub(super) const SECURITY_GOOD_FOR: Duration = Duration::from_secs(10);
 /// Less than this is not enough for one build's log and a database.
 const LEAST_FREE: u64 = 256 * 1024 * 1024;
 const ENOUGH_FREE: u64 = 2 * 1024 * 1024 * 1024;

@@ -1,15 +1,35 @@
-//! ssh host keys of git servers: pinned when they are first seen, listed, and forgotten when a server gets a new one.
+//! ssh host keys of git servers and deploy targets: pinned when they are first seen, listed, and forgotten when a host gets a new one.
 //!
 //! Each server of several has its own, in its data folder.
 
+use std::path::Path;
+use std::sync::Arc;
+
 use super::App;
-use crate::domain::code::KnownHost;
+use crate::domain::code::{HostPurpose, KnownHost};
 use crate::error::{Error, Result};
+use crate::git::HostKeys;
+
+/// Those of targets. OpenSSH reads the file and adds to it.
+pub(super) fn of_targets(data: &Path) -> Arc<HostKeys> {
+    Arc::new(HostKeys::new(data.join("targets/known_hosts"), HostPurpose::Target))
+}
+
+/// Does that with each of the files.
+async fn in_each<T: Send + 'static>(
+    app: &App,
+    work: impl Fn(&HostKeys) -> std::io::Result<T> + Send + 'static,
+) -> Result<Vec<T>> {
+    let files = [app.git.host_keys(), Arc::clone(&app.target_keys)];
+    let done = tokio::task::spawn_blocking(move || files.iter().map(|keys| work(keys)).collect());
+    let done: std::io::Result<Vec<T>> = done.await.map_err(Error::internal)?;
+    done.map_err(Error::internal)
+}
 
 /// # Errors
-/// `Internal` if the file cannot be read.
+/// `Internal` if a file cannot be read.
 pub async fn host_list(app: &App) -> Result<Vec<KnownHost>> {
-    app.git.known_hosts().await
+    Ok(in_each(app, HostKeys::list).await?.into_iter().flatten().collect())
 }
 
 /// Forgets the keys of a host, so that the next one that it shows is trusted and pinned.
@@ -17,9 +37,10 @@ pub async fn host_list(app: &App) -> Result<Vec<KnownHost>> {
 /// # Errors
 /// `NotFound` if none of its keys is pinned.
 pub async fn host_forget(app: &App, host: &str) -> Result<()> {
-    if !app.git.forget_host(host).await? {
+    let name = host.to_owned();
+    if !in_each(app, move |keys| keys.forget(&name)).await?.contains(&true) {
         return Err(Error::not_found("host key of", host));
     }
-    tracing::info!(host, "[@git:host] the pinned keys of a git server are forgotten");
+    tracing::info!(host, "[@git:host] the pinned keys of a host are forgotten");
     Ok(())
 }

@@ -24,6 +24,7 @@ mod gate;
 pub mod health;
 pub mod host_key;
 pub mod housekeeping;
+mod lately;
 pub mod login;
 pub mod login_limits;
 pub mod logs;
@@ -71,7 +72,7 @@ use crate::docker::Docker;
 use crate::domain::Id;
 use crate::domain::rollout::Weight;
 use crate::error::{Error, Result};
-use crate::git::Git;
+use crate::git::{Git, HostKeys};
 use crate::network::{Outgoing, Policy};
 use crate::plugins::Plugins;
 use crate::router::client::RouterClient;
@@ -98,6 +99,8 @@ pub struct Parts {
     pub docker: Docker,
     /// The others.
     engines: target::Engines,
+    /// The pinned ssh host keys of theirs.
+    target_keys: Arc<HostKeys>,
     /// The router of this data folder, whether it runs or not.
     pub router: RouterClient,
     pub vault: Vault,
@@ -117,6 +120,9 @@ pub struct Parts {
     pub sign_on: sign_on::SignOn,
     published: traffic::Published,
     seen: rollout::Seen,
+    histories: rollout::Histories,
+    /// How safely the installation is set up, as one check among others.
+    security_seen: lately::Lately<(), doctor::Check>,
     /// Logs of builds at providers that grow.
     ci_logs: cicd::Live,
     /// How many requests providers still take.
@@ -183,6 +189,7 @@ impl App {
             git,
             docker,
             engines: target::Engines::default(),
+            target_keys: host_key::of_targets(&data),
             router,
             vault,
             auditor,
@@ -199,6 +206,8 @@ impl App {
             sign_on,
             published: traffic::Published::default(),
             seen: rollout::Seen::default(),
+            histories: rollout::Histories::new(rollout::GOOD_FOR),
+            security_seen: lately::Lately::new(doctor::SECURITY_GOOD_FOR),
             ci_logs: cicd::Live::default(),
             ci_budgets: Arc::default(),
             challenges: certificate::Challenges::default(),

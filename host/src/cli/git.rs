@@ -1,5 +1,5 @@
 //! `git log | ls | show | refs | hosts | forget`: what is in a stack's repository, as the server last fetched it, and the ssh
-//! host keys of git servers.
+//! host keys of git servers and deploy targets.
 
 use clap::{Args, Subcommand};
 use serde::Deserialize;
@@ -46,14 +46,14 @@ pub enum GitCommand {
         /// Name, number or id of the stack.
         stack: String,
     },
-    /// List the ssh host keys of git servers that were trusted when they were first seen.
+    /// List the ssh host keys of git servers and deploy targets that were trusted when they were first seen.
     Hosts,
-    /// Forget the keys of a git server that got a new one: the next key that it shows is trusted.
+    /// Forget the keys of a git server or target that got a new one: the next key that it shows is trusted.
     #[command(after_help = "Examples:
   windlass git forget forge.example
   windlass git forget '[forge.example]:2222'")]
     Forget {
-        /// The server, as `hosts` lists it.
+        /// The host, as `hosts` lists it.
         host: String,
     },
 }
@@ -140,6 +140,7 @@ struct File {
 
 #[derive(Deserialize)]
 struct KnownHost {
+    purpose: String,
     host: String,
     kind: String,
     fingerprint: String,
@@ -274,12 +275,14 @@ async fn hosts(session: &Session) -> Outcome<()> {
     }
     let known: Vec<KnownHost> = read(&value)?;
     if known.is_empty() {
-        session.out.line("No key is pinned yet: that happens when a git server is first reached by ssh.");
+        session
+            .out
+            .line("No key is pinned yet: that happens when a git server or target is first reached by ssh.");
         return Ok(());
     }
-    let mut table = Table::new(&["HOST", "KIND", "FINGERPRINT"]);
+    let mut table = Table::new(&["HOST", "FOR", "KIND", "FINGERPRINT"]);
     for one in known {
-        table.row(cells![one.host, one.kind, one.fingerprint]);
+        table.row(cells![one.host, one.purpose, one.kind, one.fingerprint]);
     }
     table.print(&session.out);
     Ok(())

@@ -16,6 +16,7 @@ mod client;
 mod compile;
 mod deploy;
 mod doctor;
+mod events;
 mod failure;
 mod follow;
 mod git;
@@ -149,7 +150,7 @@ pub enum Command {
     /// Builds: what one would do, and the files that they have left behind.
     #[command(subcommand)]
     Build(build::BuildCommand),
-    /// What is in a stack's repository: commits, files, branches and tags; and the host keys of git servers.
+    /// What is in a stack's repository: commits, files, branches and tags; and the host keys of git servers and targets.
     #[command(subcommand)]
     Git(git::GitCommand),
     /// Registries of images: their log-ins, and whether they work.
@@ -161,6 +162,8 @@ pub enum Command {
     Health(health::HealthArgs),
     /// Say whether everything is all right, and how delivery goes. Exits with 1 if something does not work.
     Overview,
+    /// List what happened, to all stacks, one stack or in one deployment, newest first.
+    Events(events::EventsArgs),
     /// Show the log of a deployment or build.
     Logs(logs::LogsArgs),
     /// Start a deployment again that failed, was rolled back or was cancelled.
@@ -331,6 +334,7 @@ async fn remote(session: &Session, command: Command) -> Outcome<u8> {
         Command::Health(args) => health::health(session, &args).await,
         Command::Overview => overview::overview(session).await,
         Command::Badge(args) => badge::badge(session, &args).await,
+        Command::Events(args) => events::events(session, &args).await,
         Command::Logs(args) => logs::logs(session, &args).await,
         Command::Retry(args) => deploy::retry(session, &args).await,
         Command::Rollback(args) => deploy::rollback(session, &args).await,

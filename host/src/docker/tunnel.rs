@@ -19,14 +19,17 @@ use crate::error::{Error, Result};
 /// A socket's address has room for so many bytes.
 const LONGEST_SOCKET: usize = 107;
 const LOOK: Duration = Duration::from_millis(50);
+/// The one that a pinned name does not mention.
+const SSH_PORT: u16 = 22;
 
 pub(super) struct Tunnel {
     /// For messages.
     address: String,
+    /// Under which name the host key is pinned.
+    pinned_as: String,
     /// Key and socket are in it.
     folder: TempDir,
     socket: PathBuf,
-    known_hosts: PathBuf,
     arguments: Vec<String>,
     running: Mutex<Option<Child>>,
     /// What ssh complained of last.
@@ -71,9 +74,9 @@ impl Tunnel {
         arguments.extend(["--".to_string(), host.clone(), "cat".into()]);
         Ok(Self {
             address: address.to_string(),
+            pinned_as: if *port == SSH_PORT { host.clone() } else { format!("[{host}]:{port}") },
             folder,
             socket,
-            known_hosts: known_hosts.to_path_buf(),
             arguments,
             running: Mutex::default(),
             said: Arc::default(),
@@ -172,8 +175,8 @@ impl Tunnel {
         let advice = if said.contains("IDENTIFICATION HAS CHANGED") || said.contains("verification failed") {
             format!(
                 "its host key is not the pinned one: either the machine got a new key or somebody is in between; if the \
-                 key is right, remove its line from {}",
-                self.known_hosts.display()
+                 key is right, an administrator has the pinned one forgotten: `windlass git forget '{}'`",
+                self.pinned_as
             )
         } else {
             format!(

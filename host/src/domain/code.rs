@@ -122,9 +122,29 @@ pub struct Named {
     pub is_default: bool,
 }
 
-/// A git server's ssh host key, trusted when it was first seen and pinned from then on.
+/// What this server talks to a host by ssh for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum HostPurpose {
+    /// It has repositories.
+    Git,
+    /// It is a deploy target.
+    Target,
+}
+
+impl HostPurpose {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Git => "git",
+            Self::Target => "target",
+        }
+    }
+}
+
+/// The ssh host key of a git server or deploy target, trusted when it was first seen and pinned from then on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct KnownHost {
+    pub purpose: HostPurpose,
     /// `forge.example`, or with its port `[forge.example]:2222`.
     pub host: String,
     /// Such as `ssh-ed25519`.

@@ -16,6 +16,68 @@ pub struct Event {
     pub at: UnixMs,
 }
 
+/// An event of the past, with the name that its stack has now; none if it is about no stack, or about one that is gone.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PastEvent {
+    pub event: Event,
+    pub stack: Option<String>,
+}
+
+impl Event {
+    /// In a line, for people.
+    pub fn words(&self) -> String {
+        let of = |name: &str| match self.data.get(name) {
+            Some(serde_json::Value::String(text)) => text.replace('_', " "),
+            Some(serde_json::Value::Number(number)) => number.to_string(),
+            _ => String::new(),
+        };
+        let because = |words: String| match of("error").as_str() {
+            "" => words,
+            error => format!("{words}: {error}"),
+        };
+        match self.kind {
+            EventKind::StackChanged => match of("change").as_str() {
+                what @ ("created" | "changed" | "deleted") => format!("The stack was {what}"),
+                what => format!("The stack was changed: {what}"),
+            },
+            EventKind::BuildStatus => format!("Build {} is {}", of("build"), of("status")),
+            EventKind::DeploymentStatus => format!("Deployment {} is {}", of("deployment"), of("status")),
+            EventKind::DeploymentStep => match of("effect").as_str() {
+                "" => of("label"),
+                effect => because(format!("{}: {effect}", of("label"))),
+            },
+            EventKind::DeploymentTransition => of("text"),
+            EventKind::DeploymentApproval => match of("by").as_str() {
+                "" => format!("{}: {}", of("prompt"), of("state")),
+                by => format!("{}: {} by {by}", of("prompt"), of("state")),
+            },
+            EventKind::WebhookProcessed => format!("A delivery was processed: {}", of("reason")),
+            EventKind::PluginChanged => format!("Plugin {} is {}", of("name"), of("state")),
+            EventKind::ProviderChanged => format!("Provider {}: {}", of("provider"), of("change")),
+            EventKind::CiBuildStatus => format!("Build {} at the provider is {}", of("number"), of("status")),
+            EventKind::CiBuildMoved => {
+                format!("A build was moved from {} to {}: {}", of("from"), of("to"), of("reason"))
+            }
+            EventKind::DeploymentStatusUpdate
+            | EventKind::DeploymentRunStart
+            | EventKind::DeploymentRunFailure => because(format!(
+                "The deployment's build {} at the provider: {}",
+                of("buildNumber"),
+                of("status")
+            )),
+            EventKind::CertificateChanged => {
+                because(format!("The certificate of {} is {}", of("host"), of("state")))
+            }
+            EventKind::TargetChanged => format!("Target {}: {}", of("target"), of("change")),
+        }
+    }
+
+    /// The number of the deployment or build that it names.
+    pub fn number(&self, of: &str) -> Option<i64> {
+        self.data.get(of)?.as_i64()
+    }
+}
+
 /// What a state change appends; the store adds `seq` and `at`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewEvent {
@@ -112,5 +174,37 @@ impl EventKind {
 
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|kind| kind.as_str() == text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn words(kind: EventKind, data: serde_json::Value) -> String {
+        Event { seq: 1, kind, stack_id: None, subject_id: None, data, at: 0 }.words()
+    }
+
+    #[test]
+    fn an_event_is_told_in_a_line_with_what_went_wrong() {
+        let step = json!({ "label": "Starting", "effect": "start 2 instances", "error": "no such image" });
+        assert_eq!(words(EventKind::DeploymentStep, step), "Starting: start 2 instances: no such image");
+        assert_eq!(words(EventKind::DeploymentStep, json!({ "label": "Waiting" })), "Waiting");
+        let status = json!({ "deployment": 7, "status": "rolled_back" });
+        assert_eq!(words(EventKind::DeploymentStatus, status), "Deployment 7 is rolled back");
+        let change = json!({ "change": "webhook_secret_rotated" });
+        assert_eq!(words(EventKind::StackChanged, change), "The stack was changed: webhook secret rotated");
+        let answer = json!({ "prompt": "Go on?", "state": "approved", "by": "ada" });
+        assert_eq!(words(EventKind::DeploymentApproval, answer), "Go on?: approved by ada");
+    }
+
+    #[test]
+    fn whatever_is_stored_there_are_words_for_it() {
+        for kind in EventKind::ALL {
+            for data in [json!(null), json!({}), json!({ "status": [1], "label": { "a": 1 } })] {
+                words(*kind, data);
+            }
+        }
     }
 }

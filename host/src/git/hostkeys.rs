@@ -11,18 +11,19 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use git2::{CertificateCheckStatus, ErrorClass, ErrorCode, cert::Cert};
 use sha2::{Digest as _, Sha256};
 
-use crate::domain::code::KnownHost;
+use crate::domain::code::{HostPurpose, KnownHost};
 
 /// The pinned keys. Operators may put lines there before a server is first contacted; hashed host names are not read.
-pub(super) struct HostKeys {
+pub struct HostKeys {
     path: PathBuf,
+    purpose: HostPurpose,
     /// Reading and adding is one step.
     turn: Mutex<()>,
 }
 
 impl HostKeys {
-    pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, turn: Mutex::new(()) }
+    pub fn new(path: PathBuf, purpose: HostPurpose) -> Self {
+        Self { path, purpose, turn: Mutex::new(()) }
     }
 
     /// Judges what a server shows. Certificates of https are libgit2's business, which checks them against this machine's
@@ -68,14 +69,21 @@ impl HostKeys {
     }
 
     /// All pinned keys, in the file's order.
-    pub(super) fn list(&self) -> std::io::Result<Vec<KnownHost>> {
+    ///
+    /// # Errors
+    /// Those of reading the file; one that is not there yet has none.
+    pub fn list(&self) -> std::io::Result<Vec<KnownHost>> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(self.read()?.lines().flat_map(known_hosts).collect())
+        Ok(self.read()?.lines().flat_map(|line| known_hosts(line, self.purpose)).collect())
     }
 
     /// Takes a host out of every line, and answers whether there was one. The file is replaced as a whole: a crash leaves the
-    /// old one.
-    pub(super) fn forget(&self, host: &str) -> std::io::Result<bool> {
+    /// old one. OpenSSH pins the keys of targets without asking for our turn: one that it adds in between is lost, and pinned
+    /// again when it is next seen.
+    ///
+    /// # Errors
+    /// Those of reading and writing the file.
+    pub fn forget(&self, host: &str) -> std::io::Result<bool> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.read()?;
         let after: String = before.lines().filter_map(|line| without(line, host)).collect();
@@ -122,9 +130,10 @@ fn entry<'a>(line: &'a str, host: &str) -> Option<(&'a str, &'a str)> {
     hosts.split(',').any(|known| known.eq_ignore_ascii_case(host)).then_some((kind, key))
 }
 
-fn known_hosts(line: &str) -> impl Iterator<Item = KnownHost> {
-    parts(line).into_iter().flat_map(|(hosts, kind, key)| {
+fn known_hosts(line: &str, purpose: HostPurpose) -> impl Iterator<Item = KnownHost> {
+    parts(line).into_iter().flat_map(move |(hosts, kind, key)| {
         hosts.split(',').map(move |host| KnownHost {
+            purpose,
             host: host.to_ascii_lowercase(),
             kind: kind.to_owned(),
             fingerprint: STANDARD.decode(key).map(|key| fingerprint(&key)).unwrap_or_default(),
@@ -168,7 +177,7 @@ mod tests {
     #[test]
     fn the_first_key_is_pinned_and_another_one_refused() {
         let folder = tempfile::tempdir().unwrap();
-        let keys = HostKeys::new(folder.path().join("known_hosts"));
+        let keys = HostKeys::new(folder.path().join("known_hosts"), HostPurpose::Git);
         let said = Mutex::new(Vec::new());
         let log = |line: &str| said.lock().unwrap().push(line.to_string());
         keys.check("h", &key(b"a"), &log).unwrap();
@@ -187,7 +196,7 @@ mod tests {
         let encoded = STANDARD.encode(&a);
         let line = "# ours\nx,H ssh-ed25519";
         fs::write(&path, format!("{line} {encoded} comment\n@revoked h ssh-ed25519 {encoded}")).unwrap();
-        let keys = HostKeys::new(path.clone());
+        let keys = HostKeys::new(path.clone(), HostPurpose::Git);
         keys.check("[h]:22", &b, &|_| ()).unwrap();
         let hosts =
             |keys: &HostKeys| keys.list().unwrap().into_iter().map(|one| one.host).collect::<Vec<_>>();
@@ -210,7 +219,7 @@ mod tests {
         let path = folder.path().join("known_hosts");
         fs::write(&path, format!("# ours\nx,h ssh-ed25519 {} comment\n", STANDARD.encode(key(b"a"))))
             .unwrap();
-        let keys = HostKeys::new(path);
+        let keys = HostKeys::new(path, HostPurpose::Git);
         assert!(keys.check("h", &key(b"a"), &|_| ()).is_ok());
         assert!(keys.check("h", &key(b"b"), &|_| ()).is_err());
     }

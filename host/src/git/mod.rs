@@ -38,11 +38,12 @@ use tokio::sync::Semaphore;
 pub use access::{GitAuth, RepoAccess};
 pub use cache::Mirror;
 pub use checkout::Checkout;
+pub use hostkeys::HostKeys;
 pub use read::Commit;
 pub use remote::{RemoteRef, RemoteRefs};
 
 use crate::{
-    domain::{Id, code::KnownHost},
+    domain::{Id, code::HostPurpose},
     error::{Error, Result},
     network::Outgoing,
 };
@@ -73,7 +74,7 @@ struct Inner {
     connections: Arc<Semaphore>,
     disk: Arc<Semaphore>,
     mirrors: Mutex<HashMap<Id, Arc<fetch::Turns>>>,
-    host_keys: hostkeys::HostKeys,
+    host_keys: Arc<HostKeys>,
     salt: share::Salt,
 }
 
@@ -103,7 +104,7 @@ impl Git {
             connections: Arc::new(Semaphore::new(CONNECTIONS)),
             disk: Arc::new(Semaphore::new(DISK)),
             mirrors: Mutex::default(),
-            host_keys: hostkeys::HostKeys::new(root.join("known_hosts")),
+            host_keys: Arc::new(HostKeys::new(root.join("known_hosts"), HostPurpose::Git)),
             salt: share::Salt::open(&root.join("salt"))?,
             root,
         };
@@ -111,23 +112,8 @@ impl Git {
     }
 
     /// The pinned ssh host keys of git servers.
-    ///
-    /// # Errors
-    /// `Internal` if the file cannot be read.
-    pub async fn known_hosts(&self) -> Result<Vec<KnownHost>> {
-        let git = self.clone();
-        let listed = tokio::task::spawn_blocking(move || git.inner.host_keys.list()).await;
-        listed.map_err(Error::internal)?.map_err(Error::internal)
-    }
-
-    /// Forgets the keys of a host: the next one that it shows is trusted. Answers whether there were any.
-    ///
-    /// # Errors
-    /// `Internal` if the file cannot be written.
-    pub async fn forget_host(&self, host: &str) -> Result<bool> {
-        let (git, host) = (self.clone(), host.to_owned());
-        let done = tokio::task::spawn_blocking(move || git.inner.host_keys.forget(&host)).await;
-        done.map_err(Error::internal)?.map_err(Error::internal)
+    pub fn host_keys(&self) -> Arc<HostKeys> {
+        Arc::clone(&self.inner.host_keys)
     }
 
     fn mirror_path(&self, id: &Id) -> Result<PathBuf> {

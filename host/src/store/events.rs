@@ -4,13 +4,14 @@ use super::{
     Conn, Tx, counters,
     faults::fault,
     now,
-    rows::{Entity, Row, execute, fetch_all, id_text, json, query},
+    rows::{Entity, Row, below, execute, fetch_all, fetch_page, id_text, json, over, query},
 };
 use crate::{
     domain::{
         Id, UnixMs,
         access::Reach,
-        event::{Event, EventKind, NewEvent},
+        event::{Event, EventKind, NewEvent, PastEvent},
+        page::{Page, PageRequest},
     },
     error::Result,
 };
@@ -33,6 +34,14 @@ impl Entity for Event {
             data: row.json("data")?,
             at: row.int("at")?,
         })
+    }
+}
+
+impl Entity for PastEvent {
+    const WHAT: &'static str = "event";
+
+    fn from_row(row: &Row<'_>) -> Result<Self> {
+        Ok(Self { event: Event::from_row(row)?, stack: row.text_opt("stack")? })
     }
 }
 
@@ -84,6 +93,67 @@ pub async fn list_after(
     }
     .bind(reach.as_str().to_owned());
     fetch_all(conn, query).await
+}
+
+/// What a list of past events is narrowed to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EventFilter {
+    pub stack: Option<Id>,
+    /// What it is about: a deployment and its build. Only together with the stack.
+    pub subjects: Vec<Id>,
+    pub kind: Option<EventKind>,
+}
+
+macro_rules! past {
+    ($which:literal, $reach:literal) => {
+        concat!(
+            "SELECT events.seq, kind, stack_id, subject_id, data, at, named.name AS stack FROM events \
+             LEFT JOIN stacks named ON named.id = events.stack_id WHERE ",
+            $which,
+            " AND (",
+            $reach,
+            " = '' OR EXISTS (SELECT 1 FROM stacks s JOIN token_projects v ON v.project_id = s.project_id \
+             WHERE s.id = events.stack_id AND v.token_id = ",
+            $reach,
+            ")) ORDER BY events.seq DESC LIMIT "
+        )
+    };
+}
+
+/// Past events, newest first. What is about no stack, or about one that is gone, is for those who see everything.
+pub async fn list(
+    conn: &mut Conn,
+    page: PageRequest,
+    filter: &EventFilter,
+    reach: &Reach,
+) -> Result<Page<PastEvent>> {
+    let kind = filter.kind.map(EventKind::as_str).unwrap_or_default();
+    let query = match &filter.stack {
+        None => query(concat!(past!("events.seq < $1 AND ($2 = '' OR kind = $2)", "$3"), "$4"))
+            .bind(below(page))
+            .bind(kind)
+            .bind(reach.as_str().to_owned()),
+        Some(stack) => {
+            let mut subjects = filter.subjects.iter().map(|id| id.as_str().to_owned());
+            let first = subjects.next().unwrap_or_default();
+            let second = subjects.next().unwrap_or_else(|| first.clone());
+            query(concat!(
+                past!(
+                    "stack_id = $1 AND events.seq < $2 AND ($3 = '' OR kind = $3) \
+                     AND ($4 = '' OR subject_id = $4 OR subject_id = $5)",
+                    "$6"
+                ),
+                "$7"
+            ))
+            .bind(stack.as_str())
+            .bind(below(page))
+            .bind(kind)
+            .bind(first)
+            .bind(second)
+            .bind(reach.as_str().to_owned())
+        }
+    };
+    fetch_page(conn, page, query.bind(over(page)), |past: &PastEvent| past.event.seq).await
 }
 
 /// What a deployment's steps were called between two moments, oldest first; of many the last `most`.

@@ -11,6 +11,7 @@ pub const PAGES: &[(&str, &str, &str)] = &[
     ("GET", "/stacks/{stack}", "viewer:stack"),
     ("GET", "/stacks/{stack}/edit", "developer:stack"),
     ("POST", "/stacks/{stack}/edit", "developer:stack"),
+    ("GET", "/stacks/{stack}/activity", "viewer:stack"),
     ("GET", "/stacks/{stack}/plan", "viewer:stack"),
     ("GET", "/stacks/{stack}/build-plan", "viewer:stack"),
     ("GET", "/stacks/{stack}/commits", "viewer:stack"),

@@ -19,7 +19,7 @@ use crate::api;
 use crate::app::artifact::artifact_list;
 use crate::app::cicd::deployment::{Carried, carried};
 use crate::app::logs::deployment_logs_kept;
-use crate::app::rollout::{RolloutView, rollout_history, rollout_view, words};
+use crate::app::rollout::{RolloutView, rollout_history_lately, rollout_view, words};
 use crate::app::stack::{StackView, stack_view, strategy_name};
 use crate::app::{App, approval, build, deployment};
 use crate::domain::access::Role;
@@ -224,7 +224,7 @@ async fn live(
     let journal = deployment::deployment_steps(app, &row.id).await?;
     let asked = approval::approval_list(app, &row.id).await?;
     let rolling = rollout_view(app, row).await?;
-    let history = rollout_history(app, row).await?;
+    let history = rollout_history_lately(app, row).await?;
     let carried = carried(app, &row.id).await?;
     let mut facts = match &carried {
         Some(carried) => carried_facts(row, carried),

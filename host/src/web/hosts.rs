@@ -1,4 +1,4 @@
-//! The ssh host keys of git servers that this server trusts, and forgetting one.
+//! The ssh host keys of git servers and deploy targets that this server trusts, and forgetting one.
 
 use askama::Template;
 use axum::extract::{Form, State};
@@ -24,7 +24,7 @@ pub struct ForgetForm {
 
 pub async fn list(State(app): State<App>, session: Session) -> PageResult {
     let rows = host_key::host_list(&app).await?;
-    render(&HostsPage { frame: Frame::new(&session, "hosts", "Git servers"), rows })
+    render(&HostsPage { frame: Frame::new(&session, "hosts", "Host keys"), rows })
 }
 
 pub async fn forget(State(app): State<App>, _: Session, Form(form): Form<ForgetForm>) -> PageResult {

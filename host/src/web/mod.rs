@@ -1,6 +1,7 @@
 //! The dashboard: pages rendered here, live by the events of the API, usable without any script.
 
 mod access;
+mod activity;
 mod admin;
 mod ansi;
 mod assets;
@@ -158,6 +159,7 @@ fn stack_pages() -> Router<App> {
         .route("/stacks/new", get(stack_edit::new).post(stack_edit::create))
         .route("/stacks/{stack}", get(stack::show))
         .route("/stacks/{stack}/edit", get(stack_edit::edit).post(stack_edit::update))
+        .route("/stacks/{stack}/activity", get(activity::show))
         .route("/stacks/{stack}/plan", get(plan::show))
         .route("/stacks/{stack}/build-plan", get(build_plan::show))
         .route("/stacks/{stack}/commits", get(code::commits))

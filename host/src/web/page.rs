@@ -55,7 +55,7 @@ const EVERYDAY: &[Entry] = &[
 const INSTALLATION: &[Entry] = &[
     ("/targets", "Targets", "targets"),
     ("/registries", "Registries", "registries"),
-    ("/hosts", "Git servers", "hosts"),
+    ("/hosts", "Host keys", "hosts"),
     ("/backups", "Backups", "backups"),
     ("/security", "Security", "security"),
     ("/tasks", "Tasks", "tasks"),

@@ -9,7 +9,9 @@ use windlass::domain::people::{Membership, Team, User};
 use windlass::domain::project::Project;
 use windlass::domain::token::{Token, TokenKind};
 use windlass::store::audit::{self, AuditFilter, Call};
-use windlass::store::{Tx, cicd_providers, memberships, new_id, now, projects, teams, tenants, tokens, users};
+use windlass::store::{
+    Tx, cicd_providers, memberships, new_id, now, projects, teams, tenants, tokens, users,
+};
 use windlass_tests::database::TestDb;
 use windlass_tests::{on_both_databases, sample};
 

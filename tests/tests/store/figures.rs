@@ -9,7 +9,7 @@ use windlass::{
         stack::Stack,
     },
     error::Error,
-    store::{badges, deployments, figures, new_id, oidc_identities, stacks, teams, tenants, users},
+    store::{badges, deployments, figures, new_id, oidc_identities, stacks, tenants, users},
 };
 use windlass_tests::{database::TestDb, on_both_databases, sample};
 

@@ -10,7 +10,9 @@ use windlass::{
         people::{DEFAULT_ID, DEFAULT_NAME, Team},
     },
     error::Error,
-    store::{new_id, notification_channels as channels, notification_deliveries as deliveries, now, teams, tenants},
+    store::{
+        new_id, notification_channels as channels, notification_deliveries as deliveries, now, teams, tenants,
+    },
 };
 use windlass_tests::{database::TestDb, on_both_databases, sample};
 

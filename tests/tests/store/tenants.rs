@@ -28,7 +28,8 @@ async fn made(test: &TestDb, name: &'static str) -> Tenant {
 
 async fn a_tenant_is_found_by_id_and_name_and_its_name_is_taken_once(test: TestDb) {
     let (acme, zoo) = (made(&test, "acme").await, made(&test, "zoo").await);
-    let twice = test.db.write(|tx| Box::pin(async move { tenants::insert(tx, &new_id(), "acme", 5).await })).await;
+    let twice =
+        test.db.write(|tx| Box::pin(async move { tenants::insert(tx, &new_id(), "acme", 5).await })).await;
     assert!(matches!(&twice, Err(Error::Conflict(text)) if text.contains("`acme`")), "{twice:?}");
     let id = zoo.id.clone();
     let renamed = test.db.write(move |tx| Box::pin(async move { tenants::rename(tx, &id, "acme").await }));

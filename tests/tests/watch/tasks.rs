@@ -35,6 +35,10 @@ async fn a_task_that_waits_is_listed_and_can_be_told_to_run_now() {
     );
     assert_eq!((&task["subjectId"], &task["attempt"]), (&json!("no-such-delivery"), &json!(0)));
 
+    // That list has no pages, and does not act as if it had.
+    let refused = server.get(&format!("/api/v1/tasks?unfinished=true&before={id}")).await;
+    assert_eq!((refused.status, &refused.json["field"]), (422, &json!("before")), "{}", refused.text);
+
     let words = |words: &[&str]| run(server.command(words));
     let listed = words(&["task", "list"]);
     assert!(listed.code == 0 && listed.out.contains(&id) && listed.out.contains("queued"), "{listed:#?}");

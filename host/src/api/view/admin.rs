@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use super::{time, times};
 use crate::domain::access::Role;
-use crate::domain::event::Event;
+use crate::domain::event::{Event, PastEvent};
 use crate::domain::plugin::{PluginHealth, PluginStatus};
 use crate::domain::token::Token;
 use crate::domain::webhook::{StackOutcome, WebhookEvent};
@@ -280,6 +280,24 @@ pub struct EventView {
     pub subject_id: Option<String>,
     pub data: Value,
     pub at: String,
+}
+
+/// An event of the past.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PastEventView {
+    #[serde(flatten)]
+    pub event: EventView,
+    /// Name of its stack; absent if it is about none, or about one that is gone.
+    pub stack: Option<String>,
+    /// What it says, in a line.
+    pub text: String,
+}
+
+impl From<PastEvent> for PastEventView {
+    fn from(past: PastEvent) -> Self {
+        Self { text: past.event.words(), stack: past.stack, event: past.event.into() }
+    }
 }
 
 impl From<Event> for EventView {

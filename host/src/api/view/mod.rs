@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-pub use admin::{EventView, PluginView, TokenView, WebhookEventView};
+pub use admin::{EventView, PastEventView, PluginView, TokenView, WebhookEventView};
 pub use build::{ArtifactView, BuildPlanView, RegistryView};
 pub use call::{CallView, RecordingView, ReplayView};
 pub use health::HealthCheckView;

@@ -21,7 +21,8 @@ use std::time::Duration;
 
 pub use act::words;
 pub use finish::end_before_start;
-pub use history::rollout_history;
+pub(super) use history::{GOOD_FOR, Histories};
+pub use history::{rollout_history, rollout_history_lately};
 pub use sweep::{sweep_all, sweep_left, sweep_stack};
 pub(super) use transition::transition_event;
 pub use view::{RolloutView, Seen, Side, rollout_view};
