@@ -692,12 +692,12 @@ async fn ssh_takes_a_key_from_memory_and_pins_the_host_key() {
     let error = rig.fetch(&good).await.unwrap_err();
     assert!(matches!(error, Error::Failed(_)), "{error:?}");
     assert!(error.to_string().contains("is not the pinned one"), "{error}");
-    let known = rig.git.known_hosts().await.unwrap();
+    let known = rig.git.host_keys().list().unwrap();
     assert!(!known.is_empty() && known[0].fingerprint.starts_with("SHA256:"), "{known:?}");
-    assert!(rig.git.forget_host(&known[0].host).await.unwrap());
-    assert!(!rig.git.forget_host(&known[0].host).await.unwrap(), "it is forgotten already");
+    assert!(rig.git.host_keys().forget(&known[0].host).unwrap());
+    assert!(!rig.git.host_keys().forget(&known[0].host).unwrap(), "it is forgotten already");
     rig.fetch(&good).await.unwrap();
-    assert_ne!(rig.git.known_hosts().await.unwrap(), known);
+    assert_ne!(rig.git.host_keys().list().unwrap(), known);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -20,6 +20,7 @@ use crate::app::App;
 use crate::app::access::{Identity, authenticate};
 use crate::app::deployment::Caller;
 use crate::domain::access::{Reach, Role};
+use crate::domain::cookie;
 use crate::domain::deployment::TriggerType;
 use crate::domain::page::PageRequest;
 use crate::domain::token::Token;
@@ -97,11 +98,7 @@ async fn admitted(parts: &Parts, app: &App, secret: &str) -> Result<Identity, Er
 
 fn cookie(parts: &Parts) -> Option<String> {
     let cookies = parts.headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-    cookies
-        .flat_map(|text| text.split(';'))
-        .filter_map(|pair| pair.trim().split_once('='))
-        .find(|(name, _)| *name == COOKIE)
-        .map(|(_, value)| value.to_string())
+    cookie::find(cookies, COOKIE).map(str::to_string)
 }
 
 /// The cookie is `SameSite=Strict`; this refuses what a browser that ignores that would still send from elsewhere.

@@ -54,6 +54,8 @@ mod text;
 mod view;
 mod webhook;
 
+pub use sse::Parser as EventParser;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 

@@ -84,7 +84,7 @@ pub fn is_passing(failure: &Failure) -> bool {
 
 /// Takes bytes as they arrive and gives whole events.
 #[derive(Debug, Default)]
-struct Parser {
+pub struct Parser {
     rest: Vec<u8>,
     name: String,
     data: Option<String>,
@@ -92,7 +92,8 @@ struct Parser {
 }
 
 impl Parser {
-    fn push(&mut self, bytes: &[u8]) -> Vec<Event> {
+    /// The events that are whole now.
+    pub fn push(&mut self, bytes: &[u8]) -> Vec<Event> {
         self.rest.extend_from_slice(bytes);
         let mut events = Vec::new();
         let mut from = 0;

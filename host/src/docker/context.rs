@@ -8,9 +8,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::ignore::Ignore;
 use crate::{
-    domain::path::{check_relative, join},
+    domain::{
+        dockerignore::Ignore,
+        path::{check_relative, join},
+    },
     error::{Error, Result},
 };
 

@@ -32,15 +32,16 @@ const LONGEST: usize = 64 * 1024;
 pub const LINE_CUT: &str = " … the line was cut here";
 
 /// Collects pieces into lines. A carriage return rewrites the line, as on a terminal, so progress bars become one line.
-#[derive(Default)]
-pub(super) struct Lines {
+#[derive(Debug, Default)]
+pub struct Lines {
     rest: Vec<u8>,
     /// The line was longer than is kept.
     is_cut: bool,
 }
 
 impl Lines {
-    pub(super) fn push(&mut self, piece: &[u8], mut line: impl FnMut(String)) {
+    /// Hands on the lines that are whole now.
+    pub fn push(&mut self, piece: &[u8], mut line: impl FnMut(String)) {
         for part in piece.split_inclusive(|byte| *byte == b'\n') {
             let text = part.strip_suffix(b"\n").unwrap_or(part);
             self.keep(text);
@@ -68,7 +69,7 @@ impl Lines {
     }
 
     /// What was written without a line end.
-    pub(super) fn finish(&mut self) -> Option<String> {
+    pub fn finish(&mut self) -> Option<String> {
         (!self.rest.is_empty()).then(|| self.take())
     }
 

@@ -13,13 +13,21 @@ const MOST_ENTRIES: usize = 1_000_000;
 const FIELD: &str = "build.options.outputs";
 
 /// Replaces `output` (relative to `checkout`; empty for all of it) by the archive's one file or folder. Blocking.
-pub(super) fn replace(mut archive: File, checkout: &Path, output: &str) -> Result<()> {
+///
+/// # Errors
+/// `Failed` for an archive that leads out of the folder or has nothing in it, `Invalid` for an output over a link.
+pub fn replace(mut archive: File, checkout: &Path, output: &str) -> Result<()> {
     archive.rewind().map_err(Error::internal)?;
     // Beside the checkout, on the same disk, so that moving is renaming.
     let parent = checkout.parent().unwrap_or(checkout);
     let fresh = tempfile::Builder::new().prefix("output-").tempdir_in(parent).map_err(Error::internal)?;
     let top = unpack(archive, fresh.path())?;
     if output.is_empty() {
+        // In the place of the folder a link would have us move what is behind it on this machine.
+        if !fs::symlink_metadata(&top).is_ok_and(|meta| meta.is_dir()) {
+            let text = "the folder that the commands run in is no folder any more, so nothing can be taken out of it";
+            return Err(Error::failed(text));
+        }
         for old in children(checkout)? {
             remove(&old)?;
         }
@@ -81,6 +89,10 @@ fn unpack(archive: File, into: &Path) -> Result<PathBuf> {
         // Devices and pipes are nothing that a build could hand on.
     }
     for (path, target) in links {
+        // One that is there by now is no folder for the next ones.
+        if path.ancestors().skip(1).take_while(|at| *at != into).any(Path::is_symlink) {
+            return Err(escape(path.strip_prefix(into).unwrap_or(&path)));
+        }
         std::os::unix::fs::symlink(target, path).map_err(Error::internal)?;
     }
     top.ok_or_else(|| Error::failed("the engine handed out an empty archive"))
@@ -204,5 +216,21 @@ mod tests {
         assert!(replace(archive(&[("evil", "x")]), &checkout, "out/evil").is_err());
         assert!(replace(archive(&[("evil", "x")]), &checkout, "out/new/evil").is_err());
         assert!(!keep.path().join("evil").exists());
+    }
+
+    #[test]
+    fn what_is_behind_a_link_stays_where_it_is() {
+        let (keep, checkout) = checkout();
+        let other = keep.path().join("other");
+        fs::create_dir(&other).unwrap();
+        fs::write(other.join("ours"), "").unwrap();
+        let target = format!("@{}", other.display());
+        // In the place of the whole folder, and of a folder on the way to another link.
+        assert!(replace(archive(&[("workspace", &target)]), &checkout, "").is_err());
+        assert!(
+            replace(archive(&[("d/", ""), ("d/l", &target), ("d/l/evil", "@x")]), &checkout, "d").is_err()
+        );
+        assert_eq!(children(&other).unwrap(), [other.join("ours")]);
+        assert!(checkout.join("old").exists());
     }
 }

@@ -121,7 +121,10 @@ fn parse(reference: &str) -> Result<Reference, String> {
 }
 
 /// The one layer that is a component.
-fn layer(manifest: &[u8]) -> Result<OciDescriptor, String> {
+///
+/// # Errors
+/// Says what else the manifest has.
+pub fn layer(manifest: &[u8]) -> Result<OciDescriptor, String> {
     let manifest: OciImageManifest =
         serde_json::from_slice(manifest).map_err(|_| "the registry's manifest cannot be read".to_owned())?;
     let types = || {

@@ -10,6 +10,7 @@ use http::request::Parts;
 use http::{HeaderMap, Request, Uri, Version};
 
 use super::account::Client;
+use crate::domain::cookie;
 use crate::network::named_by_connection;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -105,12 +106,7 @@ fn join_cookies(headers: &mut HeaderMap) {
 
 /// The value of a cookie.
 pub fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
-    let pairs = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
-    pairs
-        .flat_map(|value| value.split(';'))
-        .filter_map(|pair| pair.trim().split_once('='))
-        .find(|(key, _)| *key == name)
-        .map(|(_, value)| value)
+    cookie::find(headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok()), name)
 }
 
 #[cfg(test)]

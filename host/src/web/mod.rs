@@ -70,6 +70,7 @@ use crate::api::ApiError;
 use crate::app::App;
 use crate::error::Error;
 pub use access::PAGES;
+pub use ansi::{Span, spans};
 use page::PageError;
 
 /// Forms beyond this are refused; the largest legitimate one carries a few keys and variables.

@@ -14,6 +14,7 @@ use crate::api;
 use crate::app::App;
 use crate::app::audit::{Call, audit_settle, during, identify};
 use crate::app::sign_on::{Invited, Returned, sign_on_begin, sign_on_finish};
+use crate::domain::cookie;
 use crate::error::{Error, Result};
 
 /// Goes with the browser to the provider and back. `Lax`: the way back begins on another site.
@@ -149,8 +150,7 @@ async fn returned(
 
 fn cookie(headers: &HeaderMap) -> Option<String> {
     let texts = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let mut pairs = texts.flat_map(|text| text.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.find(|(name, _)| *name == NAME).map(|(_, value)| value.to_owned())
+    cookie::find(texts, NAME).map(str::to_owned)
 }
 
 fn set(response: &mut Response, app: &App, value: &str, seconds: u32) -> Result<()> {

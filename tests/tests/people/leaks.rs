@@ -124,6 +124,10 @@ async fn what_a_body_or_a_query_names_is_asked_about_as_well() {
     let body = Some(json!({ "template": "owl-template", "project": "owl-project" }));
     world.ask("fox-admin", Method::POST, "/api/v1/pipelines/render", body).await.expect(404);
     world.ask("fox-admin", Method::GET, "/api/v1/events?stack=owl-web", None).await.expect(404);
+    for query in ["stack=owl-web".to_owned(), format!("deployment={deployment}")] {
+        let path = format!("/api/v1/events/history?{query}");
+        world.ask("fox-admin", Method::GET, &path, None).await.expect(404);
+    }
     // A role in another team's project, given to oneself through one's own team.
     let body = Some(json!({ "role": "admin", "project": "owl-project" }));
     world.ask("fox-admin", Method::PUT, "/api/v1/teams/foxes/members/fox-viewer", body).await.expect(404);

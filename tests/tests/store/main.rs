@@ -12,6 +12,7 @@ mod crash;
 mod deliveries;
 mod figures;
 mod forge;
+mod history;
 mod nodes;
 mod notifications;
 mod plans;

@@ -108,6 +108,10 @@ async fn read_records(conn: &mut Conn, page: PageRequest, id: &windlass::domain:
     webhook_events::list(conn, page, Some(id), &Reach::EVERYTHING).await.unwrap();
     events::list_after(conn, 0, 10, None, &Reach::EVERYTHING).await.unwrap();
     events::list_after(conn, 0, 10, Some(id), &Reach::EVERYTHING).await.unwrap();
+    for stack in [None, Some(id.clone())] {
+        let filter = events::EventFilter { stack, ..events::EventFilter::default() };
+        events::list(conn, page, &filter, &Reach::EVERYTHING).await.unwrap();
+    }
     audit::list_after(conn, 0, 10).await.unwrap();
     for chosen in 0..6 {
         let [actor, action, subject, team, project] =

@@ -2,6 +2,7 @@
 //! the server may not go.
 #![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
 
+mod activity;
 mod badges;
 mod grade;
 mod headers;

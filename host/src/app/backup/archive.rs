@@ -63,12 +63,20 @@ fn unwritable(error: io::Error) -> Error {
 pub(super) fn read(
     path: &Path,
     unlock: &Unlock,
-    mut each: impl FnMut(String, Vec<u8>) -> Result<()>,
+    each: impl FnMut(String, Vec<u8>) -> Result<()>,
 ) -> Result<()> {
+    read_tar(opened(path, unlock)?, each)
+}
+
+/// The tar of a backup, decrypted as it is read.
+fn opened(path: &Path, unlock: &Unlock) -> Result<impl io::Read + use<>> {
     let file = File::open(path)
         .map_err(|error| Error::invalid("backup", format!("{} cannot be read: {error}", path.display())))?;
-    let opened = unlock.open(BufReader::new(file))?;
-    let mut tar = tar::Archive::new(zstd::Decoder::new(opened).map_err(damaged)?);
+    zstd::Decoder::new(unlock.open(BufReader::new(file))?).map_err(damaged)
+}
+
+fn read_tar(tar: impl io::Read, mut each: impl FnMut(String, Vec<u8>) -> Result<()>) -> Result<()> {
+    let mut tar = tar::Archive::new(tar);
     for entry in tar.entries().map_err(damaged)? {
         let mut entry = entry.map_err(damaged)?;
         let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
@@ -97,8 +105,16 @@ fn damaged(error: io::Error) -> Error {
 
 /// Reads the whole file and checks every member against the manifest; answers the manifest and what `keep` wants to have.
 pub(super) fn verify(path: &Path, unlock: &Unlock, keep: &str) -> Result<(Manifest, Option<Vec<u8>>)> {
+    verify_tar(opened(path, unlock)?, keep)
+}
+
+/// The same of what is in the file.
+///
+/// # Errors
+/// `Invalid` if it is damaged or not what its manifest says, `Conflict` for another format.
+pub fn verify_tar(tar: impl io::Read, keep: &str) -> Result<(Manifest, Option<Vec<u8>>)> {
     let (mut found, mut manifest, mut kept) = (Vec::new(), None, None);
-    read(path, unlock, |name, content| {
+    read_tar(tar, |name, content| {
         if name == MANIFEST {
             manifest = Some(manifest_of(&content)?);
             return Ok(());

@@ -100,7 +100,7 @@ fn components(folder: &Path) -> Result<Vec<Wanted>> {
 }
 
 /// Where a member is put; nothing if it is no file, or one that wants to be outside of the data folder.
-pub(super) fn place(data: &Path, member: &str) -> Option<PathBuf> {
+pub fn place(data: &Path, member: &str) -> Option<PathBuf> {
     let is_plain = |path: &str| {
         path.split('/').all(|part| !part.is_empty() && part != "." && part != ".." && !part.contains('\0'))
     };

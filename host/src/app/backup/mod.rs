@@ -28,6 +28,8 @@ use crate::domain::{Id, UnixMs};
 use crate::error::{Error, Result};
 use crate::queue::{self, TaskContext};
 use crate::store::{self, Conn, Db, DbConfig, Tx, backups};
+pub use archive::verify_tar;
+pub use contents::place;
 pub use keep::backup_keep;
 pub use lock::{Lock, Unlock};
 pub use make::Made;

@@ -5,7 +5,7 @@ use regex::Regex;
 use crate::error::{Error, Result};
 
 /// The patterns of one `.dockerignore` file.
-pub(super) struct Ignore {
+pub struct Ignore {
     patterns: Vec<Pattern>,
 }
 
@@ -18,7 +18,7 @@ struct Pattern {
 impl Ignore {
     /// # Errors
     /// `Invalid` naming the line that is not a pattern.
-    pub(super) fn parse(file: &str, text: &str) -> Result<Self> {
+    pub fn parse(file: &str, text: &str) -> Result<Self> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut patterns = Vec::new();
         for (number, line) in text.lines().enumerate() {
@@ -45,7 +45,7 @@ impl Ignore {
     }
 
     /// Whether a `/`-separated path relative to the context stays out of it.
-    pub(super) fn leaves_out(&self, path: &str) -> bool {
+    pub fn leaves_out(&self, path: &str) -> bool {
         let mut out = false;
         for pattern in &self.patterns {
             // A pattern that would not change the verdict need not be tried.
@@ -57,7 +57,7 @@ impl Ignore {
     }
 
     /// Whether something below a directory that is left out may still be wanted.
-    pub(super) fn has_exceptions(&self) -> bool {
+    pub fn has_exceptions(&self) -> bool {
         self.patterns.iter().any(|pattern| pattern.keeps)
     }
 }

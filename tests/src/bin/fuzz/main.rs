@@ -1,9 +1,14 @@
 //! Parsers of what comes from outside, driven by libFuzzer: one program, the target by name in `WINDLASS_FUZZ`. `make fuzz` builds
 //! it so that the host's code tells which ways an input took.
 //!
-//! A target ends with a panic, or after the time that libFuzzer is given, where the code does what it must not.
+//! A target ends with a panic, or after the time that libFuzzer is given, where the code does what it must not. Which parser each
+//! of them drives stands in `docs/fuzzing.md`.
 
 #![no_main]
+
+mod archives;
+mod repositories;
+mod streams;
 
 use std::path::{Component, Path};
 use std::sync::LazyLock;
@@ -15,11 +20,13 @@ use windlass::domain::access::Role;
 use windlass::domain::build_config::BuildSettings;
 use windlass::domain::build_options::BuildOptions;
 use windlass::domain::cassette::Cassette;
+use windlass::domain::cicd::{JobParams, RateBudget};
 use windlass::domain::client_address::client_address;
 use windlass::domain::compose::{analysis, parts, policy, source};
 use windlass::domain::notification::Notification;
 use windlass::domain::notify::RulePlan;
 use windlass::domain::path_filter::PathFilter;
+use windlass::domain::pipeline::PipelineModel;
 use windlass::domain::plugin::{TimestampRule, WebhookContract, WebhookScheme};
 use windlass::domain::protection::Window;
 use windlass::domain::remote::Remote;
@@ -61,6 +68,21 @@ const TARGETS: &[(&str, Target)] = &[
     ("options", options),
     ("rule", rule),
     ("code", code),
+    ("model", model),
+    ("budget", budget),
+    ("backup", archives::backup),
+    ("output", archives::output),
+    ("oci", archives::oci),
+    ("schema", archives::schema),
+    ("cookie", streams::cookie),
+    ("lines", streams::lines),
+    ("sse", streams::sse),
+    ("colours", streams::colours),
+    ("dockerignore", repositories::dockerignore),
+    ("submodules", repositories::submodules),
+    ("push-rules", repositories::push_rules),
+    ("cursor", repositories::cursor),
+    ("known-hosts", repositories::known_hosts),
 ];
 
 static TARGET: LazyLock<Target> = LazyLock::new(|| {
@@ -321,5 +343,31 @@ fn code(text: &str) {
     if let Some(step) = totp::matching_step(secret, text, now) {
         assert!(totp::step_at(now).abs_diff(step) <= 1, "{text:?}: {step}");
         assert_eq!(text, totp::code_at(secret, step));
+    }
+}
+
+/// Scripts of a pipeline that passed are inside of the repository, and its hosts in environments that there are.
+fn model(text: &str) {
+    if let Ok(model) = serde_json::from_str::<PipelineModel>(text)
+        && model.check().is_ok()
+    {
+        assert!(model.scripts.iter().all(|script| !script.path.starts_with('/')), "{text:?}");
+    }
+    if let Ok(job) = serde_json::from_str::<JobParams>(text) {
+        let _ = job.check();
+    }
+}
+
+/// However a provider words its limits, nobody waits longer for it than there is reason to.
+fn budget(text: &str) {
+    let (names, now) = (["limit", "remaining", "reset"], 1_790_000_000_000);
+    let mut values = text.lines();
+    let said: Vec<(String, &str)> =
+        names.into_iter().filter_map(|name| Some((format!("x-ratelimit-{name}"), values.next()?))).collect();
+    let header = |name: &str| said.iter().find(|(of, _)| of == name).map(|(_, value)| *value);
+    if let Some(budget) = RateBudget::read(header, now) {
+        assert!(budget.remaining <= budget.limit && budget.limit > 0, "{text:?}");
+        let wait = budget.stretched(1000, now);
+        assert!((1000..=3_600_000).contains(&wait), "{text:?}: {wait}");
     }
 }
