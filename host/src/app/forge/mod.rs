@@ -1,6 +1,6 @@
-//! What this server writes at the forge of a repository, with the repository's own token: what has become of a commit,
-//! what is deployed where, and the webhook. A deployment never waits for it and never fails of it: each is a task of the queue's, or what a person asked
-//! for.
+//! What this server writes at the forge of a repository, with the repository's own token: what has become of a commit, what is
+//! deployed where, and the webhook. A deployment never waits for it and never fails of it: each is a task of the queue's, or
+//! what a person asked for.
 
 mod deployment;
 mod hook;
