@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::failure::{Failure, Outcome, exit};
 use super::output::Tone;
+use super::pipeline::{TemplateArgs, files_of_template};
 use super::stack_input::read_file;
 use super::table::{Cell, Table, cells, details};
 use super::text::{ago, bytes, clean};
@@ -38,13 +39,15 @@ second provider for builds that do not begin (provider, after_secs, and how its 
     /// Change a job at its provider. Its builds and their logs stay.
     #[command(after_help = "\
 The file is as for `job make`; provider, name, repository and folder may be left out, and stay. What would differ is shown, and is
-done with --yes. The job of a stack follows the stack: change it with `windlass provider assign`.")]
+done with --yes. With --template the job stays as it is but for its pipeline, which a stored template makes. The job of a stack follows the stack: change it with `windlass provider assign`.")]
     Update {
         /// Number or id of the job.
         job: String,
         /// TOML or JSON file; - reads standard input.
-        #[arg(short, long, value_name = "FILE")]
-        file: PathBuf,
+        #[arg(short, long, value_name = "FILE", required_unless_present = "template")]
+        file: Option<PathBuf>,
+        #[command(flatten)]
+        template: TemplateArgs,
         /// Yes, do what is shown.
         #[arg(short, long)]
         yes: bool,
@@ -159,8 +162,12 @@ pub async fn job(session: &Session, command: &JobCommand) -> Outcome<u8> {
             let value = client.post(&["ci", "jobs"], &Value::Object(read_file(file)?)).await?;
             show_job(session, &value)?;
         }
-        JobCommand::Update { job, file, yes } => {
-            update(session, job, &Value::Object(read_file(file)?), *yes).await?;
+        JobCommand::Update { job, file, template, yes } => {
+            let wanted = match file {
+                Some(file) => Value::Object(read_file(file)?),
+                None => from_template(session, job, template).await?,
+            };
+            update(session, job, &wanted, *yes).await?;
         }
         JobCommand::Run(args) => return run(session, args).await,
         JobCommand::Sync { job } => {
@@ -270,6 +277,20 @@ struct Change {
 struct FileChange {
     path: String,
     lines: Vec<DiffLine>,
+}
+
+/// The job as it is, with the pipeline that a template makes.
+async fn from_template(session: &Session, job: &str, template: &TemplateArgs) -> Outcome<Value> {
+    let known = session.client.get(&["ci", "jobs", job]).await?;
+    let files = files_of_template(session, template).await?;
+    let mut wanted: Map<String, Value> = read(&known["spec"])?;
+    wanted.extend([
+        ("files".to_owned(), Value::from(files)),
+        ("scripts".to_owned(), json!([])),
+        ("hosts".to_owned(), json!([])),
+        ("committed".to_owned(), json!(false)),
+    ]);
+    Ok(Value::Object(wanted))
 }
 
 async fn update(session: &Session, job: &str, wanted: &Value, yes: bool) -> Outcome<()> {

@@ -93,6 +93,54 @@ struct File {
     executable: bool,
 }
 
+/// A stored template, what fills it in, and the generator that writes the pipeline of it.
+#[derive(Debug, Args)]
+pub struct TemplateArgs {
+    /// Instead of a file: the job as it is, with the pipeline that this stored template makes.
+    #[arg(long, value_name = "NAME", conflicts_with = "file", requires = "generator")]
+    pub template: Option<String>,
+    /// Version of the stored template; the latest if left out.
+    #[arg(long, requires = "template")]
+    version: Option<i64>,
+    /// Project whose template is meant; one of all projects if left out.
+    #[arg(long, requires = "template")]
+    project: Option<String>,
+    /// A parameter of the template that is a text; may be repeated.
+    #[arg(long, value_name = "NAME=TEXT", value_parser = text, requires = "template")]
+    set: Vec<(String, Value)>,
+    /// A parameter of the template as JSON; may be repeated.
+    #[arg(long, value_name = "NAME=JSON", value_parser = as_json, requires = "template")]
+    set_json: Vec<(String, Value)>,
+    /// The generator that writes the pipeline.
+    #[arg(long, value_name = "PLUGIN", requires = "template")]
+    generator: Option<String>,
+}
+
+/// The files that a stored template makes, with path and content.
+///
+/// # Errors
+/// What is wrong with it, if anything is.
+pub(super) async fn files_of_template(session: &Session, args: &TemplateArgs) -> Outcome<Vec<Value>> {
+    let parameters: Map<String, Value> = args.set.iter().chain(&args.set_json).cloned().collect();
+    let order = json!({
+        "template": args.template, "version": args.version, "project": args.project, "parameters": parameters,
+        "generators": args.generator.iter().collect::<Vec<_>>(),
+    });
+    let rendering: Rendering = read(&session.client.post(&["pipelines", "render"], &order).await?)?;
+    tell(&session.out, "the model", &rendering.problems);
+    for output in &rendering.outputs {
+        tell(&session.out, &output.generator, &output.problems);
+    }
+    if !rendering.good {
+        return Err(Failure::local(
+            "The template makes no pipeline of that.",
+            "`windlass pipeline lint --template` says the same without a job.",
+        ));
+    }
+    let file = |file: &File| json!({ "path": file.path, "content": file.content });
+    Ok(rendering.outputs.iter().flat_map(|output| output.files.iter().map(file)).collect())
+}
+
 pub async fn pipeline(session: &Session, command: &PipelineCommand) -> Outcome<u8> {
     let out = &session.out;
     let (verb, what, folder) = match command {
@@ -204,12 +252,12 @@ fn write(path: &Path, file: &File) -> std::io::Result<()> {
     Ok(())
 }
 
-fn text(given: &str) -> Result<(String, Value), String> {
+pub(super) fn text(given: &str) -> Result<(String, Value), String> {
     let (name, value) = given.split_once('=').ok_or("write NAME=TEXT")?;
     Ok((name.to_owned(), Value::from(value)))
 }
 
-fn as_json(given: &str) -> Result<(String, Value), String> {
+pub(super) fn as_json(given: &str) -> Result<(String, Value), String> {
     let (name, value) = given.split_once('=').ok_or("write NAME=JSON")?;
     let value = serde_json::from_str(value).map_err(|error| format!("`{value}` is no JSON: {error}"))?;
     Ok((name.to_owned(), value))

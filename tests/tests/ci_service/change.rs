@@ -6,6 +6,7 @@ use windlass_tests::vendors::github::GitHub;
 use windlass_tests::vendors::gitlab::GitLab;
 use windlass_tests::vendors::jenkins::Jenkins;
 
+use crate::ci_service::faces::cli;
 use crate::{Service, Vendor};
 
 fn wanted<V: Vendor>() -> Value {
@@ -125,4 +126,28 @@ async fn what_would_be_another_job_or_is_not_free_is_refused_with_words() {
     server.put("/api/v1/providers/ci", off).await.expect(200);
     let refused = server.put(&path, asked).await.expect(409);
     assert!(refused["error"].as_str().unwrap().contains("switched off"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_version_of_a_template_becomes_a_jobs_pipeline_from_the_command_line() {
+    let service = Service::<GitLab>::start().await;
+    let server = &service.server;
+    let job = server.post("/api/v1/ci/jobs", wanted::<GitLab>()).await.expect(201)["data"].clone();
+    let number = job["seq"].to_string();
+    let words = ["job", "update", &number, "--template", "deploy", "--generator", "gitlab-ci"];
+    for script in ["first.sh", "second.sh"] {
+        let model = json!({
+            "name": "web", "repository": { "url": GitLab::REPOSITORY, "branch": "main" },
+            "environments": [{ "name": "production" }], "scripts": [{ "path": script }],
+        });
+        server.put("/api/v1/templates/deploy", json!({ "model": model })).await.expect(200);
+        let (code, text) = cli(server, &words).await;
+        assert!(code == 0 && text.contains(script), "{text}");
+        assert!(!service.vendor.pipeline().contains(script), "it was only shown");
+        let (code, text) = cli(server, &[&words[..], &["--yes"]].concat()).await;
+        assert!(code == 0 && service.vendor.pipeline().contains(script), "{text}");
+    }
+    assert!(!service.vendor.pipeline().contains("first.sh"));
+    let changed = server.get(&format!("/api/v1/ci/jobs/{number}")).await.expect(200)["data"].clone();
+    assert_eq!((&changed["id"], &changed["parameters"]), (&job["id"], &job["parameters"]), "{changed}");
 }

@@ -9,7 +9,7 @@ use windlass_tests::vendors::jenkins::Jenkins;
 use crate::{Service, Vendor};
 
 /// Runs a command against the server; exit code and what it printed.
-async fn cli(server: &TestServer, words: &[&str]) -> (i32, String) {
+pub async fn cli(server: &TestServer, words: &[&str]) -> (i32, String) {
     let command = server.command(words);
     // The command asks the server, which asks a vendor that this test plays.
     let run = tokio::task::spawn_blocking(move || run(command)).await.unwrap();
