@@ -98,7 +98,7 @@ struct File {
 pub struct TemplateArgs {
     /// Instead of a file: the job as it is, with the pipeline that this stored template makes.
     #[arg(long, value_name = "NAME", conflicts_with = "file", requires = "generator")]
-    pub template: Option<String>,
+    template: Option<String>,
     /// Version of the stored template; the latest if left out.
     #[arg(long, requires = "template")]
     version: Option<i64>,
