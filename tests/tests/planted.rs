@@ -130,12 +130,13 @@ const QUERIES: [(&str, &str); 3] = [("limit", "200"), ("q", "marker"), ("path", 
 const QUIET: Duration = Duration::from_millis(300);
 
 /// Commands that only show something, by their last word.
-const LOOKS: [&str; 19] = [
+const LOOKS: [&str; 20] = [
     "artifacts",
     "builds",
     "call",
     "calls",
     "diff",
+    "events",
     "export",
     "history",
     "inspect",

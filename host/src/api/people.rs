@@ -29,6 +29,7 @@ pub fn router() -> OpenApiRouter<App> {
 #[serde(rename_all = "camelCase")]
 pub struct UserView {
     pub id: String,
+    pub tenant_id: String,
     pub name: String,
     /// Administers the installation.
     pub admin: bool,
@@ -44,6 +45,7 @@ impl From<User> for UserView {
     fn from(user: User) -> Self {
         Self {
             id: user.id.to_string(),
+            tenant_id: user.tenant_id.to_string(),
             name: user.name,
             admin: user.is_admin,
             has_password: user.password_hash.is_some(),

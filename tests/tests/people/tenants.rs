@@ -27,7 +27,9 @@ async fn a_tenant_is_removed_once_nobody_is_in_it() {
     server.get("/api/v1/tenants/acme").await.expect(404);
 
     // People stay where they are.
-    server.post("/api/v1/users", json!({ "name": "alien", "tenant": "mars" })).await.expect(201);
+    let alien = json!({ "name": "alien", "tenant": "mars" });
+    let alien = server.post("/api/v1/users", alien).await.expect(201)["data"].clone();
+    assert_eq!(alien["tenantId"], tenant(&server, "mars").await["id"], "{alien}");
     let refused = server.delete("/api/v1/tenants/mars").await.expect(409).to_string();
     assert!(refused.contains("people"), "{refused}");
     let refused = server.delete("/api/v1/tenants/default").await.expect(409).to_string();
