@@ -4,6 +4,7 @@
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::Command,
     sync::{Arc, Mutex},
@@ -273,6 +274,18 @@ async fn a_dockerfile_may_lie_beside_its_context() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_program_for_another_processor_is_explained() {
+    let engine = TestEngine::start().await;
+    let root = engine.context("FROM scratch\nCOPY program /program\nRUN [\"/program\"]\n");
+    fs::write(root.join("program"), "no program of this machine").unwrap();
+    fs::set_permissions(root.join("program"), fs::Permissions::from_mode(0o755)).unwrap();
+    let (outcome, said) = build(&engine, request(&engine, &root)).await;
+    let error = outcome.unwrap_err().to_string();
+    assert!(error.contains("RUN [\"/program\"]"), "{error}\n{said}");
+    assert!(error.contains("exec format error") && error.contains("QEMU"), "{error}\n{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_classic_builder_works_and_stops_too() {
     let mut engine = TestEngine::start().await;
     let base = build(&engine, request(&engine, &engine.context(BUSYBOX))).await.0.unwrap().tag;
@@ -289,6 +302,17 @@ async fn the_classic_builder_works_and_stops_too() {
     let (outcome, _) = build(&engine, request(&engine, &root)).await;
     let error = outcome.unwrap_err();
     assert!(matches!(error, Error::Failed(_)) && error.to_string().contains("RUN exit 3"), "{error}");
+
+    // More than 2 GiB, which a 32-bit number could not say. What the kernel's two generations call the files differs.
+    let files = "/sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/cpu/cpu.cfs_quota_us \
+                 /sys/fs/cgroup/memory.max /sys/fs/cgroup/cpu.max";
+    let shown = format!("FROM {base}\nRUN /bin/busybox cat {files} 2>/dev/null; echo shown\n");
+    fs::write(root.join("Dockerfile"), shown).unwrap();
+    let mut limited = request(&engine, &root);
+    (limited.extras.memory_mb, limited.extras.cpu_percent) = (Some(3072), Some(50));
+    let (outcome, said) = build(&engine, limited).await;
+    assert!(outcome.is_ok(), "{outcome:?}\n{said}");
+    assert!(said.contains("3221225472") && said.contains("50000"), "{said}");
 
     let sleep = format!("busybox sleep {}", 97_000 + std::process::id() % 1000);
     fs::write(root.join("Dockerfile"), format!("FROM {base}\nRUN /bin/{sleep}\n")).unwrap();

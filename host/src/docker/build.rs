@@ -68,6 +68,10 @@ pub struct BuildExtras {
     pub cache_from: Vec<String>,
     /// Whether the image says how its layers were made, so that it can be one of those.
     pub inline_cache: bool,
+    /// Of each step, in MiB. BuildKit takes no limits; these count where an engine builds without it.
+    pub memory_mb: Option<u32>,
+    /// Of each step, in percent of one core; likewise.
+    pub cpu_percent: Option<u32>,
 }
 
 /// Without the secrets' values.
@@ -119,7 +123,9 @@ impl Docker {
             options(&request, &tag, &context.dockerfile, session.facts.buildkit.then(|| id.clone()));
         let (blocks, packing) = context.pack(modified(&request), self.reach());
         // The engine answers when the build says its first word, which may be after a long upload.
-        let mut client = cancel::with_build_id(&session.client.clone().with_timeout(request.timeout), &id);
+        let limits = if session.facts.buildkit { String::new() } else { limits(&request.extras) };
+        let client = session.client.clone().with_timeout(request.timeout);
+        let mut client = cancel::with_build_id(&client, &id, &limits);
         // bollard's own session knows no secrets.
         let _secrets = if session.facts.buildkit && !request.extras.secrets.is_empty() {
             (options.session, options.version) = (None, BuilderVersion::BuilderV1);
@@ -327,6 +333,16 @@ fn options(
         session,
         ..BuildImageOptions::default()
     }
+}
+
+/// As parameters of the request: bollard's own are numbers that end at 2 GiB.
+fn limits(extras: &BuildExtras) -> String {
+    // As much as the memory: no swap besides.
+    let memory = extras.memory_mb.map(|mb| u64::from(mb) << 20);
+    let memory = memory.map(|bytes| format!("&memory={bytes}&memswap={bytes}"));
+    let quota = extras.cpu_percent.map(|percent| u64::from(percent) * 1000);
+    let quota = quota.map(|micros| format!("&cpuperiod=100000&cpuquota={micros}"));
+    memory.into_iter().chain(quota).collect()
 }
 
 fn args(request: &BuildRequest, buildkit: bool) -> HashMap<String, String> {

@@ -6,14 +6,14 @@
 
 use bollard::{BollardRequest, Docker as Client};
 
-/// A client whose builds carry this id.
-pub(super) fn with_build_id(client: &Client, id: &str) -> Client {
-    let id = id.to_string();
+/// A client whose builds carry this id, and `further` parameters such as `&memory=1048576`.
+pub(super) fn with_build_id(client: &Client, id: &str, further: &str) -> Client {
+    let parameters = format!("&buildid={id}{further}");
     client.clone().with_request_modifier(move |request| {
         if !request.uri().path().ends_with("/build") {
             return request;
         }
-        let path = format!("{}&buildid={id}", request.uri());
+        let path = format!("{}{parameters}", request.uri());
         readdress(request, &path)
     })
 }

@@ -43,10 +43,12 @@ pub struct BuildOptions {
     /// through `RUN --mount=type=secret,id=NAME`. No other secret reaches a build.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<String>,
-    /// Memory that commands may use, in MiB; no limit if left out.
+    /// Memory that commands may use, in MiB; no limit if left out. It counts for a Dockerfile's steps too where the engine
+    /// builds without BuildKit, which takes no limits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_mb: Option<u32>,
-    /// Processor time that commands may use, in percent of one core; no limit if left out.
+    /// Processor time that commands may use, in percent of one core; no limit if left out. For a Dockerfile's steps as
+    /// `memoryMb`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu_percent: Option<u32>,
     /// Repositories in registries that each built image is pushed to, without a tag: `registry.example/team/web`.

@@ -187,6 +187,8 @@ impl<'a> Work<'a> {
                 secrets: settings.build_secrets(),
                 cache_from,
                 inline_cache: settings.options.cache != Cache::Local,
+                memory_mb: settings.options.memory_mb,
+                cpu_percent: settings.options.cpu_percent,
             },
         })
     }
