@@ -106,21 +106,34 @@ pub(super) fn login(app: &App, row: &Registry) -> Result<Option<RegistryLogin>> 
 /// # Errors
 /// `Invalid` for a registry where nobody goes, or that is not stored and where people of a team may not send this server.
 pub async fn login_for(app: &App, image: &str) -> Result<Vec<RegistryLogin>> {
-    way_to(app, image).await.map(|(_, logins)| logins)
+    way_to(app, image).await.map(|way| way.logins)
 }
 
-/// The log-in of an image's registry, and where this server itself may go to ask it.
+/// How an image's registry is asked.
+pub struct Way {
+    /// Where the registry may be.
+    pub registry: Policy,
+    /// Where else it may send this server for a token.
+    pub tokens: Policy,
+    pub logins: Vec<RegistryLogin>,
+}
+
+/// As [`login_for`], for this server's own requests. A registry that an administrator has stored is trusted with what it names.
 ///
 /// # Errors
 /// As [`login_for`].
-pub async fn way_to(app: &App, image: &str) -> Result<(Policy, Vec<RegistryLogin>)> {
-    let registry = registry_of(image);
-    let stored = stored_at(app, registry).await?;
-    let policy = if stored.is_some() { Policy::anywhere() } else { outgoing_policy(&app.config) };
-    if registry != HUB {
-        check_reach(registry, policy.clone()).await?;
+pub async fn way_to(app: &App, image: &str) -> Result<Way> {
+    let name = registry_of(image);
+    let stored = stored_at(app, name).await?;
+    let (registry, tokens) = match stored.is_some() {
+        true => (Policy::anywhere(), Policy::anywhere()),
+        false => (outgoing_policy(&app.config), Policy::internet()),
+    };
+    if name != HUB {
+        check_reach(name, registry.clone()).await?;
     }
-    Ok((policy, login_at(app, registry, stored).await?))
+    let logins = login_at(app, name, stored).await?;
+    Ok(Way { registry, tokens, logins })
 }
 
 /// The log-in for an image's registry: a stored one, else what `docker login` keeps for the user who runs the server.

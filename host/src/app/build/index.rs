@@ -12,8 +12,7 @@ use sha2::{Digest, Sha256};
 use url::Url;
 
 use crate::app::App;
-use crate::app::registry::way_to;
-use crate::config::RegistryLogin;
+use crate::app::registry::{Way, way_to};
 use crate::domain::image_index;
 use crate::domain::image_name::{HUB, registry_of, repository_of, tag_of};
 use crate::domain::text::is_deceptive;
@@ -55,15 +54,14 @@ struct Registry<'a> {
     origin: String,
     /// The repository as its registry calls it.
     name: &'a str,
-    policy: Policy,
-    login: Option<RegistryLogin>,
+    way: Way,
 }
 
 impl<'a> Registry<'a> {
     async fn of(app: &'a App, repository: &'a str) -> Result<Self> {
-        let (policy, logins) = way_to(app, repository).await?;
+        let way = way_to(app, repository).await?;
         let (origin, name) = place(repository);
-        Ok(Self { app, repository, origin, name, policy, login: logins.into_iter().next() })
+        Ok(Self { app, repository, origin, name, way })
     }
 
     /// What an index says of the image under this tag.
@@ -96,18 +94,18 @@ impl<'a> Registry<'a> {
             .header(header, value)
             .body(body)
             .map_err(|_| Error::failed(format!("{}:{tag} cannot be asked for by HTTP", self.repository)))?;
-        let mut answer = self.fetch(request.clone()).await?;
+        let mut answer = self.fetch(request.clone(), &self.way.registry).await?;
         if answer.status() == StatusCode::UNAUTHORIZED
             && let Some(proof) = self.proof(answer.headers()).await?
         {
             request.headers_mut().insert(AUTHORIZATION, proof);
-            answer = self.fetch(request).await?;
+            answer = self.fetch(request, &self.way.registry).await?;
         }
         self.refusal(&answer).map_or(Ok(answer), Err)
     }
 
-    async fn fetch(&self, request: Request<Vec<u8>>) -> Result<Response<Vec<u8>>> {
-        let answer = self.app.plugins.fetch(request, self.policy.clone(), None).await;
+    async fn fetch(&self, request: Request<Vec<u8>>, policy: &Policy) -> Result<Response<Vec<u8>>> {
+        let answer = self.app.plugins.fetch(request, policy.clone(), None).await;
         answer.map_err(|error| {
             Error::unavailable(format!(
                 "the registry of {} does not answer this server, which has to write the index of the platforms there: \
@@ -153,7 +151,7 @@ impl<'a> Registry<'a> {
     }
 
     fn basic(&self) -> Option<HeaderValue> {
-        let login = self.login.as_ref()?;
+        let login = self.way.logins.first()?;
         secret("Basic", &STANDARD.encode(format!("{}:{}", login.username, login.password)))
     }
 
@@ -167,7 +165,8 @@ impl<'a> Registry<'a> {
         if let Some(basic) = self.basic() {
             request.headers_mut().insert(AUTHORIZATION, basic);
         }
-        let answer = self.fetch(request).await?;
+        let policy = if is_own(&realm, &self.origin) { &self.way.registry } else { &self.way.tokens };
+        let answer = self.fetch(request, policy).await?;
         if let Some(refused) = self.refusal(&answer) {
             return Err(refused);
         }
@@ -196,8 +195,7 @@ fn realm(challenge: &str, origin: &str, scope: &str) -> Result<Url, String> {
     let realm = parameter(challenge, "realm").ok_or("it does not say where it hands out tokens")?;
     let mut url = Url::parse(realm)
         .map_err(|error| format!("`{}` is no address to get a token from: {error}", realm.escape_debug()))?;
-    let is_own = Url::parse(origin).is_ok_and(|own| own.origin() == url.origin());
-    if !is_own && url.scheme() != "https" {
+    if !is_own(&url, origin) && url.scheme() != "https" {
         return Err(format!(
             "it hands out tokens at {url}, which is neither its own address nor HTTPS, so the log-in is not sent there"
         ));
@@ -208,6 +206,10 @@ fn realm(challenge: &str, origin: &str, scope: &str) -> Result<Url, String> {
     }
     url.query_pairs_mut().append_pair("scope", scope);
     Ok(url)
+}
+
+fn is_own(url: &Url, origin: &str) -> bool {
+    Url::parse(origin).is_ok_and(|own| own.origin() == url.origin())
 }
 
 /// The value of `name="value"` in a challenge (RFC 9110, section 11.2).
