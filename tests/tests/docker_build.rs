@@ -274,6 +274,23 @@ async fn a_dockerfile_may_lie_beside_its_context() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_step_has_the_shared_memory_that_was_asked_for_or_the_build_is_refused() {
+    let engine = TestEngine::start().await;
+    let root = engine.context(&format!("{BUSYBOX}RUN /bin/busybox df -k /dev/shm\n"));
+    let mut wanted = request(&engine, &root);
+    wanted.extras.shm_mb = Some(77);
+    let (outcome, said) = build(&engine, wanted).await;
+    let version = engine.cli(&["version", "--format", "{{.Server.Version}}"]);
+    let major: u32 = version.split('.').next().unwrap().parse().unwrap();
+    if major < 23 {
+        let error = outcome.unwrap_err().to_string();
+        assert!(error.contains("shmMb") && error.contains("needs Docker 23"), "{error}");
+        return;
+    }
+    assert!(outcome.is_ok() && said.contains(&(77 * 1024).to_string()), "{outcome:?}\n{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_program_for_another_processor_is_explained() {
     let engine = TestEngine::start().await;
     let root = engine.context("FROM scratch\nCOPY program /program\nRUN [\"/program\"]\n");
@@ -306,13 +323,16 @@ async fn the_classic_builder_works_and_stops_too() {
     // More than 2 GiB, which a 32-bit number could not say. What the kernel's two generations call the files differs.
     let files = "/sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/cpu/cpu.cfs_quota_us \
                  /sys/fs/cgroup/memory.max /sys/fs/cgroup/cpu.max";
-    let shown = format!("FROM {base}\nRUN /bin/busybox cat {files} 2>/dev/null; echo shown\n");
+    let shown =
+        format!("FROM {base}\nRUN /bin/busybox cat {files} 2>/dev/null; /bin/busybox df -k /dev/shm\n");
     fs::write(root.join("Dockerfile"), shown).unwrap();
     let mut limited = request(&engine, &root);
     (limited.extras.memory_mb, limited.extras.cpu_percent) = (Some(3072), Some(50));
+    limited.extras.shm_mb = Some(77);
     let (outcome, said) = build(&engine, limited).await;
     assert!(outcome.is_ok(), "{outcome:?}\n{said}");
     assert!(said.contains("3221225472") && said.contains("50000"), "{said}");
+    assert!(said.contains(&(77 * 1024).to_string()), "{said}");
 
     let sleep = format!("busybox sleep {}", 97_000 + std::process::id() % 1000);
     fs::write(root.join("Dockerfile"), format!("FROM {base}\nRUN /bin/{sleep}\n")).unwrap();

@@ -30,6 +30,9 @@ const CONFIRM: Duration = Duration::from_secs(10);
 /// The time of every file in a context, when the caller names none: 1980-01-01, which zip can store too.
 const NO_TIME: u64 = 315_532_800;
 
+/// The first version whose BuildKit takes the size of `/dev/shm`.
+const SHM_SINCE: u32 = 23;
+
 /// What to build.
 #[derive(Debug, Clone)]
 pub struct BuildRequest {
@@ -72,6 +75,8 @@ pub struct BuildExtras {
     pub memory_mb: Option<u32>,
     /// Of each step, in percent of one core; likewise.
     pub cpu_percent: Option<u32>,
+    /// Size of a step's `/dev/shm`, in MiB.
+    pub shm_mb: Option<u32>,
 }
 
 /// Without the secrets' values.
@@ -116,6 +121,7 @@ impl Docker {
             request.tags.first().cloned().ok_or_else(|| Error::invalid("tags", "a build needs a tag"))?;
         let deadline = Instant::now() + request.timeout;
         let context = scan(&request).await?;
+        has_shm(&request, &session.facts, &context.dockerfile_text)?;
         frontend::check(&context.dockerfile, &context.dockerfile_text, &request.args)?;
         log(LogLine::progress(announcement(&session.facts, &context)));
         let id = uuid::Uuid::now_v7().simple().to_string();
@@ -123,13 +129,13 @@ impl Docker {
             options(&request, &tag, &context.dockerfile, session.facts.buildkit.then(|| id.clone()));
         let (blocks, packing) = context.pack(modified(&request), self.reach());
         // The engine answers when the build says its first word, which may be after a long upload.
-        let limits = if session.facts.buildkit { String::new() } else { limits(&request.extras) };
+        let limits = limits(&request.extras, session.facts.buildkit);
         let client = session.client.clone().with_timeout(request.timeout);
         let mut client = cancel::with_build_id(&client, &id, &limits);
         // bollard's own session knows no secrets.
         let _secrets = if session.facts.buildkit && !request.extras.secrets.is_empty() {
             (options.session, options.version) = (None, BuilderVersion::BuilderV1);
-            client = secrets::with_session(&client, &id);
+            client = secrets::with_session(&client, &id, &limits);
             Some(secrets::serve(self.host(), &id, &request.extras.secrets, &request.logins).await?)
         } else {
             None
@@ -295,6 +301,21 @@ fn can_do(request: &BuildRequest, facts: &EngineFacts) -> Result<()> {
     Ok(())
 }
 
+/// A Dockerfile that only copies what commands have made needs none.
+fn has_shm(request: &BuildRequest, facts: &EngineFacts, dockerfile: &str) -> Result<()> {
+    let runs =
+        |line: &str| line.split_whitespace().next().is_some_and(|word| word.eq_ignore_ascii_case("run"));
+    let is_deaf = facts.buildkit && facts.major() < SHM_SINCE;
+    if request.extras.shm_mb.is_none() || !is_deaf || !dockerfile.lines().any(runs) {
+        return Ok(());
+    }
+    Err(Error::failed(format!(
+        "`build.options.shmMb` needs Docker {SHM_SINCE} for a Dockerfile's steps: the BuildKit of Docker {} knows no size of \
+         /dev/shm; leave it out, or use another engine",
+        facts.version
+    )))
+}
+
 /// As platforms name it; some engines say what their kernel calls it.
 fn architecture(said: &str) -> &str {
     match said {
@@ -336,13 +357,17 @@ fn options(
 }
 
 /// As parameters of the request: bollard's own are numbers that end at 2 GiB.
-fn limits(extras: &BuildExtras) -> String {
+fn limits(extras: &BuildExtras, buildkit: bool) -> String {
+    let shm = extras.shm_mb.map(|mb| format!("&shmsize={}", u64::from(mb) << 20)).unwrap_or_default();
+    if buildkit {
+        return shm;
+    }
     // As much as the memory: no swap besides.
     let memory = extras.memory_mb.map(|mb| u64::from(mb) << 20);
     let memory = memory.map(|bytes| format!("&memory={bytes}&memswap={bytes}"));
     let quota = extras.cpu_percent.map(|percent| u64::from(percent) * 1000);
     let quota = quota.map(|micros| format!("&cpuperiod=100000&cpuquota={micros}"));
-    memory.into_iter().chain(quota).collect()
+    shm + &memory.into_iter().chain(quota).collect::<String>()
 }
 
 fn args(request: &BuildRequest, buildkit: bool) -> HashMap<String, String> {

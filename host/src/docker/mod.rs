@@ -114,6 +114,13 @@ pub struct EngineFacts {
     pub init: bool,
 }
 
+impl EngineFacts {
+    /// `20` of `20.10.24`.
+    fn major(&self) -> u32 {
+        self.version.split('.').next().and_then(|number| number.parse().ok()).unwrap_or_default()
+    }
+}
+
 impl Docker {
     /// Remembers where the engine is; nothing is contacted yet. `host` is `unix://…` or `tcp://…`; without it `DOCKER_HOST`
     /// counts, then the usual socket. `server` is the instance id that marks this server's containers.

@@ -57,6 +57,8 @@ pub struct CommandRun {
     pub memory_mb: Option<u32>,
     /// Of one core.
     pub cpu_percent: Option<u32>,
+    /// Size of `/dev/shm`.
+    pub shm_mb: Option<u32>,
     /// The time that files in the checkout bear.
     pub modified_at: UnixMs,
     pub timeout: Duration,
@@ -191,6 +193,7 @@ impl Docker {
                 memory: run.memory_mb.map(|mb| i64::from(mb) * MIB),
                 // As much as the memory: no swap besides.
                 memory_swap: run.memory_mb.map(|mb| i64::from(mb) * MIB),
+                shm_size: run.shm_mb.map(|mb| i64::from(mb) * MIB),
                 nano_cpus: run.cpu_percent.map(|percent| i64::from(percent) * NANOS_A_PERCENT),
                 pids_limit: Some(PROCESSES),
                 security_opt: Some(vec!["no-new-privileges".into()]),

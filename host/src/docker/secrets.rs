@@ -50,13 +50,13 @@ impl Drop for Session {
     }
 }
 
-/// A client whose builds are BuildKit's, in the session with this id.
-pub(super) fn with_session(client: &Client, id: &str) -> Client {
-    let id = id.to_string();
+/// A client whose builds are BuildKit's, in the session with this id, and with `further` parameters.
+pub(super) fn with_session(client: &Client, id: &str, further: &str) -> Client {
+    let parameters = format!("&session={id}&buildid={id}{further}");
     client.clone().with_request_modifier(move |mut request| {
         if request.uri().path().ends_with("/build") {
             let address = request.uri().to_string().replace("version=1", "version=2");
-            if let Ok(address) = format!("{address}&session={id}&buildid={id}").parse() {
+            if let Ok(address) = format!("{address}{parameters}").parse() {
                 *request.uri_mut() = address;
             }
         }

@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 const LONGEST_LIST: usize = 64;
 const LEAST_MEMORY_MB: u32 = 16;
 const MOST_CPU_PERCENT: u32 = 100_000;
+const MOST_SHM_MB: u32 = 1 << 20;
 
 /// Everything has a default, so `{}` is a build as the planner makes it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -51,6 +52,9 @@ pub struct BuildOptions {
     /// `memoryMb`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu_percent: Option<u32>,
+    /// Size of `/dev/shm`, in MiB, for commands and for a Dockerfile's steps; the engine's own if left out, which is 64.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shm_mb: Option<u32>,
     /// Repositories in registries that each built image is pushed to, without a tag: `registry.example/team/web`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub push: Vec<String>,
@@ -112,6 +116,12 @@ impl BuildOptions {
             return Err(Error::invalid(
                 "build.options.cpuPercent",
                 format!("cpuPercent has to be between 1 and {MOST_CPU_PERCENT}; 100 is one core"),
+            ));
+        }
+        if self.shm_mb.is_some_and(|mb| !(1..=MOST_SHM_MB).contains(&mb)) {
+            return Err(Error::invalid(
+                "build.options.shmMb",
+                format!("shmMb has to be between 1 and {MOST_SHM_MB}"),
             ));
         }
         self.check_platforms()
@@ -243,6 +253,7 @@ mod tests {
         assert_eq!(field(twice), "platforms");
         assert_eq!(field(json!({ "memoryMb": 1 })), "memoryMb");
         assert_eq!(field(json!({ "cpuPercent": 0 })), "cpuPercent");
+        assert_eq!(field(json!({ "shmMb": 0 })), "shmMb");
         assert_eq!(field(json!({ "cache": { "mode": "registry", "image": "a b" } })), "cache.image");
         assert_eq!(field(json!({ "commands": vec!["x"; 65] })), "commands");
     }

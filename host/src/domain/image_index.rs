@@ -27,6 +27,8 @@ pub fn entries(
     if let Some(inner) = parsed["manifests"].as_array() {
         return Ok(inner.clone());
     }
+    // A header may go on with parameters.
+    let media_type = media_type.split(';').next().unwrap_or_default().trim();
     let media_type = parsed["mediaType"].as_str().unwrap_or(media_type);
     let known = [DOCKER_IMAGE, OCI_IMAGE].into_iter().find(|known| *known == media_type);
     let media_type =

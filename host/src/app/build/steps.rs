@@ -189,6 +189,7 @@ impl<'a> Work<'a> {
                 inline_cache: settings.options.cache != Cache::Local,
                 memory_mb: settings.options.memory_mb,
                 cpu_percent: settings.options.cpu_percent,
+                shm_mb: settings.options.shm_mb,
             },
         })
     }
@@ -232,6 +233,7 @@ impl<'a> Work<'a> {
             environment: own.into_iter().chain(settings.command_environment()).collect(),
             memory_mb: settings.options.memory_mb,
             cpu_percent: settings.options.cpu_percent,
+            shm_mb: settings.options.shm_mb,
             modified_at: self.commit.at,
             timeout: self.remaining(),
         };
