@@ -19,12 +19,10 @@ pub(super) struct PlatformImage {
 impl Work<'_> {
     /// Builds for all platforms, in their order. Answers with tag and content address of the image that the stack's engine runs.
     pub(super) async fn build_all(&mut self, request: BuildRequest) -> Result<(String, String)> {
-        let options = &self.view.build.settings.options;
-        let platforms = &options.platforms;
+        let platforms = &self.view.build.settings.options.platforms;
         if platforms.len() < 2 {
             return self.build_one(request).await;
         }
-        options.check_platforms()?;
         let own = self.docker.platform().await?;
         let below = format!("{own}/");
         let deployed =

@@ -222,6 +222,8 @@ pub(super) async fn plan(
     build: &Build,
     (mirror, commit): (&Id, &Commit),
 ) -> Result<Vec<BuildStep>> {
+    // What is stored may be older than the rule.
+    view.build.settings.options.check_platforms()?;
     let files = app.git.list_files(mirror, &commit.sha, MAX_FILES).await?;
     let reads = app.plugins.planner_reads(&build.planner)?;
     let contents = contents(app, mirror, &commit.sha, &reads, &files).await?;
