@@ -166,8 +166,9 @@ async fn wanted(app: &App, state: &State, served: &RouteTable) -> Result<RouteTa
             Err(error) => return Err(error),
         };
         views.retain(|view| !state.leaving.contains(&view.container.name));
-        if held {
-            retain_ready(&mut views, state.proven.get(&stack.id), known_instances(served, &stack.name));
+        // Where nothing is known, as of what another server rolls out, all are trusted.
+        if let Some(proven) = state.proven.get(&stack.id).filter(|_| held) {
+            retain_ready(&mut views, proven, known_instances(served, &stack.name));
         }
         let instances = views.iter().filter_map(|view| reachable(view, &paths)).collect();
         all.push(Routed { name: stack.name, traffic: stack.traffic, weights, instances, candidate, held });
@@ -199,20 +200,23 @@ fn reachable(view: &ContainerView, paths: &HashMap<Id, Option<String>>) -> Optio
     Some(Reachable { release: release.clone(), address, health_path })
 }
 
-/// Of a stack that is being rolled out, the containers that passed their gate. While there are none, those that get requests
+/// Of a stack that this server rolls out, the containers that passed their gate. While there are none, those that get requests
 /// already do so, because an answer of something sick is better than none; one that was started meanwhile does not listen yet.
 fn retain_ready(
     views: &mut Vec<ContainerView>,
-    proven: Option<&HashSet<String>>,
+    proven: &HashSet<String>,
     served: impl Iterator<Item = Reachable>,
 ) {
-    let is_proven = |view: &ContainerView| proven.is_some_and(|known| known.contains(&view.container.id));
+    let is_proven = |view: &ContainerView| proven.contains(&view.container.id);
     if views.iter().any(is_proven) {
         views.retain(is_proven);
-    } else {
-        let served: HashSet<SocketAddr> = served.map(|instance| instance.address).collect();
-        views.retain(|view| view.address().is_some_and(|address| served.contains(&address)));
+        return;
     }
+    let served: HashSet<(Id, SocketAddr)> =
+        served.map(|instance| (instance.release, instance.address)).collect();
+    views.retain(|view| {
+        view.address().is_some_and(|address| served.contains(&(view.container.release.clone(), address)))
+    });
 }
 
 /// Where the router sends a stack's requests by its table.
