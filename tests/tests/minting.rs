@@ -168,7 +168,7 @@ async fn a_client_is_proven_as_user_and_password_where_the_other_side_wants_that
         }
         let form = String::from_utf8_lossy(&seen.body).into_owned();
         assert_eq!(form, "grant_type=refresh_token&refresh_token=refresh-a");
-        let pair = STANDARD.encode("me%2Ftoo:client%3Asecret");
+        let pair = STANDARD.encode("me%2Ftoo:client%3Aproof");
         assert_eq!(seen.header("authorization"), Some(format!("Basic {pair}").as_str()));
         text(200, r#"{ "access_token": "an-access-token", "expires_in": 600 }"#)
     })
@@ -177,7 +177,7 @@ async fn a_client_is_proven_as_user_and_password_where_the_other_side_wants_that
     let guest = sender().with_credential("login", "oauth2", &recipe).with_schema(SCHEMA);
     let (plugins, _folder) = start(guest, None).await;
     let connection = connection(&peer, "login", "refresh-a")
-        .secret("login-client", Secret::new("client:secret"))
+        .secret("login-client", Secret::new("client:proof"))
         .expect("a secret")
         .variable("client", "me/too");
     let told = send(&plugins, &connection, &Sending::new("GET", "/x").credential("login")).await.ok();
