@@ -188,13 +188,17 @@ async fn git_and_the_forge_are_asked_with_tokens_that_a_refresh_token_was_traded
     let of_git = forge.fake.seen().into_iter().rfind(|seen| seen.path().ends_with("/info/refs")).unwrap();
     assert_eq!(of_git.header("authorization"), Some(format!("Basic {user}").as_str()));
     server.post("/api/v1/stacks/web/webhook", json!({})).await.expect(200);
-    assert_eq!((forge.world().oauth.traded, forge.world().hooks.len()), (1, 1));
+    let counts = || {
+        let world = forge.world();
+        (world.oauth.traded, world.hooks.len())
+    };
+    assert_eq!(counts(), (1, 1));
 
     // The next process has the newest refresh token: GitLab takes each of them once.
     server.kill();
     server.launch(&[]).await.unwrap();
     server.post("/api/v1/stacks/web/webhook", json!({})).await.expect(200);
-    assert_eq!((forge.world().oauth.traded, forge.world().hooks.len()), (2, 1));
+    assert_eq!(counts(), (2, 1));
     let log = std::fs::read_to_string(server.server_log()).unwrap();
     for secret in [oauth::access_token(1), oauth::refresh_token(1), oauth::CLIENT_SECRET.to_owned()] {
         assert!(!log.contains(&secret), "{log}");
