@@ -613,6 +613,7 @@ async fn one_commit_is_built_for_several_platforms_and_pushed_under_one_name() {
         assert!(log.contains(&format!("Platform {} of 2: {platform}", number + 1)), "{log}");
     }
     assert!(!log.contains(Registry::PASSWORD), "{log}");
+    assert!(!log.contains("pulling"), "the engine has what it built: {log}");
     let there = docker(&["images", "--quiet", "--no-trunc"]);
     assert!(there.contains(own) && !there.contains(&images[0]), "the engine keeps what it can run");
 

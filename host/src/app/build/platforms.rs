@@ -14,6 +14,8 @@ pub(super) struct PlatformImage {
     pub(super) platform: String,
     tag: String,
     pub(super) digest: String,
+    /// The one that the stack's engine runs.
+    is_deployed: bool,
 }
 
 impl Work<'_> {
@@ -41,14 +43,15 @@ impl Work<'_> {
             let mut request = request.clone();
             request.platform = Some(platform.clone());
             request.timeout = self.remaining();
-            if at != deployed {
+            let is_deployed = at == deployed;
+            if !is_deployed {
                 request.tags = request.tags.iter().take(1).map(|tag| for_platform(tag, platform)).collect();
             }
             let (tag, digest) = self.build_one(request).await?;
-            if at == deployed {
+            if is_deployed {
                 image = Some((tag.clone(), digest.clone()));
             }
-            self.platforms.push(PlatformImage { platform: platform.clone(), tag, digest });
+            self.platforms.push(PlatformImage { platform: platform.clone(), tag, digest, is_deployed });
         }
         image.ok_or_else(|| Error::internal("the engine's own platform was not built"))
     }
@@ -59,10 +62,10 @@ impl Work<'_> {
         Ok((built.tag, built.digest))
     }
 
-    /// Takes the images that this engine does not run away from it. What stays because of an error, housekeeping takes.
+    /// Takes the images that this engine does not run away from it. The one that it runs stays, however the build ends, as the
+    /// image of a single platform does. What no deployment wants, housekeeping takes, as it does what stays because of an error.
     pub(super) async fn forget_platforms(&mut self) {
-        let kept = self.image.as_ref().map(|(tag, _)| tag.clone());
-        for image in self.platforms.drain(..).filter(|image| kept.as_ref() != Some(&image.tag)) {
+        for image in self.platforms.drain(..).filter(|image| !image.is_deployed) {
             if let Err(error) = self.docker.remove_image(&image.tag).await {
                 tracing::debug!(image = image.tag, error = %error.for_log(), "[@server:builds] an image stays for now");
             }
