@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::build_config::BuildSettings;
+use super::build_options::Cache;
 use super::forge::PullRequest;
 use super::stack::{RunSpec, check_name};
 use super::traffic::Traffic;
@@ -175,6 +177,20 @@ pub fn stack_name(parent: &str, number: i64) -> Result<String> {
     let name = format!("{parent}-pr-{number}");
     check_name("name", &name)?;
     Ok(name)
+}
+
+/// How a preview is built: as its parent is, and by no push. What was not merged stays on this machine: in no registry, and in
+/// no cache that other builds begin with.
+pub fn build_settings(parent: &BuildSettings) -> BuildSettings {
+    let mut build = BuildSettings { auto_deploy_on_push: false, ..parent.clone() };
+    let options = &mut build.options;
+    options.push.clear();
+    options.cache = Cache::Local;
+    // Only a registry has one name for several; a preview's engine runs its own.
+    if options.platforms.len() > 1 {
+        options.platforms.clear();
+    }
+    build
 }
 
 /// How a preview runs: as its parent does, once, without its ports on the machine and without its volumes. Those hold what

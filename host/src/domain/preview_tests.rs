@@ -123,3 +123,21 @@ fn a_preview_has_neither_the_ports_nor_the_volumes_of_its_parent() {
         (80, None, "127.0.0.1")
     );
 }
+
+#[test]
+fn a_preview_is_sent_to_no_registry_and_built_for_its_own_engine() {
+    let platforms_of = |platforms: &[&str]| {
+        let mut parent = BuildSettings::default();
+        parent.options.push.push("registry.example/team/web".into());
+        parent.options.cache = Cache::Registry { image: "registry.example/team/web:cache".into() };
+        parent.options.platforms = platforms.iter().map(|&name| name.to_owned()).collect();
+        assert!(parent.check().is_ok(), "{platforms:?}");
+        let build = build_settings(&parent);
+        assert!(build.check().is_ok(), "{platforms:?}: a preview's stack is checked as any other");
+        assert!(build.options.push.is_empty() && build.options.cache == Cache::Local);
+        assert!(!build.auto_deploy_on_push);
+        build.options.platforms
+    };
+    assert_eq!(platforms_of(&["linux/amd64", "linux/arm64"]), Vec::<String>::new());
+    assert_eq!(platforms_of(&["linux/arm64"]), ["linux/arm64"]);
+}

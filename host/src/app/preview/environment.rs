@@ -4,8 +4,7 @@ use crate::app::build::credentials;
 use crate::app::stack::{StackInput, StackView, stack_make, stack_update, stack_view, unchanged};
 use crate::app::traffic::{is_routed, public_url};
 use crate::app::{App, stack};
-use crate::domain::build_options::Cache;
-use crate::domain::preview::{Preview, PreviewWatch, run_spec, stack_name};
+use crate::domain::preview::{Preview, PreviewWatch, build_settings, run_spec, stack_name};
 use crate::domain::repository::RepositoryInput;
 use crate::error::{Error, Result};
 use crate::store::{projects, stacks};
@@ -37,10 +36,7 @@ pub(super) async fn input(
         auto_sync: false,
         commit_status: repository.commit_status,
     });
-    wanted.build.auto_deploy_on_push = false;
-    // What was not merged stays on this machine: in no registry, and in no cache that other builds begin with.
-    wanted.build.options.push.clear();
-    wanted.build.options.cache = Cache::Local;
+    wanted.build = build_settings(&wanted.build);
     wanted.run = run_spec(&wanted.run);
     wanted.traffic = watch.settings.traffic(row.number);
     (wanted.strategy, wanted.strategy_params) = (STRATEGY.to_owned(), serde_json::json!({}));
