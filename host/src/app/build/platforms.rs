@@ -26,15 +26,13 @@ impl Work<'_> {
             return self.build_one(request).await;
         }
         let own = self.docker.platform().await?;
-        let below = format!("{own}/");
-        let deployed =
-            platforms.iter().position(|name| *name == own || name.starts_with(&below)).ok_or_else(|| {
-                Error::failed(format!(
-                    "the stack's engine runs {own}, and `build.options.platforms` names {}; add {own}, or nothing could \
-                     be deployed",
-                    platforms.join(", ")
-                ))
-            })?;
+        let deployed = fitting(platforms, &own).ok_or_else(|| {
+            Error::failed(format!(
+                "the stack's engine runs {own}, and `build.options.platforms` names {}; add {own}, or nothing could be \
+                 deployed",
+                platforms.join(", ")
+            ))
+        })?;
         // A planner may build twice; the last image counts.
         self.forget_platforms().await;
         let mut image = None;
@@ -69,6 +67,31 @@ impl Work<'_> {
             if let Err(error) = self.docker.remove_image(&image.tag).await {
                 tracing::debug!(image = image.tag, error = %error.for_log(), "[@server:builds] an image stays for now");
             }
+        }
+    }
+}
+
+/// Which of the platforms is for an engine that runs `own`: the one of that name, or else the first below it, as `linux/arm/v7` is
+/// below `linux/arm`.
+fn fitting(platforms: &[String], own: &str) -> Option<usize> {
+    let below = format!("{own}/");
+    let exact = platforms.iter().position(|name| name == own);
+    exact.or_else(|| platforms.iter().position(|name| name.starts_with(&below)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_engines_own_platform_comes_before_those_below_it() {
+        for (platforms, own, expected) in [
+            (["linux/amd64/v3", "linux/amd64"], "linux/amd64", Some(1)),
+            (["linux/arm64", "linux/amd64/v3"], "linux/amd64", Some(1)),
+            (["linux/arm/v6", "linux/arm/v7"], "linux/arm", Some(0)),
+            (["linux/arm64", "linux/s390x"], "linux/arm", None),
+        ] {
+            assert_eq!(fitting(&platforms.map(str::to_string), own), expected, "{own} of {platforms:?}");
         }
     }
 }
