@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 use windlass_tests::compose::{FILE, companion, stack, with_file};
-use windlass_tests::docker::{Registry, eventually};
+use windlass_tests::docker::{BUSYBOX, Registry, eventually};
 use windlass_tests::fixture::Fixture;
 use windlass_tests::git_server::GitServer;
 use windlass_tests::port::free_port;
@@ -259,6 +259,21 @@ async fn a_link_in_the_place_of_the_compose_file_is_not_followed() {
     fixture.extra.push(("compose.yaml".into(), "120000", "/etc/passwd".into()));
     let (_, deployment) = deploy(&fixture, "one", "failed").await;
     assert!(deployment["error"].to_string().contains("symbolic link"), "{deployment}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_limits_of_a_build_count_for_its_services_as_well() {
+    let mut input = stack();
+    input["build"]["options"] = json!({ "shmMb": 77 });
+    let mut fixture = Fixture::start_with(false, &[], input).await;
+    let dockerfile = format!("{BUSYBOX}RUN /bin/busybox df -k /dev/shm; exit 1\n");
+    fixture.extra.push(("compose.yaml".into(), "100644", "services:\n  web:\n    build: limited\n".into()));
+    fixture.extra.push(("limited/Dockerfile".into(), "100644", dockerfile));
+    fixture.extra_programs.push("limited/busybox".into());
+    let (_, deployment) = deploy(&fixture, "one", "failed").await;
+    let log = fixture.server.log_of(&deployment["seq"].to_string()).await;
+    // What came of it depends on the engine; without the limit it would be neither.
+    assert!(log.contains(&(77 * 1024).to_string()) || log.contains("`build.options.shmMb` needs"), "{log}");
 }
 
 /// A program in the place of `docker` that starts another and waits; both write their numbers down.

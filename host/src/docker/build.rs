@@ -21,7 +21,10 @@ use super::{
     registry, secrets,
 };
 use crate::{
-    domain::{UnixMs, build_config::BuildArg},
+    domain::{
+        UnixMs,
+        build_config::{BuildArg, BuildSettings},
+    },
     error::{Error, Result},
 };
 
@@ -77,6 +80,20 @@ pub struct BuildExtras {
     pub cpu_percent: Option<u32>,
     /// Size of a step's `/dev/shm`, in MiB.
     pub shm_mb: Option<u32>,
+}
+
+impl BuildExtras {
+    /// What a stack's settings say about every image that is built for it.
+    pub fn of(settings: &BuildSettings) -> Self {
+        let options = &settings.options;
+        Self {
+            secrets: settings.build_secrets(),
+            memory_mb: options.memory_mb,
+            cpu_percent: options.cpu_percent,
+            shm_mb: options.shm_mb,
+            ..Self::default()
+        }
+    }
 }
 
 /// Without the secrets' values.

@@ -132,9 +132,10 @@ fn what_this_build_type_does_not_do_is_refused_with_advice() {
 
 #[test]
 fn options_without_an_effect_are_refused() {
-    let options = r#"{"push":["registry.example/web"],"cache":{"mode":"inline"},"artifacts":["x"]}"#;
+    let options = r#"{"push":["registry.example/web"],"cache":{"mode":"inline"},"platforms":["linux/amd64"],
+        "artifacts":["x"],"memoryMb":64,"cpuPercent":50,"shmMb":64}"#;
     let config = BuildConfig { extras: vec![("options".to_owned(), options.to_owned())], ..config() };
     let pointers: Vec<String> =
         ComposeOnly::validate(&config).into_iter().map(|problem| problem.path).collect();
-    assert_eq!(pointers, ["/options/push", "/options/cache"]);
+    assert_eq!(pointers, ["/options/push", "/options/platforms", "/options/cache"]);
 }

@@ -184,12 +184,9 @@ impl<'a> Work<'a> {
             extras: BuildExtras {
                 dockerfile: dockerfile.clone(),
                 dockerignore: dockerignore.clone(),
-                secrets: settings.build_secrets(),
                 cache_from,
                 inline_cache: settings.options.cache != Cache::Local,
-                memory_mb: settings.options.memory_mb,
-                cpu_percent: settings.options.cpu_percent,
-                shm_mb: settings.options.shm_mb,
+                ..BuildExtras::of(settings)
             },
         })
     }

@@ -151,10 +151,7 @@ impl<'a> Composition<'a> {
             modified_at: Some(commit.at),
             logins: Vec::new(),
             timeout: Duration::from_secs(u64::from(self.view.build.settings.timeout)),
-            extras: BuildExtras {
-                secrets: self.view.build.settings.build_secrets(),
-                ..BuildExtras::default()
-            },
+            extras: BuildExtras::of(&self.view.build.settings),
         })
     }
 
