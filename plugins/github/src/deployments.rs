@@ -1,20 +1,21 @@
 //! Deployments. One is found again by the host's key in its payload, so that a second attempt makes no second deployment.
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 use windlass_sdk::Failure;
 use windlass_sdk::forge::{Deployment, DeploymentState};
 use windlass_sdk::http::Request;
 
 use crate::api::{Api, Codes};
-use crate::names;
+use crate::{names, repository};
 
 /// Characters that GitHub takes of a description.
 const DESCRIPTION: usize = 140;
 /// Where the host's key stands in a payload.
 const KEY: &str = "windlass";
 const UNKNOWN_COMMIT: Codes = &[(404, "no-such-repository"), (422, "no-such-commit")];
-const UNKNOWN: Codes = &[(404, "no-such-deployment"), (422, "invalid-deployment")];
+const REFUSED: Codes = &[(422, "invalid-deployment")];
 
 #[derive(Deserialize)]
 struct Known {
@@ -50,8 +51,23 @@ pub fn set(deployment: &Deployment) -> Result<String, Failure> {
         body["environment_url"] = url.as_str().into();
     }
     let request = Request::post(format!("{path}/{id}/statuses")).json(&body)?;
-    let response = api.write(request, UNKNOWN)?;
+    let response = api.ask(request)?;
+    if response.status == 404 {
+        return Err(gone(&api, &name, id));
+    }
+    let response = api.checked(response, REFUSED)?;
     api.json::<Known>(&response).map(|_| id.to_string())
+}
+
+/// Why a deployment is not there: somebody has removed it, or the token may not see the repository any more.
+fn gone(api: &Api, name: &str, id: u64) -> Failure {
+    match repository::get::<IgnoredAny>(api, name, "no-such-repository") {
+        Ok(_) => {
+            let said = format!("The repository `{name}` has no deployment {id} on GitHub.");
+            api.failed(Failure::permanent("no-such-deployment", said))
+        }
+        Err(failure) => failure,
+    }
 }
 
 fn find(api: &Api, path: &str, deployment: &Deployment) -> Result<Option<u64>, Failure> {

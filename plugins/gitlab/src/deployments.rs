@@ -1,6 +1,7 @@
-//! Deployments. GitLab itself shows only the newest good one of an environment as the one that serves.
+//! Deployments. GitLab itself shows only the newest good one of an environment as the one that serves, until that is stopped.
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::json;
 use windlass_sdk::forge::{Deployment, DeploymentState};
 use windlass_sdk::http::Request;
@@ -21,6 +22,15 @@ struct Known {
 struct Environment {
     id: u64,
     external_url: Option<String>,
+    /// `available`, `stopping` or `stopped`.
+    state: Option<String>,
+    /// The newest good one. Told only of an environment that is asked for by itself.
+    last_deployment: Option<Last>,
+}
+
+#[derive(Deserialize)]
+struct Last {
+    id: u64,
 }
 
 pub fn set(connection: &Connection, deployment: &Deployment) -> Result<String, Failure> {
@@ -28,13 +38,18 @@ pub fn set(connection: &Connection, deployment: &Deployment) -> Result<String, F
     let project = names::address(&project);
     let path = format!("{project}/deployments");
     let known = match &deployment.id {
-        Some(id) => change(&api, &format!("{path}/{}", number(id)?), &deployment.state)?,
+        Some(id) => change(&api, &project, number(id)?, &deployment.state)?,
         None => create(&api, &path, deployment)?,
     };
-    if let (Some(environment), Some(url)) = (&known.environment, &deployment.url)
+    let Some(environment) = &known.environment else { return Ok(known.id.to_string()) };
+    let path = format!("{project}/environments/{}", environment.id);
+    if let Some(url) = &deployment.url
         && environment.external_url.as_deref().unwrap_or_default().is_empty()
     {
-        lead_to(&api, &format!("{project}/environments/{}", environment.id), url)?;
+        lead_to(&api, &path, url)?;
+    }
+    if matches!(deployment.state, DeploymentState::Inactive) {
+        close(&api, &path, known.id)?;
     }
     Ok(known.id.to_string())
 }
@@ -51,9 +66,9 @@ fn create(api: &Api, path: &str, deployment: &Deployment) -> Result<Known, Failu
     api.json(&response)
 }
 
-fn change(api: &Api, path: &str, state: &DeploymentState) -> Result<Known, Failure> {
-    let unknown = &[(404, "no-such-deployment")];
-    let known: Known = api.get(path, unknown)?;
+fn change(api: &Api, project: &str, id: u64, state: &DeploymentState) -> Result<Known, Failure> {
+    let path = &format!("{project}/deployments/{id}");
+    let Some(known) = api.find::<Known>(path)? else { return Err(gone(api, project, id)) };
     // GitLab takes a status for a step, and there is none from a status to itself.
     if known.status == word(state) {
         return Ok(known);
@@ -61,6 +76,30 @@ fn change(api: &Api, path: &str, state: &DeploymentState) -> Result<Known, Failu
     let request = Request::put(path).json(&json!({ "status": word(state) }))?;
     let response = api.write(request, &[(404, "no-such-deployment"), (400, "invalid-deployment")])?;
     api.json(&response)
+}
+
+/// Why a deployment is not there: somebody has removed it, or the token may not see the project any more.
+fn gone(api: &Api, project: &str, id: u64) -> Failure {
+    match api.get::<IgnoredAny>(project, &[(404, "no-such-repository")]) {
+        Ok(_) => {
+            let said = format!("The project has no deployment {id} on GitLab.");
+            api.failed(Failure::permanent("no-such-deployment", said))
+        }
+        Err(failure) => failure,
+    }
+}
+
+/// Stops an environment in which nothing took this deployment's place. The next good one starts it again.
+fn close(api: &Api, environment: &str, deployment: u64) -> Result<(), Failure> {
+    let Some(found) = api.find::<Environment>(environment)? else { return Ok(()) };
+    let is_open = found.state.as_deref().is_none_or(|state| state == "available");
+    if !is_open || found.last_deployment.is_none_or(|last| last.id != deployment) {
+        return Ok(());
+    }
+    // Without the jobs that people may have for it: this only says what is so.
+    let request = Request::post(format!("{environment}/stop")).json(&json!({ "force": true }))?;
+    let response = api.write(request, &[(404, "no-such-environment"), (400, "invalid-deployment")])?;
+    api.json::<Environment>(&response).map(|_| ())
 }
 
 /// Says where an environment can be reached that has no address yet. What people have entered stays.
@@ -73,7 +112,7 @@ fn lead_to(api: &Api, environment: &str, url: &str) -> Result<(), Failure> {
 fn word(state: &DeploymentState) -> &'static str {
     match state {
         DeploymentState::Queued | DeploymentState::InProgress => "running",
-        // What has served stays a success; a newer one takes its place.
+        // What has served stays a success; a newer one takes its place, or its environment stops.
         DeploymentState::Success | DeploymentState::Inactive => "success",
         DeploymentState::Failure | DeploymentState::RolledBack => "failed",
         DeploymentState::Cancelled | DeploymentState::Other(_) => "canceled",

@@ -43,7 +43,8 @@ fn projects(manifest: Manifest) -> Manifest {
         .permission(&["POST"], "/api/v4/projects/*%2F*/statuses/*", "shows a deployment beside its commit")
         .permission(&["POST"], "/api/v4/projects/*%2F*/deployments", "shows what was deployed where")
         .permission(&["GET", "PUT"], "/api/v4/projects/*%2F*/deployments/*", "shows how a deployment goes")
-        .permission(&["PUT"], "/api/v4/projects/*%2F*/environments/*", "says where it can be reached")
+        .permission(&["GET", "PUT"], "/api/v4/projects/*%2F*/environments/*", "says where it can be reached")
+        .permission(&["POST"], "/api/v4/projects/*%2F*/environments/*/stop", "says that nothing serves there")
         .permission(&["GET"], "/api/v4/projects/*%2F*/merge_requests", "lists merge requests")
         .permission(&["GET"], "/api/v4/projects/*%2F*/merge_requests/*", "reads a merge request")
         .permission(

@@ -38,6 +38,8 @@ pub struct World {
     pub deployments: Vec<Value>,
     /// Where the one environment can be reached.
     pub external_url: Option<String>,
+    /// Whether the one environment is.
+    pub is_stopped: bool,
     pub notes: Vec<Value>,
     pub scopes: Vec<String>,
     /// The project's own path of its pipeline, if it has one.
@@ -92,6 +94,7 @@ impl GitLab {
             statuses: Vec::new(),
             deployments: Vec::new(),
             external_url: None,
+            is_stopped: false,
             notes: Vec::new(),
             scopes: vec!["api".to_owned()],
             config_path: None,
@@ -149,7 +152,8 @@ fn router(world: Shared) -> Router {
         .route(&at("/statuses/{sha}"), post(forge::status))
         .route(&at("/deployments"), post(forge::deployment_add))
         .route(&at("/deployments/{id}"), get(forge::deployment).put(forge::deployment_change))
-        .route(&at("/environments/9"), put(forge::environment_change))
+        .route(&at("/environments/9"), get(forge::environment).put(forge::environment_change))
+        .route(&at("/environments/9/stop"), post(forge::environment_stop))
         .route(&at("/merge_requests"), get(forge::merges))
         .route(&at("/merge_requests/{iid}"), get(forge::merge))
         .route(&at("/merge_requests/{iid}/notes"), get(forge::notes).post(forge::note_add))

@@ -87,11 +87,13 @@ pub(crate) async fn of_a_repository(
     status.commit = "0".repeat(39) + "1";
     assert_eq!(failure(plugins.forge_set_status(name, on, &status).await.unwrap_err()).0, "no-such-commit");
     let mut placed = placement(repository, commit);
-    if name == "gitlab" {
-        // How an environment gets its address is not in the part of the document that there is.
-        placed.url = None;
+    let mut states = vec![PlacementState::InProgress, PlacementState::Success];
+    match name {
+        // How an environment gets its address, or ends, is not in the part of the document that there is.
+        "gitlab" => placed.url = None,
+        _ => states.push(PlacementState::Inactive),
     }
-    for state in [PlacementState::InProgress, PlacementState::Success, PlacementState::Inactive] {
+    for state in states {
         placed.state = state;
         let id = plugins.forge_set_deployment(name, on, &placed).await.unwrap();
         assert_eq!(placed.id.get_or_insert(id.clone()), &id, "it stays the same one");
@@ -125,12 +127,17 @@ async fn a_deployment_is_told_in_each_vendors_words_and_an_unknown_one_is_named(
         assert_eq!(gitlab.world().deployments.last().unwrap()["status"], at_gitlab);
     }
     assert_eq!((github.world().deployments.len(), gitlab.world().deployments.len()), (7, 7));
+    assert!(gitlab.world().is_stopped, "nothing serves there any more");
     assert_eq!(gitlab.world().external_url.as_deref(), Some("https://shop.example/"));
     let mut moved = placement(gitlab::PROJECT, gitlab::COMMIT);
     moved.url = Some("https://elsewhere.example/".into());
     bench.plugins.forge_set_deployment("gitlab", &lab, &moved).await.unwrap();
     let kept = gitlab.world().external_url.clone();
     assert_eq!(kept.as_deref(), Some("https://shop.example/"), "people may have entered it");
+    let mut before = placement(gitlab::PROJECT, gitlab::COMMIT);
+    (before.id, before.state) = (Some("3".into()), PlacementState::Inactive);
+    bench.plugins.forge_set_deployment("gitlab", &lab, &before).await.unwrap();
+    assert!(!gitlab.world().is_stopped, "another one has taken its place");
     let whole = github.world().deployments[2].clone();
     assert_eq!((whole.environment(), &whole.asked["transient_environment"]), ("shop", &false.into()));
     let told = whole.statuses.last().unwrap();
@@ -145,6 +152,11 @@ async fn a_deployment_is_told_in_each_vendors_words_and_an_unknown_one_is_named(
             let refused = bench.plugins.forge_set_deployment(name, on, &gone).await.unwrap_err();
             assert_eq!(failure(refused).0, "no-such-deployment", "{name}");
         }
+        // What the token may not see was not removed for that.
+        let mut hidden = placement("octo/none", commit);
+        hidden.id = Some("1".into());
+        let refused = bench.plugins.forge_set_deployment(name, on, &hidden).await.unwrap_err();
+        assert_eq!(failure(refused).0, "no-such-repository", "{name}");
     }
 }
 

@@ -115,6 +115,23 @@ fn environment_of(world: &World) -> Value {
     environment
 }
 
+/// Only an environment that is asked for by itself tells its state and its last good deployment.
+pub async fn environment(State(world): State<Shared>) -> Json<Value> {
+    let world = lock(&world);
+    let mut environment = environment_of(&world);
+    environment["state"] = if world.is_stopped { "stopped" } else { "available" }.into();
+    if let Some(nth) = world.deployments.iter().rposition(|told| told["status"] == "success") {
+        environment["last_deployment"] = deployment_of(&world, nth + 1);
+    }
+    Json(environment)
+}
+
+pub async fn environment_stop(State(world): State<Shared>) -> Json<Value> {
+    let mut world = lock(&world);
+    world.is_stopped = true;
+    Json(environment_of(&world))
+}
+
 pub async fn environment_change(State(world): State<Shared>, Json(body): Json<Value>) -> Json<Value> {
     let mut world = lock(&world);
     world.external_url = body["external_url"].as_str().map(str::to_owned);
@@ -131,6 +148,7 @@ pub async fn deployment_add(State(world): State<Shared>, Json(body): Json<Value>
     if !why.is_null() {
         return (StatusCode::BAD_REQUEST, Json(json!({ "message": why }))).into_response();
     }
+    world.is_stopped &= body["status"] != "success";
     world.deployments.push(body);
     let number = world.deployments.len();
     (StatusCode::CREATED, Json(deployment_of(&world, number))).into_response()
@@ -155,6 +173,7 @@ pub async fn deployment_change(
         return Err(Refusal(StatusCode::BAD_REQUEST, "Status cannot transition"));
     }
     told["status"] = body["status"].clone();
+    world.is_stopped &= body["status"] != "success";
     Ok(Json(deployment_of(&world, id)))
 }
 
