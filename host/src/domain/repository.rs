@@ -166,7 +166,10 @@ impl GitCredentials {
             ]
             .into_iter()
             .find_map(|(name, value)| value.is_none().then_some(name)),
-            GitAuthType::HttpToken if self.is_oauth() => {
+            // A client secret alone is half of an OAuth application.
+            GitAuthType::HttpToken
+                if self.is_oauth() || (self.client_secret.is_some() && self.token.is_none()) =>
+            {
                 [("clientId", &self.client_id), ("refreshToken", &self.refresh_token)]
                     .into_iter()
                     .find_map(|(name, value)| value.is_none().then_some(name))

@@ -78,7 +78,8 @@ impl StackForm {
         let typed = credentials.token.is_some()
             || credentials.private_key.is_some()
             || credentials.is_app()
-            || credentials.is_oauth();
+            || credentials.is_oauth()
+            || credentials.client_secret.is_some();
         let credentials = match auth_type {
             GitAuthType::None => None,
             _ if is_kept && !typed => None,
