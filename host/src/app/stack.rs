@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use super::App;
 use super::access::{Identity, require};
 use super::cicd::provider::check_teams;
-use super::forge::{deployments_drop, hook_drop};
+use super::forge::{Shown, hook_drop};
 use super::people::teams::{project_insert, team_for};
 use super::repository::branch_fill;
 use super::webhook_secret::fresh;
@@ -190,6 +190,10 @@ pub async fn stack_update(app: &App, reference: &str, mut input: StackInput) -> 
     let kept = Kept::by(input.repository.as_ref());
     let left =
         old.repository.clone().filter(|old| repository.as_ref().is_some_and(|new| is_elsewhere(old, new)));
+    let shown = match &left {
+        Some(row) => Shown::at(app, row, &stack).await?,
+        None => None,
+    };
     app.db
         .write(move |tx| {
             Box::pin(async move {
@@ -211,6 +215,9 @@ pub async fn stack_update(app: &App, reference: &str, mut input: StackInput) -> 
     super::traffic::refresh(app).await;
     if let Some(row) = &left {
         hook_drop(app, row).await;
+    }
+    if let Some(shown) = shown {
+        shown.retire(app).await;
     }
     stack_view(app, id.as_str()).await
 }
@@ -311,8 +318,10 @@ pub async fn stack_delete(app: &App, reference: &str) -> Result<()> {
         docker.remove(&container.container.name, Some(view.stack.run.stop_timeout())).await?;
     }
     super::compose::remove(app, &view.stack).await?;
-    if let Some(row) = &view.repository {
-        deployments_drop(app, row, &view.stack).await;
+    if let Some(row) = &view.repository
+        && let Some(shown) = Shown::at(app, row, &view.stack).await?
+    {
+        shown.retire(app).await;
     }
     let id = view.stack.id.clone();
     let before = recorded(&view.stack, view.repository.as_ref(), &view.build);

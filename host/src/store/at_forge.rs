@@ -51,3 +51,12 @@ pub async fn placed(conn: &mut Conn, id: &Id) -> Result<(Option<String>, Option<
     let state = Row(&row).text_opt("forge_state")?;
     Ok((Row(&row).text_opt("forge_id")?, state.as_deref().and_then(PlacementState::parse)))
 }
+
+/// Forgets what a forge was shown of a repository's deployments: it is at another one from now on, which knows nothing of them.
+pub async fn forget(conn: &mut Conn, repository: &Id) -> Result<()> {
+    let query = query(
+        "UPDATE deployments SET told = NULL, forge_id = NULL, forge_state = NULL WHERE repository_id = $1",
+    )
+    .bind(repository.as_str());
+    execute(conn, query).await.map(|_| ())
+}

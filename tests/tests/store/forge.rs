@@ -8,6 +8,7 @@ use windlass_tests::{database::TestDb, on_both_databases, sample};
 on_both_databases!(
     a_commits_newest_deployment_is_found_and_what_was_told_of_it,
     what_a_forge_takes_for_running_or_serving_is_listed_the_newest_first,
+    what_a_forge_was_shown_is_forgotten_when_the_repository_is_at_another,
     an_error_is_news_only_when_it_changes,
     a_hook_is_remembered_until_it_is_gone,
 );
@@ -97,6 +98,36 @@ async fn what_a_forge_takes_for_running_or_serving_is_listed_the_newest_first(te
     write.await.unwrap();
     let mut conn = test.db.read().await.unwrap();
     assert_eq!(deployments::list_open_at_forge(&mut conn, &id).await.unwrap().len(), 1);
+}
+
+async fn what_a_forge_was_shown_is_forgotten_when_the_repository_is_at_another(test: TestDb) {
+    let (own, other) = (sample::store(&test.db, "web").await, sample::store(&test.db, "other").await);
+    let both = [own, other].map(|at| (at.stack, at.repository.id));
+    let [left, kept] = test
+        .db
+        .write(move |tx| {
+            Box::pin(async move {
+                let mut stored = Vec::new();
+                for (stack, repository) in &both {
+                    let repository_id = Some(repository.clone());
+                    let one = Deployment { repository_id, ..sample::deployment(stack) };
+                    let id = deployments::insert(tx, one).await?.id;
+                    at_forge::set_told(tx, &id, DeploymentStatus::Successful).await?;
+                    at_forge::set_placed(tx, &id, Some("7"), PlacementState::Success).await?;
+                    stored.push(id);
+                }
+                at_forge::forget(tx, &both[0].1).await?;
+                Ok([stored[0].clone(), stored[1].clone()])
+            })
+        })
+        .await
+        .unwrap();
+    let mut conn = test.db.read().await.unwrap();
+    assert_eq!(at_forge::placed(&mut conn, &left).await.unwrap(), (None, None));
+    assert_eq!(at_forge::told(&mut conn, &left).await.unwrap(), None);
+    let known = at_forge::placed(&mut conn, &kept).await.unwrap();
+    assert_eq!(known, (Some("7".to_owned()), Some(PlacementState::Success)));
+    assert_eq!(at_forge::told(&mut conn, &kept).await.unwrap(), Some(DeploymentStatus::Successful));
 }
 
 async fn an_error_is_news_only_when_it_changes(test: TestDb) {

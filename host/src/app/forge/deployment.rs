@@ -19,7 +19,7 @@ use crate::domain::stack::Stack;
 use crate::error::{Error, PluginErrorKind, Result};
 use crate::store::{at_forge, deployments, previews};
 
-/// What a forge gets to hear that a stack is gone.
+/// What a forge gets to hear that a stack has left it.
 const LAST_TRY: Duration = Duration::from_secs(10);
 /// What a plugin says of an id that the forge does not know any more.
 const GONE: &str = "no-such-deployment";
@@ -121,26 +121,52 @@ fn is_gone(error: &Error) -> bool {
     matches!(&error.kind, PluginErrorKind::Failure { code, .. } if code == GONE)
 }
 
-/// Tells the forge that nothing of a stack serves any more, just before the stack goes. There is nobody left who could try
-/// again, and nothing that is waited for.
-pub(in crate::app) async fn deployments_drop(app: &App, row: &GitRepository, stack: &Stack) {
-    if !is_shown(row) || !app.plugins.has_ability(&row.provider, Ability::Deployments) {
-        return;
-    }
-    let why = match tokio::time::timeout(LAST_TRY, retire(app, row, stack)).await {
-        Ok(Ok(())) => return,
-        Ok(Err(error)) => error.for_log(),
-        Err(_) => format!("no answer within {} s", LAST_TRY.as_secs()),
-    };
-    tracing::warn!(stack = %stack.name, why, "[@deploy:forge] a forge goes on showing what is gone");
+/// What a forge takes for running or serving of a stack that leaves it.
+pub(in crate::app) struct Shown {
+    row: GitRepository,
+    stack: Stack,
+    due: Vec<Due>,
 }
 
-async fn retire(app: &App, row: &GitRepository, stack: &Stack) -> Result<()> {
-    let open = deployments::list_open_at_forge(&mut *app.db.read().await?, &stack.id).await?;
-    for deployment in open {
-        let (known, _) = at_forge::placed(&mut *app.db.read().await?, &deployment.id).await?;
-        let state = PlacementState::of(deployment.status, false);
-        show(app, row, stack, &Due { deployment, known, state }).await?;
+impl Shown {
+    /// Looked up before the stack is deleted, or its repository is another one; `None` where nothing is shown.
+    pub(in crate::app) async fn at(app: &App, row: &GitRepository, stack: &Stack) -> Result<Option<Self>> {
+        if !is_shown(row) || !app.plugins.has_ability(&row.provider, Ability::Deployments) {
+            return Ok(None);
+        }
+        let mut conn = app.db.read().await?;
+        let mut due = Vec::new();
+        for deployment in deployments::list_open_at_forge(&mut conn, &stack.id).await? {
+            let (known, _) = at_forge::placed(&mut conn, &deployment.id).await?;
+            let state = match PlacementState::of(deployment.status, false) {
+                // The forge will not hear how it ends.
+                PlacementState::Queued | PlacementState::InProgress => PlacementState::Cancelled,
+                state => state,
+            };
+            due.push(Due { deployment, known, state });
+        }
+        Ok(Some(Self { row: row.clone(), stack: stack.clone(), due }))
     }
-    Ok(())
+
+    /// Tells the forge that nothing of it serves there any more. There is nobody left who could try again, and nothing that is
+    /// waited for.
+    pub(in crate::app) async fn retire(&self, app: &App) {
+        let why = match tokio::time::timeout(LAST_TRY, self.retire_each(app)).await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.for_log(),
+            Err(_) => format!("no answer within {} s", LAST_TRY.as_secs()),
+        };
+        tracing::warn!(stack = %self.stack.name, why, "[@deploy:forge] a forge goes on showing what is gone");
+    }
+
+    /// One that fails does not keep the others back. Nothing is noted: no later state follows.
+    async fn retire_each(&self, app: &App) -> Result<()> {
+        let mut outcome = Ok(());
+        for due in self.due.iter().filter(|due| due.known.is_some()) {
+            let told = tell(app, &self.row, &self.stack, due).await;
+            let told = told.map(|_| ()).or_else(|error| if is_gone(&error) { Ok(()) } else { Err(error) });
+            outcome = both(outcome, told);
+        }
+        outcome
+    }
 }

@@ -6,7 +6,7 @@ mod deployment;
 mod hook;
 mod status;
 
-pub(in crate::app) use deployment::deployments_drop;
+pub(in crate::app) use deployment::Shown;
 pub(in crate::app) use hook::{hook_drop, hook_owe};
 pub use hook::{hook_register, hook_remove, hook_run};
 pub(in crate::app) use status::owe;

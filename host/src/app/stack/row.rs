@@ -6,7 +6,7 @@ use crate::app::webhook_secret::webhook_context;
 use crate::domain::Id;
 use crate::domain::repository::{GitRepository, RepositoryInput, normalized_url};
 use crate::error::{Error, Result};
-use crate::store::{self, Tx, repositories};
+use crate::store::{self, Tx, at_forge, repositories};
 
 /// The row that an input means. What it leaves out is that of `old`; `secret` is that of a new webhook.
 pub(super) fn repository_row(
@@ -92,6 +92,9 @@ pub(super) async fn repository_save(tx: &mut Tx, row: &GitRepository, kept: Kept
         row.previous_webhook_secret_until = stored.previous_webhook_secret_until;
     }
     repositories::update(tx, &row).await?;
+    if is_elsewhere(&stored, &row) {
+        at_forge::forget(tx, &row.id).await?;
+    }
     let is_other = row.webhook_secret != stored.webhook_secret || row.webhook_url != stored.webhook_url;
     match stored.hook_id {
         Some(_) if is_elsewhere(&stored, &row) => repositories::set_hook(tx, &row.id, None).await,
