@@ -165,6 +165,7 @@ async fn git_and_the_forge_are_asked_with_tokens_that_a_refresh_token_was_traded
     for (change, field) in [
         (json!({ "clientId": null }), "repository.credentials.clientId"),
         (json!({ "refreshToken": null }), "repository.credentials.refreshToken"),
+        (json!({ "clientId": null, "refreshToken": null }), "repository.credentials.clientId"),
         (json!({ "token": TOKEN }), "repository.credentials.clientId"),
     ] {
         let mut wrong = repository.clone();
@@ -193,12 +194,18 @@ async fn git_and_the_forge_are_asked_with_tokens_that_a_refresh_token_was_traded
         (world.oauth.traded, world.hooks.len())
     };
     assert_eq!(counts(), (1, 1));
+    // Another address of the same forge, with the refresh token that is used up by now.
+    let mut second = repository.clone();
+    second["url"] = format!("{}/{}", forge.fake.url, gitlab::PROJECT).into();
+    server.post("/api/v1/stacks", input("api", &second)).await.expect(201);
 
     // The next process has the newest refresh token: GitLab takes each of them once.
     server.kill();
     server.launch(&[]).await.unwrap();
     server.post("/api/v1/stacks/web/webhook", json!({})).await.expect(200);
     assert_eq!(counts(), (2, 1));
+    server.post("/api/v1/stacks/api/webhook", json!({})).await.expect(200);
+    assert_eq!(counts(), (2, 2));
     let log = std::fs::read_to_string(server.server_log()).unwrap();
     for secret in [oauth::access_token(1), oauth::refresh_token(1), oauth::CLIENT_SECRET.to_owned()] {
         assert!(!log.contains(&secret), "{log}");

@@ -11,6 +11,7 @@ use super::cicd::provider;
 use super::notify::channel;
 use super::stack::credentials_context;
 use crate::domain::Id;
+use crate::domain::remote::Remote;
 use crate::domain::repository::redact_url;
 use crate::error::{Error, Result};
 use crate::plugins::{Rotated, Rotation};
@@ -21,7 +22,7 @@ use crate::store::{Tx, cicd_providers, notification_channels, repositories};
 pub(in crate::app) enum Holder {
     Provider,
     Channel,
-    /// Further stacks may deploy from the same repository with the same token, its previews among them.
+    /// Further stacks may deploy from the same forge with the same token, its previews among them.
     Repository,
 }
 
@@ -65,7 +66,9 @@ async fn held(tx: &mut Tx, holder: Holder, id: &Id) -> Result<Vec<Held>> {
         Holder::Repository => {
             let Some(own) = repositories::find_opt(tx, id).await? else { return Ok(Vec::new()) };
             let all = repositories::list_by_provider(tx, &own.provider).await?;
-            let same = all.into_iter().filter(|row| row.url == own.url);
+            let origin = |url: &str| Remote::parse(url).ok().map(|remote| remote.origin());
+            let at = origin(&own.url);
+            let same = all.into_iter().filter(|row| row.id == own.id || origin(&row.url) == at);
             same.map(|row| Held {
                 context: credentials_context(&row.id),
                 name: redact_url(&row.url),
@@ -88,9 +91,16 @@ async fn replace(app: &App, tx: &mut Tx, holder: Holder, id: &Id, rotation: &Rot
 
 async fn replace_in(app: &App, tx: &mut Tx, holder: Holder, held: Held, rotation: &Rotation) -> Result<bool> {
     let Held { id, name, sealed: Some(sealed), context } = held else { return Ok(false) };
-    let plain = app.vault.open_sealed(&context, &sealed)?;
-    let mut credentials: BTreeMap<String, String> =
-        serde_json::from_slice(&plain).map_err(Error::internal)?;
+    let opened = app.vault.open_sealed(&context, &sealed);
+    let read = opened.and_then(|plain| serde_json::from_slice(&plain).map_err(Error::internal));
+    let mut credentials: BTreeMap<String, String> = match read {
+        Ok(credentials) => credentials,
+        // What is wrong with one place does not keep the token from the others.
+        Err(error) => {
+            tracing::warn!(of = name, %id, error = %error.for_log(), "[@access:credentials] stored credentials cannot be read");
+            return Ok(false);
+        }
+    };
     let before = rotation.stored.expose();
     let Some(held) = credentials.values_mut().find(|value| value.as_bytes() == before) else {
         return Ok(false);

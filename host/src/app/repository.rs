@@ -99,7 +99,7 @@ fn target_at(app: &App, place: &Place<'_>) -> Result<(Target, String)> {
             redact_url(place.url)
         )));
     };
-    let origin = format!("{}://{}", remote.scheme.as_str(), remote.authority());
+    let origin = remote.origin();
     let origin =
         Url::parse(&origin).map_err(|why| Error::invalid("repository.url", format!("{origin}: {why}")))?;
     let target =
@@ -144,6 +144,31 @@ pub(super) async fn git_auth(app: &App, place: Place<'_>) -> Result<GitAuth> {
     let usual = || slot.git_user().unwrap_or(TOKEN_USER).to_owned();
     let username = place.credentials.username.unwrap_or_else(usual);
     Ok(GitAuth::HttpToken { username: Some(username), token })
+}
+
+/// Has the newest refresh token take the place of one that was just stored: whoever tried that before had nowhere to keep what it
+/// was traded for. The stack is stored in any case.
+pub(super) async fn keep_newest(app: &App, row: &GitRepository) {
+    let (asked, stored) = (app.clone(), row.clone());
+    // In a task of its own: half of it would leave nobody knowing what is stored.
+    let kept = tokio::spawn(async move { keep_newest_of(&asked, &Place::of(&asked, &stored)?).await });
+    let why = match tokio::time::timeout(PATIENCE, kept).await {
+        Ok(Ok(Ok(()))) => return,
+        Ok(Ok(Err(error))) => error.for_log(),
+        Ok(Err(broken)) => broken.to_string(),
+        Err(_) => format!("no answer within {} s", PATIENCE.as_secs()),
+    };
+    tracing::warn!(repository = %row.id, why, "[@access:credentials] a refresh token that may be used up is stored");
+}
+
+async fn keep_newest_of(app: &App, place: &Place<'_>) -> Result<()> {
+    if !place.is_oauth() {
+        return Ok(());
+    }
+    let (target, _) = target_at(app, place)?;
+    let slots = slots(app, place.provider)?;
+    let slot = minting_slot(&slots, place)?;
+    app.plugins.forge_keep_newest(place.provider, &target, &slot.name).await
 }
 
 /// What is wrong with a repository that an app or an OAuth application is to log in to, as far as it can be said without asking

@@ -16,7 +16,7 @@ use super::access::{Identity, require};
 use super::cicd::provider::check_teams;
 use super::forge::{Shown, hook_drop};
 use super::people::teams::{project_insert, team_for};
-use super::repository::branch_fill;
+use super::repository::{branch_fill, keep_newest};
 use super::webhook_secret::fresh;
 use crate::docker::ContainerView;
 use crate::domain::Id;
@@ -124,6 +124,7 @@ pub(super) async fn stack_make(
         },
     )?;
     let (name, project) = (input.name.clone(), input.project.clone());
+    let stored = repository.clone();
     let id = app
         .db
         .write(move |tx| {
@@ -146,6 +147,9 @@ pub(super) async fn stack_make(
             )),
             other => other,
         })?;
+    if let Some(row) = &stored {
+        keep_newest(app, row).await;
+    }
     Ok((stack_view(app, id.as_str()).await?, setup))
 }
 
@@ -188,6 +192,8 @@ pub async fn stack_update(app: &App, reference: &str, mut input: StackInput) -> 
     )?;
     let (is_new, id) = (old.repository.is_none(), stack.id.clone());
     let kept = Kept::by(input.repository.as_ref());
+    let given = input.repository.as_ref().is_some_and(|given| given.credentials.is_some());
+    let stored = repository.clone().filter(|_| given);
     let left =
         old.repository.clone().filter(|old| repository.as_ref().is_some_and(|new| is_elsewhere(old, new)));
     let shown = match &left {
@@ -213,6 +219,9 @@ pub async fn stack_update(app: &App, reference: &str, mut input: StackInput) -> 
         .await?;
     app.endpoints.forget();
     super::traffic::refresh(app).await;
+    if let Some(row) = &stored {
+        keep_newest(app, row).await;
+    }
     if let Some(row) = &left {
         hook_drop(app, row).await;
     }

@@ -89,6 +89,11 @@ impl<'a> Remote<'a> {
         Ok(Self { scheme, user, host, port: port.unwrap_or(scheme.default_port()), path })
     }
 
+    /// Where the server is, whatever the repository: what a token of it is good for.
+    pub fn origin(&self) -> String {
+        format!("{}://{}", self.scheme.as_str(), self.authority())
+    }
+
     /// The host and, unless it is the usual one, the port.
     pub fn authority(&self) -> String {
         match self.port == self.scheme.default_port() {

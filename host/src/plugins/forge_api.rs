@@ -139,6 +139,17 @@ impl Plugins {
         })
     }
 
+    /// Has the newest refresh token for a slot stored, where the target's own may be used up already. Asks the forge nothing.
+    ///
+    /// # Errors
+    /// `Failed` if the plugin may not use the secret.
+    pub async fn forge_keep_newest(&self, name: &str, target: &Target, slot: &str) -> Result<()> {
+        let plugin = self.find(name, PluginKind::GitForge, "token")?;
+        let connection = target.connected(&plugin.info.manifest.credentials);
+        let session = self.runtime().session(plugin.outbound(connection));
+        session.keep_newest(slot).await.map_err(|refusal| Error::failed(refusal.said))
+    }
+
     /// Shows beside a commit what became of it. Idempotent.
     pub async fn forge_set_status(&self, name: &str, target: &Target, status: &CommitStatus) -> Result<()> {
         let params = |on| (on, status_to(status));

@@ -125,6 +125,17 @@ impl Session {
         };
         minted.token().ok_or_else(|| Refusal::denied("credential", "what is minted is no token"))
     }
+
+    /// Has the newest refresh token for a slot stored where the connection's secrets are.
+    pub(in crate::plugins) async fn keep_newest(&self, slot: &str) -> Result<(), Refusal> {
+        let connection = &self.0.outbound.connection;
+        if let Some(Credential { slot, injection: Injection::Minted(_), secret }) =
+            self.0.credential(Some(slot))?
+        {
+            self.0.broker.keep_newest(connection, &slot, &secret).await;
+        }
+        Ok(())
+    }
 }
 
 impl Inner {

@@ -120,23 +120,26 @@ impl Cell {
     /// kept here.
     async fn save(&mut self, connection: &Connection, slot: &str) {
         let (Some(stored), Some(fresh)) = (&self.unsaved, &self.rotated) else { return };
-        let rotation = Rotation { slot: slot.to_owned(), stored: stored.clone(), fresh: fresh.clone() };
-        for _ in 0..2 {
-            match connection.tell_rotated(rotation.clone()).await {
-                Ok(is_stored) => {
-                    if is_stored {
-                        self.unsaved = None;
-                    }
-                    return;
-                }
-                Err(error) => tracing::error!(
-                    connection = connection.id(),
-                    error = %error.for_log(),
-                    "[@plugins:broker] the new refresh token for `{slot}` could not be stored; it is kept in memory"
-                ),
-            }
+        if tell(connection, slot, stored, fresh).await {
+            self.unsaved = None;
         }
     }
+}
+
+/// Whether a refresh token was stored in the place of the one before it.
+async fn tell(connection: &Connection, slot: &str, stored: &Secret, fresh: &Secret) -> bool {
+    let rotation = Rotation { slot: slot.to_owned(), stored: stored.clone(), fresh: fresh.clone() };
+    for _ in 0..2 {
+        match connection.tell_rotated(rotation.clone()).await {
+            Ok(is_stored) => return is_stored,
+            Err(error) => tracing::error!(
+                connection = connection.id(),
+                error = %error.for_log(),
+                "[@plugins:broker] the new refresh token for `{slot}` could not be stored; it is kept in memory"
+            ),
+        }
+    }
+    false
 }
 
 impl Broker {
@@ -183,6 +186,17 @@ impl Broker {
         match minting.await {
             Ok(minted) => Ok(Token { minted: minted?, is_fresh: true }),
             Err(error) => Err(Refusal::other("mint", format!("minting the credential broke off: {error}"))),
+        }
+    }
+
+    /// Has the newest refresh token stored for a connection whose own one may be used up already. Asks the other side nothing.
+    pub(super) async fn keep_newest(&self, connection: &Connection, slot: &CredentialSlot, secret: &Secret) {
+        let mut cell = self.tokens.cell(key(connection, slot, secret)).lock_owned().await;
+        let is_owed = cell.unsaved.as_ref() == Some(secret);
+        cell.save(connection, &slot.name).await;
+        // It may be older than what is stored elsewhere.
+        if let Some(fresh) = cell.rotated.as_ref().filter(|fresh| !is_owed && *fresh != secret) {
+            tell(connection, &slot.name, secret, fresh).await;
         }
     }
 }
