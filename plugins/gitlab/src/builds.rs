@@ -2,10 +2,10 @@
 
 use serde::Deserialize;
 use serde_json::json;
-use windlass_sdk::Failure;
 use windlass_sdk::forge::unix_ms;
 use windlass_sdk::http::Request;
-use windlass_sdk::provider::{Build, Trigger};
+use windlass_sdk::provider::{Build, BuildStatus, Trigger};
+use windlass_sdk::{Failure, UnixMs};
 
 use crate::api::{Api, Codes, complaint};
 use crate::definition::{Definition, KEY_VARIABLE, Values};
@@ -29,6 +29,8 @@ pub struct Pipeline {
     pub source: Option<String>,
     #[serde(alias = "url")]
     pub web_url: Option<String>,
+    pub created_at: Option<String>,
+    pub updated_at: Option<String>,
     pub started_at: Option<String>,
     pub finished_at: Option<String>,
     /// What is wrong with the file, for a pipeline that never came to run.
@@ -41,9 +43,24 @@ struct Variable {
     value: Option<String>,
 }
 
+/// Webhooks write `2016-08-12 15:23:28 UTC`.
+fn at(text: Option<&String>) -> Option<UnixMs> {
+    unix_ms(&text?.replace(" UTC", "Z"))
+}
+
+/// As [`to_build`], of a list: there GitLab tells of a pipeline only when it was made and when it last changed.
+pub fn listed(pipeline: &Pipeline) -> Build {
+    let build = to_build(pipeline);
+    let has_begun = build.status != BuildStatus::Pending;
+    let (made, changed) = (at(pipeline.created_at.as_ref()), at(pipeline.updated_at.as_ref()));
+    Build {
+        started: build.started.or(made.filter(|_| has_begun)),
+        finished: build.finished.or(changed.filter(|_| words::is_over(&pipeline.status))),
+        ..build
+    }
+}
+
 pub fn to_build(pipeline: &Pipeline) -> Build {
-    // Webhooks write `2016-08-12 15:23:28 UTC`.
-    let at = |text: &Option<String>| unix_ms(&text.as_deref()?.replace(" UTC", "Z"));
     let extras = [
         ("commit", &pipeline.sha),
         ("ref", &pipeline.ref_name),
@@ -54,8 +71,8 @@ pub fn to_build(pipeline: &Pipeline) -> Build {
     Build {
         number: pipeline.iid.map(|iid| iid.to_string()).unwrap_or_default(),
         url: pipeline.web_url.clone(),
-        started: at(&pipeline.started_at),
-        finished: at(&pipeline.finished_at).filter(|_| words::is_over(&pipeline.status)),
+        started: at(pipeline.started_at.as_ref()),
+        finished: at(pipeline.finished_at.as_ref()).filter(|_| words::is_over(&pipeline.status)),
         extras: extras.collect(),
         ..Build::new(pipeline.id.to_string(), words::status(&pipeline.status))
     }
@@ -102,7 +119,7 @@ fn earlier(api: &Api, job: &Job, ref_name: &str, key: &str) -> Result<Option<Bui
         let ours =
             |variable: &Variable| variable.key == KEY_VARIABLE && variable.value.as_deref() == Some(key);
         if variables.iter().any(ours) {
-            return Ok(Some(to_build(&pipeline)));
+            return Ok(Some(listed(&pipeline)));
         }
     }
     Ok(None)

@@ -147,7 +147,7 @@ pub fn status(id: &str) -> Result<Job, Failure> {
         request = request.query("ref", branch);
     }
     let pipelines: Vec<Pipeline> = api.get(&request.path, &[(404, "no-such-job")])?;
-    let last_build = pipelines.first().map(builds::to_build);
+    let last_build = pipelines.first().map(builds::listed);
     Ok(Job { last_build, ..to_job(&job, &project) })
 }
 

@@ -126,3 +126,25 @@ async fn a_job_of_its_own_is_watched_if_it_says_so_and_history_is_no_news() {
     service.begins(1).await;
     assert_eq!(service.build("1").await["origin"], "outside");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pipeline_that_ended_before_its_job_was_known_is_no_news_however_it_is_asked_about() {
+    let service = Service::<GitLab>::start().await;
+    let asked = json!({
+        "provider": "ci", "name": "alone", "repository": { "url": GitLab::REPOSITORY, "branch": "main" },
+        "scripts": [{ "path": "deploy.sh" }], "watch": true,
+    });
+    let job = service.server.post("/api/v1/ci/jobs", asked).await.expect(201)["data"].clone();
+    // Its times are long past, and GitLab's list only has those of when it was made and when it last changed.
+    service.vendor.outside().send().await.unwrap();
+    service.vendor.run();
+    service.vendor.finish(true);
+    let sync = format!("/api/v1/ci/jobs/{}/sync", job["seq"]);
+    service.server.post(&sync, json!({})).await.expect(202);
+    eventually("it was asked about", async || {
+        service.job(&job).await["last_synced_at"] != job["last_synced_at"]
+    })
+    .await;
+    let builds = format!("/api/v1/ci/jobs/{}/builds", job["seq"]);
+    assert_eq!(service.server.get(&builds).await.expect(200)["data"]["items"], json!([]));
+}

@@ -78,13 +78,10 @@ async fn look_if_due(app: &App, job: &CicdJob) -> Result<()> {
     let asked = app.plugins.provider_job_status(&provider.kind, &target, &job.external_id);
     let said = tokio::time::timeout(PATIENCE, asked).await;
     let said = said.map_err(|_| Error::timeout("the answer of the provider", PATIENCE.as_secs()))??;
-    if said.last_build.as_ref().is_some_and(|newest| is_history(&job, newest)) {
-        return synced(app, job, CiJob { last_build: None, ..said }, &provider).await;
-    }
     synced(app, job, said, &provider).await
 }
 
-/// What ended before the job was known here is nobody's news.
+/// What ended before the job was known here is nobody's news, whoever has it asked about.
 fn is_history(job: &CicdJob, newest: &CiBuild) -> bool {
     newest.status.is_final() && newest.finished_at.or(newest.started_at).is_some_and(|at| at < job.created_at)
 }
@@ -106,7 +103,7 @@ async fn synced(app: &App, job: CicdJob, said: CiJob, provider: &CicdProvider) -
     let sync = app.db.write(move |tx| {
         Box::pin(async move {
             cicd_jobs::synced(tx, &job.id, &said, store::now()).await?;
-            match said.last_build {
+            match said.last_build.filter(|newest| !is_history(&job, newest)) {
                 Some(newest) => adopt(tx, &job, &newest).await,
                 None => Ok(None),
             }

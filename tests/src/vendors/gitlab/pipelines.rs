@@ -15,6 +15,7 @@ type Asked = Query<HashMap<String, String>>;
 type Reply = Result<Json<Value>, Refusal>;
 
 const CREATED: &str = "2026-03-04T05:06:07.000Z";
+const UPDATED: &str = "2026-03-04T05:09:07.000Z";
 const ENDED: [&str; 4] = ["success", "failed", "canceled", "skipped"];
 
 fn pipeline(world: &World, pipeline: &Pipeline) -> Value {
@@ -22,9 +23,10 @@ fn pipeline(world: &World, pipeline: &Pipeline) -> Value {
     let started = if pipeline.status == "created" { Value::Null } else { json!(CREATED) };
     json!({
         "id": pipeline.id, "iid": pipeline.id - 300, "project_id": 7, "sha": COMMIT, "ref": pipeline.branch,
-        "status": pipeline.status, "source": "api", "created_at": CREATED, "updated_at": CREATED,
+        "status": pipeline.status, "source": "api", "created_at": CREATED,
+        "updated_at": if ended { UPDATED } else { CREATED },
         "web_url": format!("{}/group/sub/app/-/pipelines/{}", world.url, pipeline.id), "started_at": started,
-        "finished_at": if ended { json!("2026-03-04T05:09:07.000Z") } else { Value::Null },
+        "finished_at": if ended { json!(UPDATED) } else { Value::Null },
     })
     .as_object()
     .map(|map| {
@@ -88,7 +90,15 @@ pub async fn list(State(world): State<Shared>, Query(query): Asked) -> Json<Valu
     let count = query.get("per_page").and_then(|count| count.parse().ok()).unwrap_or(20);
     let fits = |pipeline: &&Pipeline| query.get("ref").is_none_or(|branch| *branch == pipeline.branch);
     let newest = world.pipelines.iter().rev().filter(fits).take(count);
-    Json(newest.map(|found| pipeline(&world, found)).collect())
+    Json(newest.map(|found| basic(pipeline(&world, found))).collect())
+}
+
+/// A list does not say when a pipeline began and ended.
+fn basic(mut whole: Value) -> Value {
+    if let Some(fields) = whole.as_object_mut() {
+        fields.retain(|name, _| !matches!(name.as_str(), "started_at" | "finished_at"));
+    }
+    whole
 }
 
 fn find(world: &World, id: u64) -> Result<&Pipeline, Refusal> {
