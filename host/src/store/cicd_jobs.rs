@@ -156,10 +156,13 @@ pub async fn list_by_provider(conn: &mut Conn, provider: &Id, page: PageRequest)
     fetch_page(conn, page, query, |job: &CicdJob| job.seq).await
 }
 
-/// Those that are to be asked about by now, the longest waiting first.
-pub async fn list_due(conn: &mut Conn, now: UnixMs, most: i64) -> Result<Vec<CicdJob>> {
-    let query = query(select!("WHERE look_at <= $1 ORDER BY look_at LIMIT $2")).bind(now).bind(most);
-    fetch_all(conn, query).await
+/// Those that are to be asked about by now, the longest waiting first, and `of_one` of each provider at most.
+pub async fn list_due(conn: &mut Conn, now: UnixMs, most: i64, of_one: i64) -> Result<Vec<CicdJob>> {
+    let query = query(select!(
+        "WHERE id IN (SELECT d.id FROM (SELECT id, ROW_NUMBER() OVER (PARTITION BY provider_id ORDER BY look_at, id) AS n \
+         FROM cicd_jobs WHERE look_at <= $1) d WHERE d.n <= $3) ORDER BY look_at LIMIT $2"
+    ));
+    fetch_all(conn, query.bind(now).bind(most).bind(of_one)).await
 }
 
 /// Takes the look that is due, and says when the next one is: true for exactly one caller.

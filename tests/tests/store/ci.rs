@@ -246,7 +246,7 @@ async fn a_build_is_known_to_a_job_once_and_goes_with_it(test: TestDb) {
 async fn a_look_that_is_due_is_taken_once(test: TestDb) {
     let write = test.db.write(|tx| {
         Box::pin(async move {
-            let (_, row) = stored(tx, "a").await;
+            let (provider, row) = stored(tx, "a").await;
             let said = CiJob {
                 id: "a".into(),
                 name: "a".into(),
@@ -256,18 +256,28 @@ async fn a_look_that_is_due_is_taken_once(test: TestDb) {
                 last_build: None,
             };
             cicd_jobs::made(tx, &row, &said, 5).await?;
-            assert_eq!(cicd_jobs::list_due(tx, now(), 5).await?, [], "it is not watched");
+            assert_eq!(cicd_jobs::list_due(tx, now(), 5, 2).await?, [], "it is not watched");
             let spec = JobParams { watch: true, ..row.spec.clone() };
             cicd_jobs::made(tx, &CicdJob { spec, ..row.clone() }, &said, 5).await?;
             cicd_jobs::look_by(tx, &row.id, 7).await?;
             cicd_jobs::look_by(tx, &row.id, 9).await?;
-            assert_eq!(cicd_jobs::list_due(tx, 6, 5).await?, []);
-            let due = cicd_jobs::list_due(tx, 7, 5).await?.remove(0);
+            assert_eq!(cicd_jobs::list_due(tx, 6, 5, 2).await?, []);
+            let due = cicd_jobs::list_due(tx, 7, 5, 2).await?.remove(0);
             assert!(cicd_jobs::claim_look(tx, &due, Some(70)).await?);
             assert!(!cicd_jobs::claim_look(tx, &due, Some(700)).await?);
-            let due = cicd_jobs::list_due(tx, 70, 5).await?.remove(0);
+            let due = cicd_jobs::list_due(tx, 70, 5, 2).await?.remove(0);
             assert!(cicd_jobs::claim_look(tx, &due, None).await?);
             assert_eq!(cicd_jobs::find(tx, row.id.as_str()).await?.look_at, None);
+            // A provider with many leaves room for others.
+            for name in ["b", "c", "d"] {
+                let more = cicd_jobs::insert(tx, job(&provider, name)).await?;
+                let spec = JobParams { watch: true, ..more.spec.clone() };
+                let said = CiJob { id: name.into(), ..said.clone() };
+                cicd_jobs::made(tx, &CicdJob { spec, ..more.clone() }, &said, 5).await?;
+                cicd_jobs::look_by(tx, &more.id, 7).await?;
+            }
+            assert_eq!(cicd_jobs::list_due(tx, 7, 5, 2).await?.len(), 2);
+            assert_eq!(cicd_jobs::list_due(tx, 7, 5, 5).await?.len(), 3);
             Ok(())
         })
     });

@@ -11,10 +11,10 @@ use tokio_util::sync::CancellationToken;
 use super::job::{active, job_and_provider, job_stack, job_view};
 use super::{apply, build, target};
 use crate::app::App;
-use crate::domain::Id;
 use crate::domain::ci::{CiBuild, CiJob};
 use crate::domain::cicd::{CicdBuild, CicdJob, CicdProvider, LOOK_MS, Origin, ProviderState, look_after_ms};
 use crate::domain::task::{NewTask, Task};
+use crate::domain::{Id, UnixMs};
 use crate::error::{Error, Result};
 use crate::plugins::unrecorded;
 use crate::queue::{self, Done, TaskContext};
@@ -23,6 +23,8 @@ use crate::store::{self, Tx, ci_builds, cicd_jobs, events};
 const ROUND: Duration = Duration::from_secs(1);
 /// Jobs that are asked about in one round at most, so that however many are watched, it costs no more.
 const AT_ONCE: u8 = 5;
+/// Of them those of one provider, so that one that does not answer leaves room for others.
+const OF_ONE: u8 = 2;
 /// After which a provider has not told in time.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Seconds that a build of others is followed, a week: how long it may take is not ours to say.
@@ -43,7 +45,7 @@ pub async fn job_watch(app: App, stop: CancellationToken) {
 
 async fn round(app: &App) -> Result<()> {
     let mut conn = app.db.read().await?;
-    let due = cicd_jobs::list_due(&mut conn, store::now(), AT_ONCE.into()).await?;
+    let due = cicd_jobs::list_due(&mut conn, store::now(), AT_ONCE.into(), OF_ONE.into()).await?;
     drop(conn);
     // Nobody wants to replay looks at which there was nothing new.
     let look = |job: CicdJob| async move {
@@ -62,23 +64,43 @@ async fn round(app: &App) -> Result<()> {
 
 /// Asks about a job if no other node does, and if it is still to be watched.
 async fn look_if_due(app: &App, job: &CicdJob) -> Result<()> {
-    let (job, provider) = (job.clone(), job_and_provider(app, &job.id).await?.1);
-    let is_watched = job.spec.watch || job_stack(app, &job.id).await?.is_some();
+    let (provider, is_watched) = match whereabouts(app, job).await {
+        Ok(known) => known,
+        Err(error) => {
+            // What cannot be read does not keep its place before others.
+            claim(app, job, Some(store::now() + LOOK_MS.1)).await?;
+            return Err(error);
+        }
+    };
     let now = store::now();
     let can_tell = matches!(provider.health.state(now), ProviderState::Healthy | ProviderState::Unknown);
     let can_be_asked = provider.is_active && job.made_at.is_some() && can_tell;
     let pause = if can_be_asked { look_after_ms(now - job.updated_at) } else { LOOK_MS.1 };
     let next = is_watched.then(|| now + app.ci_budgets.stretched(&provider.id, pause));
-    let due = job.clone();
-    let claim = app.db.write(move |tx| Box::pin(async move { cicd_jobs::claim_look(tx, &due, next).await }));
-    if !claim.await? || !is_watched || !can_be_asked {
+    if !claim(app, job, next).await? || !is_watched || !can_be_asked {
         return Ok(());
     }
     let target = target(app, &provider)?;
     let asked = app.plugins.provider_job_status(&provider.kind, &target, &job.external_id);
-    let said = tokio::time::timeout(PATIENCE, asked).await;
-    let said = said.map_err(|_| Error::timeout("the answer of the provider", PATIENCE.as_secs()))??;
-    synced(app, job, said, &provider).await
+    let Ok(said) = tokio::time::timeout(PATIENCE, asked).await else {
+        let claimed = CicdJob { look_at: next, ..job.clone() };
+        claim(app, &claimed, Some(store::now() + LOOK_MS.1)).await?;
+        return Err(Error::timeout("the answer of the provider", PATIENCE.as_secs()));
+    };
+    synced(app, job.clone(), said?, &provider).await
+}
+
+/// Where a job is, and whether it is still watched.
+async fn whereabouts(app: &App, job: &CicdJob) -> Result<(CicdProvider, bool)> {
+    let provider = job_and_provider(app, &job.id).await?.1;
+    let is_watched = job.spec.watch || job_stack(app, &job.id).await?.is_some();
+    Ok((provider, is_watched))
+}
+
+/// Takes the look that is due, and says when the next one is: true if nobody else did.
+async fn claim(app: &App, due: &CicdJob, next: Option<UnixMs>) -> Result<bool> {
+    let due = due.clone();
+    app.db.write(move |tx| Box::pin(async move { cicd_jobs::claim_look(tx, &due, next).await })).await
 }
 
 /// What ended before the job was known here is nobody's news, whoever has it asked about.
