@@ -34,7 +34,7 @@ pub(super) async fn learn(tx: &mut Tx, id: &Id, said: &CiBuild) -> Result<CicdBu
     write(tx, before, build).await
 }
 
-/// The host's own verdict about a build that the provider says nothing final of.
+/// The host's own verdict about a build that the provider says nothing final of: how it ended, or that it is not known how.
 pub(super) async fn end(tx: &mut Tx, id: &Id, status: CiStatus, why: &str) -> Result<CicdBuild> {
     let before = ci_builds::hold(tx, id).await?;
     if before.status.is_final() {
@@ -47,7 +47,7 @@ pub(super) async fn end(tx: &mut Tx, id: &Id, status: CiStatus, why: &str) -> Re
         _ => why.to_owned(),
     };
     (build.status, build.error) = (status, Some(why));
-    (build.finished_at, build.settled_at) = (Some(now), Some(now));
+    (build.finished_at, build.settled_at) = (status.is_final().then_some(now), Some(now));
     write(tx, before, build).await
 }
 

@@ -90,6 +90,13 @@ impl Work<'_> {
             Step::Done => Ok(Next::Done),
             Step::CancelUnstarted => self.end(CiStatus::Cancelled, "cancelled before it was started").await,
             Step::Expire => self.expire().await,
+            Step::LetGo => {
+                let why = format!(
+                    "it had not ended after {} s, and is not followed any more",
+                    self.build.timeout_secs
+                );
+                self.end(CiStatus::Unknown, &why).await
+            }
             Step::GiveUpUncertain => {
                 let why = "the request that starts the build may have got through, and the provider cannot tell; it is not \
                            sent again, so that there are not two. Look at the provider whether it runs, and deploy again if \

@@ -145,6 +145,8 @@ pub enum Step {
     Cancel,
     /// It took too long: it is stopped, and failed.
     Expire,
+    /// It took too long, and is somebody else's: how it ends is not known, and it is not followed any more.
+    LetGo,
     Follow,
     Done,
 }
@@ -165,7 +167,7 @@ pub fn next_step(build: &CicdBuild, job_is_made: bool, keyed: bool, now: UnixMs)
     // What others have started is theirs to stop.
     let is_theirs = build.origin == Origin::Outside && !build.cancel_requested;
     match build.start {
-        Start::Known if is_over && is_theirs => Step::Expire,
+        Start::Known if is_over && is_theirs => Step::LetGo,
         Start::Known if now >= build.deadline_at + GRACE_MS => Step::Expire,
         Start::Known if is_over || build.cancel_requested => Step::Cancel,
         Start::Known => Step::Follow,
@@ -303,7 +305,8 @@ pub(super) mod tests {
     #[test]
     fn a_build_of_others_is_let_go_and_only_stopped_if_somebody_here_wants_that() {
         let mut build = CicdBuild { origin: Origin::Outside, start: Start::Known, ..build() };
-        assert_eq!(next_step(&build, true, true, 1_000_000), Step::Expire);
+        assert_eq!(next_step(&build, true, true, 1_000_000), Step::LetGo);
+        assert_eq!(next_step(&build, true, true, 1_000_000 + GRACE_MS), Step::LetGo);
         build.cancel_requested = true;
         assert_eq!(next_step(&build, true, true, 1_000_000), Step::Cancel);
     }
