@@ -114,6 +114,13 @@ pub async fn find_opt(conn: &mut Conn, key: &str) -> Result<Option<CicdJob>> {
     }
 }
 
+/// Keeps the row until the transaction ends, and answers it as it is by then.
+pub async fn hold(conn: &mut Conn, id: &Id) -> Result<CicdJob> {
+    let statement = query("UPDATE cicd_jobs SET updated_at = updated_at WHERE id = $1").bind(id.as_str());
+    hit(execute(conn, statement).await?, CicdJob::WHAT, id)?;
+    find(conn, id.as_str()).await
+}
+
 /// By its id only.
 pub async fn find_id(conn: &mut Conn, id: &str) -> Result<Option<CicdJob>> {
     fetch_opt(conn, query(select!("WHERE id = $1")).bind(plain(id))).await

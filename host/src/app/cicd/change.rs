@@ -1,12 +1,12 @@
 //! A job that is to be another one: what would differ is told first, and its builds and their history stay.
 
-use super::job::{active, files, job_and_provider, job_stack, job_view, make};
+use super::job::{active, files, job_and_provider, job_view, make};
 use super::successor;
 use crate::app::App;
 use crate::domain::cicd::{CicdJob, CicdProvider, JobParams, Start};
 use crate::domain::difference::{DiffLine, difference};
 use crate::error::{Error, Result};
-use crate::store::{self, ci_builds, cicd_jobs};
+use crate::store::{self, Conn, ci_builds, cicd_jobs, stack_ci, stacks};
 
 /// What a change comes to.
 #[derive(Debug)]
@@ -38,8 +38,8 @@ pub async fn job_difference(app: &App, key: &str, params: JobParams) -> Result<J
 /// Brings a job into another state, at the provider as well. Name, folder and repository may be left out: they stay.
 ///
 /// # Errors
-/// `Conflict` for the job of a stack, which follows the stack, and while a build waits to be started; `Invalid` for what would
-/// be another job; the provider's if it refuses.
+/// `Conflict` for the job of a stack, which follows the stack, while a build waits to be started, and if somebody else changes
+/// it at the same time; `Invalid` for what would be another job; the provider's if it refuses.
 pub async fn job_update(app: &App, key: &str, params: JobParams) -> Result<CicdJob> {
     let Planned { job, provider, params, .. } = plan(app, key, params).await?;
     let said = make(app, &provider, &params).await?;
@@ -54,11 +54,17 @@ pub async fn job_update(app: &App, key: &str, params: JobParams) -> Result<CicdJ
     let name = job.name.clone();
     let write = app.db.write(move |tx| {
         Box::pin(async move {
-            let row = successor::respecify(tx, &provider, job, params).await?;
-            cicd_jobs::made(tx, &row, &said, store::now()).await
+            let stored = cicd_jobs::hold(tx, &job.id).await?;
+            if let Some(why) = changed(&job, &stored).or(obstacle(tx, &stored).await?) {
+                // The provider has the new one already, so what is stored is made again before the next build.
+                cicd_jobs::respecify(tx, &stored, store::now()).await?;
+                return Ok(Err(Error::conflict(why)));
+            }
+            let row = successor::respecify(tx, &provider, stored, params).await?;
+            cicd_jobs::made(tx, &row, &said, store::now()).await.map(Ok)
         })
     });
-    let id = write.await?;
+    let id = write.await??;
     tracing::info!("[@service:cicd:job] job {name} is changed at its provider");
     job_view(app, id.as_str()).await
 }
@@ -67,7 +73,9 @@ async fn plan(app: &App, key: &str, params: JobParams) -> Result<Planned> {
     let job = job_view(app, key).await?;
     let (job, provider) = job_and_provider(app, &job.id).await?;
     active(&provider)?;
-    is_free(app, &job).await?;
+    if let Some(why) = obstacle(&mut *app.db.read().await?, &job).await? {
+        return Err(Error::conflict(why));
+    }
     let mut params = same(&job, params)?;
     params.check()?;
     let second = successor::check(app, &provider, &mut params).await?;
@@ -90,28 +98,34 @@ async fn plan(app: &App, key: &str, params: JobParams) -> Result<Planned> {
     Ok(Planned { job, provider, params, change })
 }
 
-/// Refuses what others are about to do something with.
-async fn is_free(app: &App, job: &CicdJob) -> Result<()> {
-    if let Some(stack) = job_stack(app, &job.id).await? {
-        let stack = stack.name;
-        return Err(Error::conflict(format!(
+/// What others are about to do with it, which keeps it from being changed.
+async fn obstacle(conn: &mut Conn, job: &CicdJob) -> Result<Option<String>> {
+    if let Some(row) = stack_ci::by_job(conn, &job.id).await? {
+        let stack = stacks::find(conn, row.stack_id.as_str()).await?.name;
+        return Ok(Some(format!(
             "job `{}` deploys stack `{stack}` and follows what is said there; change it with `windlass provider assign {stack}`, \
              and the next deployment has it made anew",
             job.name
         )));
     }
-    let waits = |seq: i64| {
-        Error::conflict(format!(
-            "build {seq} of job `{}` waits to be started, and was asked for as the job is now; wait for it, or cancel it first",
-            job.name
-        ))
-    };
-    let mut conn = app.db.read().await?;
-    let open = ci_builds::list_open(&mut conn).await?;
-    match open.iter().find(|build| build.job_id == job.id && build.start != Start::Known) {
-        Some(build) => Err(waits(build.seq)),
-        None => Ok(()),
-    }
+    let open = ci_builds::list_open(conn).await?;
+    let waiting = open.iter().find(|build| build.job_id == job.id && build.start != Start::Known);
+    Ok(waiting.map(|build| {
+        format!(
+            "build {} of job `{}` waits to be started, and was asked for as the job is now; wait for it, or cancel it first",
+            build.seq, job.name
+        )
+    }))
+}
+
+/// Whether it is another one by now than the one that the change was planned for.
+fn changed(planned: &CicdJob, stored: &CicdJob) -> Option<String> {
+    (planned.spec != stored.spec).then(|| {
+        format!(
+            "job `{}` was changed by somebody else in the meantime; look at it, and change it once more",
+            stored.name
+        )
+    })
 }
 
 /// With what stays as it is: by it the provider knows the job.
