@@ -46,7 +46,10 @@ impl Work {
                 Some(row) => Some(provider_said(app, row).await?),
                 None => None,
             };
-            entry.resolve(&wanted.secrets, current.as_ref()).map_err(&at)?;
+            // Whether there is such a plugin is checked below.
+            let manifest = app.plugins.inspect(&entry.kind).ok().and_then(|status| status.info);
+            let slots = manifest.map(|info| info.manifest.credentials).unwrap_or_default();
+            entry.resolve(&wanted.secrets, current.as_ref(), &slots).map_err(&at)?;
             if let Some(team) = entry.team.as_deref().filter(|team| !teams.is_coming(team)) {
                 team_find(app, team).await.map_err(|_| {
                     at(Error::invalid("team", format!("there is no team `{}`", team.escape_debug())))
