@@ -271,6 +271,7 @@ async fn teams_and_providers_are_made_changed_and_pruned_by_a_file(variables: &[
         ("team: owls", "team: nobody", "f.yaml:"),
         ("type: jenkins", "type: no-such", "f.yaml:"),
         ("name: ci", "name: '1'", "f.yaml:"),
+        ("name: owls", "name: No Name", "f.yaml:2:"),
     ] {
         let document = TEAMS.replacen(from, to, 1);
         let body = json!({ "name": "f.yaml", "document": document, "secrets": given });
@@ -278,6 +279,16 @@ async fn teams_and_providers_are_made_changed_and_pruned_by_a_file(variables: &[
         assert_eq!(refused.status, 422, "{to}: {}", refused.text);
         let said = refused.json["error"].as_str().unwrap();
         assert!(said.starts_with(place) && !said.contains("in-the-clear"), "{to}: {said}");
+    }
+    // A provider does not lose its team, whichever way that is asked for.
+    applied(TEAMS).await;
+    let refused = server.delete("/api/v1/teams/owls").await.expect(409)["error"].to_string();
+    assert!(refused.contains("provider `ci`"), "{refused}");
+    let unnamed = TEAMS.replacen("teams:\n  - name: owls", "teams: []", 1);
+    for document in [unnamed.as_str(), "teams: []\n"] {
+        let body = json!({ "name": "f.yaml", "document": document, "secrets": given, "prune": true });
+        let refused = server.post("/api/v1/apply/plan", body).await.expect(422)["error"].to_string();
+        assert!(refused.contains("team `owls`") && refused.contains("provider `ci`"), "{refused}");
     }
     // Nothing is told of a team but that it is there, so only what is not named goes.
     let none = "teams: []\nproviders: []\n";

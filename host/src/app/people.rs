@@ -79,7 +79,7 @@ pub(super) fn membership(user: &User, grant: Grant) -> Membership {
     }
 }
 
-fn check_name(what: &str, name: &str) -> Result<()> {
+pub fn check_name(what: &str, name: &str) -> Result<()> {
     if is_name(name) {
         return Ok(());
     }

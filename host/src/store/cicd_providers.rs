@@ -153,6 +153,11 @@ pub async fn list_by_type(conn: &mut Conn, kind: &str) -> Result<Vec<CicdProvide
     fetch_all(conn, query).await
 }
 
+/// Those of a team, by name.
+pub async fn list_by_team(conn: &mut Conn, team: &Id) -> Result<Vec<CicdProvider>> {
+    fetch_all(conn, query(select!("WHERE team_id = $1 ORDER BY name LIMIT 1000")).bind(team.as_str())).await
+}
+
 /// Remembers how it answered. A change that a person makes at the same time is left alone.
 pub async fn set_health(conn: &mut Conn, id: &Id, health: &ProviderHealth) -> Result<()> {
     let statement = query("UPDATE cicd_providers SET health = $1 WHERE id = $2");

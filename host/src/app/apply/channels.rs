@@ -41,13 +41,17 @@ impl Work {
         plan: &mut Vec<EntryChanges>,
     ) -> Result<Self> {
         let mut work = Self::default();
-        let Some(entries) = section else { return Ok(work) };
+        let Some(entries) = section else {
+            check_teams_stay(app, wanted, teams, who).await?;
+            return Ok(work);
+        };
         let mut there = BTreeMap::new();
         for (channel, team) in channel_list(app, who).await? {
             there.insert(format!("{}/{}", team.name, channel.name), (channel, team.name));
         }
         for (n, mut entry) in entries.into_iter().enumerate() {
             let at = Section::Channels.entry(wanted, n);
+            teams.check_stays(&entry.team, "channel", &entry.name).map_err(&at)?;
             if !teams.is_coming(&entry.team) {
                 team_find(app, &entry.team).await.map_err(|_| {
                     at(Error::invalid("team", format!("there is no team `{}`", entry.team.escape_debug())))
@@ -111,6 +115,18 @@ impl Work {
         }
         Ok(())
     }
+}
+
+/// What the file says nothing of stays as it is, and its team has to stay as well.
+async fn check_teams_stay(app: &App, wanted: &Wanted, teams: &teams::Work, who: &Identity) -> Result<()> {
+    if !teams.any_goes() {
+        return Ok(());
+    }
+    for (channel, team) in channel_list(app, who).await? {
+        let checked = teams.check_stays(team.id.as_str(), "channel", &channel.name);
+        checked.map_err(Section::Teams.whole(wanted))?;
+    }
+    Ok(())
 }
 
 async fn carry_out(app: &App, entry: &Entry, who: &Identity) -> Result<Option<String>> {

@@ -97,14 +97,23 @@ enum Section {
 impl Section {
     /// Says of errors where in the file their cause is: in the `n`th entry.
     fn entry(self, wanted: &Wanted, n: usize) -> impl Fn(Error) -> Error {
-        let section = match self {
+        let section = self.key();
+        move |error| yaml::place(&wanted.name, &wanted.text, &format!("{section}.{n}"), error)
+    }
+
+    /// The same of what is about the section as a whole.
+    fn whole(self, wanted: &Wanted) -> impl Fn(Error) -> Error {
+        move |error| yaml::place(&wanted.name, &wanted.text, self.key(), error)
+    }
+
+    fn key(self) -> &'static str {
+        match self {
             Self::Teams => "teams",
             Self::Providers => "providers",
             Self::Registries => "registries",
             Self::Stacks => "stacks",
             Self::Channels => "channels",
-        };
-        move |error| yaml::place(&wanted.name, &wanted.text, &format!("{section}.{n}"), error)
+        }
     }
 
     /// Says of an error on the way how far the work got.

@@ -33,7 +33,10 @@ impl Work {
         plan: &mut Vec<EntryChanges>,
     ) -> Result<Self> {
         let mut work = Self::default();
-        let Some(entries) = section else { return Ok(work) };
+        let Some(entries) = section else {
+            check_teams_stay(app, wanted, teams).await?;
+            return Ok(work);
+        };
         let there = provider_all(app).await?;
         if wanted.prune {
             let is_named = |row: &&CicdProvider| entries.iter().any(|entry| entry.name == row.name);
@@ -50,6 +53,9 @@ impl Work {
             let manifest = app.plugins.inspect(&entry.kind).ok().and_then(|status| status.info);
             let slots = manifest.map(|info| info.manifest.credentials).unwrap_or_default();
             entry.resolve(&wanted.secrets, current.as_ref(), &slots).map_err(&at)?;
+            teams
+                .check_stays(entry.team.as_deref().unwrap_or_default(), "provider", &entry.name)
+                .map_err(&at)?;
             if let Some(team) = entry.team.as_deref().filter(|team| !teams.is_coming(team)) {
                 team_find(app, team).await.map_err(|_| {
                     at(Error::invalid("team", format!("there is no team `{}`", team.escape_debug())))
@@ -91,6 +97,18 @@ impl Work {
         }
         Ok(())
     }
+}
+
+/// What the file says nothing of stays as it is, and its team has to stay as well.
+async fn check_teams_stay(app: &App, wanted: &Wanted, teams: &teams::Work) -> Result<()> {
+    if !teams.any_goes() {
+        return Ok(());
+    }
+    for row in provider_all(app).await? {
+        let checked = teams.check_stays(row.team_id.as_deref().unwrap_or_default(), "provider", &row.name);
+        checked.map_err(Section::Teams.whole(wanted))?;
+    }
+    Ok(())
 }
 
 /// What is secret and stored already is left out, so that it stays as it is sealed.

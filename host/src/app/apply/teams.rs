@@ -3,17 +3,18 @@
 use super::{Action, EntryChanges, Section, Wanted};
 use crate::app::App;
 use crate::app::access::Identity;
+use crate::app::people::check_name;
 use crate::app::people::teams::{team_create, team_delete, team_list};
-use crate::domain::people::DEFAULT_NAME;
+use crate::domain::people::{DEFAULT_NAME, Team};
 use crate::domain::server_entries::TeamEntry;
 use crate::domain::server_file::changes;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// What is to be done about teams.
 #[derive(Default)]
 pub(super) struct Work {
     new: Vec<String>,
-    gone: Vec<String>,
+    gone: Vec<Team>,
 }
 
 impl Work {
@@ -26,8 +27,12 @@ impl Work {
     ) -> Result<Self> {
         let mut work = Self::default();
         let Some(entries) = section else { return Ok(work) };
-        let there: Vec<String> = team_list(app, who).await?.into_iter().map(|team| team.name).collect();
-        for entry in entries.iter().filter(|entry| !there.contains(&entry.name)) {
+        let there = team_list(app, who).await?;
+        for (n, entry) in entries.iter().enumerate() {
+            if there.iter().any(|team| team.name == entry.name) {
+                continue;
+            }
+            check_name("team", &entry.name).map_err(Section::Teams.entry(wanted, n))?;
             let changes = changes(entry, None)?;
             plan.push(EntryChanges { name: entry.name.clone(), action: Action::Create, changes });
             work.new.push(entry.name.clone());
@@ -35,16 +40,40 @@ impl Work {
         if wanted.prune {
             // What has no other owner is the first team's, so that one stays.
             let is_named =
-                |name: &&String| *name == DEFAULT_NAME || entries.iter().any(|entry| entry.name == **name);
-            work.gone = there.iter().filter(|name| !is_named(name)).cloned().collect();
+                |name: &str| name == DEFAULT_NAME || entries.iter().any(|entry| entry.name == name);
+            work.gone = there.into_iter().filter(|team| !is_named(&team.name)).collect();
         }
-        plan.extend(work.gone.iter().map(EntryChanges::gone));
+        plan.extend(work.gone.iter().map(|team| EntryChanges::gone(&team.name)));
         Ok(work)
     }
 
     /// Whether the file makes this team.
     pub(super) fn is_coming(&self, name: &str) -> bool {
         self.new.iter().any(|new| new == name)
+    }
+
+    /// Whether any is to be deleted.
+    pub(super) fn any_goes(&self) -> bool {
+        !self.gone.is_empty()
+    }
+
+    /// Refuses a team that is to be deleted: what is its stays.
+    ///
+    /// # Errors
+    /// `Invalid`, with the field that names it.
+    pub(super) fn check_stays(&self, key: &str, what: &str, name: &str) -> Result<()> {
+        match self.gone.iter().find(|team| team.name == key || team.id.as_str() == key) {
+            None => Ok(()),
+            Some(team) => Err(Error::invalid(
+                "team",
+                format!(
+                    "team `{}` is not among the file's teams and would be deleted, but {what} `{}` is its; name the team, give \
+                     the {what} to another one, or have it deleted as well",
+                    team.name,
+                    name.escape_debug()
+                ),
+            )),
+        }
     }
 
     pub(super) async fn carry_out(&self, app: &App) -> Result<()> {
@@ -56,8 +85,9 @@ impl Work {
     }
 
     pub(super) async fn prune(&self, app: &App) -> Result<()> {
-        for name in &self.gone {
-            team_delete(app, name).await.map_err(|error| Section::Teams.stopped(name, error))?;
+        for team in &self.gone {
+            let gone = team_delete(app, team.id.as_str()).await;
+            gone.map_err(|error| Section::Teams.stopped(&team.name, error))?;
         }
         Ok(())
     }

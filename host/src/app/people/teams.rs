@@ -11,7 +11,7 @@ use crate::domain::page::{Page, PageRequest};
 use crate::domain::people::{DEFAULT_ID, Membership, Team};
 use crate::domain::project::Project;
 use crate::error::{Error, Result};
-use crate::store::{self, Tx, memberships, projects, teams, users};
+use crate::store::{self, Tx, cicd_providers, memberships, notification_channels, projects, teams, users};
 
 /// One's own teams; an administrator sees all.
 pub async fn team_list(app: &App, who: &Identity) -> Result<Vec<Team>> {
@@ -43,7 +43,7 @@ pub async fn team_create(app: &App, name: &str, tenant: Option<&str>) -> Result<
 }
 
 /// # Errors
-/// `Conflict` while it has projects, and for the team that everything falls to.
+/// `Conflict` while it has projects, providers or channels, and for the team that everything falls to.
 pub async fn team_delete(app: &App, key: &str) -> Result<()> {
     let key = key.to_owned();
     app.db
@@ -59,10 +59,26 @@ pub async fn team_delete(app: &App, key: &str) -> Result<()> {
                         format!("team `{}` has {count} projects; give them to another team first", team.name);
                     return Err(Error::conflict(text));
                 }
+                let providers = cicd_providers::list_by_team(tx, &team.id).await?;
+                refuse_with(&team, "provider", providers.iter().map(|row| row.name.as_str()))?;
+                let channels = notification_channels::list_by_team(tx, &team.id).await?;
+                refuse_with(&team, "channel", channels.iter().map(|row| row.name.as_str()))?;
                 teams::delete(tx, &team.id).await
             })
         })
         .await
+}
+
+/// Refuses to delete a team to which these belong: they would be gone unasked, or nobody's.
+fn refuse_with<'a>(team: &Team, what: &str, names: impl Iterator<Item = &'a str>) -> Result<()> {
+    let named: Vec<String> = names.map(|name| format!("`{name}`")).collect();
+    if named.is_empty() {
+        return Ok(());
+    }
+    let (team, named) = (&team.name, named.join(", "));
+    Err(Error::conflict(format!(
+        "team `{team}` has the {what} {named}; delete what is not needed any more, or give it to another team, first"
+    )))
 }
 
 /// By name.
