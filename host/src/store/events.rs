@@ -4,7 +4,7 @@ use super::{
     Conn, Tx, counters,
     faults::fault,
     now,
-    rows::{Entity, Row, below, execute, fetch_all, fetch_page, id_text, json, over, query},
+    rows::{Entity, Query, Row, below, execute, fetch_all, fetch_page, id_text, json, over, query},
 };
 use crate::{
     domain::{
@@ -105,17 +105,48 @@ pub struct EventFilter {
 }
 
 macro_rules! past {
-    ($which:literal, $reach:literal) => {
+    ($which:expr, $limit:literal) => {
         concat!(
             "SELECT events.seq, kind, stack_id, subject_id, data, at, named.name AS stack FROM events \
              LEFT JOIN stacks named ON named.id = events.stack_id WHERE ",
             $which,
-            " AND (",
-            $reach,
-            " = '' OR EXISTS (SELECT 1 FROM stacks s JOIN token_projects v ON v.project_id = s.project_id \
-             WHERE s.id = events.stack_id AND v.token_id = ",
-            $reach,
-            ")) ORDER BY events.seq DESC LIMIT "
+            " ORDER BY events.seq DESC LIMIT ",
+            $limit
+        )
+    };
+}
+
+/// Of each stack that the token sees, what would fill a page of its own: however few of all events those are, no others are
+/// read. A cross join has SQLite begin with the stacks; `MATERIALIZED` and the inner limit keep PostgreSQL from walking along
+/// all events.
+macro_rules! seen {
+    ($which:literal, $older:literal) => {
+        past!(
+            concat!(
+                "events.seq IN (WITH visible AS MATERIALIZED (SELECT e.seq AS seq FROM token_projects v \
+                 CROSS JOIN stacks s CROSS JOIN events e \
+                 WHERE v.token_id = $1 AND s.project_id = v.project_id AND e.stack_id = s.id AND e.seq < $2",
+                $which,
+                " AND e.seq >= COALESCE((SELECT o.seq FROM events o WHERE o.stack_id = s.id AND o.seq < $2",
+                $older,
+                " ORDER BY o.seq DESC LIMIT 1 OFFSET $3), 0)) \
+                 SELECT seq FROM visible ORDER BY seq DESC LIMIT $3)"
+            ),
+            "$3"
+        )
+    };
+}
+
+/// What a list is narrowed to, of one stack.
+macro_rules! of_stack {
+    ($which:literal) => {
+        past!(
+            concat!(
+                $which,
+                " AND ($3 = '' OR EXISTS (SELECT 1 FROM stacks s JOIN token_projects v \
+                 ON v.project_id = s.project_id WHERE s.id = events.stack_id AND v.token_id = $3))"
+            ),
+            "$4"
         )
     };
 }
@@ -127,33 +158,59 @@ pub async fn list(
     filter: &EventFilter,
     reach: &Reach,
 ) -> Result<Page<PastEvent>> {
-    let kind = filter.kind.map(EventKind::as_str).unwrap_or_default();
+    let kind = filter.kind.map(EventKind::as_str);
     let query = match &filter.stack {
-        None => query(concat!(past!("events.seq < $1 AND ($2 = '' OR kind = $2)", "$3"), "$4"))
-            .bind(below(page))
-            .bind(kind)
-            .bind(reach.as_str().to_owned()),
-        Some(stack) => {
-            let mut subjects = filter.subjects.iter().map(|id| id.as_str().to_owned());
-            let first = subjects.next().unwrap_or_default();
-            let second = subjects.next().unwrap_or_else(|| first.clone());
-            query(concat!(
-                past!(
-                    "stack_id = $1 AND events.seq < $2 AND ($3 = '' OR kind = $3) \
-                     AND ($4 = '' OR subject_id = $4 OR subject_id = $5)",
-                    "$6"
-                ),
-                "$7"
-            ))
-            .bind(stack.as_str())
-            .bind(below(page))
-            .bind(kind)
-            .bind(first)
-            .bind(second)
-            .bind(reach.as_str().to_owned())
-        }
+        None => of_all(page, kind, reach),
+        Some(stack) => of_one(page, stack, &filter.subjects, kind, reach),
     };
-    fetch_page(conn, page, query.bind(over(page)), |past: &PastEvent| past.event.seq).await
+    fetch_page(conn, page, query, |past: &PastEvent| past.event.seq).await
+}
+
+fn of_all(page: PageRequest, kind: Option<&'static str>, reach: &Reach) -> Query {
+    let (below, over, token) = (below(page), over(page), reach.as_str());
+    match (token.is_empty(), kind) {
+        (true, None) => query(past!("events.seq < $1", "$2")).bind(below).bind(over),
+        (true, Some(kind)) => {
+            query(past!("kind = $1 AND events.seq < $2", "$3")).bind(kind).bind(below).bind(over)
+        }
+        (false, None) => query(seen!("", "")).bind(token.to_owned()).bind(below).bind(over),
+        (false, Some(kind)) => query(seen!(" AND e.kind = $4", " AND o.kind = $4"))
+            .bind(token.to_owned())
+            .bind(below)
+            .bind(over)
+            .bind(kind),
+    }
+}
+
+fn of_one(
+    page: PageRequest,
+    stack: &Id,
+    subjects: &[Id],
+    kind: Option<&'static str>,
+    reach: &Reach,
+) -> Query {
+    let text = match (subjects, kind) {
+        ([], None) => of_stack!("stack_id = $1 AND events.seq < $2"),
+        ([], Some(_)) => of_stack!("stack_id = $1 AND kind = $5 AND events.seq < $2"),
+        // Of one subject there are few.
+        _ => of_stack!(
+            "events.seq IN (SELECT e.seq FROM events e WHERE e.stack_id = $1 AND e.subject_id IN ($6, $7) \
+             AND e.seq < $2) AND ($5 = '' OR kind = $5)"
+        ),
+    };
+    let query = query(text)
+        .bind(stack.as_str().to_owned())
+        .bind(below(page))
+        .bind(reach.as_str().to_owned())
+        .bind(over(page));
+    match (subjects, kind) {
+        ([], None) => query,
+        ([], Some(kind)) => query.bind(kind),
+        ([first, others @ ..], kind) => query
+            .bind(kind.unwrap_or_default())
+            .bind(first.as_str().to_owned())
+            .bind(others.first().unwrap_or(first).as_str().to_owned()),
+    }
 }
 
 /// What a deployment's steps were called between two moments, oldest first; of many the last `most`.

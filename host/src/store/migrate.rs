@@ -72,6 +72,11 @@ const MIGRATIONS: &[Migration] = &[
         text: include_str!("../../../migrations/0033_job_watch.sql"),
     },
     Migration { version: 34, name: "tenants", text: include_str!("../../../migrations/0034_tenants.sql") },
+    Migration {
+        version: 37,
+        name: "past_events",
+        text: include_str!("../../../migrations/0037_past_events.sql"),
+    },
 ];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (

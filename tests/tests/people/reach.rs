@@ -4,13 +4,15 @@ use windlass::domain::Id;
 use windlass::domain::access::{Grant, Limit, Owner, Reach, Rights, Role};
 use windlass::domain::audit::Actor;
 use windlass::domain::cicd::CicdProvider;
+use windlass::domain::event::{EventKind, NewEvent};
 use windlass::domain::page::PageRequest;
 use windlass::domain::people::{Membership, Team, User};
 use windlass::domain::project::Project;
 use windlass::domain::token::{Token, TokenKind};
 use windlass::store::audit::{self, AuditFilter, Call};
+use windlass::store::events::{self, EventFilter};
 use windlass::store::{
-    Tx, cicd_providers, memberships, new_id, now, projects, teams, tenants, tokens, users,
+    Conn, Tx, cicd_providers, memberships, new_id, now, projects, stacks, teams, tenants, tokens, users,
 };
 use windlass_tests::database::TestDb;
 use windlass_tests::{on_both_databases, sample};
@@ -30,6 +32,37 @@ async fn places(tx: &mut Tx) -> Vec<Project> {
         }
     }
     all
+}
+
+/// What happens to a stack of each project, named as it is, in turn.
+const HAPPENS: [EventKind; 3] =
+    [EventKind::StackChanged, EventKind::DeploymentStatus, EventKind::StackChanged];
+
+async fn happenings(tx: &mut Tx, places: &[Project]) {
+    let mut all = Vec::new();
+    for place in places {
+        all.push(stacks::insert(tx, sample::stack(place, &place.name)).await.unwrap());
+    }
+    for kind in HAPPENS {
+        for stack in &all {
+            events::append(tx, NewEvent { kind, ..sample::event(Some(&stack.id)) }).await.unwrap();
+        }
+    }
+}
+
+/// The stacks of the past events that a token sees, newest first, page by page.
+async fn past(conn: &mut Conn, token: &Id, kind: Option<EventKind>) -> Vec<String> {
+    let filter = EventFilter { kind, ..EventFilter::default() };
+    let (mut all, mut before) = (Vec::new(), None);
+    loop {
+        let request = PageRequest::new(before, Some(2));
+        let page = events::list(conn, request, &filter, &Reach::of_token(token)).await.unwrap();
+        all.extend(page.items.into_iter().filter_map(|event| event.stack));
+        before = page.next;
+        if before.is_none() {
+            return all;
+        }
+    }
 }
 
 /// Memberships of one person, by team and project.
@@ -107,6 +140,7 @@ async fn lists_have_exactly_the_rows_that_the_rule_lets_one_see(test: TestDb) {
         .write(|tx| {
             Box::pin(async move {
                 let places = places(tx).await;
+                happenings(tx, &places).await;
                 let tenant = tenants::ensure(tx, &new_id(), "default", now()).await.unwrap();
                 let mut providers = Vec::new();
                 for (n, team) in [Some(0), Some(2), None].into_iter().enumerate() {
@@ -160,6 +194,12 @@ async fn lists_have_exactly_the_rows_that_the_rule_lets_one_see(test: TestDb) {
         });
         let seen: Vec<&str> = seen.map(|row| row.name.as_str()).collect();
         assert_eq!(listed, seen, "{rights:?}");
+        for kind in [None, Some(EventKind::StackChanged), Some(EventKind::BuildStatus)] {
+            let times = HAPPENS.iter().filter(|happened| kind.is_none_or(|kind| kind == **happened)).count();
+            let mut newest = seen.clone();
+            newest.reverse();
+            assert_eq!(past(&mut conn, &token, kind).await, newest.repeat(times), "{rights:?}");
+        }
     }
     for (token, rights) in of_teams {
         let page =

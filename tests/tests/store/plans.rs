@@ -6,6 +6,7 @@ use windlass::{
     domain::{
         access::Reach,
         backup::BackupStatus,
+        event::EventKind,
         notification::Notification,
         page::PageRequest,
         recording::{CallFilter, Outcome, Retention},
@@ -108,9 +109,13 @@ async fn read_records(conn: &mut Conn, page: PageRequest, id: &windlass::domain:
     webhook_events::list(conn, page, Some(id), &Reach::EVERYTHING).await.unwrap();
     events::list_after(conn, 0, 10, None, &Reach::EVERYTHING).await.unwrap();
     events::list_after(conn, 0, 10, Some(id), &Reach::EVERYTHING).await.unwrap();
-    for stack in [None, Some(id.clone())] {
-        let filter = events::EventFilter { stack, ..events::EventFilter::default() };
-        events::list(conn, page, &filter, &Reach::EVERYTHING).await.unwrap();
+    for reach in [Reach::EVERYTHING, Reach::of_token(id)] {
+        for kind in [None, Some(EventKind::StackChanged)] {
+            for (stack, subjects) in [(None, vec![]), (Some(id), vec![]), (Some(id), vec![id.clone()])] {
+                let filter = events::EventFilter { stack: stack.cloned(), subjects, kind };
+                events::list(conn, page, &filter, &reach).await.unwrap();
+            }
+        }
     }
     audit::list_after(conn, 0, 10).await.unwrap();
     for chosen in 0..6 {
@@ -268,8 +273,12 @@ async fn no_list_query_scans_a_table() {
                 && !line.contains("USING INDEX")
                 && !line.contains("USING COVERING")
                 && !line.starts_with("SCAN v")
+                // Projects, of which the view chooses those that a token sees.
+                && line != "SCAN p"
                 && !line.contains("CONSTANT ROW");
-            assert!(!whole && !line.contains("TEMP B-TREE FOR ORDER BY"), "{statement}\n{plan}");
+            // Of a page of each stack, the newest numbers are chosen.
+            let sorted = line.contains("TEMP B-TREE FOR ORDER BY") && !plan.contains("MATERIALIZE visible");
+            assert!(!whole && !sorted, "{statement}\n{plan}");
         }
         // Walking along another index and dropping what does not belong would be a scan by another name.
         if let Some(column) = first_condition(&statement) {
