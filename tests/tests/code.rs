@@ -169,7 +169,8 @@ async fn host_keys_are_listed_and_forgotten_by_administrators_and_the_record_kno
         let lines = format!("git.example ssh-ed25519 {key}\n[git.example]:2222 ssh-ed25519 {key}\n");
         std::fs::write(data.join("git/known_hosts"), lines).unwrap();
         std::fs::create_dir_all(data.join("targets")).unwrap();
-        std::fs::write(data.join("targets/known_hosts"), format!("10.0.0.8 ssh-ed25519 {key}\n")).unwrap();
+        let lines = format!("10.0.0.8 ssh-ed25519 {key}\ngit.example ssh-ed25519 {key}\n");
+        std::fs::write(data.join("targets/known_hosts"), lines).unwrap();
     })
     .await;
     let hosts = async || {
@@ -177,14 +178,23 @@ async fn host_keys_are_listed_and_forgotten_by_administrators_and_the_record_kno
         let rows = listed["data"].as_array().unwrap().clone();
         rows.iter().map(|row| row["host"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
-    assert_eq!(hosts().await, ["git.example", "[git.example]:2222", "10.0.0.8"]);
+    assert_eq!(hosts().await, ["git.example", "[git.example]:2222", "10.0.0.8", "git.example"]);
     let listed = server.get("/api/v1/git/hosts").await.expect(200)["data"].clone();
     assert_eq!((&listed[0]["purpose"], &listed[2]["purpose"]), (&json!("git"), &json!("target")), "{listed}");
     let listed = server.cli(&["git", "hosts"]).expect(0).out;
     assert!(listed.contains("SHA256:") && listed.contains("[git.example]:2222"), "{listed}");
-    assert!(page(&server, "/hosts").await.contains("[git.example]:2222"));
+    let shown = page(&server, "/hosts").await;
+    assert!(
+        shown.contains("[git.example]:2222") && shown.contains(r#"name="purpose" value="target""#),
+        "{shown}"
+    );
     server.cli(&["git", "forget", "[git.example]:2222"]).expect(0);
-    assert_eq!(hosts().await, ["git.example", "10.0.0.8"]);
+    assert_eq!(hosts().await, ["git.example", "10.0.0.8", "git.example"]);
+    // One that is both keeps what nobody spoke of.
+    server.delete("/api/v1/git/hosts/10.0.0.8?purpose=git").await.expect(404);
+    server.delete("/api/v1/git/hosts/10.0.0.8?purpose=nothing").await.expect(422);
+    server.cli(&["git", "forget", "--purpose", "git", "git.example"]).expect(0);
+    assert_eq!(hosts().await, ["10.0.0.8", "git.example"]);
     server.cli(&["git", "forget", "10.0.0.8"]).expect(0);
     server.delete("/api/v1/git/hosts/git.example").await.expect_empty(204);
     assert_eq!(hosts().await, Vec::<String>::new());

@@ -51,10 +51,14 @@ pub enum GitCommand {
     /// Forget the keys of a git server or target that got a new one: the next key that it shows is trusted.
     #[command(after_help = "Examples:
   windlass git forget forge.example
-  windlass git forget '[forge.example]:2222'")]
+  windlass git forget '[forge.example]:2222'
+  windlass git forget --purpose target 10.0.0.8   its keys as a git server stay")]
     Forget {
         /// The host, as `hosts` lists it.
         host: String,
+        /// Forget only what is pinned for this: a host may be both. All if left out.
+        #[arg(long, value_parser = ["git", "target"])]
+        purpose: Option<String>,
     },
 }
 
@@ -169,7 +173,7 @@ pub async fn git(session: &Session, command: &GitCommand) -> Outcome<u8> {
         GitCommand::Show { stack, path, at } => show(session, stack, path, at).await?,
         GitCommand::Refs { stack } => refs(session, stack).await?,
         GitCommand::Hosts => hosts(session).await?,
-        GitCommand::Forget { host } => forget(session, host).await?,
+        GitCommand::Forget { host, purpose } => forget(session, host, purpose.as_deref()).await?,
     }
     Ok(exit::SUCCESS)
 }
@@ -288,8 +292,9 @@ async fn hosts(session: &Session) -> Outcome<()> {
     Ok(())
 }
 
-async fn forget(session: &Session, host: &str) -> Outcome<()> {
-    let gone = session.client.delete(&["git", "hosts", host]).await;
+async fn forget(session: &Session, host: &str, purpose: Option<&str>) -> Outcome<()> {
+    let query: Vec<_> = purpose.map(|purpose| ("purpose", purpose)).into_iter().collect();
+    let gone = session.client.delete_with(&["git", "hosts", host], &query).await;
     gone.map_err(|failure| failure.listed_by("windlass git hosts"))?;
     session.out.note(&format!("The next key that {} shows is trusted.", clean(host)));
     Ok(())

@@ -1,6 +1,6 @@
 //! What people look at in a repository: its history, folders, files, branches and tags.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{UnixMs, reference};
@@ -123,7 +123,7 @@ pub struct Named {
 }
 
 /// What this server talks to a host by ssh for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum HostPurpose {
     /// It has repositories.

@@ -26,6 +26,11 @@ impl HostKeys {
         Self { path, purpose, turn: Mutex::new(()) }
     }
 
+    /// What its hosts are talked to for.
+    pub fn purpose(&self) -> HostPurpose {
+        self.purpose
+    }
+
     /// Judges what a server shows. Certificates of https are libgit2's business, which checks them against this machine's
     /// authorities.
     pub(super) fn judge(

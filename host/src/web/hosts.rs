@@ -8,7 +8,7 @@ use super::page::{Frame, PageResult, render};
 use super::session::Session;
 use super::stack::to;
 use crate::app::{App, host_key};
-use crate::domain::code::KnownHost;
+use crate::domain::code::{HostPurpose, KnownHost};
 
 #[derive(Template)]
 #[template(path = "hosts.html")]
@@ -20,6 +20,7 @@ struct HostsPage {
 #[derive(Deserialize)]
 pub struct ForgetForm {
     host: String,
+    purpose: Option<HostPurpose>,
 }
 
 pub async fn list(State(app): State<App>, session: Session) -> PageResult {
@@ -28,6 +29,6 @@ pub async fn list(State(app): State<App>, session: Session) -> PageResult {
 }
 
 pub async fn forget(State(app): State<App>, _: Session, Form(form): Form<ForgetForm>) -> PageResult {
-    host_key::host_forget(&app, &form.host).await?;
+    host_key::host_forget(&app, &form.host, form.purpose).await?;
     Ok(to("/hosts"))
 }
