@@ -224,7 +224,7 @@ async fn live(
     let journal = deployment::deployment_steps(app, &row.id).await?;
     let asked = approval::approval_list(app, &row.id).await?;
     let rolling = rollout_view(app, row).await?;
-    let history = rollout_history_lately(app, row).await?;
+    let history = rollout_history_lately(app, row, &journal).await?;
     let carried = carried(app, &row.id).await?;
     let mut facts = match &carried {
         Some(carried) => carried_facts(row, carried),

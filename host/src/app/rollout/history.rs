@@ -6,13 +6,14 @@ use std::time::Duration;
 use crate::app::App;
 use crate::app::lately::Lately;
 use crate::domain::deployment::Deployment;
+use crate::domain::rollout::JournalEntry;
 use crate::domain::rollout::history::{self, History, Verdict};
 use crate::domain::{Id, UnixMs};
 use crate::error::Result;
 use crate::store::{self, events, plugin_calls, rollout_steps};
 
-/// By deployment, the label of its step, and its end.
-pub(in crate::app) type Histories = Lately<(Id, String, Option<UnixMs>), Arc<History>>;
+/// By deployment, the label of its step, the last number of its journal, and its end.
+pub(in crate::app) type Histories = Lately<(Id, String, Option<i64>, Option<UnixMs>), Arc<History>>;
 /// The figures of a rollout are looked at once a second.
 pub(in crate::app) const GOOD_FOR: Duration = Duration::from_secs(1);
 
@@ -23,13 +24,18 @@ const LABELS: i64 = 500;
 /// Changes of the share of which the exact figures are read.
 const EXACT: usize = 64;
 
-/// A rollout's history as it was a moment ago, while neither its step nor its end has changed: what pages show that are looked at
-/// by many, and ask again with each event.
+/// A rollout's history as it was a moment ago, while neither its step nor its end has changed and `journal` has not grown, which
+/// it does before a share moves: what pages show that are looked at by many, and ask again with each event.
 ///
 /// # Errors
 /// As [`rollout_history`].
-pub async fn rollout_history_lately(app: &App, row: &Deployment) -> Result<Arc<History>> {
-    let key = (row.id.clone(), row.rollout.label.clone(), row.completed_at);
+pub async fn rollout_history_lately(
+    app: &App,
+    row: &Deployment,
+    journal: &[JournalEntry],
+) -> Result<Arc<History>> {
+    let last = journal.last().map(|entry| entry.n);
+    let key = (row.id.clone(), row.rollout.label.clone(), last, row.completed_at);
     app.histories.get(key, async { rollout_history(app, row).await.map(Arc::new) }).await
 }
 
