@@ -4,6 +4,10 @@ use regex::Regex;
 
 use crate::error::{Error, Result};
 
+/// Patterns of one file at most, and bytes of one pattern: each may be tried at every path and each of its folders.
+const MOST_PATTERNS: usize = 1000;
+const LONGEST_PATTERN: usize = 1000;
+
 /// The patterns of one `.dockerignore` file.
 pub struct Ignore {
     patterns: Vec<Pattern>,
@@ -17,7 +21,7 @@ struct Pattern {
 
 impl Ignore {
     /// # Errors
-    /// `Invalid` naming the line that is not a pattern.
+    /// `Invalid` naming the line that is not a pattern or is too long, or if there are too many.
     pub fn parse(file: &str, text: &str) -> Result<Self> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut patterns = Vec::new();
@@ -37,6 +41,20 @@ impl Ignore {
                     return Err(bad(file, number, line));
                 }
                 continue;
+            }
+            if pattern.len() > LONGEST_PATTERN {
+                let text = format!(
+                    "line {} of {file} is a pattern of more than {LONGEST_PATTERN} bytes; a shorter one with `*` may say the same",
+                    number + 1
+                );
+                return Err(Error::invalid(file, text));
+            }
+            if patterns.len() == MOST_PATTERNS {
+                let text = format!(
+                    "{file} has more than {MOST_PATTERNS} patterns, and each is tried at every path; one with `*` can say what \
+                     many do"
+                );
+                return Err(Error::invalid(file, text));
             }
             let regex = Regex::new(&translate(&pattern)).map_err(|_| bad(file, number, line))?;
             patterns.push(Pattern { regex, keeps });
@@ -176,5 +194,16 @@ mod tests {
     fn a_line_that_is_no_pattern_is_named() {
         let error = Ignore::parse(".dockerignore", "ok\n[z-a]").err().unwrap().to_string();
         assert!(error.contains("line 2"), "{error}");
+    }
+
+    #[test]
+    fn patterns_without_end_are_refused_in_words() {
+        let refused = |text: &str| Ignore::parse(".dockerignore", text).err().map(|error| error.to_string());
+        assert_eq!(refused(&"# nothing\na\n".repeat(MOST_PATTERNS)), None);
+        let many = refused(&"a\n".repeat(MOST_PATTERNS + 1)).unwrap();
+        assert!(many.contains("more than 1000 patterns"), "{many}");
+        assert_eq!(refused(&"a".repeat(LONGEST_PATTERN)), None);
+        let long = refused(&format!("a\n{}", "a".repeat(LONGEST_PATTERN + 1))).unwrap();
+        assert!(long.contains("line 2") && long.contains("more than 1000 bytes"), "{long}");
     }
 }
