@@ -134,6 +134,15 @@ async fn record(test: &TestDb, owner: Owner) {
     audit::during(call, work).await.unwrap();
 }
 
+/// A token sees the past of the stacks `seen`, the newest first, and of no others.
+async fn assert_past(conn: &mut Conn, token: &Id, seen: &[&str], rights: &Rights) {
+    let newest: Vec<&str> = seen.iter().rev().copied().collect();
+    for kind in [None, Some(EventKind::StackChanged), Some(EventKind::BuildStatus)] {
+        let times = HAPPENS.iter().filter(|happened| kind.is_none_or(|kind| kind == **happened)).count();
+        assert_eq!(past(conn, token, kind).await, newest.repeat(times), "{rights:?}");
+    }
+}
+
 async fn lists_have_exactly_the_rows_that_the_rule_lets_one_see(test: TestDb) {
     let cases = test
         .db
@@ -194,12 +203,7 @@ async fn lists_have_exactly_the_rows_that_the_rule_lets_one_see(test: TestDb) {
         });
         let seen: Vec<&str> = seen.map(|row| row.name.as_str()).collect();
         assert_eq!(listed, seen, "{rights:?}");
-        for kind in [None, Some(EventKind::StackChanged), Some(EventKind::BuildStatus)] {
-            let times = HAPPENS.iter().filter(|happened| kind.is_none_or(|kind| kind == **happened)).count();
-            let mut newest = seen.clone();
-            newest.reverse();
-            assert_eq!(past(&mut conn, &token, kind).await, newest.repeat(times), "{rights:?}");
-        }
+        assert_past(&mut conn, &token, &seen, &rights).await;
     }
     for (token, rights) in of_teams {
         let page =
