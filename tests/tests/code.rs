@@ -200,7 +200,8 @@ async fn host_keys_are_listed_and_forgotten_by_administrators_and_the_record_kno
     assert_eq!(hosts().await, Vec::<String>::new());
     server.delete("/api/v1/git/hosts/git.example").await.expect(404);
     let record = server.get("/api/v1/audit?action=host_forget").await.expect(200);
-    assert_eq!(record["data"]["items"].as_array().unwrap().len(), 4, "{record:#}");
+    let entries = record["data"]["items"].as_array().unwrap();
+    assert_eq!(entries.iter().filter(|entry| entry["outcome"] == "done").count(), 4, "{record:#}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
