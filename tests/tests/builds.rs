@@ -577,11 +577,11 @@ async fn index(address: &str, repository: &str, tag: &str) -> (String, Vec<Strin
     (digest(&bytes), images)
 }
 
-fn for_two_platforms(repository: &str, cache: Value) -> Value {
+fn for_two_platforms(repository: &str) -> Value {
     json!({ "build": {
         "healthCheckPath": "/health",
         "healthCheckTimeout": HEALTHY_WITHIN_S,
-        "options": { "push": [repository], "platforms": two_platforms(), "cache": cache },
+        "options": { "push": [repository], "platforms": two_platforms() },
     }})
 }
 
@@ -591,9 +591,8 @@ async fn one_commit_is_built_for_several_platforms_and_pushed_under_one_name() {
         skipped(&this_test(), "there is no docker-registry; scripts/setup-test.sh installs it");
         return;
     };
-    let (pushed, cache) = (repository(&registry), repository(&registry));
-    let kept = json!({ "mode": "registry", "image": format!("{cache}:cache") });
-    let fixture = Fixture::start_with(true, &[], for_two_platforms(&pushed, kept)).await;
+    let pushed = repository(&registry);
+    let fixture = Fixture::start_with(true, &[], for_two_platforms(&pushed)).await;
     let login = json!({
         "name": "team", "address": registry.address, "username": "ada", "password": Registry::PASSWORD,
     });
@@ -607,7 +606,6 @@ async fn one_commit_is_built_for_several_platforms_and_pushed_under_one_name() {
     let (digest, images) = index(&registry.address, &pushed, tag).await;
     assert_eq!(built["pushed"], json!([format!("{pushed}@{digest}")]));
     assert_eq!(images[1], own, "the engine's own platform is what is deployed");
-    index(&registry.address, &cache, "cache").await;
     let log = fixture.server.log_of(&one["seq"].to_string()).await;
     for (number, platform) in two_platforms().iter().enumerate() {
         assert!(log.contains(&format!("Platform {} of 2: {platform}", number + 1)), "{log}");
@@ -635,8 +633,7 @@ async fn a_registry_that_wants_tokens_gets_the_index_too() {
     let Some(behind) = OpenRegistry::start(&this_test()).await else { return };
     let gate = TokenGate::start(&behind).await;
     let pushed = format!("{}/{}", gate.address, unique("wl-push"));
-    let fixture =
-        Fixture::start_with(true, &[], for_two_platforms(&pushed, json!({ "mode": "local" }))).await;
+    let fixture = Fixture::start_with(true, &[], for_two_platforms(&pushed)).await;
     let login = json!({
         "name": "team", "address": gate.address, "username": registry::USER, "password": registry::PASSWORD,
     });
@@ -656,7 +653,7 @@ async fn a_platform_that_cannot_be_built_leaves_the_registry_as_it_was() {
         return;
     };
     let pushed = repository(&registry);
-    let mut settings = for_two_platforms(&pushed, json!({ "mode": "local" }));
+    let mut settings = for_two_platforms(&pushed);
     let mut platforms = two_platforms();
     platforms.reverse();
     settings["build"]["options"]["platforms"] = json!(platforms);

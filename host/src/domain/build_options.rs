@@ -148,6 +148,14 @@ impl BuildOptions {
                 ),
             ));
         }
+        // An engine that imports the layers of another platform's image stands still for minutes (seen with 20.10).
+        if self.platforms.len() > 1 && self.cache != Cache::Local {
+            return Err(Error::invalid(
+                "build.options.cache",
+                "the layers of several platforms are kept by the engine only; set the cache's mode to `local`, or leave one \
+                 platform",
+            ));
+        }
         Ok(())
     }
 
@@ -251,6 +259,10 @@ mod tests {
         assert_eq!(field(json!({ "platforms": ["linux/amd64", "linux/arm64"] })), "platforms");
         let twice = json!({ "platforms": ["linux/amd64", "linux/amd64"], "push": ["registry.example/web"] });
         assert_eq!(field(twice), "platforms");
+        let several = json!({
+            "platforms": ["linux/amd64", "linux/arm64"], "push": ["registry.example/web"], "cache": { "mode": "inline" },
+        });
+        assert_eq!(field(several), "cache");
         assert_eq!(field(json!({ "memoryMb": 1 })), "memoryMb");
         assert_eq!(field(json!({ "cpuPercent": 0 })), "cpuPercent");
         assert_eq!(field(json!({ "shmMb": 0 })), "shmMb");
@@ -261,7 +273,7 @@ mod tests {
     #[test]
     fn nothing_said_is_nothing_written() {
         assert_eq!(serde_json::to_string(&BuildOptions::default()).unwrap(), "{}");
-        let text = r#"{"push":["localhost:5000/web"],"cache":{"mode":"inline"},"platforms":["linux/amd64","linux/arm/v7"],"submodules":true}"#;
+        let text = r#"{"push":["localhost:5000/web"],"cache":{"mode":"inline"},"platforms":["linux/arm/v7"],"submodules":true}"#;
         let options: BuildOptions = serde_json::from_str(text).unwrap();
         options.check().unwrap();
         assert_eq!(serde_json::to_string(&options).unwrap(), text);
