@@ -182,7 +182,7 @@ async fn tend(app: App, stop: CancellationToken) {
         }
         if swept && tidied.is_none_or(|at| at.elapsed() >= TIDY_PAUSE) {
             housekeeping::tidy(&app).await;
-            return_memory_of_the_start();
+            app.plugins.with_code(return_memory_of_the_start);
             tidied = Some(std::time::Instant::now());
         }
         let is_done = swept && left.is_empty();

@@ -2,15 +2,19 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::Value;
+use tokio::sync::watch;
 
 use crate::port::free_port;
 use crate::tools::{root, skipped};
 
 /// Where Debian's package is found, whatever Python comes first in PATH.
 const PYTHON: &str = "/usr/bin/python3";
+
+/// How long a mail that was taken may be on its way to the test.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How a server wants to be spoken to.
 #[derive(Debug, Clone, Copy)]
@@ -25,7 +29,7 @@ pub enum Mode {
 
 pub struct MailServer {
     pub url: String,
-    mails: Arc<Mutex<Vec<Value>>>,
+    mails: watch::Receiver<Vec<Value>>,
     child: Child,
 }
 
@@ -66,20 +70,22 @@ impl MailServer {
         .await
         .unwrap();
         assert!(first.is_some_and(|line| line.is_ok()), "the mail server starts");
-        let mails: Arc<Mutex<Vec<Value>>> = Arc::default();
-        let kept = mails.clone();
+        let (kept, mails) = watch::channel(Vec::new());
         // Ends with the server's output.
         std::thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
-                kept.lock().unwrap().push(serde_json::from_str(&line).unwrap());
+                let mail = serde_json::from_str(&line).unwrap();
+                kept.send_modify(|mails| mails.push(mail));
             }
         });
         Some(Self { url: format!("{scheme}://127.0.0.1:{port}"), mails, child })
     }
 
-    /// The mails so far, oldest first.
-    pub fn mails(&self) -> Vec<Value> {
-        self.mails.lock().unwrap().clone()
+    /// The mails so far, oldest first, as soon as there are so many: whoever sent one knows of it before the test does.
+    pub async fn mails(&self, at_least: usize) -> Vec<Value> {
+        let mut mails = self.mails.clone();
+        let arrived = tokio::time::timeout(PATIENCE, mails.wait_for(|mails| mails.len() >= at_least)).await;
+        arrived.expect("the mails come").expect("the mail server runs").clone()
     }
 
     /// The authority behind its certificate, in PEM.

@@ -1,4 +1,5 @@
-//! ssh host keys of git servers and deploy targets: pinned when they are first seen, listed, and forgotten when a host gets a new one.
+//! ssh host keys of git servers and deploy targets: pinned when they are first seen, listed, and forgotten when a host gets a
+//! new one.
 //!
 //! Each server of several has its own, in its data folder.
 

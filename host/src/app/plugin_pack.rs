@@ -10,6 +10,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use crate::domain::image_index::digest;
 use crate::domain::plugin::PluginInfo;
 use crate::error::{Error, Result};
 use crate::plugins::oci;
@@ -23,11 +24,6 @@ pub struct Artefact {
     pub component: Vec<u8>,
     pub config: Vec<u8>,
     pub manifest: Vec<u8>,
-}
-
-/// `sha256:` and 64 hex digits.
-pub fn digest(bytes: &[u8]) -> String {
-    format!("sha256:{}", hex::encode(Sha256::digest(bytes)))
 }
 
 /// The same component always gives the same artefact, so its date is the epoch's.

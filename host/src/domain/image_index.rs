@@ -2,6 +2,7 @@
 //! manifest list is the same by another type).
 
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 const DOCKER_IMAGE: &str = "application/vnd.docker.distribution.manifest.v2+json";
 const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
@@ -10,6 +11,11 @@ const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
 /// What is asked for where an engine has pushed an image.
 pub const ACCEPTED: [&str; 4] = [DOCKER_IMAGE, OCI_IMAGE, DOCKER_LIST, OCI_INDEX];
+
+/// What a registry knows content by: `sha256:` and 64 hex digits.
+pub fn digest(content: &[u8]) -> String {
+    format!("sha256:{}", hex::encode(Sha256::digest(content)))
+}
 
 /// What an index says of a pushed image; `media_type` is the registry's word for it, `digest` is that of its manifest.
 ///

@@ -49,6 +49,7 @@ mod wasi;
 mod watch;
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -157,6 +158,16 @@ impl Plugins {
         })
         .await
         .map_err(|error| Error::internal(format!("loading the plugins broke off: {error}")))
+    }
+
+    /// Calls `act` with where the code of the loaded plugins is mapped. It stays there at least until `act` returns.
+    pub fn with_code<T>(&self, act: impl FnOnce(&[Range<usize>]) -> T) -> T {
+        let table = self.inner.table.load_full();
+        let loaded = table.values().filter_map(|entry| match entry {
+            Entry::Loaded(plugin) => Some(plugin.code()),
+            Entry::Failed { .. } => None,
+        });
+        act(&loaded.collect::<Vec<_>>())
     }
 
     /// Keeps a component's bytes in the plugins' folder and returns their sha256 in hex.

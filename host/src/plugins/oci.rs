@@ -24,6 +24,7 @@ use super::cosign::{self, Signed};
 use super::source::COMPONENT_BYTES;
 use super::text;
 use crate::config::RegistryLogin;
+use crate::domain::image_index::digest;
 
 const LAYER_TYPE: &str = "application/wasm";
 const MANIFEST_BYTES: usize = 1 << 20;
@@ -105,10 +106,10 @@ pub async fn push(reference: &str, blobs: Vec<Vec<u8>>, manifest: Vec<u8>) -> Re
     let registry = Registry::new(&parsed)?;
     registry.log_in().await?;
     for blob in blobs {
-        let digest = format!("sha256:{}", hex::encode(Sha256::digest(&blob)));
+        let digest = digest(&blob);
         registry.within(registry.client.push_blob(&parsed, blob, &digest)).await?;
     }
-    let digest = format!("sha256:{}", hex::encode(Sha256::digest(&manifest)));
+    let digest = digest(&manifest);
     let kind = HeaderValue::from_static(OCI_IMAGE_MEDIA_TYPE);
     registry.within(registry.client.push_manifest_raw(&parsed, manifest, kind)).await?;
     Ok(format!("{}/{}@{digest}", parsed.registry(), parsed.repository()))
@@ -212,7 +213,7 @@ impl Registry {
         if bytes.len() > MANIFEST_BYTES {
             return Err(format!("the manifest of {} is larger than {MANIFEST_BYTES} bytes", self.reference));
         }
-        let digest = format!("sha256:{}", hex::encode(Sha256::digest(&bytes)));
+        let digest = digest(&bytes);
         if self.reference.digest().is_some_and(|pinned| pinned != digest) {
             return Err(format!("the registry answered {} with another manifest, {digest}", self.reference));
         }
@@ -223,7 +224,7 @@ impl Registry {
         self.log_in().await?;
         let mut bytes = Bounded { bytes: Vec::new(), limit };
         self.within(self.client.pull_blob(&self.reference, layer, &mut bytes)).await?;
-        let found = format!("sha256:{}", hex::encode(Sha256::digest(&bytes.bytes)));
+        let found = digest(&bytes.bytes);
         if found != layer.digest {
             return Err(format!("the registry sent {found} for {}", text::line(&layer.digest, 128)));
         }

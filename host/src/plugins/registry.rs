@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -80,6 +81,12 @@ impl Loaded {
     /// What this plugin may send to the connection.
     pub(super) fn outbound(&self, connection: Arc<Connection>) -> Outbound {
         Outbound::new(connection, &self.info.manifest)
+    }
+
+    /// The addresses of the compiled code.
+    pub(super) fn code(&self) -> Range<usize> {
+        let code = self.pre.component().image_range();
+        code.start.addr()..code.end.addr()
     }
 
     pub(super) fn breakers(&self) -> Vec<BreakerStatus> {

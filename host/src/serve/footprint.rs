@@ -1,5 +1,7 @@
 //! What the server holds of the machine's memory, gives back, and keeps from others.
 
+use std::ops::Range;
+
 /// Buffers from this size on are the system's again as soon as they are free, in bytes.
 const LARGE: i32 = 256 * 1024;
 
@@ -14,10 +16,11 @@ pub fn return_large_buffers() {
 }
 
 /// Gives the system what the start needed and nothing after it does: memory that the allocator keeps though it is free, for many
-/// things are read then and few of them kept (malloc_trim(3)), and the program's own pages. The kernel maps 64 KiB around each
-/// page that is touched, and a start goes through much of the program once; the pages stay in the system's file cache, where
-/// whoever needs one finds it (madvise(2), MADV_DONTNEED).
-pub fn return_memory_of_the_start() {
+/// things are read then and few of them kept (malloc_trim(3)), and the pages of the program, its libraries and the plugins'
+/// code, which is at the addresses `code` and stays there during the call. The kernel maps 64 KiB around each page that is
+/// touched, and a start goes through much of them once; the pages stay in the system's file cache, where whoever needs one finds
+/// it (madvise(2), MADV_DONTNEED).
+pub fn return_memory_of_the_start(code: &[Range<usize>]) {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     // SAFETY: the call takes a number, and may be made at any time.
     unsafe {
@@ -25,23 +28,24 @@ pub fn return_memory_of_the_start() {
     }
     #[cfg(target_os = "linux")]
     if let Ok(smaps) = std::fs::read_to_string("/proc/self/smaps") {
-        for range in program_pages(&smaps, return_memory_of_the_start as *const () as usize) {
+        let own = return_memory_of_the_start as *const () as usize;
+        for range in clean_pages(&smaps, own, code) {
             let start = std::ptr::with_exposed_provenance_mut(range.start);
-            // SAFETY: the range is of the running program's file, which stays mapped until the end, is not written to, and
-            // was not: each of its pages is read again as it was.
+            // SAFETY: the range is of a file that stays mapped (the program and its libraries until the end, plugins by the
+            // caller's promise), cannot be written to, and was not: each of its pages is read again as it was.
             let dropped =
                 unsafe { rustix::mm::madvise(start, range.len(), rustix::mm::Advice::LinuxDontNeed) };
             if let Err(error) = dropped {
-                tracing::debug!(%error, "[@server:memory] the program's pages stay");
+                tracing::debug!(%error, "[@server:memory] pages of a file stay");
             }
         }
     }
 }
 
-/// Where the file that has the code at `address` is mapped and can neither be written nor was (proc_pid_smaps(5)): what the
-/// loader changed in it counts as anonymous.
+/// Where the program's file (it has the code at `own`), its libraries and `code` can neither be written to nor were
+/// (proc_pid_smaps(5)): what the loader changed counts as anonymous.
 #[cfg(target_os = "linux")]
-fn program_pages(smaps: &str, address: usize) -> Vec<std::ops::Range<usize>> {
+fn clean_pages(smaps: &str, own: usize, code: &[Range<usize>]) -> Vec<Range<usize>> {
     let mut mappings = Vec::new();
     for line in smaps.lines() {
         let mut words = line.split_whitespace();
@@ -49,19 +53,22 @@ fn program_pages(smaps: &str, address: usize) -> Vec<std::ops::Range<usize>> {
         if let Some((start, end)) = first.split_once('-')
             && let (Ok(start), Ok(end)) = (usize::from_str_radix(start, 16), usize::from_str_radix(end, 16))
         {
-            // Its place in the file, the file's device and number.
-            let file = (words.nth(1), words.next());
-            mappings.push((start..end, file, !second.contains('w')));
+            // After the place in the file, its device and its number; what has none is no file.
+            let path = line.splitn(6, ' ').nth(5).map(str::trim_start).filter(|path| path.starts_with('/'));
+            mappings.push((start..end, path, !second.contains('w')));
         } else if first == "Anonymous:"
             && let Some((_, _, clean)) = mappings.last_mut()
         {
             *clean &= second == "0";
         }
     }
-    let own = mappings.iter().find(|(range, ..)| range.contains(&address)).map(|(_, file, _)| *file);
-    let own = own.filter(|(_, number)| number.is_some_and(|number| number != "0"));
-    let clean = mappings.into_iter().filter(|(_, file, clean)| *clean && own == Some(*file));
-    clean.map(|(range, ..)| range).collect()
+    let program = mappings.iter().find(|(range, ..)| range.contains(&own)).and_then(|(_, path, _)| *path);
+    let is_library = |path: &str| path.ends_with(".so") || path.contains(".so.");
+    let is_code = |range: &Range<usize>| code.iter().any(|code| code.contains(&range.start));
+    let stays =
+        |range: &Range<usize>, path: &str| Some(path) == program || is_library(path) || is_code(range);
+    mappings.retain(|(range, path, clean)| *clean && path.is_some_and(|path| stays(range, path)));
+    mappings.into_iter().map(|(range, ..)| range).collect()
 }
 
 /// Has the system write no core file of this process and let nobody but root look into its memory: secrets are in it while
@@ -80,6 +87,8 @@ pub fn keep_no_core() {
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
+    use std::slice;
+
     use super::*;
 
     const SMAPS: &str = "\
@@ -96,20 +105,34 @@ Anonymous: 0 kB
 Anonymous: 8 kB
 7f00-7f10 r-xp 00000000 fd:01 78 /usr/lib/libc.so.6
 Anonymous: 0 kB
+7f20-7f30 r--p 00000000 fd:01 79 /data/plugins/code/one.cwasm
+Anonymous: 0 kB
+7f30-7f40 r-xp 00001000 fd:01 79 /data/plugins/code/one.cwasm
+Anonymous: 0 kB
+7f50-7f60 r-xp 00000000 fd:01 80 /data/plugins/code/unloaded.cwasm
+Anonymous: 0 kB
 ";
 
     #[test]
-    fn only_pages_of_the_program_that_nobody_wrote_are_given_back() {
-        assert_eq!(program_pages(SMAPS, 0x55e8), [0x55d0..0x55e0, 0x55e0..0x55f0]);
-        assert!(program_pages(SMAPS, 0x5618).is_empty(), "no file");
-        assert!(program_pages(SMAPS, 0x9000).is_empty(), "nothing there");
+    fn only_pages_that_stay_mapped_and_that_nobody_wrote_are_given_back() {
+        let library = 0x7f00..0x7f10;
+        let found = clean_pages(SMAPS, 0x55e8, slice::from_ref(&(0x7f20..0x7f38)));
+        let wanted = [0x55d0..0x55e0, 0x55e0..0x55f0, library.clone(), 0x7f20..0x7f30, 0x7f30..0x7f40];
+        assert_eq!(found, wanted);
+        assert_eq!(
+            clean_pages(SMAPS, 0x5618, &[]),
+            slice::from_ref(&library),
+            "the program has no file there"
+        );
+        assert_eq!(clean_pages(SMAPS, 0x9000, &[]), [library], "nothing is there");
     }
 
     #[test]
     fn the_program_runs_on_without_its_pages() {
         let smaps = std::fs::read_to_string("/proc/self/smaps").expect("this is Linux");
-        assert!(!program_pages(&smaps, program_pages as *const () as usize).is_empty());
-        return_memory_of_the_start();
+        let here = clean_pages as *const () as usize;
+        assert!(clean_pages(&smaps, here, &[]).iter().any(|range| range.contains(&here)));
+        return_memory_of_the_start(&[]);
         let sum: usize = (0..1_000).map(|number: usize| number.to_string().len()).sum();
         assert_eq!(sum, 2_890);
     }

@@ -197,7 +197,8 @@ pub async fn respecify(conn: &mut Conn, job: &CicdJob, now: UnixMs) -> Result<()
     hit(execute(conn, statement).await?, CicdJob::WHAT, &job.id)
 }
 
-/// The provider has it, and if it is watched, is soon asked whether somebody else builds there. Where another row is the same job already, that one takes this one's place, and is answered.
+/// The provider has it, and if it is watched, is soon asked whether somebody else builds there. Where another row is the same
+/// job already, that one takes this one's place, and is answered.
 pub async fn made(conn: &mut Conn, job: &CicdJob, said: &CiJob, now: UnixMs) -> Result<Id> {
     let other = find_external(conn, &job.provider_id, &said.id).await?.filter(|other| other.id != job.id);
     let id = match &other {

@@ -1,9 +1,9 @@
 //! Whose a row is. A new kind of thing becomes a line in [`owner`].
 
 use super::{
-    Conn, builds, ci_builds, cicd_jobs, cicd_providers, deployments, notification_channels,
-    notification_deliveries, projects, repositories, schedules, stacks, tasks, teams, tokens, users,
-    webhook_events,
+    Conn, builds, cicd_providers, deployments, notification_channels, notification_deliveries, projects,
+    rows::{Entity, Row, as_seq, fetch_opt, plain, query},
+    schedules, stacks, tasks, teams, tokens, users, webhook_events,
 };
 use crate::{
     domain::{
@@ -100,35 +100,71 @@ async fn provider(conn: &mut Conn, key: &str) -> Result<Option<Owner>> {
     Ok(Some(team.map_or(Owner::Installation, |team| Owner::Team { team: team.id, project: None })))
 }
 
-/// Jobs, and their builds, are whose their provider is.
+/// Jobs, and their builds, are whose their provider is. Asked at each look at a build, so in one statement.
+macro_rules! of_provider {
+    ($tail:literal) => {
+        query(concat!(
+            "SELECT t.id AS team_id FROM cicd_jobs j JOIN cicd_providers p ON p.id = j.provider_id \
+             LEFT JOIN teams t ON t.id = p.team_id ",
+            $tail
+        ))
+    };
+}
+
 async fn ci_job(conn: &mut Conn, key: &str) -> Result<Option<Owner>> {
-    match cicd_jobs::find_opt(conn, key).await? {
-        Some(job) => provider(conn, job.provider_id.as_str()).await,
-        None => Ok(None),
-    }
+    let statement = match as_seq(key) {
+        Some(seq) => of_provider!("WHERE j.seq = $1").bind(seq),
+        None => of_provider!("WHERE j.id = $1").bind(plain(key)),
+    };
+    fetch_opt::<OwnedByProvider>(conn, statement).await.map(|row| row.map(|row| row.0))
 }
 
 async fn ci_build(conn: &mut Conn, key: &str) -> Result<Option<Owner>> {
-    match ci_builds::find_opt(conn, key).await? {
-        Some(build) => ci_job(conn, build.job_id.as_str()).await,
-        None => Ok(None),
+    let statement = match as_seq(key) {
+        Some(seq) => of_provider!("JOIN ci_builds b ON b.job_id = j.id WHERE b.seq = $1").bind(seq),
+        None => of_provider!("JOIN ci_builds b ON b.job_id = j.id WHERE b.id = $1").bind(plain(key)),
+    };
+    fetch_opt::<OwnedByProvider>(conn, statement).await.map(|row| row.map(|row| row.0))
+}
+
+/// The team of a provider; one without belongs to the installation.
+struct OwnedByProvider(Owner);
+
+impl Entity for OwnedByProvider {
+    const WHAT: &'static str = "CI/CD provider";
+
+    fn from_row(row: &Row<'_>) -> Result<Self> {
+        let team = row.id_opt("team_id")?;
+        Ok(Self(team.map_or(Owner::Installation, |team| Owner::Team { team, project: None })))
     }
 }
 
 /// A delivery is its repository's. Of one to an address that many share, nobody knows whose it is.
 async fn event(conn: &mut Conn, key: &str) -> Result<Option<Owner>> {
-    let Some(event) = webhook_events::find_opt(conn, key).await? else { return Ok(None) };
-    match &event.repository_id {
-        Some(id) => repository(conn, id).await,
-        None => Ok(Some(Owner::Installation)),
+    match webhook_events::repository_opt(conn, key).await? {
+        Some(Some(id)) => repository(conn, &id).await,
+        Some(None) => Ok(Some(Owner::Installation)),
+        None => Ok(None),
     }
 }
 
+/// Asked for each delivery, so in one statement.
 async fn repository(conn: &mut Conn, id: &Id) -> Result<Option<Owner>> {
-    let Some(repository) = repositories::find_opt(conn, id).await? else { return Ok(None) };
-    match stacks::find_opt(conn, repository.stack_id.as_str()).await? {
-        Some(stack) => of_project(conn, &stack.project_id).await,
-        None => Ok(None),
+    let statement = query(
+        "SELECT p.id, p.team_id FROM git_repositories r JOIN stacks s ON s.id = r.stack_id \
+         JOIN projects p ON p.id = s.project_id WHERE r.id = $1",
+    );
+    fetch_opt::<OwnedByTeam>(conn, statement.bind(id.as_str())).await.map(|row| row.map(|row| row.0))
+}
+
+/// A project and its team.
+struct OwnedByTeam(Owner);
+
+impl Entity for OwnedByTeam {
+    const WHAT: &'static str = "project";
+
+    fn from_row(row: &Row<'_>) -> Result<Self> {
+        Ok(Self(Owner::Team { team: row.id("team_id")?, project: Some(row.id("id")?) }))
     }
 }
 

@@ -72,6 +72,16 @@ pub async fn watch_opt(conn: &mut Conn, stack: &Id) -> Result<Option<PreviewWatc
     fetch_opt(conn, query).await
 }
 
+/// That of the stack that has the repository.
+pub async fn watch_of_repository(conn: &mut Conn, repository: &Id) -> Result<Option<PreviewWatch>> {
+    let query = query(
+        "SELECT w.stack_id, w.settings, w.enabled, w.next_at, w.ask_at, w.asked_at, w.error FROM preview_watches w \
+         JOIN git_repositories r ON r.stack_id = w.stack_id WHERE r.id = $1",
+    )
+    .bind(repository.as_str());
+    fetch_opt(conn, query).await
+}
+
 pub async fn any_due(conn: &mut Conn, now: UnixMs) -> Result<bool> {
     let query = query(
         "SELECT stack_id, settings, enabled, next_at, ask_at, asked_at, error FROM preview_watches \

@@ -1,7 +1,9 @@
 //! Table `webhook_events`. How deliveries get in is in `webhooks`.
 
 use super::{
-    Conn, id_at,
+    Conn,
+    faults::fault,
+    id_at,
     rows::{
         Entity, Row, as_seq, below, execute, fetch_opt, fetch_page, found, hit, id_text, json, over,
         plain_opt, query,
@@ -81,6 +83,16 @@ pub async fn find_opt(conn: &mut Conn, key: &str) -> Result<Option<WebhookEvent>
         Some(seq) => fetch_opt(conn, query(select!("WHERE seq = $1")).bind(seq)).await,
         None => fetch_opt(conn, query(select!("WHERE id = $1")).bind(key)).await,
     }
+}
+
+/// The repository of an event, which has none if it came to an address that many share; `key` is an id or a number.
+pub async fn repository_opt(conn: &mut Conn, key: &str) -> Result<Option<Option<Id>>> {
+    let statement = match as_seq(key) {
+        Some(seq) => query("SELECT repository_id FROM webhook_events WHERE seq = $1").bind(seq),
+        None => query("SELECT repository_id FROM webhook_events WHERE id = $1").bind(key),
+    };
+    let row = statement.fetch_optional(conn).await.map_err(fault)?;
+    row.map(|row| super::rows::Row(&row).id_opt("repository_id")).transpose()
 }
 
 /// Newest first.

@@ -9,7 +9,6 @@ use crate::app::notify::channel::{
     ChannelInput, channel_check, channel_create, channel_delete, channel_list, channel_said, channel_update,
 };
 use crate::app::notify::rule::{rule_create, rule_delete, rule_list};
-use crate::app::people::teams::team_find;
 use crate::domain::Id;
 use crate::domain::notify::{Channel, RulePlan};
 use crate::domain::plugin::PluginKind;
@@ -51,12 +50,7 @@ impl Work {
         }
         for (n, mut entry) in entries.into_iter().enumerate() {
             let at = Section::Channels.entry(wanted, n);
-            teams.check_stays(&entry.team, "channel", &entry.name).map_err(&at)?;
-            if !teams.is_coming(&entry.team) {
-                team_find(app, &entry.team).await.map_err(|_| {
-                    at(Error::invalid("team", format!("there is no team `{}`", entry.team.escape_debug())))
-                })?;
-            }
+            teams.check(app, &entry.team, "channel", &entry.name).await.map_err(&at)?;
             for stack in entry.stack_rules.keys().filter(|name| !coming.contains(*name)) {
                 let found = stacks::find_opt(&mut *app.db.read().await?, stack).await?;
                 found.ok_or_else(|| {

@@ -8,12 +8,11 @@ use crate::app::cicd::provider::{
     provider_said, provider_update,
 };
 use crate::app::deployment::Caller;
-use crate::app::people::teams::team_find;
 use crate::domain::cicd::CicdProvider;
 use crate::domain::deployment::TriggerType;
 use crate::domain::server_entries::ProviderEntry;
 use crate::domain::server_file::changes;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// What is to be done about providers.
 #[derive(Default)]
@@ -53,13 +52,8 @@ impl Work {
             let manifest = app.plugins.inspect(&entry.kind).ok().and_then(|status| status.info);
             let slots = manifest.map(|info| info.manifest.credentials).unwrap_or_default();
             entry.resolve(&wanted.secrets, current.as_ref(), &slots).map_err(&at)?;
-            teams
-                .check_stays(entry.team.as_deref().unwrap_or_default(), "provider", &entry.name)
-                .map_err(&at)?;
-            if let Some(team) = entry.team.as_deref().filter(|team| !teams.is_coming(team)) {
-                team_find(app, team).await.map_err(|_| {
-                    at(Error::invalid("team", format!("there is no team `{}`", team.escape_debug())))
-                })?;
+            if let Some(team) = &entry.team {
+                teams.check(app, team, "provider", &entry.name).await.map_err(&at)?;
             }
             provider_check(app, row, &input(&entry, current.as_ref())).map_err(&at)?;
             let changes = changes(&entry, current.as_ref())?;

@@ -4,7 +4,7 @@ use super::{Action, EntryChanges, Section, Wanted};
 use crate::app::App;
 use crate::app::access::Identity;
 use crate::app::people::check_name;
-use crate::app::people::teams::{team_create, team_delete, team_list};
+use crate::app::people::teams::{team_create, team_delete, team_find, team_list};
 use crate::domain::people::{DEFAULT_NAME, Team};
 use crate::domain::server_entries::TeamEntry;
 use crate::domain::server_file::changes;
@@ -47,14 +47,24 @@ impl Work {
         Ok(work)
     }
 
-    /// Whether the file makes this team.
-    pub(super) fn is_coming(&self, name: &str) -> bool {
-        self.new.iter().any(|new| new == name)
-    }
-
     /// Whether any is to be deleted.
     pub(super) fn any_goes(&self) -> bool {
         !self.gone.is_empty()
+    }
+
+    /// Refuses for an entry a team that there is not and that the file does not make, and one that is to be deleted.
+    ///
+    /// # Errors
+    /// `Invalid`, with the field that names it.
+    pub(super) async fn check(&self, app: &App, key: &str, what: &str, name: &str) -> Result<()> {
+        self.check_stays(key, what, name)?;
+        if self.new.iter().any(|new| new == key) {
+            return Ok(());
+        }
+        let there = team_find(app, key).await;
+        there
+            .map(|_| ())
+            .map_err(|_| Error::invalid("team", format!("there is no team `{}`", key.escape_debug())))
     }
 
     /// Refuses a team that is to be deleted: what is its stays.

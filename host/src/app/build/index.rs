@@ -8,7 +8,6 @@ use http::header::{
 };
 use http::{Method, Request, Response, StatusCode};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 use url::Url;
 
 use crate::app::App;
@@ -37,13 +36,9 @@ pub(super) async fn put(app: &App, target: &str, images: &[(String, &str)]) -> R
         entries.extend(registry.entries(tag_of(image), platform).await?);
     }
     let (media_type, bytes) = image_index::index(&entries);
-    let digest = digest_of(&bytes);
+    let digest = image_index::digest(&bytes);
     registry.write(tag_of(target), media_type, bytes).await?;
     Ok(format!("{repository}@{digest}"))
-}
-
-fn digest_of(bytes: &[u8]) -> String {
-    format!("sha256:{}", hex::encode(Sha256::digest(bytes)))
 }
 
 /// One repository in a registry (OCI distribution specification).
@@ -70,7 +65,7 @@ impl<'a> Registry<'a> {
         let answer = self.ask(Method::GET, tag, (ACCEPT, &accepted), Vec::new()).await?;
         let media_type = answer.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let manifest = answer.body();
-        let digest = digest_of(manifest);
+        let digest = image_index::digest(manifest);
         image_index::entries(manifest, media_type.unwrap_or_default(), &digest, platform).map_err(|why| {
             Error::failed(format!("{}:{tag} cannot stand in an index: {why}", self.repository))
         })

@@ -2,12 +2,13 @@
 
 use super::channel::channel_view;
 use super::send::attempt;
-use super::{DEADLINE_MS, task};
+use super::{DEADLINE_MS, key as key_of, task};
 use crate::app::App;
 use crate::domain::Id;
 use crate::domain::notification::Notification;
 use crate::domain::notify::{Delivery, DeliveryStatus, Patience};
 use crate::domain::page::{Page, PageRequest};
+use crate::domain::task::NewTask;
 use crate::error::{Error, Result};
 use crate::queue;
 use crate::store::{self, notification_deliveries as deliveries};
@@ -42,6 +43,8 @@ pub async fn delivery_replay(app: &App, channel: &str, key: &str) -> Result<Deli
         )));
     }
     let now = store::now();
+    // The task of the last attempt may not have ended yet, so this one has a key of its own: the same for two who ask at once.
+    let unique_key = Some(format!("{}:{}", key_of(&old.id), old.finished_at.unwrap_or_default()));
     let again = Delivery {
         status: DeliveryStatus::Retrying,
         attempts: 0,
@@ -57,7 +60,8 @@ pub async fn delivery_replay(app: &App, channel: &str, key: &str) -> Result<Deli
             Box::pin(async move {
                 deliveries::update(tx, &changed).await?;
                 deliveries::sent(tx, &changed.id, 0).await?;
-                queue::enqueue(tx, &task(&changed.id, now)).await.map(|_| ())
+                let task = NewTask { unique_key, ..task(&changed.id, now) };
+                queue::enqueue(tx, &task).await.map(|_| ())
             })
         })
         .await?;

@@ -19,7 +19,7 @@ use crate::domain::deployment::Deployment;
 use crate::domain::preview::{Preview, PreviewSettings, PreviewWatch, stack_name};
 use crate::domain::{Id, UnixMs};
 use crate::error::{Error, Result};
-use crate::store::{self, Db, previews, repositories};
+use crate::store::{self, Db, previews};
 
 pub use environment::address;
 
@@ -171,8 +171,7 @@ pub async fn preview_look(app: &App, reference: &str) -> Result<Previews> {
 pub(super) async fn preview_hint(app: &App, repository: Option<&Id>) -> Result<bool> {
     let Some(repository) = repository else { return Ok(false) };
     let mut conn = app.db.read().await?;
-    let Some(row) = repositories::find_opt(&mut conn, repository).await? else { return Ok(false) };
-    let watch = previews::watch_opt(&mut conn, &row.stack_id).await?;
+    let watch = previews::watch_of_repository(&mut conn, repository).await?;
     drop(conn);
     match watch {
         Some(watch) if watch.enabled => due(&app.db, watch.stack_id).await.map(|()| true),

@@ -232,16 +232,13 @@ impl Rollout<'_> {
             .await
     }
 
-    /// Which containers of the target failed, so that their output can be shown before they are removed.
+    /// Which containers of the target are not healthy, so that their output can be shown should they be removed. A program that
+    /// never listens is none that failed: until its time is over it is starting.
     pub(super) fn remember_unwell(&mut self, fleet: &Fleet) {
-        let failed = |instance: &&Instance| {
-            instance.release == self.target.id
-                && matches!(instance.state, InstanceState::Unhealthy | InstanceState::Exited)
-        };
-        for instance in fleet.instances.iter().filter(failed) {
-            let name = fleet.containers.iter().find(|c| c.id == instance.id).map(|c| c.name.clone());
-            self.unwell.extend(name.filter(|name| !self.unwell.contains(name)));
-        }
+        let of_target = fleet.instances.iter().filter(|instance| instance.release == self.target.id);
+        let unwell = of_target.filter(|instance| instance.state != InstanceState::Healthy);
+        let name = |id: &str| fleet.containers.iter().find(|c| c.id == id).map(|c| c.name.clone());
+        self.unwell = unwell.filter_map(|instance| name(&instance.id)).collect();
     }
 
     /// When a new release failed, the last thing its program said usually tells why.

@@ -77,7 +77,7 @@ struct Rollout<'a> {
     log: LogWriter,
     /// An earlier attempt at this rollout was interrupted.
     resumed: bool,
-    /// Containers of the target that failed, by name: their last output is worth showing.
+    /// Containers of the target that were not healthy when last seen, by name: their last output is worth showing.
     unwell: Vec<String>,
     /// What it asked people and what they said unasked, the latest last.
     approvals: Vec<Approval>,

@@ -7,10 +7,11 @@ use serde_json::json;
 
 use super::failed;
 use super::project::component_of;
-use crate::app::plugin_pack::{Artefact, artefact, digest, plugin_push};
+use crate::app::plugin_pack::{Artefact, artefact, plugin_push};
 use crate::app::plugin_tool::plugin_open;
 use crate::cli::failure::{Failure, Outcome, exit};
 use crate::cli::output::Output;
+use crate::domain::image_index::digest;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:

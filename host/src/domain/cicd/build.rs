@@ -180,11 +180,15 @@ pub fn next_step(build: &CicdBuild, job_is_made: bool, keyed: bool, now: UnixMs)
     }
 }
 
-/// How long to wait before the provider is asked again: soon after something has happened, seldom when nothing does.
+/// The longest pause between two looks at a build.
+const POLL_MS: UnixMs = 300_000;
+
+/// How long to wait before the provider is asked again: soon after something has happened, seldom when nothing does. What is
+/// found late is found at most an eighth of the silence late.
 pub fn poll_after_ms(asked: Option<u32>, quiet_ms: UnixMs) -> UnixMs {
     match asked {
-        Some(secs) => (i64::from(secs) * 1000).clamp(500, 300_000),
-        None => (quiet_ms / 8).clamp(1000, 60_000),
+        Some(secs) => (i64::from(secs) * 1000).clamp(500, POLL_MS),
+        None => (quiet_ms / 8).clamp(1000, POLL_MS),
     }
 }
 
@@ -328,7 +332,7 @@ pub(super) mod tests {
     fn the_longer_nothing_happens_the_seldomer_the_provider_is_asked() {
         assert_eq!(poll_after_ms(None, 0), 1000);
         assert_eq!(poll_after_ms(None, 80_000), 10_000);
-        assert_eq!(poll_after_ms(None, 86_400_000), 60_000);
+        assert_eq!(poll_after_ms(None, 86_400_000), 300_000);
         assert_eq!(poll_after_ms(Some(0), 0), 500);
         assert_eq!(poll_after_ms(Some(7), 0), 7000);
         assert_eq!([0, 1_200_000, 86_400_000].map(look_after_ms), [30_000, 60_000, 300_000]);

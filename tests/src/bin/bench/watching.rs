@@ -19,9 +19,10 @@ const GOAL_PERCENT: f64 = 2.0;
 /// Jobs that are made at the same time.
 const AT_ONCE: usize = 8;
 const PATIENCE: Duration = Duration::from_secs(900);
-/// The longest pause between two looks, and some more: each build has been looked at, and waits.
+/// Each build has been looked at since the start, and waits.
 const SETTLED: Duration = Duration::from_secs(75);
-const WINDOW: Duration = Duration::from_secs(120);
+/// The longest pause between two looks at a build, so each is looked at once in it.
+const WINDOW: Duration = Duration::from_secs(300);
 /// For how long the builds have been silent, in milliseconds: then they are looked at as seldom as ever.
 const SILENCE_MS: i64 = 3_600_000;
 
