@@ -49,6 +49,18 @@ impl TestEngine {
         folder
     }
 
+    /// Builds an image of this name. It shares no layer with another test's, which would go when that test ends: `docker build`
+    /// does not hold what it is about to use.
+    ///
+    /// # Panics
+    /// With the builder's words if it fails.
+    pub fn make_image(&self, name: &str, context: &Path) {
+        let mut command = Command::new("docker");
+        command.args(["build", "-q", "--no-cache", "-t", name]).arg(context).env("DOCKER_BUILDKIT", "0");
+        let built = command.output().unwrap();
+        assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    }
+
     /// `docker` with these words; its output, whether it succeeds or not.
     pub fn cli(&self, words: &[&str]) -> String {
         docker_cli(words)

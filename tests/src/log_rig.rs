@@ -122,7 +122,7 @@ impl Chatter {
         let engine = TestEngine::start().await;
         let context = engine.context(&format!("{BUSYBOX}RUN /bin/busybox --install -s /bin\n"));
         let (image, name) = (engine.named("chatter"), engine.named("run"));
-        engine.cli(&["build", "-q", "-t", &image, context.to_str().unwrap()]);
+        engine.make_image(&image, &context);
         let label = format!("dev.windlass.server={}", engine.name);
         let made =
             engine.cli(&["create", "--name", &name, "--label", &label, &image, "/bin/sh", "-c", script]);

@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
 
 use std::collections::HashSet;
-use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -23,24 +22,13 @@ use windlass_tests::tools::{skipped, this_test};
 
 const SECRET: &str = "planted-s3cret-of-this-test";
 
-/// Without the cache: a layer that it shares with another test's image goes when that image is removed.
-fn make_image(name: &str, folder: &Path) {
-    let built = Command::new("docker")
-        .args(["build", "-q", "--no-cache", "-t", name])
-        .arg(folder)
-        .env("DOCKER_BUILDKIT", "0")
-        .output()
-        .unwrap();
-    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-}
-
 /// A static busybox with its programs by their names, as an image.
 fn base(engine: &TestEngine) -> String {
     let name = format!("{}:{}", engine.named("base"), unique("t"));
     let folder = engine.context(
         "FROM scratch\nCOPY busybox /bin/busybox\nRUN [\"/bin/busybox\",\"--install\",\"-s\",\"/bin\"]\n",
     );
-    make_image(&name, &folder);
+    engine.make_image(&name, &folder);
     name
 }
 
@@ -708,7 +696,7 @@ fn node_base(engine: &TestEngine) -> Option<String> {
     let copied = Command::new("cp").arg("-rL").arg(npm).arg(folder.join("root/npm")).status().ok()?;
     assert!(copied.success());
     let name = format!("{}:{}", engine.named("node"), unique("t"));
-    make_image(&name, &folder);
+    engine.make_image(&name, &folder);
     Some(name)
 }
 

@@ -13,9 +13,9 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Docker, EngineFacts, LogLine, RegistryLogin, cancel,
+    Docker, EngineFacts, LogLine, RegistryLogin, Session, cancel,
     context::{Context, Written},
-    error::bounded,
+    error::{bounded, lost_layer},
     frontend, label,
     progress::Progress,
     registry, secrets,
@@ -32,6 +32,9 @@ use crate::{
 const CONFIRM: Duration = Duration::from_secs(10);
 /// The time of every file in a context, when the caller names none: 1980-01-01, which zip can store too.
 const NO_TIME: u64 = 315_532_800;
+
+/// How often the classic builder is asked again when an image whose layers it uses was removed meanwhile.
+const CLASSIC_RETRIES: u32 = 3;
 
 /// The first version whose BuildKit takes the size of `/dev/shm`.
 const SHM_SINCE: u32 = 23;
@@ -134,17 +137,39 @@ impl Docker {
         let mut session = self.session().await?;
         session.facts.buildkit &= !self.classic;
         can_do(&request, &session.facts)?;
+        let deadline = Instant::now() + request.timeout;
+        let mut left = if session.facts.buildkit { 0 } else { CLASSIC_RETRIES };
+        loop {
+            match self.attempt(&request, &session, deadline, &mut log, cancel).await {
+                Err(Failure::LayerGone(error)) if left > 0 => {
+                    left -= 1;
+                    log(LogLine::progress(format!(
+                        "an image whose layers this build uses was removed meanwhile ({error}); building once more"
+                    )));
+                }
+                outcome => return outcome.map_err(Failure::into_error),
+            }
+        }
+    }
+
+    async fn attempt(
+        &self,
+        request: &BuildRequest,
+        session: &Session,
+        deadline: Instant,
+        log: &mut (impl FnMut(LogLine) + Send),
+        cancel: &CancellationToken,
+    ) -> Result<BuiltImage, Failure> {
         let tag =
             request.tags.first().cloned().ok_or_else(|| Error::invalid("tags", "a build needs a tag"))?;
-        let deadline = Instant::now() + request.timeout;
-        let context = scan(&request).await?;
-        has_shm(&request, &session.facts, &context.dockerfile_text)?;
+        let context = scan(request).await?;
+        has_shm(request, &session.facts, &context.dockerfile_text)?;
         frontend::check(&context.dockerfile, &context.dockerfile_text, &request.args)?;
         log(LogLine::progress(announcement(&session.facts, &context)));
         let id = uuid::Uuid::now_v7().simple().to_string();
         let mut options =
-            options(&request, &tag, &context.dockerfile, session.facts.buildkit.then(|| id.clone()));
-        let (blocks, packing) = context.pack(modified(&request), self.reach());
+            options(request, &tag, &context.dockerfile, session.facts.buildkit.then(|| id.clone()));
+        let (blocks, packing) = context.pack(modified(request), self.reach());
         // The engine answers when the build says its first word, which may be after a long upload.
         let limits = limits(&request.extras, session.facts.buildkit);
         let client = session.client.clone().with_timeout(request.timeout);
@@ -161,20 +186,23 @@ impl Docker {
         let mut messages = client.build_image(options, registry::all(&request.logins), Some(body)).boxed();
         let mut progress = Progress::default();
         let outcome = tokio::select! {
-            outcome = timeout_at(deadline, follow(&mut messages, &mut progress, &mut log)) => outcome
+            outcome = timeout_at(deadline, follow(&mut messages, &mut progress, log)) => outcome
                 .unwrap_or_else(|_| Err(Stop::Ended(Error::timeout("the build", request.timeout.as_secs())))),
             () = cancel.cancelled() => Err(Stop::Ended(Error::cancelled("the build"))),
         };
         if let Err(Stop::Ended(_)) = &outcome {
-            stop(&session.client, &id, session.facts.buildkit, messages, &mut log).await;
+            stop(&session.client, &id, session.facts.buildkit, messages, log).await;
         } else {
             drop(messages);
         }
-        progress.finish(&mut log);
+        progress.finish(log);
         match outcome {
-            Ok(()) => self.finish_build(&request, &session.client, progress.image, tag).await,
-            Err(Stop::Ended(error)) => Err(error),
-            Err(Stop::Engine(error)) => Err(self.build_error(error, &progress, packing).await),
+            Ok(()) => self.finish_build(request, &session.client, progress.image, tag).await,
+            Err(Stop::Ended(error)) => Err(error.into()),
+            Err(Stop::Engine(error)) if lost_layer(&error) => {
+                Err(Failure::LayerGone(self.build_error(error, &progress, packing).await))
+            }
+            Err(Stop::Engine(error)) => Err(self.build_error(error, &progress, packing).await.into()),
         }
     }
 
@@ -193,12 +221,15 @@ impl Docker {
         client: &Client,
         named: Option<String>,
         tag: String,
-    ) -> Result<BuiltImage> {
+    ) -> Result<BuiltImage, Failure> {
         for other in request.tags.iter().skip(1) {
             self.tag_with(client, &tag, other).await?;
         }
         // The engine is asked rather than believed: what counts is what it would run.
-        let facts = self.image_inspect(named.as_deref().unwrap_or(&tag)).await?;
+        let facts = match self.image_inspect(named.as_deref().unwrap_or(&tag)).await {
+            Err(gone @ Error::NotFound { .. }) => return Err(Failure::LayerGone(gone)),
+            other => other?,
+        };
         Ok(BuiltImage { digest: facts.digest, tag })
     }
 
@@ -236,6 +267,27 @@ enum Stop {
     /// By us: the engine has to be told.
     Ended(Error),
     Engine(bollard::errors::Error),
+}
+
+/// Why an attempt gave no image.
+enum Failure {
+    /// What the build used of others, or what it made, was removed meanwhile.
+    LayerGone(Error),
+    Final(Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Final(error)
+    }
+}
+
+impl Failure {
+    fn into_error(self) -> Error {
+        match self {
+            Self::LayerGone(error) | Self::Final(error) => error,
+        }
+    }
 }
 
 async fn follow(

@@ -26,6 +26,12 @@ pub(super) fn explain(host: &str, error: Engine) -> Error {
     }
 }
 
+/// Whether an image that was to be removed is gone: nobody had it, or somebody else removed it at the same moment.
+pub(super) fn image_is_gone(error: &Engine) -> bool {
+    is_missing(error)
+        || matches!(error, Engine::DockerResponseServerError { message, .. } if message.contains("unrecognized image ID"))
+}
+
 /// Whether the engine says that the thing does not exist.
 pub(super) fn is_missing(error: &Engine) -> bool {
     has_status(error, 404)
@@ -45,6 +51,24 @@ pub(super) fn says_unknown(error: &Engine) -> bool {
 /// Whether the engine answered with that HTTP status.
 pub(super) fn has_status(error: &Engine, status: u16) -> bool {
     matches!(error, Engine::DockerResponseServerError { status_code, .. } if *status_code == status)
+}
+
+/// Whether a build without BuildKit found a layer in its cache that was removed before it was used. Unlike BuildKit, the classic
+/// builder holds nothing of what it is about to use: what it says is its store's, in moby's `image` and `layer`.
+pub(super) fn lost_layer(error: &Engine) -> bool {
+    let (Engine::DockerStreamError { error: message } | Engine::DockerResponseServerError { message, .. }) =
+        error
+    else {
+        return false;
+    };
+    let said = [
+        "No such image: sha256:",
+        "failed to get digest sha256:",
+        "unable to find image \"sha256:",
+        "unknown parent image ID sha256:",
+        "unrecognized image ID sha256:",
+    ];
+    said.iter().any(|words| message.starts_with(words)) || message.contains("layer does not exist")
 }
 
 /// Whether something of that name is there already. A swarm, asked for two at the same moment, answers it as an unknown error.

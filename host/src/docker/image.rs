@@ -198,7 +198,7 @@ impl Docker {
         let options = RemoveImageOptionsBuilder::default().force(false).build();
         match self.client().await?.remove_image(reference, Some(options), None).await {
             Ok(_) => Ok(()),
-            Err(error) if error::is_missing(&error) => Ok(()),
+            Err(error) if error::image_is_gone(&error) => Ok(()),
             Err(error) => Err(self.explain(error)),
         }
     }

@@ -104,7 +104,7 @@ async fn provider(conn: &mut Conn, key: &str) -> Result<Option<Owner>> {
 macro_rules! of_provider {
     ($tail:literal) => {
         query(concat!(
-            "SELECT t.id AS team_id FROM cicd_jobs j JOIN cicd_providers p ON p.id = j.provider_id \
+            "SELECT t.id AS team_id, CAST(NULL AS TEXT) AS project_id FROM cicd_jobs j JOIN cicd_providers p ON p.id = j.provider_id \
              LEFT JOIN teams t ON t.id = p.team_id ",
             $tail
         ))
@@ -116,7 +116,7 @@ async fn ci_job(conn: &mut Conn, key: &str) -> Result<Option<Owner>> {
         Some(seq) => of_provider!("WHERE j.seq = $1").bind(seq),
         None => of_provider!("WHERE j.id = $1").bind(plain(key)),
     };
-    fetch_opt::<OwnedByProvider>(conn, statement).await.map(|row| row.map(|row| row.0))
+    fetch_opt(conn, statement).await
 }
 
 async fn ci_build(conn: &mut Conn, key: &str) -> Result<Option<Owner>> {
@@ -124,18 +124,16 @@ async fn ci_build(conn: &mut Conn, key: &str) -> Result<Option<Owner>> {
         Some(seq) => of_provider!("JOIN ci_builds b ON b.job_id = j.id WHERE b.seq = $1").bind(seq),
         None => of_provider!("JOIN ci_builds b ON b.job_id = j.id WHERE b.id = $1").bind(plain(key)),
     };
-    fetch_opt::<OwnedByProvider>(conn, statement).await.map(|row| row.map(|row| row.0))
+    fetch_opt(conn, statement).await
 }
 
-/// The team of a provider; one without belongs to the installation.
-struct OwnedByProvider(Owner);
-
-impl Entity for OwnedByProvider {
-    const WHAT: &'static str = "CI/CD provider";
+/// The row of the team `team_id`, if any, and of its project `project_id`, if any. What has no team is the installation's.
+impl Entity for Owner {
+    const WHAT: &'static str = "owner";
 
     fn from_row(row: &Row<'_>) -> Result<Self> {
-        let team = row.id_opt("team_id")?;
-        Ok(Self(team.map_or(Owner::Installation, |team| Owner::Team { team, project: None })))
+        let project = row.id_opt("project_id")?;
+        Ok(row.id_opt("team_id")?.map_or(Self::Installation, |team| Self::Team { team, project }))
     }
 }
 
@@ -151,21 +149,10 @@ async fn event(conn: &mut Conn, key: &str) -> Result<Option<Owner>> {
 /// Asked for each delivery, so in one statement.
 async fn repository(conn: &mut Conn, id: &Id) -> Result<Option<Owner>> {
     let statement = query(
-        "SELECT p.id, p.team_id FROM git_repositories r JOIN stacks s ON s.id = r.stack_id \
+        "SELECT p.team_id, p.id AS project_id FROM git_repositories r JOIN stacks s ON s.id = r.stack_id \
          JOIN projects p ON p.id = s.project_id WHERE r.id = $1",
     );
-    fetch_opt::<OwnedByTeam>(conn, statement.bind(id.as_str())).await.map(|row| row.map(|row| row.0))
-}
-
-/// A project and its team.
-struct OwnedByTeam(Owner);
-
-impl Entity for OwnedByTeam {
-    const WHAT: &'static str = "project";
-
-    fn from_row(row: &Row<'_>) -> Result<Self> {
-        Ok(Self(Owner::Team { team: row.id("team_id")?, project: Some(row.id("id")?) }))
-    }
+    fetch_opt(conn, statement.bind(id.as_str())).await
 }
 
 async fn of_project(conn: &mut Conn, id: &Id) -> Result<Option<Owner>> {

@@ -12,6 +12,16 @@ use crate::{
     error::Result,
 };
 
+/// Of a watch `w`.
+macro_rules! select {
+    ($tail:literal) => {
+        concat!(
+            "SELECT w.stack_id, w.settings, w.enabled, w.next_at, w.ask_at, w.asked_at, w.error FROM preview_watches w ",
+            $tail
+        )
+    };
+}
+
 impl Entity for PreviewWatch {
     const WHAT: &'static str = "previews";
 
@@ -65,29 +75,19 @@ pub async fn switch(conn: &mut Conn, watch: &PreviewWatch) -> Result<()> {
 }
 
 pub async fn watch_opt(conn: &mut Conn, stack: &Id) -> Result<Option<PreviewWatch>> {
-    let query = query(
-        "SELECT stack_id, settings, enabled, next_at, ask_at, asked_at, error FROM preview_watches WHERE stack_id = $1",
-    )
-    .bind(stack.as_str());
+    let query = query(select!("WHERE w.stack_id = $1")).bind(stack.as_str());
     fetch_opt(conn, query).await
 }
 
 /// That of the stack that has the repository.
 pub async fn watch_of_repository(conn: &mut Conn, repository: &Id) -> Result<Option<PreviewWatch>> {
-    let query = query(
-        "SELECT w.stack_id, w.settings, w.enabled, w.next_at, w.ask_at, w.asked_at, w.error FROM preview_watches w \
-         JOIN git_repositories r ON r.stack_id = w.stack_id WHERE r.id = $1",
-    )
-    .bind(repository.as_str());
+    let query = query(select!("JOIN git_repositories r ON r.stack_id = w.stack_id WHERE r.id = $1"))
+        .bind(repository.as_str());
     fetch_opt(conn, query).await
 }
 
 pub async fn any_due(conn: &mut Conn, now: UnixMs) -> Result<bool> {
-    let query = query(
-        "SELECT stack_id, settings, enabled, next_at, ask_at, asked_at, error FROM preview_watches \
-         WHERE next_at <= $1 AND claimed_until <= $1 LIMIT 1",
-    )
-    .bind(now);
+    let query = query(select!("WHERE w.next_at <= $1 AND w.claimed_until <= $1 LIMIT 1")).bind(now);
     Ok(fetch_opt::<PreviewWatch>(conn, query).await?.is_some())
 }
 
