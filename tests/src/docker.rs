@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    net::Ipv4Addr,
     path::{Path, PathBuf},
     process::Command,
     sync::atomic::{AtomicU64, Ordering},
@@ -73,12 +74,12 @@ impl Drop for TestEngine {
         for id in docker_cli(&["ps", "-aq", "--filter", &label]).split_whitespace() {
             docker_cli(&["rm", "-f", "-v", id]);
         }
-        let images = format!("reference={}*", self.name);
+        let images = format!("reference={}-*", self.name);
         let format = "{{.Repository}}:{{.Tag}}";
         for tag in docker_cli(&["images", "--format", format, "--filter", &images]).split_whitespace() {
             docker_cli(&["rmi", "-f", tag]);
         }
-        let volumes = format!("name={}", self.name);
+        let volumes = format!("name={}-", self.name);
         for volume in docker_cli(&["volume", "ls", "-q", "--filter", &volumes]).split_whitespace() {
             docker_cli(&["volume", "rm", "-f", volume]);
         }
@@ -125,6 +126,11 @@ impl Registry {
 
     /// None where no `docker-registry` is installed.
     pub fn start() -> Option<Self> {
+        Self::start_at(Ipv4Addr::LOCALHOST)
+    }
+
+    /// On an address of this machine that other machines reach.
+    pub fn start_at(address: Ipv4Addr) -> Option<Self> {
         let paths = std::env::var_os("PATH")?;
         let binary = std::env::split_paths(&paths)
             .map(|path| path.join("docker-registry"))
@@ -133,7 +139,7 @@ impl Registry {
         let users = folder.path().join("users");
         // bcrypt of the password above, at the lowest cost.
         fs::write(&users, "ada:$2b$05$abcdefghijklmnopqrstuuPjvWZA9Te8qmmwSCy0c40HUw16Nv/I6\n").unwrap();
-        let address = format!("127.0.0.1:{}", free_port());
+        let address = format!("{address}:{}", free_port());
         let config = folder.path().join("config.yml");
         fs::write(&config, "version: 0.1\nstorage:\n  filesystem: {}\nauth:\n  htpasswd: {}\n").unwrap();
         let child = Command::new(binary)

@@ -1,9 +1,9 @@
 //! Another machine with a Docker engine on it, for deploy targets: a real daemon in a network namespace of its own, with an
-//! address of its own, that is reached by TLS, and on request a swarm of one node.
+//! address of its own, that is reached by TLS, and on request a swarm of one node, or of two.
 
 use crate::PATIENCE;
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -16,6 +16,7 @@ use tempfile::TempDir;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
+use crate::port::free_port;
 use crate::tools::{skipped, this_test};
 
 const PORT: u16 = 2376;
@@ -25,6 +26,11 @@ pub struct Machine {
     pub folder: TempDir,
     /// As the other machine knows itself.
     pub address: Ipv4Addr,
+    /// Of this machine, as the other one reaches it.
+    pub here: Ipv4Addr,
+    /// Its network namespace.
+    name: String,
+    begun: Once,
     /// Its end ends the engine.
     _keep: ChildStdin,
     child: Child,
@@ -34,18 +40,43 @@ impl Machine {
     /// The one that all tests of this process share. `None` where nobody may make one; says that the running test is skipped.
     pub async fn shared() -> Option<&'static Self> {
         static SHARED: OnceLock<Machine> = OnceLock::new();
-        if fs::metadata("/proc/self").unwrap().uid() != 0 {
-            skipped(&this_test(), "only root may give another Docker Engine a network of its own");
-            return None;
-        }
-        Some(tokio::task::spawn_blocking(|| SHARED.get_or_init(Self::start)).await.unwrap())
+        Self::may_be_made().then_some(())?;
+        Some(tokio::task::spawn_blocking(|| SHARED.get_or_init(|| Self::start(0))).await.unwrap())
     }
 
-    fn start() -> Self {
+    /// Two of the caller's own with a wire between them, as a swarm whose manager is the first. One for each process. `None` as
+    /// for [`Machine::shared`].
+    pub async fn pair() -> Option<[Self; 2]> {
+        Self::may_be_made().then_some(())?;
+        let start = || {
+            let pair = [1, 2].map(Self::start);
+            pair[0].wire(&pair[1]);
+            let [manager, worker] = &pair;
+            manager.begin_swarm();
+            let token = manager.docker(&["swarm", "join-token", "-q", "worker"]);
+            let (own, to) = (worker.address.to_string(), format!("{}:2377", manager.address));
+            let joined = worker.docker(&["swarm", "join", "--token", &token, "--advertise-addr", &own, &to]);
+            assert!(joined.contains("joined a swarm"), "the second node did not join: {joined}");
+            pair
+        };
+        Some(tokio::task::spawn_blocking(start).await.unwrap())
+    }
+
+    fn may_be_made() -> bool {
+        let is_root = fs::metadata("/proc/self").unwrap().uid() == 0;
+        if !is_root {
+            skipped(&this_test(), "only root may give another Docker Engine a network of its own");
+        }
+        is_root
+    }
+
+    /// `number` tells those of one process apart.
+    fn start(number: u8) -> Self {
         let (pid, folder) = (std::process::id(), tempfile::tempdir().unwrap());
-        let name = format!("wl{pid}");
+        let name = format!("wl{pid}{number}");
         // A net of four addresses that the next process does not take.
-        let net = [10, 214, u8::try_from(pid / 63 % 256).unwrap(), u8::try_from(pid % 63 * 4).unwrap()];
+        let low = u8::try_from(pid % 63 * 4).unwrap();
+        let net = [10, 214 + number, u8::try_from(pid / 63 % 256).unwrap(), low];
         let at = |n: u8| Ipv4Addr::new(net[0], net[1], net[2], net[3] + n);
         let (here, address) = (at(1), at(2));
         certificates(folder.path(), address);
@@ -59,7 +90,7 @@ impl Machine {
             .spawn()
             .unwrap();
         let keep = child.stdin.take().unwrap();
-        let mut machine = Self { folder, address, _keep: keep, child };
+        let mut machine = Self { folder, address, here, name, begun: Once::new(), _keep: keep, child };
         let deadline = Instant::now() + PATIENCE;
         while !machine
             .docker(&["version", "--format", "{{.Server.Version}}"])
@@ -71,6 +102,21 @@ impl Machine {
             std::thread::sleep(Duration::from_millis(100));
         }
         machine
+    }
+
+    /// Lays a wire between two machines, for what they have to say to each other: this one does not pass it on.
+    fn wire(&self, other: &Self) {
+        let ends = [(self, "a", other), (other, "b", self)];
+        let ip = |words: String| {
+            let run = Command::new("ip").args(words.split(' ')).output().unwrap();
+            assert!(run.status.success(), "ip {words}: {}", String::from_utf8_lossy(&run.stderr));
+        };
+        ip(format!("link add {0}a netns {0} type veth peer name {0}b netns {1}", self.name, other.name));
+        for (machine, end, beyond) in ends {
+            let (inside, link) = (format!("-n {}", machine.name), format!("{}{end}", self.name));
+            ip(format!("{inside} link set {link} up"));
+            ip(format!("{inside} route add {}/32 dev {link} src {}", beyond.address, machine.address));
+        }
     }
 
     /// `docker` with these words, there.
@@ -110,13 +156,15 @@ impl Machine {
         })
     }
 
-    /// The same engine as the one manager of a swarm of one node.
-    pub fn swarm(&self, name: &str) -> Value {
-        static BEGUN: Once = Once::new();
-        BEGUN.call_once(|| {
-            let address = self.address.to_string();
-            self.docker(&["swarm", "init", "--advertise-addr", &address]);
+    fn begin_swarm(&self) {
+        self.begun.call_once(|| {
+            self.docker(&["swarm", "init", "--advertise-addr", &self.address.to_string()]);
         });
+    }
+
+    /// The same engine as the one manager of a swarm.
+    pub fn swarm(&self, name: &str) -> Value {
+        self.begin_swarm();
         json!({
             "name": name, "kind": "swarm", "address": format!("tcp://{}", self.engine()),
             "credentials": self.credentials(),
@@ -168,7 +216,7 @@ pub struct Relay {
 
 impl Relay {
     pub async fn start(to: SocketAddr) -> Self {
-        let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
         let mut relay = Self { address, to, task: None, open: Arc::default() };
         relay.mend().await;
         relay

@@ -19,6 +19,7 @@ use windlass::{
     },
     error::Error,
 };
+use windlass_tests::PATIENCE;
 use windlass_tests::docker::{BUSYBOX, TestEngine, eventually};
 use windlass_tests::port::free_port;
 
@@ -63,6 +64,7 @@ fn spec(engine: &TestEngine, name: &str, image: &BuiltImage) -> LaunchSpec {
         published: false,
         run: RunSpec::default(),
         environment: Vec::new(),
+        registry: None,
     }
 }
 
@@ -185,13 +187,11 @@ async fn stopping_starting_and_removing_may_be_repeated() {
     let docker = &engine.docker;
     docker.launch(&spec).await.unwrap();
     let began = Instant::now();
-    docker.stop(&spec.name, Duration::from_secs(10)).await.unwrap();
+    let grace = Duration::from_secs(60);
+    docker.stop(&spec.name, grace).await.unwrap();
     println!("stop: {:.0} ms", began.elapsed().as_secs_f64() * 1e3);
     if docker.version().await.unwrap().init {
-        assert!(
-            began.elapsed() < Duration::from_secs(5),
-            "SIGTERM reaches a program that does not handle it"
-        );
+        assert!(began.elapsed() < grace, "SIGTERM reaches a program that does not handle it");
     }
     docker.stop(&spec.name, Duration::from_secs(10)).await.unwrap();
     let view = look(&engine, &spec).await;
@@ -224,7 +224,7 @@ async fn a_stubborn_program_is_killed_after_its_grace() {
     assert_eq!(lines.next().await.unwrap().unwrap().text, "deaf");
     let began = Instant::now();
     engine.docker.remove(&spec.name, Some(Duration::from_secs(2))).await.unwrap();
-    assert!((1900..10_000).contains(&began.elapsed().as_millis()), "{:?}", began.elapsed());
+    assert!(began.elapsed() >= Duration::from_millis(1900), "{:?}", began.elapsed());
     assert!(engine.docker.get(&spec.name).await.unwrap().is_none());
 }
 
@@ -291,9 +291,7 @@ async fn http_probes_say_what_was_answered() {
     let silent = command(silent, "/bin/busybox nc -ll -p 8080 -e /bin/busybox sleep 60");
     engine.docker.launch(&silent).await.unwrap();
     healthy(&engine, &silent, None).await;
-    let began = Instant::now();
     assert_eq!(failure(probe(&engine, &silent, Some("/")).await), "GET / did not answer within 2 s");
-    assert!(began.elapsed() < Duration::from_secs(3));
 
     let nonsense = self::spec(&engine, "nonsense", &image);
     let nonsense = command(nonsense, "/bin/busybox nc -ll -p 8080 -e /bin/busybox echo what");
@@ -305,14 +303,17 @@ async fn http_probes_say_what_was_answered() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_images_own_health_check_counts_where_no_path_is_named() {
     let engine = TestEngine::start().await;
-    let sick = "HEALTHCHECK --interval=1s --timeout=1s --retries=1 CMD [\"/bin/busybox\", \"sh\", \"-c\", \
-                \"echo the cache is cold; /bin/busybox test -f /tmp/warm\"]\nRUN /bin/busybox mkdir /tmp\nEXPOSE 8080\n\
+    // Its first check has no result before it is told to go on.
+    let sick = "HEALTHCHECK --interval=1s --timeout=60s --retries=1 CMD [\"/bin/busybox\", \"sh\", \"-c\", \
+                \"until /bin/busybox test -f /tmp/go; do /bin/busybox sleep 0.1; done; \
+                echo the cache is cold; /bin/busybox test -f /tmp/warm\"]\nRUN /bin/busybox mkdir /tmp\nEXPOSE 8080\n\
                 CMD [\"/bin/busybox\", \"sleep\", \"600\"]";
     let image = image(&engine, sick).await;
     assert!(engine.docker.image_inspect(&image.digest).await.unwrap().has_healthcheck);
     let spec = spec(&engine, "sick", &image);
     engine.docker.launch(&spec).await.unwrap();
     assert!(failure(probe(&engine, &spec, None).await).contains("still starting"));
+    engine.cli(&["exec", &spec.name, "/bin/busybox", "touch", "/tmp/go"]);
     eventually("unhealthy with its output", async || {
         failure(probe(&engine, &spec, None).await).contains("unhealthy: the cache is cold")
     })
@@ -327,7 +328,10 @@ async fn a_worker_without_ports_is_healthy_after_a_second_and_a_crash_is_visible
     let image = image(&engine, "").await;
     let worker = command(spec(&engine, "worker", &image), "/bin/busybox sleep 600");
     engine.docker.launch(&worker).await.unwrap();
-    assert!(failure(probe(&engine, &worker, None).await).contains("has not run for a second"));
+    let view = look(&engine, &worker).await;
+    let half_a_second_later = view.started_at.unwrap() + 500;
+    let early = engine.docker.probe(&view, &check(None), half_a_second_later).await;
+    assert!(failure(early).contains("has not run for a second"));
     healthy(&engine, &worker, None).await;
 
     let crashing = command(spec(&engine, "crashing", &image), "echo about to fail >&2; exit 3");
@@ -344,10 +348,10 @@ async fn a_worker_without_ports_is_healthy_after_a_second_and_a_crash_is_visible
 async fn logs_come_as_lines_with_times_while_they_are_written() {
     let engine = TestEngine::start().await;
     let image = image(&engine, "").await;
-    let script = "echo one; echo two >&2; echo; /bin/busybox sleep 2; echo end; exec /bin/busybox sleep 600";
+    let script = "echo one; echo two >&2; echo; until /bin/busybox test -f /go; do /bin/busybox sleep 0.1; done; \
+                  echo end; exec /bin/busybox sleep 600";
     let spec = command(spec(&engine, "talker", &image), script);
     engine.docker.launch(&spec).await.unwrap();
-    let began = Instant::now();
     let follow = LogOptions { follow: true, ..LogOptions::default() };
     let lines = engine.docker.logs(&spec.name, follow).await.unwrap();
     let mut lines = Box::pin(lines);
@@ -355,7 +359,7 @@ async fn logs_come_as_lines_with_times_while_they_are_written() {
     for _ in 0..3 {
         first.push(lines.next().await.unwrap().unwrap());
     }
-    assert!(began.elapsed() < Duration::from_secs(2), "lines do not wait for the end");
+    engine.cli(&["exec", &spec.name, "/bin/busybox", "touch", "/go"]);
     first.sort_by_key(|line| line.at);
     let shown: Vec<(LogStream, &str)> = first.iter().map(|line| (line.stream, line.text.as_str())).collect();
     assert!(shown.contains(&(LogStream::Stdout, "one")), "{shown:?}");
@@ -380,15 +384,14 @@ async fn the_bell_rings_when_a_container_of_the_stack_dies_and_only_then() {
     engine.docker.launch(&spec).await.unwrap();
     engine.docker.launch(&other).await.unwrap();
     let watch = engine.docker.watch(Some(&spec.stack));
-    let rings =
-        async |within| tokio::time::timeout(Duration::from_millis(within), watch.changed()).await.is_ok();
-    assert!(rings(5000).await, "it rings once when it has connected");
-    while rings(500).await {}
+    let rings = async |within| tokio::time::timeout(within, watch.changed()).await.is_ok();
+    assert!(rings(PATIENCE).await, "it rings once when it has connected");
+    while rings(Duration::from_millis(500)).await {}
     engine.docker.stop(&other.name, Duration::ZERO).await.unwrap();
-    assert!(!rings(1000).await, "another stack's container is none of its business");
+    assert!(!rings(Duration::from_secs(1)).await, "another stack's container is none of its business");
     let began = Instant::now();
     engine.cli(&["kill", &spec.name]);
-    assert!(rings(5000).await);
+    assert!(rings(PATIENCE).await);
     println!("kill to bell: {:.0} ms", began.elapsed().as_secs_f64() * 1e3);
 }
 

@@ -1,11 +1,13 @@
-//! Stacks on a Docker Swarm: a real one of one node, on a machine of its own.
+//! Stacks on a Docker Swarm: a real one of one node, on a machine of its own, and one of two.
 
 #![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
 
 use serde_json::{Value, json};
-use windlass_tests::docker::eventually;
+use windlass_tests::docker::{Registry, eventually, unique};
+use windlass_tests::fixture::HEALTHY_WITHIN_S;
 use windlass_tests::machine::Machine;
 use windlass_tests::routed::Routed;
+use windlass_tests::tools::{skipped, this_test};
 
 /// A stack behind the router whose instances are services.
 async fn there(machine: &Machine, extra: Value) -> Routed {
@@ -72,6 +74,45 @@ async fn replicas_share_the_requests_and_the_swarm_replaces_one_that_dies() {
     eventually("a new task serves in the place of the dead one", is_replaced).await;
     let listed = fixture.server.get("/api/v1/stacks/web").await.expect(200);
     assert_eq!(listed["data"]["target"], "fleet");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_pushed_runs_on_every_node_and_nodes_log_in_to_pull_it() {
+    let Some([manager, worker]) = Machine::pair().await else { return };
+    let Some(registry) = Registry::start_at(manager.here) else {
+        skipped(&this_test(), "there is no docker-registry; scripts/setup-test.sh installs it");
+        return;
+    };
+    let repository = format!("{}/{}", registry.address, unique("wl-swarm"));
+    let routed = there(
+        &manager,
+        json!({
+            "run": { "ports": [{ "container": 8080 }], "replicas": 2, "stopTimeoutSecs": 2 },
+            "build": { "healthCheckTimeout": HEALTHY_WITHIN_S, "options": { "push": [repository] } },
+        }),
+    )
+    .await;
+    let (fixture, server) = (&routed.fixture, routed.fixture.server.instance());
+    let stored = json!({
+        "name": "team", "address": registry.address, "username": "ada", "password": Registry::PASSWORD,
+    });
+    fixture.server.post("/api/v1/registries", stored).await.expect(201);
+    let (first, deployment) = fixture.deploy("one").await;
+    assert_eq!(deployment["status"], "successful", "{}", fixture.explain(&deployment).await);
+    let counts = [&manager, &worker].map(|machine| machine.containers(&server).len());
+    assert_eq!(counts, [1, 1], "{:?}", manager.services(&server));
+    assert!(routed.page().await.contains(&first), "{}", routed.page().await);
+
+    let visitors = routed.visitors();
+    let (second, deployment) = fixture.deploy("two").await;
+    assert_eq!(deployment["status"], "successful", "{}", fixture.explain(&deployment).await);
+    let (good, bad) = visitors.leave().await;
+    assert_eq!(bad, 0, "of {} requests over a rollout", good + bad);
+    assert!(routed.page().await.contains(&second));
+    for service in manager.services(&server) {
+        let shown = manager.docker(&["service", "inspect", service.split(' ').next().unwrap()]);
+        assert!(shown.contains(&repository) && !shown.contains(Registry::PASSWORD), "{shown}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,7 +4,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{App, outgoing_policy};
 use crate::config::RegistryLogin;
-use crate::docker::{Docker, LogLine};
+use crate::docker::{AtRegistry, Docker, LogLine};
 use crate::domain::image_name::{HUB, registry_of};
 use crate::domain::page::{Page, PageRequest};
 use crate::domain::registry::{Registry, RegistryInput};
@@ -203,6 +203,25 @@ pub async fn pushed_names(app: &App, release: &Release) -> Result<Vec<String>> {
     let Some(build) = &release.build_id else { return Ok(Vec::new()) };
     let mut conn = app.db.read().await?;
     Ok(builds::find_opt(&mut conn, build.as_str()).await?.map(|build| build.pushed).unwrap_or_default())
+}
+
+/// What other engines pull a release's image by: as its build pushed it, which for several platforms is the index of all of them,
+/// or else as its engine once pulled it. `None` for one that no registry has.
+pub async fn release_at_registry(
+    app: &App,
+    docker: &Docker,
+    release: &Release,
+) -> Result<Option<AtRegistry>> {
+    let pushed = pushed_names(app, release).await?.into_iter().next();
+    let name = match pushed {
+        Some(name) => name,
+        None => match docker.repository_digest(&release.image_digest).await? {
+            Some(name) => name,
+            None => return Ok(None),
+        },
+    };
+    let logins = login_for(app, &name).await?;
+    Ok(Some(AtRegistry { name, logins }))
 }
 
 /// Brings a release's image back from a registry it was pushed to, by its digest, where the engine has it no more. One that

@@ -105,7 +105,10 @@ impl Docker {
     }
 
     /// What a registry calls an image, `repository@sha256:…`; none for one that was only built here.
-    pub(super) async fn repository_digest(&self, reference: &str) -> Result<Option<String>> {
+    ///
+    /// # Errors
+    /// `Failed` if the engine has no such image.
+    pub async fn repository_digest(&self, reference: &str) -> Result<Option<String>> {
         let found = self.client().await?.inspect_image(reference).await.map_err(|error| {
             if error::is_missing(&error) {
                 Error::failed(format!(

@@ -10,7 +10,7 @@ use bollard::{
     query_parameters::CreateContainerOptionsBuilder,
 };
 
-use super::{Docker, Reach, container, error, label};
+use super::{Docker, Reach, RegistryLogin, container, error, label};
 use crate::{
     domain::{Id, stack::RunSpec},
     error::{Error, Result},
@@ -36,6 +36,18 @@ pub struct LaunchSpec {
     pub run: RunSpec,
     /// Opened for this call only.
     pub environment: Vec<(String, String)>,
+    /// Where the nodes of a swarm find the image; without it, only the one that built it has it.
+    pub registry: Option<AtRegistry>,
+}
+
+/// An image at a registry.
+#[derive(Clone)]
+pub struct AtRegistry {
+    /// `repository@sha256:…`, of the image or of an index that has it for each platform.
+    pub name: String,
+    /// Its registry's is among these, should it want one. A swarm keeps it beside the service, encrypted on disk, and hands it to
+    /// the nodes that pull.
+    pub logins: Vec<RegistryLogin>,
 }
 
 impl std::fmt::Debug for LaunchSpec {

@@ -37,7 +37,7 @@ pub use build::{BuildExtras, BuildRequest, BuiltImage};
 pub use compose::{Companion, ComposePart, ComposeSource, read as read_compose};
 pub use container::{ContainerView, PublishedPort};
 pub use image::{ImageFacts, OwnImage};
-pub use launch::{LaunchSpec, NETWORK};
+pub use launch::{AtRegistry, LaunchSpec, NETWORK};
 pub use lines::{LINE_CUT, Lines, LogLine, LogStream};
 pub use logs::LogOptions;
 pub use registry::RegistryLogin;

@@ -13,7 +13,7 @@ use bollard::query_parameters::{
     UpdateServiceOptionsBuilder,
 };
 
-use super::{ContainerView, Docker, LaunchSpec, Reach, error, label};
+use super::{ContainerView, Docker, LaunchSpec, Reach, error, label, registry};
 use crate::error::{Error, Result};
 use view::Nodes;
 
@@ -134,7 +134,9 @@ impl Docker {
         } else {
             self.ensure_overlay().await?;
             let wanted = self.service_spec(spec).await?;
-            match self.client().await?.create_service(wanted, None).await {
+            let pulled = spec.registry.as_ref();
+            let login = pulled.and_then(|image| registry::for_image(&image.name, &image.logins));
+            match self.client().await?.create_service(wanted, login).await {
                 Ok(_) => {}
                 // It was us in another life, or another node of this server.
                 Err(error) if error::is_taken(&error) => {}
@@ -246,6 +248,7 @@ impl Docker {
             spec.labels.get_or_insert_default().insert(BEGUN.into(), "true".into());
         }
         let client = self.client().await?;
+        // Without a log-in here the service keeps the one it was created with.
         Ok(client.update_service(name, spec, options, None).await.map(|_| ()))
     }
 

@@ -280,6 +280,7 @@ impl Rollout<'_> {
             published,
             run: release.spec.run.clone(),
             environment: variables,
+            registry: None,
         })
     }
 

@@ -3,7 +3,8 @@
 
 use super::Rollout;
 use crate::app::compose;
-use crate::app::registry::release_image_ensure;
+use crate::app::registry::{release_at_registry, release_image_ensure};
+use crate::docker::Reach;
 use crate::domain::Id;
 use crate::error::Result;
 
@@ -16,7 +17,7 @@ impl Rollout<'_> {
         published: bool,
         start: bool,
     ) -> Result<()> {
-        let spec = self.launch_spec(release, name, published)?;
+        let mut spec = self.launch_spec(release, name, published)?;
         let release = self.release(release)?;
         if let Some(part) = &release.spec.compose {
             return compose::bring_up(self.app, &self.view.stack, release, part, (&spec, start), &self.log)
@@ -25,6 +26,9 @@ impl Rollout<'_> {
         let docker = &self.docker;
         let say = |line: &str| self.log.line(line);
         release_image_ensure(self.app, docker, release, &say, &self.task.cancel).await?;
+        if docker.reach() == Reach::Nodes {
+            spec.registry = release_at_registry(self.app, docker, release).await?;
+        }
         if start { docker.launch(&spec).await.map(|_| ()) } else { docker.create(&spec).await.map(|_| ()) }
     }
 

@@ -28,7 +28,10 @@ pub(super) fn replicas(service: &Service) -> i64 {
 impl Docker {
     /// Not started yet.
     pub(super) async fn service_spec(&self, spec: &LaunchSpec) -> Result<ServiceSpec> {
-        let (image, placement) = self.place(spec).await?;
+        let (image, placement) = match &spec.registry {
+            Some(image) if spec.run.volumes.is_empty() => (image.name.clone(), TaskSpecPlacement::default()),
+            _ => (spec.image.clone(), self.here().await?),
+        };
         let init = self.version().await?.init;
         let container = TaskSpecContainerSpec {
             image: Some(image),
@@ -73,17 +76,11 @@ impl Docker {
         })
     }
 
-    /// An image that a registry has can run on every node. One that was built is on the manager that built it only, and so
-    /// are the volumes of a stack that has some.
-    async fn place(&self, spec: &LaunchSpec) -> Result<(String, TaskSpecPlacement)> {
-        let known = self.repository_digest(&spec.image).await?;
-        let anywhere = known.filter(|_| spec.run.volumes.is_empty());
-        if let Some(image) = anywhere {
-            return Ok((image, TaskSpecPlacement::default()));
-        }
+    /// On the manager that was asked: an image that no registry has is there only, and so are the volumes of a stack that has
+    /// some.
+    async fn here(&self) -> Result<TaskSpecPlacement> {
         let here = format!("node.id=={}", self.swarm_facts().await?.node);
-        let placement = TaskSpecPlacement { constraints: Some(vec![here]), ..TaskSpecPlacement::default() };
-        Ok((spec.image.clone(), placement))
+        Ok(TaskSpecPlacement { constraints: Some(vec![here]), ..TaskSpecPlacement::default() })
     }
 }
 
