@@ -148,11 +148,7 @@ fn unless_whole(walk: &mut Walk<'_>, progress: u8) -> Option<Turn> {
     }
     let healthy = fleet.healthy(fleet.target());
     if walk.is_late() {
-        let reason = format!(
-            "the new release did not become healthy within {}: {healthy} of {replicas} instances are",
-            walk.patience()
-        );
-        return Some(walk.give_up(reason, Phase::Restoring));
+        return Some(walk.give_up(walk.too_few_healthy(replicas), Phase::Restoring));
     }
     walk.start_target(replicas);
     Some(walk.wait(format!("Starting a full copy: {healthy} of {replicas} instances are healthy"), progress))

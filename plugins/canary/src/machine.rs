@@ -95,14 +95,10 @@ impl Options {
         }
         let progress = self.progress(at);
         if walk.is_late() {
-            let healthy = fleet.healthy(target);
             let reason = if is_whole {
                 format!("the requests could not be sent to the new release within {}", walk.patience())
             } else {
-                format!(
-                    "the new release did not become healthy within {}: {healthy} of {wanted} instances are",
-                    walk.patience()
-                )
+                walk.too_few_healthy(wanted)
             };
             return Self::give_up(walk, reason);
         }

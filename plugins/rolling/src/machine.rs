@@ -76,10 +76,10 @@ impl Options {
             return if self.bake_ms > 0 { Turn::Enter(Phase::Baking) } else { Turn::End(Ending::Succeeded) };
         }
         if walk.now() >= walk.deadline().saturating_add(self.settle_ms) {
-            let reason = format!(
+            let reason = walk.with_trouble(format!(
                 "the next instances did not become healthy within {}: {settled} of {replicas} are",
                 walk.patience()
-            );
+            ));
             return walk.give_up(reason, Phase::Restoring);
         }
         // The old release only shrinks once the requests are seen to go elsewhere.

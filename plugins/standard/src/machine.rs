@@ -135,11 +135,7 @@ impl Options {
         let Some(since) = walk.fleet.target_healthy_since(wanted) else {
             let healthy = walk.fleet.healthy(walk.fleet.target());
             if walk.is_late() {
-                let reason = format!(
-                    "the new release did not become healthy within {}: {healthy} of {wanted} instances are",
-                    walk.patience()
-                );
-                return Some(self.give_up(walk, reason));
+                return Some(self.give_up(walk, walk.too_few_healthy(wanted)));
             }
             // Less than 30 more, since fewer are healthy than wanted.
             let progress = progress + u8::try_from(healthy * 30 / wanted.max(1)).unwrap_or_default();

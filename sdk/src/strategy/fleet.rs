@@ -79,6 +79,13 @@ impl<'a> Fleet<'a> {
         since.get(wanted.max(1) as usize - 1).copied()
     }
 
+    /// What was last seen wrong with an instance of the target that is not healthy; empty if nothing was.
+    pub fn target_trouble(self) -> &'a str {
+        let unwell =
+            self.situation.instances_of(self.target()).filter(|one| one.state != InstanceState::Healthy);
+        unwell.map(|instance| instance.reason.as_str()).find(|reason| !reason.is_empty()).unwrap_or_default()
+    }
+
     /// Why the target will not do, if an instance shows it; `ordered` is when the rollout first ordered instances of it,
     /// and what an instance did before is not held against it. A release that is deployed again is given its time, since
     /// what is wrong with it may be the reason for deploying it again.

@@ -276,6 +276,22 @@ where
         words::duration(self.fleet.situation.stack.health_timeout_ms)
     }
 
+    /// That too few of the target's instances became healthy in time, with what was last seen wrong with one of the others.
+    pub fn too_few_healthy(&self, wanted: u32) -> String {
+        let (healthy, patience) = (self.fleet.healthy(self.fleet.target()), self.patience());
+        self.with_trouble(format!(
+            "the new release did not become healthy within {patience}: {healthy} of {wanted} instances are"
+        ))
+    }
+
+    /// The sentence, with what was last seen wrong with an instance of the target that is not healthy.
+    pub fn with_trouble(&self, sentence: String) -> String {
+        match self.fleet.target_trouble() {
+            "" => sentence,
+            trouble => format!("{sentence}; last seen: {trouble}"),
+        }
+    }
+
     /// The rollout is not going to succeed: back to the stable release, where there is one and a rollback is wanted.
     pub fn give_up(&mut self, reason: String, back: impl FnOnce(String) -> P) -> Turn<P> {
         if self.fleet.situation.stack.rollback_on_failure {
