@@ -135,7 +135,7 @@ impl Rig {
     }
 
     pub async fn raise(&mut self, version: &str) {
-        let step = |weight: u32| json!({ "weight": weight, "seconds": 1, "analysis": false });
+        let step = |weight: u32| json!({ "weight": weight, "seconds": 3, "analysis": false });
         self.strategy("canary", json!({ "steps": [step(10), step(50)], "bake_s": 0 })).await;
         let (_, deployment) = self.routed.fixture.deploy(version).await;
         self.ended(&deployment, "successful").await;

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::PATIENCE;
 use crate::cutover;
 use crate::docker::busybox;
 use crate::git_server::{File, GitServer, TestRepo};
@@ -103,7 +104,7 @@ impl Fixture {
 
     /// From now on, a release that is not healthy is soon given up.
     pub async fn loses_patience(&self) {
-        self.edit(|input| input["build"]["healthCheckTimeout"] = 5.into()).await;
+        self.edit(|input| input["build"]["healthCheckTimeout"] = 10.into()).await;
     }
 
     /// Commits a version, which goes on as its text says.
@@ -166,9 +167,9 @@ impl Fixture {
     }
 }
 
-/// The body of a page; empty if it does not answer within two seconds.
+/// The body of a page; empty if nobody answers.
 pub async fn fetch(url: &str) -> String {
-    let client = reqwest::Client::builder().timeout(std::time::Duration::from_secs(2)).build().unwrap();
+    let client = reqwest::Client::builder().timeout(PATIENCE).build().unwrap();
     match client.get(url).send().await {
         Ok(response) => response.text().await.unwrap_or_default(),
         Err(_) => String::new(),

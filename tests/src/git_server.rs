@@ -10,9 +10,10 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
+use crate::PATIENCE;
 use crate::port::free_port;
 use axum::{
     Router,
@@ -463,11 +464,9 @@ pub fn make_key(path: &str, passphrase: &str) {
 }
 
 fn wait_for_port(port: u16) {
-    for _ in 0..200 {
-        if std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok() {
-            return;
-        }
+    let deadline = Instant::now() + PATIENCE;
+    while std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
+        assert!(Instant::now() < deadline, "nothing listens on port {port}");
         std::thread::sleep(Duration::from_millis(25));
     }
-    panic!("nothing listens on port {port}");
 }

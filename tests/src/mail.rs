@@ -2,19 +2,16 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use serde_json::Value;
 use tokio::sync::watch;
 
+use crate::PATIENCE;
 use crate::port::free_port;
 use crate::tools::{root, skipped};
 
 /// Where Debian's package is found, whatever Python comes first in PATH.
 const PYTHON: &str = "/usr/bin/python3";
-
-/// How long a mail that was taken may be on its way to the test.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How a server wants to be spoken to.
 #[derive(Debug, Clone, Copy)]

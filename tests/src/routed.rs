@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use reqwest::Client;
 use serde_json::{Value, json};
 
+use crate::PATIENCE;
 use crate::fixture::Fixture;
 use crate::port::free_port;
 
@@ -47,11 +48,7 @@ impl Routed {
     }
 
     fn client(&self) -> reqwest::Client {
-        reqwest::Client::builder()
-            .resolve(HOST, self.address)
-            .timeout(Duration::from_secs(20))
-            .build()
-            .unwrap()
+        reqwest::Client::builder().resolve(HOST, self.address).timeout(PATIENCE).build().unwrap()
     }
 
     fn url(&self) -> String {

@@ -125,12 +125,12 @@ impl Search {
     pub fn look_below(&self, place: &str, folder: &std::path::Path) {
         let mut folders = vec![folder.to_path_buf()];
         while let Some(folder) = folders.pop() {
-            for entry in std::fs::read_dir(folder).unwrap() {
-                let path = entry.unwrap().path();
+            // What a server deletes meanwhile, folders as well, is not there any more to hold anything.
+            for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+                let path = entry.path();
                 if path.is_dir() {
                     folders.push(path);
                 } else if path.extension().is_none_or(|end| end != "cwasm") {
-                    // What a server deletes meanwhile is not there any more to hold anything.
                     self.look(place, &std::fs::read(path).unwrap_or_default());
                 }
             }

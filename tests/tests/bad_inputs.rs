@@ -320,8 +320,8 @@ async fn a_program_that_never_gets_healthy_or_ends_at_once_says_how() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_port_that_somebody_else_holds_is_named() {
-    let holder = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = holder.local_addr().unwrap().port();
+    let port = free_port();
+    let holder = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
     let ports = json!({ "run": { "ports": [{ "container": 8080, "host": port }] } });
     let fixture = Fixture::start_with(true, &[], ports).await;
     let (_, deployment) = fixture.deploy("one").await;

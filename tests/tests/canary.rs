@@ -12,6 +12,8 @@ async fn routed() -> Routed {
         "strategyParams": {
             "steps": [{ "weight": 20, "seconds": 4 }, { "weight": 60, "seconds": 4 }],
             "interval_s": 1, "min_requests": 20, "slower_ms": 100, "bake_s": 1,
+            // Without requests it stays where it is.
+            "low_traffic": "extend",
         },
     }))
     .await
@@ -73,7 +75,6 @@ async fn a_good_release_gets_more_and_more_and_every_decision_can_be_made_again(
     let routed = routed().await;
     let (_, first) = routed.fixture.deploy("one").await;
     assert_eq!(first["status"], "successful", "{}", routed.fixture.explain(&first).await);
-    let visitors = routed.visitors();
     let sha = routed.fixture.commit("two");
     let number = routed.fixture.push(&sha).await;
     let seen = at_share(&routed, &number, 20).await;
@@ -86,6 +87,7 @@ async fn a_good_release_gets_more_and_more_and_every_decision_can_be_made_again(
     let shown = routed.fixture.server.cli(&["rollout", "show", &number]).out;
     assert!(shown.contains("20 %") && shown.contains("1 of 1 healthy"), "{shown}");
 
+    let visitors = routed.visitors();
     let deployment = routed.fixture.server.wait_deployment(&number).await;
     assert_eq!(deployment["status"], "successful", "{}", routed.fixture.explain(&deployment).await);
     let (good, bad) = visitors.leave().await;

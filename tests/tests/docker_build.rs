@@ -156,7 +156,8 @@ async fn a_cancelled_build_stops_in_the_engine_and_so_does_one_out_of_time() {
         let root = engine.context(&format!("{BUSYBOX}RUN /bin/busybox {sleep}\n"));
         let mut request = request(&engine, &root);
         if by_timeout {
-            request.timeout = Duration::from_secs(3);
+            // Enough to get to the step.
+            request.timeout = Duration::from_secs(15);
         }
         let cancel = CancellationToken::new();
         let said = Arc::new(Mutex::new(String::new()));

@@ -20,6 +20,7 @@ use windlass::domain::build::BuildStatus;
 use windlass::domain::deployment::DeploymentStatus;
 use windlass::store::{builds, deployments, now, stacks};
 use windlass_tests::database::TestDb;
+use windlass_tests::docker::eventually;
 use windlass_tests::fixture::Fixture;
 use windlass_tests::log_rig::{Chatter, LogRig, checking_viewer, view};
 use windlass_tests::server::ADMIN_TOKEN;
@@ -213,6 +214,9 @@ fn memory_mb(pid: u32) -> i64 {
 async fn a_log_is_searched_and_downloaded() {
     let fixture = Fixture::start(false).await;
     let (sha, _) = fixture.deploy("one").await;
+    // Its last line comes after its end is told.
+    let is_whole = async || fixture.server.log_of("1").await.contains("Deployment 1 is successful");
+    eventually("the log is whole", is_whole).await;
     let found = |query: &str| {
         let path = format!("/api/v1/deployments/1/logs/search?{query}");
         let server = &fixture.server;

@@ -5,7 +5,7 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -197,14 +197,13 @@ async fn a_server_that_is_silent_holds_nobody_up_who_cancels() {
     .await;
     for scheme in ["git", "http", "https"] {
         let rig = Rig::new(outgoing());
-        let (cancel, began) = (CancellationToken::new(), Instant::now());
+        let cancel = CancellationToken::new();
         let repo = open(&format!("{scheme}://{}/a", silent.address));
         let (outcome, ()) = tokio::join!(rig.git.fetch(&repo, &cancel, Arc::new(|_| ())), async {
             tokio::time::sleep(Duration::from_millis(200)).await;
             cancel.cancel();
         });
         assert!(matches!(outcome, Err(Error::Cancelled(_))), "{outcome:?}");
-        assert!(began.elapsed() < Duration::from_secs(4), "{scheme}: {:?}", began.elapsed());
     }
 }
 

@@ -10,10 +10,10 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
+use crate::PATIENCE;
+use crate::port::free_port;
 use crate::tools::{root, skipped, tool};
 
-/// Node starts in seconds, or slowly where the machine is busy.
-const START: Duration = Duration::from_secs(90);
 /// For a client's whole script.
 const SCRIPT: Duration = Duration::from_secs(120);
 
@@ -43,9 +43,7 @@ impl Prism {
     pub async fn start(document: &str, upstream: &str, test: &str) -> Option<Self> {
         let (node, prism) = (tool("vendors", "node", test)?, tool("vendors", "prism", test)?);
         let document = contract(document, test)?;
-        let free = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
-        let port = free.local_addr().expect("an address").port();
-        drop(free);
+        let port = free_port();
         let mut child = Command::new(node)
             .arg(prism)
             .args(["proxy", "--errors", "--host", "127.0.0.1", "--port", &port.to_string()])
@@ -67,7 +65,7 @@ impl Prism {
             }
             panic!("prism ended before it listened");
         };
-        timeout(START, listening).await.expect("prism listens in time");
+        timeout(PATIENCE, listening).await.expect("prism listens in time");
         // Nobody reads on, and a full pipe would stop it.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         Some(Self { url: format!("http://127.0.0.1:{port}"), _child: child })

@@ -38,7 +38,7 @@ async fn killed_at_its_start<V: Vendor>(point: &str) -> (String, String, usize) 
         assert!(server.wait(), "a signal ends it");
         server
     });
-    service.server = tokio::time::timeout(std::time::Duration::from_secs(60), server).await.unwrap().unwrap();
+    service.server = tokio::time::timeout(windlass_tests::PATIENCE, server).await.unwrap().unwrap();
     service.server.launch(&[]).await.unwrap();
     if V::NAME != CircleCi::NAME {
         service.wait_started(&number).await;

@@ -15,7 +15,8 @@ struct Two {
 }
 
 impl Two {
-    async fn start() -> Self {
+    /// A build that has not begun after so long is moved.
+    async fn start(after_secs: u32) -> Self {
         let first = Service::<Jenkins>::start().await;
         first.vendor.world().eager = false;
         let second = GitLab::start().await;
@@ -26,7 +27,7 @@ impl Two {
         let mut settings = Jenkins::settings();
         settings["provider"] = json!("ci");
         settings["job"]["repository"] = json!({ "url": GitLab::REPOSITORY, "branch": "main" });
-        settings["job"]["failover"] = json!({ "provider": "spare", "after_secs": 10 });
+        settings["job"]["failover"] = json!({ "provider": "spare", "after_secs": after_secs });
         let put = first.server.put("/api/v1/stacks/web/ci", settings).await.expect(200);
         let spare = first.server.get("/api/v1/providers/spare").await.expect(200)["data"]["id"].clone();
         assert_eq!(put["data"]["job"]["failover"]["provider"], spare, "it is named by its id");
@@ -52,7 +53,7 @@ impl Two {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_build_that_waits_in_a_queue_goes_to_the_second_provider_and_only_that_one_counts() {
-    let two = Two::start().await;
+    let two = Two::start(10).await;
     let service = &two.first;
     let number = service.deploy().await;
     service.wait_started(&number).await;
@@ -89,7 +90,7 @@ async fn a_build_that_waits_in_a_queue_goes_to_the_second_provider_and_only_that
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_build_that_begins_in_time_stays_and_a_cancelled_one_is_not_moved() {
-    let two = Two::start().await;
+    let two = Two::start(300).await;
     let service = &two.first;
     let number = service.deploy().await;
     service.wait_started(&number).await;
@@ -106,7 +107,7 @@ async fn a_build_that_begins_in_time_stays_and_a_cancelled_one_is_not_moved() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_provider_that_is_lost_before_a_build_has_begun_is_stood_in_for_even_after_sigkill() {
-    let mut two = Two::start().await;
+    let mut two = Two::start(10).await;
     // From now on nobody listens where the first one was.
     two.first.vendor = Jenkins::start().await;
     let number = two.first.deploy().await;

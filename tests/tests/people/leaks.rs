@@ -225,7 +225,7 @@ async fn a_stream_of_events_has_one_s_own_only() {
             text.push_str(&String::from_utf8_lossy(&stream.next().await.unwrap().unwrap()));
         }
     };
-    tokio::time::timeout(std::time::Duration::from_secs(30), read).await.expect("an event comes");
+    tokio::time::timeout(windlass_tests::PATIENCE, read).await.expect("an event comes");
     let data = text.lines().find_map(|line| line.strip_prefix("data:")).unwrap();
     let event: Value = serde_json::from_str(data).unwrap();
     assert_eq!(event["stackId"], own, "{text}");

