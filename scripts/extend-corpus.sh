@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # Adds kinds to the corpus of a release that has no component of them: the examples of `windlass plugin new`, built with the
-# SDK of that release's commit, as tests/corpus/<version>/<name>.wasm. What is there stays.
+# SDK of that release's commit, as tests/corpus/<version>/<name>.wasm; or one of its built-in plugins, which is named
+# plugin:NAME. What is there stays.
 #
 #   extend-corpus.sh COMMIT KIND:NAME…
 #   extend-corpus.sh a5423f1 ci-provider:provider pipeline-generator:generator notifier:notifier
+#   extend-corpus.sh edc0bfb plugin:github
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -24,9 +26,14 @@ corpus="tests/corpus/$version"
 packages=()
 for pair in "$@"; do
     kind="${pair%%:*}" name="${pair##*:}"
+    packages+=(--package "windlass-plugin-$name")
+    [ ! -e "$corpus/$name.wasm" ] || die "$corpus/$name.wasm is there already, and what was released does not change."
+    if [ "$kind" = plugin ]; then
+        [ -d "$release/plugins/$name" ] || die "The release has no plugin $name. Its plugins are the folders of plugins."
+        continue
+    fi
     example="sdk/templates/$kind/src/lib.rs"
     [ -f "$example" ] || die "There is no example of the kind $kind. The kinds are the folders of sdk/templates."
-    [ ! -e "$corpus/$name.wasm" ] || die "$corpus/$name.wasm is there already, and what was released does not change."
     mkdir -p "$release/plugins/$name/src"
     sed "s/{{name}}/$name/g" "$example" >"$release/plugins/$name/src/lib.rs"
     cat >"$release/plugins/$name/Cargo.toml" <<TOML
@@ -43,7 +50,6 @@ serde.workspace = true
 serde_json.workspace = true
 windlass-sdk.workspace = true
 TOML
-    packages+=(--package "windlass-plugin-$name")
 done
 
 # As the build script of the host compiles plugins.

@@ -29,8 +29,9 @@ built="$(cargo build --locked --workspace --message-format=json | sed -n 's/.*"p
 
 mkdir -p "$released" "$corpus"
 cp "${files[@]}" "$released/"
-# A planner, a forge, a notifier, a generator, a provider and a strategy: the smallest, so that the repository stays small.
-for name in script generic gotify jenkins-pipeline jenkins standard; do
+# A planner, a forge, a notifier, a generator, a provider and a strategy: the smallest, so that the repository stays small; and
+# a forge with all of the optional interfaces.
+for name in script generic github gotify jenkins-pipeline jenkins standard; do
     cp "$built/$name.wasm" "$corpus/"
 done
 echo "Published $version: $(ls "$released" | wc -l) packages, $(ls "$corpus" | wc -l) components. Please commit both folders."

@@ -4,17 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bytes::Bytes;
 use serde_json::json;
 use tempfile::TempDir;
-use windlass::domain::build_config::BuildSettings;
-use windlass::domain::notification::{Notification, Severity};
-use windlass::domain::pipeline::PipelineModel;
-use windlass::domain::plugin::{PluginKind, PluginStatus};
-use windlass::domain::rollout::StackFacts;
-use windlass::domain::stack::RunSpec;
+use windlass::domain::plugin::{Ability, PluginKind, PluginStatus};
 use windlass::error::{Error, PluginErrorKind};
 use windlass::plugins::{Connection, PluginSource, Plugins, Settings, Source, Target};
+use windlass_tests::calls::every_call;
 use windlass_tests::frozen::{Contract, texts};
 
 fn root() -> PathBuf {
@@ -152,7 +147,7 @@ async fn corpus() -> (TempDir, Vec<(String, Plugins, PluginStatus)>) {
 #[tokio::test]
 async fn every_component_built_with_a_released_sdk_still_loads_and_answers() {
     let (_folder, corpus) = corpus().await;
-    let mut kinds = BTreeSet::new();
+    let (mut kinds, mut abilities) = (BTreeSet::new(), BTreeSet::new());
     for (version, plugins, status) in corpus {
         let name = status.name.as_str();
         let info = status.info.clone().unwrap_or_else(|| {
@@ -160,61 +155,22 @@ async fn every_component_built_with_a_released_sdk_still_loads_and_answers() {
         });
         for kind in info.kinds {
             kinds.insert(kind);
-            let outcome = match kind {
-                PluginKind::GitForge => {
-                    plugins.forge_parse(name, Vec::new(), Bytes::from_static(b"{}")).await.map(|_| ())
-                }
-                PluginKind::BuildPlanner => {
-                    plugins.planner_validate(name, &BuildSettings::default()).await.map(|_| ())
-                }
-                PluginKind::DeploymentStrategy => {
-                    plugins.strategy_validate(name, "{}", &stack()).await.map(|_| ())
-                }
-                PluginKind::CiProvider => plugins.provider_test(name, &nobody()).await.map(|_| ()),
-                PluginKind::PipelineGenerator => {
-                    let model = PipelineModel::default();
-                    plugins.generator_validate(name, &model, &json!({})).await.map(|_| ())
-                }
-                PluginKind::Notifier => plugins.notifier_render(name, &nobody(), &event()).await.map(|_| ()),
-            };
-            match outcome {
-                Ok(()) => {}
-                // An empty delivery is none, and nobody answers a provider; saying so is an answer.
-                Err(Error::Plugin(error)) if matches!(error.kind, PluginErrorKind::Failure { .. }) => {}
-                Err(error) => panic!("{name}, built with SDK {version}, no longer answers: {error}"),
+            for said in every_call(&plugins, name, kind, &nobody()).await {
+                let Some(Error::Plugin(error)) = &said.error else { continue };
+                // Nobody answers it, and what it does not export it cannot be asked; saying so is an answer.
+                let fits =
+                    matches!(error.kind, PluginErrorKind::Failure { .. } | PluginErrorKind::Missing(_));
+                assert!(fits, "{name}, built with SDK {version}, no longer answers: {error}");
             }
         }
+        abilities.extend(info.abilities);
     }
     assert_eq!(kinds, BTreeSet::from(PluginKind::ALL), "there is a component of each kind");
+    assert_eq!(abilities, BTreeSet::from(Ability::ALL), "and one with each optional interface");
 }
 
 /// A connection to where nobody listens, on which nothing is granted.
 fn nobody() -> Target {
     let connection = Connection::new("corpus", "http://127.0.0.1:1").expect("this is a base URL");
     Target { connection: Arc::new(connection.grant(&[])), settings: json!({}) }
-}
-
-fn event() -> Notification {
-    Notification {
-        id: "event-1".into(),
-        kind: "deployment.failed".into(),
-        at: 1_700_000_000_000,
-        severity: Severity::Error,
-        title: "web was not deployed".into(),
-        text: String::new(),
-        stack: None,
-        url: None,
-        data: json!({}),
-    }
-}
-
-fn stack() -> StackFacts {
-    StackFacts {
-        name: "shop".into(),
-        run: RunSpec::default(),
-        health_timeout_ms: 60_000,
-        rollback_on_failure: true,
-        can_split: false,
-        can_preview: false,
-    }
 }

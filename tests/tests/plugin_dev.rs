@@ -102,8 +102,11 @@ async fn each_edit_is_built_checked_and_swapped_and_a_bad_one_ends_nothing() {
     let held = dev.round();
     assert_eq!(held["ok"], false, "{held}");
     assert_eq!(held["broken"][0]["rule"], "generator-generates", "{held}");
-    fs::write(&path, source.replace("pub struct Plugin", "/// Edited.\npub struct Plugin")).unwrap();
-    fs::write(project.join("Cargo.toml"), bumped(&project)).unwrap();
+    // One right after the other, so that they are one change.
+    let edited = [source.replace("pub struct Plugin", "/// Edited.\npub struct Plugin"), bumped(&project)];
+    for (path, text) in [path, project.join("Cargo.toml")].iter().zip(edited) {
+        fs::write(path, text).unwrap();
+    }
     let swapped = dev.round();
     assert_eq!(swapped["ok"], true, "{swapped}");
     let shown = server.get("/api/v1/plugins/teller").await.expect(200)["data"].clone();

@@ -167,6 +167,7 @@ impl Group {
         let _ = kill_process_group(group, Signal::TERM);
         let _ = tokio::time::timeout(GRACE, self.0.wait()).await;
         let _ = kill_process_group(group, Signal::KILL);
+        let _ = tokio::time::timeout(GRACE, self.0.wait()).await;
     }
 
     /// None once it was waited for: its number may belong to somebody else then.
