@@ -39,6 +39,12 @@ pub async fn tidy(app: &App) {
     report("entries of the record", app.auditor.prune(before(retention.audit_days)).await);
     let prune = app.db.write(move |tx| Box::pin(backups::prune(tx, outdated)));
     report("accounts of backups", prune.await);
+    if let Err(error) = app.db.write(|tx| Box::pin(repositories::key_urls(tx))).await {
+        tracing::warn!(
+            error = error.for_log(),
+            "[@server:housekeeping] repositories stay without a key of their URL"
+        );
+    }
     let yesterday = before(1);
     let prune = app.db.write(move |tx| Box::pin(plugin_components::prune(tx, yesterday)));
     report("plugin components", prune.await);

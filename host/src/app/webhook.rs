@@ -7,7 +7,7 @@ mod act;
 mod limits;
 mod news;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -277,16 +277,14 @@ async fn provider_endpoint(app: &App, provider: &str, incoming: &Incoming) -> Re
 
 /// The repositories of a forge that a push is about.
 async fn matching(app: &App, provider: &str, push: &Push) -> Result<Vec<GitRepository>> {
-    let urls: Vec<String> = push.repository.urls.iter().map(|url| normalized_url(url)).collect();
+    // Its addresses for http, ssh and people mostly have one key.
+    let keys: BTreeSet<String> = push.repository.urls.iter().map(|url| normalized_url(url)).collect();
     let mut conn = app.db.read().await?;
-    let mut rows = repositories::list_by_provider(&mut conn, provider).await?;
-    rows.retain(|row| urls.contains(&normalized_url(&row.url)));
+    let mut rows = Vec::new();
+    for key in keys {
+        rows.extend(repositories::list_by_url(&mut conn, provider, &key).await?);
+    }
     Ok(rows)
-}
-
-/// Whether two stacks use one repository of one forge. What was pushed is then the same for both.
-fn same_repository(one: &GitRepository, other: &GitRepository) -> bool {
-    one.provider == other.provider && normalized_url(&one.url) == normalized_url(&other.url)
 }
 
 /// The row of a delivery. Headers that carry a secret are stored without it.

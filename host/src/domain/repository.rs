@@ -205,7 +205,8 @@ pub fn redact_url(url: &str) -> String {
 }
 
 /// What is left of a URL when scheme, user, usual port, `.git` and trailing slashes do not count: two URLs of one repository
-/// are equal. What is no URL of a repository is only equal to itself.
+/// are equal. What is no URL of a repository is only equal to itself. The database has it in `git_repositories.url_key`: whoever
+/// changes what it answers empties that column by a migration.
 pub fn normalized_url(url: &str) -> String {
     let bare = without_user(url);
     let Ok(remote) = Remote::parse(&bare) else { return bare.to_ascii_lowercase() };

@@ -77,6 +77,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "past_events",
         text: include_str!("../../../migrations/0037_past_events.sql"),
     },
+    Migration {
+        version: 38,
+        name: "repository_urls",
+        text: include_str!("../../../migrations/0038_repository_urls.sql"),
+    },
 ];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     domain::{
         Id, UnixMs,
-        repository::{GitAuthType, GitRepository},
+        repository::{GitAuthType, GitRepository, normalized_url},
     },
     error::Result,
 };
@@ -57,8 +57,8 @@ impl Entity for GitRepository {
 pub async fn insert(conn: &mut Conn, repository: &GitRepository) -> Result<()> {
     let done = query(
         "INSERT INTO git_repositories (id, stack_id, url, branch, auth_type, credentials, webhook_secret, \
-         webhook_url, provider, auto_sync, last_synced_at, last_synced_commit, created_at, updated_at, commit_status) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+         webhook_url, provider, auto_sync, last_synced_at, last_synced_commit, created_at, updated_at, commit_status, url_key) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
     )
     .bind(repository.id.as_str())
     .bind(repository.stack_id.as_str())
@@ -75,6 +75,7 @@ pub async fn insert(conn: &mut Conn, repository: &GitRepository) -> Result<()> {
     .bind(repository.created_at)
     .bind(repository.updated_at)
     .bind(i64::from(repository.commit_status))
+    .bind(normalized_url(&repository.url))
     .execute(conn)
     .await;
     on_unique(done, || "the stack already has a repository".into()).map(|_| ())
@@ -121,7 +122,7 @@ pub async fn update(conn: &mut Conn, repository: &GitRepository) -> Result<()> {
     let query = query(
         "UPDATE git_repositories SET url = $1, branch = $2, auth_type = $3, credentials = $4, webhook_secret = $5, \
          webhook_url = $6, provider = $7, auto_sync = $8, updated_at = $9, previous_webhook_secret = $10, \
-         previous_webhook_secret_until = $11, commit_status = $12 WHERE id = $13",
+         previous_webhook_secret_until = $11, commit_status = $12, url_key = $13 WHERE id = $14",
     )
     .bind(repository.url.as_str())
     .bind(repository.branch.as_str())
@@ -135,6 +136,7 @@ pub async fn update(conn: &mut Conn, repository: &GitRepository) -> Result<()> {
     .bind(repository.previous_webhook_secret.clone())
     .bind(repository.previous_webhook_secret_until)
     .bind(i64::from(repository.commit_status))
+    .bind(normalized_url(&repository.url))
     .bind(repository.id.as_str());
     hit(execute(conn, query).await?, GitRepository::WHAT, &repository.id)
 }
@@ -151,7 +153,30 @@ pub async fn by_stack(conn: &mut Conn, stack: &Id) -> Result<Option<GitRepositor
     fetch_opt(conn, query(select!("WHERE stack_id = $1")).bind(stack.as_str())).await
 }
 
-/// All repositories that a forge's delivery may be about: the caller compares their URLs.
+/// The rows of one repository of a forge: those with that [`normalized_url`].
+pub async fn list_by_url(conn: &mut Conn, provider: &str, key: &str) -> Result<Vec<GitRepository>> {
+    // A node of an older version leaves the key empty.
+    let query = query(select!("WHERE provider = $1 AND url_key IN ($2, '') ORDER BY id"));
+    let mut rows: Vec<GitRepository> = fetch_all(conn, query.bind(provider).bind(key.to_owned())).await?;
+    rows.retain(|row| normalized_url(&row.url) == key);
+    Ok(rows)
+}
+
+/// Gives rows of older versions what [`list_by_url`] finds them by, and answers how many there were.
+pub async fn key_urls(conn: &mut Conn) -> Result<u64> {
+    let rows: Vec<GitRepository> = fetch_all(conn, query(select!("WHERE url_key = '' ORDER BY id"))).await?;
+    let mut count = 0;
+    for row in rows {
+        let query = query("UPDATE git_repositories SET url_key = $1 WHERE id = $2 AND url = $3")
+            .bind(normalized_url(&row.url))
+            .bind(row.id.as_str())
+            .bind(row.url.as_str());
+        count += execute(conn, query).await?;
+    }
+    Ok(count)
+}
+
+/// All repositories of a forge.
 pub async fn list_by_provider(conn: &mut Conn, provider: &str) -> Result<Vec<GitRepository>> {
     fetch_all(conn, query(select!("WHERE provider = $1 ORDER BY id")).bind(provider)).await
 }

@@ -124,7 +124,7 @@ async fn an_older_schema_is_brought_up_and_a_newer_one_refused(test: TestDb) {
 
 /// Columns that migrations after that of the backups have added.
 const LATER: &[(&str, &[&str])] = &[
-    ("git_repositories", &["commit_status", "commit_status_error", "hook_id", "hook_error"]),
+    ("git_repositories", &["commit_status", "commit_status_error", "hook_id", "hook_error", "url_key"]),
     ("deployments", &["told", "forge_id", "forge_state"]),
     ("build_configs", &["auto_deploy_tags"]),
     ("builds", &["log_kept"]),

@@ -2,6 +2,8 @@
 
 use windlass::domain::deployment::{Deployment, DeploymentStatus};
 use windlass::domain::forge::PlacementState;
+use windlass::domain::repository::{GitRepository, normalized_url};
+use windlass::error::Error;
 use windlass::store::{at_forge, deployments, new_id, now, repositories};
 use windlass_tests::{database::TestDb, on_both_databases, sample};
 
@@ -10,6 +12,7 @@ on_both_databases!(
     what_a_forge_takes_for_running_or_serving_is_listed_the_newest_first,
     what_a_forge_was_shown_is_forgotten_when_the_repository_is_at_another,
     an_error_is_news_only_when_it_changes,
+    a_repository_is_found_by_every_form_of_its_url,
     a_hook_is_remembered_until_it_is_gone,
 );
 
@@ -153,6 +156,44 @@ async fn an_error_is_news_only_when_it_changes(test: TestDb) {
     let mut conn = test.db.read().await.unwrap();
     let sample = repositories::list_by_provider(&mut conn, "forge").await.unwrap();
     assert_eq!(sample[0].commit_status_error.as_deref(), Some("away"));
+}
+
+async fn a_repository_is_found_by_every_form_of_its_url(test: TestDb) {
+    let stored = sample::store(&test.db, "web").await.repository;
+    let found = async |provider: &str, url: &str| {
+        let mut conn = test.db.read().await.unwrap();
+        let rows = repositories::list_by_url(&mut conn, provider, &normalized_url(url)).await.unwrap();
+        rows.into_iter().map(|row| row.id).collect::<Vec<_>>()
+    };
+    let forms = ["https://git.example/app.git", "http://git.example/app/", "git@git.example:app.git"];
+    for form in forms {
+        assert_eq!(found("forge", form).await, [stored.id.clone()], "{form}");
+    }
+    assert!(found("forge", "https://git.example/app2").await.is_empty());
+    assert!(found("other", forms[0]).await.is_empty());
+
+    // As a node of an older version leaves it.
+    let empty = || {
+        test.db.write(|tx| {
+            let sql = "UPDATE git_repositories SET url_key = ''";
+            Box::pin(async move { sqlx::query(sql).execute(&mut **tx).await.map_err(Error::internal) })
+        })
+    };
+    empty().await.unwrap();
+    assert_eq!(found("forge", forms[2]).await, [stored.id.clone()]);
+    assert!(found("forge", "https://git.example/app2").await.is_empty());
+    let keyed = || test.db.write(|tx| Box::pin(repositories::key_urls(tx)));
+    assert_eq!((keyed().await.unwrap(), keyed().await.unwrap()), (1, 0));
+    assert_eq!(found("forge", forms[2]).await, [stored.id.clone()]);
+
+    let moved = GitRepository { url: "https://git.example/moved".into(), ..stored.clone() };
+    let change = test.db.write(move |tx| {
+        let moved = moved.clone();
+        Box::pin(async move { repositories::update(tx, &moved).await })
+    });
+    change.await.unwrap();
+    assert!(found("forge", forms[0]).await.is_empty());
+    assert_eq!(found("forge", "ssh://git@git.example/moved.git").await, [stored.id.clone()]);
 }
 
 async fn a_hook_is_remembered_until_it_is_gone(test: TestDb) {

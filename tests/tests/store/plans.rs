@@ -41,6 +41,7 @@ async fn read_everything(conn: &mut Conn) {
     repositories::find_opt(conn, &id).await.unwrap();
     repositories::by_stack(conn, &id).await.unwrap();
     repositories::list_by_provider(conn, "x").await.unwrap();
+    repositories::list_by_url(conn, "x", "y").await.unwrap();
     build_configs::find_opt(conn, &id).await.unwrap();
     build_configs::by_stack(conn, &id).await.unwrap();
     build_args::list(conn, &id).await.unwrap();

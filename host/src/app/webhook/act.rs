@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 
+use super::matching;
 use super::news::{self, Answers};
-use super::{matching, same_repository};
 use crate::app::App;
 use crate::app::deployment::{self, Caller, Entered, NewDeployment, Prepared};
 use crate::app::preview;
@@ -15,7 +15,7 @@ use crate::domain::event::{EventKind, NewEvent};
 use crate::domain::head::News;
 use crate::domain::push_rules::PushRules;
 use crate::domain::recording::Subject;
-use crate::domain::repository::GitRepository;
+use crate::domain::repository::{GitRepository, normalized_url};
 use crate::domain::webhook::{ForgeEvent, Origin, Push, ReasonCode, RefChange, StackOutcome, WebhookEvent};
 use crate::error::{Error, PluginErrorKind, Result};
 use crate::plugins::with_subject;
@@ -113,9 +113,10 @@ async fn concerned(app: &App, event: &WebhookEvent, push: &Push) -> Result<Vec<G
     let own = repositories::find(&mut conn, id).await?;
     let mut rows = vec![own.clone()];
     if event.origin == Origin::Delivery {
-        let all = repositories::list_by_provider(&mut conn, &own.provider).await?;
+        // What was pushed is the same for all of them.
+        let same = repositories::list_by_url(&mut conn, &own.provider, &normalized_url(&own.url)).await?;
         let team = team_of(&mut conn, &own).await?;
-        for row in all.into_iter().filter(|row| row.id != own.id && same_repository(row, &own)) {
+        for row in same.into_iter().filter(|row| row.id != own.id) {
             if team_of(&mut conn, &row).await? == team {
                 rows.push(row);
             }
