@@ -160,6 +160,7 @@ async fn an_error_is_news_only_when_it_changes(test: TestDb) {
 
 async fn a_repository_is_found_by_every_form_of_its_url(test: TestDb) {
     let stored = sample::store(&test.db, "web").await.repository;
+    let own = vec![stored.id.clone()];
     let found = async |provider: &str, url: &str| {
         let mut conn = test.db.read().await.unwrap();
         let rows = repositories::list_by_url(&mut conn, provider, &normalized_url(url)).await.unwrap();
@@ -167,7 +168,7 @@ async fn a_repository_is_found_by_every_form_of_its_url(test: TestDb) {
     };
     let forms = ["https://git.example/app.git", "http://git.example/app/", "git@git.example:app.git"];
     for form in forms {
-        assert_eq!(found("forge", form).await, [stored.id.clone()], "{form}");
+        assert_eq!(found("forge", form).await, own, "{form}");
     }
     assert!(found("forge", "https://git.example/app2").await.is_empty());
     assert!(found("other", forms[0]).await.is_empty());
@@ -180,11 +181,11 @@ async fn a_repository_is_found_by_every_form_of_its_url(test: TestDb) {
         })
     };
     empty().await.unwrap();
-    assert_eq!(found("forge", forms[2]).await, [stored.id.clone()]);
+    assert_eq!(found("forge", forms[2]).await, own);
     assert!(found("forge", "https://git.example/app2").await.is_empty());
     let keyed = || test.db.write(|tx| Box::pin(repositories::key_urls(tx)));
     assert_eq!((keyed().await.unwrap(), keyed().await.unwrap()), (1, 0));
-    assert_eq!(found("forge", forms[2]).await, [stored.id.clone()]);
+    assert_eq!(found("forge", forms[2]).await, own);
 
     let moved = GitRepository { url: "https://git.example/moved".into(), ..stored.clone() };
     let change = test.db.write(move |tx| {
@@ -193,7 +194,7 @@ async fn a_repository_is_found_by_every_form_of_its_url(test: TestDb) {
     });
     change.await.unwrap();
     assert!(found("forge", forms[0]).await.is_empty());
-    assert_eq!(found("forge", "ssh://git@git.example/moved.git").await, [stored.id.clone()]);
+    assert_eq!(found("forge", "ssh://git@git.example/moved.git").await, own);
 }
 
 async fn a_hook_is_remembered_until_it_is_gone(test: TestDb) {
