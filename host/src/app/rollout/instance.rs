@@ -26,7 +26,8 @@ impl Rollout<'_> {
         let docker = &self.docker;
         let say = |line: &str| self.log.line(line);
         release_image_ensure(self.app, docker, release, &say, &self.task.cancel).await?;
-        if docker.reach() == Reach::Nodes {
+        // What is there already is only started, whatever has become of its registry.
+        if docker.reach() == Reach::Nodes && docker.get(name).await?.is_none() {
             spec.registry = release_at_registry(self.app, docker, release).await?;
         }
         if start { docker.launch(&spec).await.map(|_| ()) } else { docker.create(&spec).await.map(|_| ()) }
