@@ -37,7 +37,8 @@ for tool in iptables ip6tables; do
     legacy=$(command -v "$tool-legacy") && ln -sfn "$legacy" "$folder/bin/$tool"
 done
 PATH="$folder/bin:$PATH" nsenter --net="$namespace" dockerd --data-root "$folder/data" --exec-root "$folder/exec" \
-    --pidfile "$folder/pid" --bridge none --insecure-registry 10.214.0.0/15 --insecure-registry 10.216.0.0/16 --host "unix://$folder/engine.sock" --host "tcp://$there:$port" \
+    --pidfile "$folder/pid" --bridge none \
+    --insecure-registry 10.214.0.0/15 --insecure-registry 10.216.0.0/16 --host "unix://$folder/engine.sock" --host "tcp://$there:$port" \
     --tlsverify --tlscacert "$folder/ca.pem" --tlscert "$folder/server.pem" --tlskey "$folder/server.key" \
     >"$folder/log" 2>&1 </dev/null &
 cat >/dev/null

@@ -70,7 +70,7 @@ async fn a_websocket_crosses_a_cutover_and_is_cut_at_the_drain_deadline() {
     assert_eq!(name, "blue:");
     echoes(&mut socket, b"before").await;
     let mut next = table(2, &[("g", 100, &[green])]);
-    next["routes"][0]["timeouts"] = json!({ "drainMs": 30000 });
+    next["routes"][0]["timeouts"] = json!({ "drainMs": 4000 });
     router.apply(&next).await;
     echoes(&mut socket, &[7; 100_000]).await;
     assert_eq!(open_websocket(&router).await.1, "gree:");
@@ -90,7 +90,7 @@ async fn a_release_that_comes_back_is_not_cut() {
     router.apply(&table(1, &[("b", 100, &[blue])])).await;
     let (mut socket, _) = open_websocket(&router).await;
     let mut away = table(2, &[("g", 100, &[green])]);
-    away["routes"][0]["timeouts"] = json!({ "drainMs": 400 });
+    away["routes"][0]["timeouts"] = json!({ "drainMs": 3000 });
     router.apply(&away).await;
     router.apply(&table(3, &[("b", 100, &[blue])])).await;
     let silence = tokio::time::timeout(Duration::from_secs(4), socket.read(&mut [0; 1])).await;
